@@ -1,0 +1,68 @@
+"""Step-wise error comparing membership inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from attacks import Scores, Shadow, Target, register
+
+if TYPE_CHECKING:
+    import torch
+
+    from attacks.queries import Queries
+
+
+@dataclass(frozen=True)
+class InversionErrors:
+    """||x'_t - x_t||^2 after deterministic DDIM inversion to t, one step up and one step back: "errors" [N]."""
+
+    timestep: int
+    interval: int
+
+    def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
+        alpha_bar = queries.alphas_cumprod
+
+        def move(x: torch.Tensor, noise: torch.Tensor, here: int, there: int) -> torch.Tensor:
+            # one deterministic DDIM step (Song et al. 2021, Eq. 12 with sigma = 0), in either direction
+            x_0 = (x - (1 - alpha_bar[here]).sqrt() * noise) / alpha_bar[here].sqrt()
+            return alpha_bar[there].sqrt() * x_0 + (1 - alpha_bar[there]).sqrt() * noise
+
+        x = queries.images
+        for t in range(0, self.timestep, self.interval):
+            noise = queries.clean_prediction(0) if t == 0 else queries.predict(x, t)
+            x = move(x, noise, t, t + self.interval)
+        above = self.timestep + self.interval
+        up = move(x, queries.predict(x, self.timestep), self.timestep, above)
+        back = move(up, queries.predict(up, above), above, self.timestep)
+        return {"errors": (back - x).square().flatten(1).sum(1)}
+
+
+@register("secmi")
+@dataclass(frozen=True)
+class SecMI:
+    """SecMI, the statistic form (Duan et al. 2023, arXiv 2302.01316, Eq. 9 and 10).
+
+    Score: minus the squared distance between a latent at t_sec, reached by deterministic DDIM inversion, and the same
+    latent after one step up and one step back. Defaults of the source: steps of 10 to t_sec = 100.
+    Access: loss. Model calls per image: t_sec / interval + 2 (12). Deterministic; nothing is chosen on shadows.
+    """
+
+    access = "loss"
+    summary = "error of one DDIM step up and back, after inversion to t_sec"
+
+    timestep: int = 100
+    interval: int = 10
+
+    def minimum_pool(self) -> int:
+        return 2
+
+    def signals(self) -> list[InversionErrors]:
+        return [InversionErrors(self.timestep, self.interval)]
+
+    def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
+        errors = target.signals[self.signals()[0]]["errors"].astype(np.float64)
+        return Scores(-errors, choices={"timestep": self.timestep, "chosen by": "the source's default"})

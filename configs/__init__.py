@@ -1,0 +1,1 @@
+"""The bundled benchmarks, one TOML file each."""

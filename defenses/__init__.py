@@ -1,0 +1,11 @@
+"""What is tried against leakage; one file is one defense."""
+
+from defenses.contract import Defense, Guarantee, TrainingSet, TrainingSetup, TrainingStep
+from leakfront.registry import Registry
+
+NOT_PLUGINS = {"contract", "plain_step", "conv_grad_sample", "private_step"}
+
+registry = Registry("defense", "defenses", "leakfront.defenses", not_plugins=NOT_PLUGINS)
+register = registry.register
+
+__all__ = ["Defense", "Guarantee", "TrainingSet", "TrainingSetup", "TrainingStep", "register", "registry"]

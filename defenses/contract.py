@@ -1,0 +1,122 @@
+"""The four places where a defense can act, and the types that it meets there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+# (network, images float32 [B, C, H, W] in [-1, 1], labels int64 [B], generator) -> loss of each image [B]
+PerExampleLoss = Callable[["torch.nn.Module", "torch.Tensor", "torch.Tensor", "torch.Generator"], "torch.Tensor"]
+# indices of the wanted samples [n] -> images float32 [n, C, H, W] in [-1, 1]
+Sampler = Callable[[Sequence[int]], "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a model trains on.
+
+    images: uint8 [N, C, H, W]; labels: int64 [N]; pool_index: int64 [N], the pool image that each is (a copy of).
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    pool_index: np.ndarray
+    notes: dict[str, float] = field(default_factory=dict)  # what defenses report of their work; becomes rows
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, keep: np.ndarray, **notes: float) -> TrainingSet:
+        """The subset at `keep` (indices or mask), with `notes` added."""
+        return TrainingSet(self.images[keep], self.labels[keep], self.pool_index[keep], notes={**self.notes, **notes})
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """A differential-privacy guarantee: (epsilon, delta) by `accountant`, for adding or removing one `unit`."""
+
+    epsilon: float
+    delta: float
+    accountant: str
+    unit: str = "training image"
+
+
+class TrainingStep(Protocol):
+    """Draws a batch and updates the network with it; owns the optimizer."""
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """Indices int64 [B] into the training set for one step; B may vary and may be 0."""
+
+    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
+        """One optimizer step on float32 images in [-1, 1]; returns the mean loss (nan for an empty batch)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state but the network's weights: tensors, numbers, strings, and lists and dicts of them."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+    def report(self) -> dict[str, float]:
+        """Numbers computed from what really ran (epsilon spent, sampling rate, …); becomes rows."""
+
+    def guarantee(self) -> Guarantee | None:
+        """The guarantee of what ran so far, if any."""
+
+
+@dataclass
+class TrainingSetup:
+    """Everything that decides a training run; a defense changes it in place or returns another.
+
+    size: images in the training set; expected_size: its expectation over the coins (public, unlike `size`, which is
+    private under differential privacy). make_step is called once, after all defenses have had their say.
+    """
+
+    network: torch.nn.Module
+    loss: PerExampleLoss
+    size: int
+    expected_size: float
+    steps: int
+    batch_size: int
+    learning_rate: float
+    ema_decay: float
+    make_step: Callable[[TrainingSetup], TrainingStep]
+    device: str = "cpu"
+
+
+class Defense:
+    """A frozen dataclass of parameters with hooks that do nothing unless overridden.
+
+    Class attributes: `name` (set by registration), `acts_on` (data, batches, training or sampling), `covers` (the
+    attackers' access levels that its protection holds for) and `summary` (one line for `leakfront list`).
+    """
+
+    name: ClassVar[str]
+    acts_on: ClassVar[str] = "nothing"
+    covers: ClassVar[str] = "samples, loss, gradients"
+    summary: ClassVar[str] = ""
+
+    def relative_cost(self, steps: int, batch_size: int) -> float:
+        """Time of training over that of the undefended run of `steps` x `batch_size`, roughly; for estimates only."""
+        return 1.0
+
+    def prepare(self, dataset: TrainingSet) -> TrainingSet:
+        """Change the training set before training."""
+        return dataset
+
+    def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Change a batch, float32 [B, C, H, W] in [-1, 1], at each step."""
+        return batch
+
+    def training(self, setup: TrainingSetup) -> TrainingSetup:
+        """Change how the model is trained."""
+        return setup
+
+    def guard(self, sampler: Sampler) -> Sampler:
+        """Change how the model is sampled."""
+        return sampler

@@ -1,0 +1,39 @@
+"""The undefended training step: a uniform batch and Adam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from defenses.contract import Guarantee, TrainingSetup
+
+
+class PlainStep:
+    """Batches drawn uniformly with replacement; Adam on the mean loss."""
+
+    def __init__(self, setup: TrainingSetup) -> None:
+        self._setup = setup
+        self.optimizer = torch.optim.Adam(setup.network.parameters(), lr=setup.learning_rate, fused=True)
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randint(self._setup.size, (self._setup.batch_size,), generator=generator)
+
+    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
+        loss = self._setup.loss(self._setup.network, images, labels, generator).mean()
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        return loss.item()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def report(self) -> dict[str, float]:
+        return {}
+
+    def guarantee(self) -> Guarantee | None:
+        return None

@@ -1,0 +1,241 @@
+"""The training step of DP-SGD: a Poisson batch, clipped per-image gradients, noise, and the account of all this."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from opacus.accountants import create_accountant
+from opacus.accountants.utils import get_noise_multiplier
+from opacus.grad_sample import GradSampleModule
+from opacus.optimizers import DPOptimizer
+from torch import nn
+
+from defenses.contract import Guarantee, TrainingSetup
+from defenses.conv_grad_sample import install
+from leakfront.errors import InputError
+
+if TYPE_CHECKING:
+    from defenses.dp_sgd import DPSGD
+
+History = tuple[tuple[float, float, int], ...]  # (noise multiplier, sampling rate, steps), one for each stretch
+
+
+@lru_cache(maxsize=256)
+def spent_epsilon(history: History, delta: float, accountant: str, precision: float) -> float:
+    """An upper bound on the epsilon of `history`; PRV's numerical error (at most `precision`) is on the safe side."""
+    if not history:
+        return 0.0
+    if any(sigma == 0 for sigma, _, _ in history):
+        return math.inf
+    ledger = create_accountant(accountant)
+    ledger.history = list(history)
+    with warnings.catch_warnings():  # on the range of Renyi orders and on sampling rate 1: both harmless to the bound
+        warnings.simplefilter("ignore")
+        return float(ledger.get_epsilon(delta, **_precision(accountant, precision)))
+
+
+@lru_cache(maxsize=256)
+def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: str) -> float:
+    """The least sigma (epsilon within 0.2%) with which `steps` steps cost at most `epsilon`; else `InputError`."""
+    precision = epsilon / 500
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sigma = get_noise_multiplier(
+                target_epsilon=epsilon,
+                target_delta=delta,
+                sample_rate=sampling_rate,
+                steps=steps,
+                accountant=accountant,
+                epsilon_tolerance=precision,
+                **_precision(accountant, precision),
+            )
+        spent = spent_epsilon(((sigma, sampling_rate, steps),), delta, accountant, precision)
+        reason = f"it spends {spent:.4g}"
+    except (ValueError, RuntimeError, MemoryError) as error:
+        spent, reason = math.nan, str(error)
+    if not spent <= epsilon:
+        raise InputError(
+            f"dp_sgd.epsilon is {epsilon}; the accountant {accountant!r} finds no noise that reaches it with delta "
+            f"{delta:.2g}, sampling rate {sampling_rate:.3g} and {steps} steps ({reason})"
+        )
+    return float(sigma)
+
+
+def _precision(accountant: str, precision: float) -> dict[str, float]:
+    return {"eps_error": precision} if accountant == "prv" else {}
+
+
+@contextmanager
+def per_example_gradients(network: nn.Module) -> Iterator[None]:
+    """Within it, backpropagating the *sum* of a batch's losses sets `grad_sample` [B, ...] on each parameter.
+
+    The hooks and attributes are gone on leaving, so that copying, saving and evaluating the network never meet them.
+    """
+    install()
+    hooks = GradSampleModule(network, loss_reduction="sum")  # which hangs them on the layers of `network` itself
+    try:
+        yield
+    finally:
+        hooks.to_standard_module()
+
+
+class PrivateStep:
+    """Poisson batches; Adam on the clipped and noised mean gradient. See `defenses.dp_sgd.DPSGD`.
+
+    The noise multiplier is found on construction, for the steps, batch size and expected set size of `setup`. All
+    random numbers come from the generators handed in; the order in which they are drawn, and so the draws of
+    (t, eps), depend on physical_batch_size, the distribution of the result does not.
+
+    Raises `InputError` for a network or parameters with which the guarantee would not hold.
+    """
+
+    def __init__(self, setup: TrainingSetup, defense: DPSGD) -> None:
+        if setup.batch_size > setup.expected_size:
+            raise InputError(
+                f"batch_size is {setup.batch_size}; under dp_sgd it must not exceed the expected training set size, "
+                f"{setup.expected_size:g}"
+            )
+        _refuse_layers(setup.network)
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")  # the first layers' input has no grad
+        self.sampling_rate = setup.batch_size / setup.expected_size
+        self._setup = setup
+        self._defense = defense
+        self._delta = defense.delta_for(setup.expected_size)
+        self._accountant = create_accountant(defense.accountant)
+        # Any, since Opacus adds the attribute grad_sample
+        self._named: dict[str, Any] = {name: p for name, p in setup.network.named_parameters() if p.requires_grad}
+        self._verified = False
+        self._images_seen = self._images_clipped = 0
+        self.optimizer = DPOptimizer(
+            torch.optim.Adam(self._named.values(), lr=setup.learning_rate, fused=True),
+            noise_multiplier=find_noise_multiplier(
+                defense.epsilon, self._delta, self.sampling_rate, setup.steps, defense.accountant
+            ),
+            max_grad_norm=defense.max_grad_norm,
+            expected_batch_size=setup.batch_size,
+        )
+        # called once per logical step, after the noise and before the weights change
+        self.optimizer.attach_step_hook(self._accountant.get_optimizer_hook_fn(sample_rate=self.sampling_rate))
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        chance = torch.rand(self._setup.size, dtype=torch.float64, generator=generator)
+        return (chance < self.sampling_rate).nonzero().flatten()
+
+    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
+        network, draws = self._setup.network, self._defense.noise_multiplicity
+        chunk = self._defense.physical_batch_size // draws
+        starts = range(0, max(len(images), 1), chunk)  # an empty batch is one empty chunk
+        total = 0.0
+        self.optimizer.generator = _noise_generator(generator, next(network.parameters()).device)
+        with per_example_gradients(network):
+            for start in starts:
+                rows = images[start : start + chunk].repeat_interleave(draws, dim=0)
+                if len(rows):
+                    row_labels = labels[start : start + chunk].repeat_interleave(draws, dim=0)
+                    losses = self._setup.loss(network, rows, row_labels, generator)
+                    torch.autograd.backward(losses.sum())
+                    total += losses.detach().sum().item()
+                    self._prepare_gradients(draws)
+                else:
+                    for parameter in self._named.values():
+                        parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
+                self.optimizer.signal_skip_step(do_skip=start != starts[-1])
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+        self._images_seen += len(images)
+        return total / (len(images) * draws) if len(images) else math.nan
+
+    def _prepare_gradients(self, draws: int) -> None:
+        """From the gradients of rows to those of images: verified, the mean over draws, and finite."""
+        for name, parameter in self._named.items():
+            if getattr(parameter, "grad_sample", None) is None:
+                raise InputError(
+                    f"dp_sgd: the trainable parameter {name!r} gets no per-image gradient, so it cannot be trained "
+                    "privately; freeze it, or use it through its own module's forward"
+                )
+        if not self._verified:
+            self._verify_gradients()
+        for parameter in self._named.values():
+            if draws > 1:
+                parameter.grad_sample = parameter.grad_sample.unflatten(0, (-1, draws)).mean(dim=1)
+        norms = torch.stack([p.grad_sample.flatten(1).norm(dim=1) for p in self._named.values()]).norm(dim=0)
+        self._images_clipped += int((norms > self._defense.max_grad_norm).sum())
+        broken = ~norms.isfinite()
+        if broken.any():  # 0 * inf is no clipping: without this, one image could turn the sum into nan
+            for parameter in self._named.values():
+                parameter.grad_sample[broken] = 0
+
+    def _verify_gradients(self) -> None:
+        """Compare with autograd, once: per-row gradients that do not add up to the gradient come from a broken layer.
+
+        At a single row some errors do not show (see `defenses.conv_grad_sample`), so that does not count as verified.
+        """
+        lengths = {name: float(p.grad_sample.flatten(1).norm(dim=1).sum()) for name, p in self._named.items()}
+        rounding = 1e-5 * math.hypot(*lengths.values())  # some gradients are zero but for it: an attention's key bias
+        for name, parameter in self._named.items():
+            error = float((parameter.grad_sample.sum(dim=0) - parameter.grad).norm())
+            if error > 1e-2 * lengths[name] + rounding:
+                raise InputError(
+                    f"dp_sgd: the per-image gradients of {name!r} do not add up to its gradient, so its layer cannot "
+                    "be trained privately; replace the layer, or do not share its parameters"
+                )
+            self._verified = len(parameter.grad_sample) > 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "history": [list(stretch) for stretch in self._accountant.history],
+            "images_seen": self._images_seen,
+            "images_clipped": self._images_clipped,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._accountant.history[:] = [(float(sigma), float(q), int(n)) for sigma, q, n in state["history"]]
+        self._images_seen, self._images_clipped = int(state["images_seen"]), int(state["images_clipped"])
+
+    def _epsilon(self, accountant: str) -> float:
+        return spent_epsilon(tuple(self._accountant.history), self._delta, accountant, self._defense.epsilon / 500)
+
+    def report(self) -> dict[str, float]:
+        steps = sum(n for _, _, n in self._accountant.history)
+        return {
+            "epsilon": self._epsilon(self._defense.accountant),
+            "epsilon_rdp": self._epsilon("rdp"),
+            "delta": self._delta,
+            "noise_multiplier": float(self.optimizer.noise_multiplier),
+            "sampling_rate": self.sampling_rate,
+            "private_steps": float(steps),
+            "mean_batch_size": self._images_seen / steps if steps else math.nan,
+            "clipped_fraction": self._images_clipped / self._images_seen if self._images_seen else math.nan,
+        }
+
+    def guarantee(self) -> Guarantee:
+        return Guarantee(
+            epsilon=self._epsilon(self._defense.accountant),
+            delta=self._delta,
+            accountant=self._defense.accountant,
+            unit="training image (one copy of it, where copies were planted)",
+        )
+
+
+def _noise_generator(generator: torch.Generator, device: torch.device) -> torch.Generator:
+    """`generator` itself, or one on the network's device that is seeded by it."""
+    if device.type == generator.device.type:
+        return generator
+    return torch.Generator(device).manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
+
+
+def _refuse_layers(network: nn.Module) -> None:
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise InputError(f"dp_sgd: {name!r} is a BatchNorm, which mixes the images of a batch; use GroupNorm")
+    for error in GradSampleModule.validate(network):
+        raise InputError(f"dp_sgd: the network cannot be trained privately: {error}")

@@ -1,0 +1,155 @@
+"""The command line. It imports late: only what the command at hand needs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from leakfront import __version__
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class _Sentences(click.Group):
+    """Shows an error as one sentence; exit codes as the documentation states them."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        from leakfront.errors import InputError
+
+        debug = "--debug" in sys.argv
+        try:
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.ClickException as error:
+            error.show()
+            sys.exit(2)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
+            sys.exit(130)
+        except InputError as error:
+            if debug:
+                raise
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        sys.exit(code or 0)
+
+
+@click.group(cls=_Sentences, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="leakfront")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Measure what a privacy defense for image diffusion models buys.
+
+    Exit codes: 0 done, 1 some models failed or diverged, 2 the input was wrong, 130 interrupted (state is kept).
+    """
+
+
+@main.command()
+@click.argument("config", default="digits")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/NAME]")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. training.steps=500."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
+@click.option("--device", help="cpu, cuda or cuda:N.")
+@click.option("--smoke", is_flag=True, help="Shrink everything, to see that it runs; the numbers mean nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan with its cost estimate, and do nothing.")
+def run(
+    config: str,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    workers: int | None,
+    device: str | None,
+    smoke: bool,
+    dry_run: bool,
+) -> int:
+    """Train, attack, measure, report.
+
+    CONFIG is a TOML file or the name of a bundled benchmark. What is already there is kept: a run that was stopped goes
+    on, and a defense that was added is all that is trained.
+    """
+    from leakfront.config import load_config
+    from leakfront.layout import Layout
+
+    if device is not None:
+        overrides = (*overrides, f"execution.device={device}")
+    settings = load_config(config, overrides, smoke)
+    layout = Layout(out or Path("runs") / settings.name)
+    from rich.console import Console
+
+    from leakfront.run import default_workers
+
+    count = workers or default_workers(settings)
+    console = Console(soft_wrap=True)
+    if dry_run:
+        from leakfront.dry_run import print_plan
+
+        print_plan(settings, layout, count, console)
+        return 0
+    from leakfront.run import run as run_benchmark
+
+    result = run_benchmark(settings, layout, count, console)
+    return 1 if result.diverged or result.failed else 0
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report, or report]")
+def report(runs: tuple[str, ...], out: Path | None) -> None:
+    """Redraw tables and figures; several runs are drawn together."""
+    from leakfront.report import draw_report
+    from leakfront.run_folder import find_run
+
+    layouts = [find_run(folder) for folder in runs]
+    page = draw_report(layouts, out or (layouts[0].report if len(layouts) == 1 else Path("report")))
+    click.echo(page)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN")
+def show(run_folder: str) -> None:
+    """Print the table of a run."""
+    from rich.console import Console
+
+    from leakfront.errors import InputError
+    from leakfront.run_folder import find_run
+
+    layout = find_run(run_folder)
+    if not (layout.root / "results.csv").is_file():
+        raise InputError(f"{run_folder} holds no results yet; finish it with: leakfront run")
+    from results.table import terminal
+
+    from results.run_data import RunData
+
+    Console().print(terminal(RunData(layout.root)))
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN")
+def verify(run_folder: str) -> int:
+    """Check every artifact of a run against its checksum."""
+    from leakfront.run_folder import find_run
+    from leakfront.store import verify as verify_artifacts
+
+    checked, faults = verify_artifacts(find_run(run_folder).root)
+    for fault in faults:
+        click.echo(fault, err=True)
+    click.echo(f"{checked} files checked, {len(faults)} missing or changed")
+    return 1 if faults else 0
+
+
+@main.command("list")
+@click.argument(
+    "what", required=False, type=click.Choice(["defenses", "attacks", "metrics", "features", "models", "datasets"])
+)
+def list_plugins(what: str | None) -> None:
+    """List what can be named in a config, with one line on each."""
+    from leakfront.listing import print_listing
+
+    print_listing(what)
+
+
+if __name__ == "__main__":
+    main()

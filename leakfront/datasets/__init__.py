@@ -1,0 +1,60 @@
+"""The data sets that a pool can be drawn from; one file each."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from leakfront.errors import InputError
+from leakfront.plugins import build
+from leakfront.registry import Registry
+
+datasets = Registry("dataset", "leakfront.datasets", "leakfront.datasets")
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their classes.
+
+    images: uint8 [N, C, H, W], C 1 (grey) or 3 (RGB). labels: int64 [N] in 0 … len(classes) - 1; all 0 when the data
+    has no classes. skipped: how many files were dropped because they could not be read (0 unless asked for).
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...] = field(default=("all",))
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Dataset(Protocol):
+    """A frozen dataclass of parameters that can be read."""
+
+    def load(self) -> LabelledImages:
+        """All images; raises `InputError` with one sentence if they are not there or not as they should be."""
+
+
+def open_dataset(spec: str, **params: object) -> Dataset:
+    """The data set that `spec` names, with its parameters set and nothing read yet.
+
+    spec: a registered name ("digits"), or one with a path ("folder:PATH", "npz:PATH"). params: its other parameters.
+    Raises `InputError` for an unknown name or parameter, a path that is missing or not wanted, and refused values.
+    """
+    name, colon, path = spec.partition(":")
+    if name not in datasets.names() and Path(spec).expanduser().exists():
+        kind = "folder" if Path(spec).expanduser().is_dir() else "npz"
+        raise InputError(f"unknown dataset {spec!r}: to read a {kind} write {kind + ':' + spec!r}")
+    takes_path = any(parameter.name == "path" for parameter in fields(datasets.get(name)))
+    if colon and not takes_path:
+        raise InputError(f"dataset {name!r} takes no path, so write {name!r} instead of {spec!r}")
+    if colon and "path" in params:
+        raise InputError(f"dataset {spec!r} has a path already, so leave out path = {params['path']!r}")
+    if colon:
+        params["path"] = path
+    if takes_path and not params.get("path"):
+        raise InputError(f"dataset {spec!r} needs a path: write {name}:PATH")
+    opened: Dataset = build(datasets, name, params, where=f"dataset {spec!r}")
+    return opened

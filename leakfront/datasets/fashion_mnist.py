@@ -1,0 +1,22 @@
+"""Fashion-MNIST, through torchvision."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leakfront.datasets import datasets
+from leakfront.datasets.through_torchvision import ThroughTorchvision
+
+
+@datasets.register("fashion_mnist")
+@dataclass(frozen=True)
+class FashionMNIST(ThroughTorchvision):
+    """70,000 pictures of clothes, 28x28 grey, 10 classes (60,000 for training and 10,000 for testing, together)."""
+
+    reader = "FashionMNIST"
+    url = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    by_hand = "put the four unpacked -ubyte files into {root}/FashionMNIST/raw"
+
+    def files(self, reader: Any) -> dict[str, str | None]:
+        """The four raw files, of which torchvision knows no checksums (it has those of the archives)."""
+        return {f"FashionMNIST/raw/{Path(archive).stem}": None for archive, _ in reader.resources}

@@ -1,0 +1,199 @@
+"""A folder of image files."""
+
+import os
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from leakfront.datasets import LabelledImages, datasets
+from leakfront.errors import InputError
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # decoders in use, whatever a file is called
+MAX_PIXELS = 50_000_000  # of one file; more is taken for a decompression bomb
+MODES = {"grey": "L", "rgb": "RGB"}
+
+
+@datasets.register("folder")
+@dataclass(frozen=True)
+class ImageFolder:
+    """Image files in the sub-folders of `path`, one sub-folder a class; or directly in `path`, as one class.
+
+    PNG, JPEG, BMP, WebP, GIF (its first frame) and TIFF, told apart from other files by their extension. Files are
+    taken in the order of their names. Hidden files and links that lead out of the folder are left alone. Pixels are
+    taken as stored: colour profiles and EXIF rotation are not applied. Palettes are resolved, and opaque alpha channels
+    dropped; transparent pixels, 16 bits per channel and CMYK are refused, since 8-bit RGB would change the image.
+
+    size: pixels of a side after cropping to the central square and resizing (antialiased bicubic); None takes the
+    images as they are, and then they must be of one size. mode: "grey" or "rgb" converts; None wants one mode.
+    skip_bad: leave out, and count, files that cannot be used and those not of the commonest size and mode.
+    """
+
+    path: str
+    size: int | None = None
+    mode: Literal["grey", "rgb"] | None = None
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size is not None and (isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1):
+            raise InputError(f"size must be a whole number of pixels, at least 1, not {self.size!r}")
+        if self.mode is not None and self.mode not in MODES:
+            raise InputError(f"mode must be 'grey' or 'rgb' (or left out), not {self.mode!r}")
+
+    def load(self) -> LabelledImages:
+        """All images; `InputError` names the folder or file that is not as it should be."""
+        root = Path(self.path).expanduser()
+        files = list_images(root)
+        images: dict[Path, np.ndarray] = {}
+        failure: InputError | None = None
+        for file in files:
+            try:
+                images[file] = pixels = self._pixels(file)
+                if not self.skip_bad:
+                    _require_alike(next(iter(images.items())), (file, pixels))
+            except InputError as error:
+                if not self.skip_bad:
+                    raise
+                failure = failure or error
+        if not images:
+            raise InputError(f"none of the {len(files)} images in {root} can be used: {failure}")
+        commonest = Counter(pixels.shape for pixels in images.values()).most_common(1)[0][0]
+        kept = [file for file, pixels in images.items() if pixels.shape == commonest]
+        classes = sorted({_class_of(file, root) for file in kept})
+        number = {name: label for label, name in enumerate(classes)}
+        return LabelledImages(
+            images=np.stack([images[file] for file in kept]),
+            labels=np.array([number[_class_of(file, root)] for file in kept], dtype=np.int64),
+            classes=tuple(classes),
+            skipped=len(files) - len(kept),
+        )
+
+    def _pixels(self, file: Path) -> np.ndarray:
+        """The image in `file` as uint8 [C, H, W], in the wanted mode and size."""
+        image = decode(file)
+        if self.mode is not None:
+            image = image.convert(MODES[self.mode])
+        if self.size is not None and image.size != (self.size, self.size):
+            side = min(image.size)
+            image = ImageOps.fit(image, (side, side))  # crops alone, so that no pixel outside has a part in the rest
+            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        pixels = np.asarray(image)
+        return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+
+def list_images(root: Path) -> list[Path]:
+    """The image files of the folder `root`, class by class, sorted; `InputError` if that is not what is there."""
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise InputError(f"{root} {what}; give a folder of images, or of sub-folders of images, one for each class")
+    home = root.resolve()
+    direct, folders, outside = _entries(root, home)
+    in_classes: list[Path] = []
+    for folder in folders:
+        inside, deeper, left_out = _entries(folder, home)
+        in_classes += inside
+        outside += left_out
+        for nested in deeper:
+            if _holds_images(nested):
+                raise InputError(
+                    f"{nested} holds images two levels below {root}; give the folder whose sub-folders are the classes"
+                )
+    if direct and in_classes:
+        places = f"both in itself ({direct[0].name}) and in sub-folders ({in_classes[0].parent.name})"
+        raise InputError(f"{root} has images {places}; put all of them into class sub-folders, or none")
+    if not direct and not in_classes:
+        links = f" ({outside} links out of the folder were not followed)" if outside else ""
+        raise InputError(
+            f"{root} has no images{links}; it wants {', '.join(sorted(EXTENSIONS))} files, in itself or in sub-folders"
+        )
+    return direct or in_classes
+
+
+def decode(file: Path) -> Image.Image:
+    """The image in `file` as 8-bit grey ("L") or RGB; `InputError` if that cannot be had without changing it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
+            with Image.open(file, formats=FORMATS) as image:
+                _require_plain(file, image)
+                image.load()
+                return _without_alpha_and_palette(file, image)
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{file} is no image that can be read; expected {', '.join(FORMATS)}") from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise InputError(f"{file} is damaged or cannot be read ({cause}); replace it, or leave it out") from error
+
+
+def _without_alpha_and_palette(file: Path, image: Image.Image) -> Image.Image:
+    """The same pixels in mode "L" or "RGB"; `InputError` if some are transparent."""
+    mode = image.mode
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image)[..., 3].min() < 255:
+            raise InputError(f"{file} has transparent pixels; put it onto a background first")
+    rgb = image.convert("RGB")
+    red, green, blue = rgb.split()
+    if mode == "P" and red.tobytes() == green.tobytes() == blue.tobytes():
+        return red  # grey levels stored as a palette, which is what GIF does
+    return image.convert("L") if mode in ("1", "L", "LA") else rgb
+
+
+def _require_plain(file: Path, image: ImageFile.ImageFile) -> None:
+    """Refuse, before decoding, what is too large or is not 8-bit grey, palette or RGB."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{file} has {width}x{height} pixels; at most {MAX_PIXELS:,} are read, so make it smaller")
+    stored = image.tile[0][3] if image.tile else None
+    stored = stored[0] if isinstance(stored, tuple) and stored else stored
+    if image.mode.startswith(("I", "F")) or (isinstance(stored, str) and ";16" in stored):
+        raise InputError(f"{file} has more than 8 bits per channel ({stored or image.mode}); save it with 8 bits")
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+        raise InputError(f"{file} has the colour mode {image.mode}; convert it to grey or RGB first")
+
+
+def _require_alike(first: tuple[Path, np.ndarray], other: tuple[Path, np.ndarray]) -> None:
+    """Refuse two images of different size or mode, naming both and the setting that would make them alike."""
+    a, (channels_a, height_a, width_a) = first[0], first[1].shape
+    b, (channels_b, height_b, width_b) = other[0], other[1].shape
+    if (height_a, width_a) != (height_b, width_b):
+        sizes = f"{a} has {width_a}x{height_a} pixels and {b} {width_b}x{height_b}"
+        raise InputError(f"{sizes}: set size to bring all images to one size")
+    if channels_a != channels_b:
+        names = {1: "grey", 3: "RGB"}
+        modes = f"{a} is {names[channels_a]} and {b} {names[channels_b]}"
+        raise InputError(f"{modes}: set mode to 'grey' or 'rgb' to convert all images")
+
+
+def _class_of(file: Path, root: Path) -> str:
+    return "all" if file.parent == root else file.parent.name
+
+
+def _entries(folder: Path, home: Path) -> tuple[list[Path], list[Path], int]:
+    """Image files and folders directly in `folder`, by name, and how many links out of `home` were left alone."""
+    files, folders, outside = [], [], 0
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"folder {folder} cannot be listed ({error.strerror}); make it readable") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(home):
+            outside += 1
+        elif entry.is_dir():
+            folders.append(entry)
+        elif entry.suffix.lower() in EXTENSIONS and (entry.is_file() or not entry.exists()):
+            files.append(entry)  # a dead link too, which will fail; no pipe, which would wait for ever
+    return files, folders, outside
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(Path(file).suffix.lower() in EXTENSIONS for _, _, files in os.walk(folder) for file in files)

@@ -1,0 +1,94 @@
+"""What the data sets that come through torchvision.datasets share: reading all parts, and saying what is missing."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from leakfront.datasets import LabelledImages
+from leakfront.errors import InputError
+
+
+@dataclass(frozen=True)
+class ThroughTorchvision:
+    """A data set of torchvision, all its parts (training and test) in one, since the pool is drawn from all of it.
+
+    root: the folder that holds the files, in torchvision's layout. download: whether torchvision may fetch them.
+
+    A data set says which class of torchvision reads it (`reader`), with which arguments for each part (`parts`), where
+    the files can be had (`url`), what to do with them by hand (`by_hand`, with `{root}` in it), and which files those
+    are (`files`).
+    """
+
+    root: str = "data"
+    download: bool = False
+
+    name: ClassVar[str]
+    reader: ClassVar[str]
+    url: ClassVar[str]
+    by_hand: ClassVar[str]
+    parts: ClassVar[tuple[dict[str, Any], ...]] = ({"train": True}, {"train": False})
+
+    def files(self, reader: Any) -> dict[str, str | None]:
+        """What torchvision's class `reader` wants under `root`: path -> MD5 checksum (None where it knows none)."""
+        raise NotImplementedError
+
+    def arrays(self, part: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The images, uint8 [N, C, H, W], and labels, int64 [N], of one part as torchvision read it."""
+        images = np.asarray(part.data)
+        if images.ndim == 3:
+            images = images[:, None]
+        elif images.shape[-1] == 3:
+            images = images.transpose(0, 3, 1, 2)
+        labels = part.targets if hasattr(part, "targets") else part.labels
+        return images, np.asarray(labels, dtype=np.int64)
+
+    def classes(self, part: Any) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels."""
+        return tuple(part.classes)
+
+    def load(self) -> LabelledImages:
+        """All images of all parts; `InputError` if files are missing, damaged, or could not be downloaded."""
+        reader = getattr(importlib.import_module("torchvision.datasets"), self.reader)
+        try:
+            parts = [reader(self.root, download=self.download, **part) for part in self.parts]
+            images, labels = zip(*(self.arrays(part) for part in parts), strict=True)
+        except InputError:
+            raise
+        except Exception as error:  # torchvision raises nearly anything on files that are missing, cut or not its own
+            raise InputError(self._explain(reader, error)) from error
+        everything = LabelledImages(
+            np.ascontiguousarray(np.concatenate(images)), np.concatenate(labels), self.classes(parts[0])
+        )
+        if len(everything.images) != len(everything.labels):
+            raise InputError(
+                f"dataset {self.name!r} in {self.root} has {len(everything.images)} images and "
+                f"{len(everything.labels)} labels: its files do not belong together{self._remedy()}"
+            )
+        return everything
+
+    def _explain(self, reader: Any, error: Exception) -> str:
+        """One sentence: which file is missing or damaged, or else what torchvision said; and what to do about it."""
+        from torchvision.datasets.utils import check_integrity
+
+        root = Path(self.root).expanduser()
+        files = self.files(reader)
+        cause = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
+        missing = [file for file in files if not (root / file).exists()]
+        damaged = [file for file, md5 in files.items() if md5 and not check_integrity(str(root / file), md5)]
+        if missing:
+            more = f" and {len(missing) - 1} more, which are" if len(missing) > 1 else ", which is"
+            problem = f"dataset {self.name!r} needs {root / missing[0]}{more} not there"
+        elif damaged:
+            problem = f"{root / damaged[0]} is damaged: its MD5 checksum is not {files[damaged[0]]}"
+        else:
+            problem = f"dataset {self.name!r} in {root} cannot be read ({cause})"
+        if self.download and (missing or damaged):
+            problem += f", and the download failed ({cause})"
+        return problem + self._remedy()
+
+    def _remedy(self) -> str:
+        first = "" if self.download else "set download = true, or "
+        return f"; {first}take it from {self.url} and {self.by_hand.format(root=Path(self.root).expanduser())}"

@@ -1,0 +1,172 @@
+"""What a run consists of: its cells, and the content key of every stage, known before anything is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import attacks
+import models
+import results.features
+import results.metrics
+from attacks.contract import Attack, signal_key
+from leakfront.config import Config
+from leakfront.datasets import open_dataset
+from leakfront.errors import InputError
+from leakfront.plugins import build, parameters
+from leakfront.store import content_key, with_imports
+from leakfront.sweeps import DefensePoint, expand
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """One model to train: a defense at a strength, on a split. `keys` maps prepare, train, sample, probe to keys."""
+
+    name: str
+    point: DefensePoint
+    split: int
+    keys: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked config with everything that it names, built."""
+
+    config: Config
+    points: list[DefensePoint]
+    attacks: dict[str, Attack]
+    model: Any
+    dataset: Any
+    metrics: list[Any]
+    extractor: Any
+    pool_key: str = field(default="")
+    reference_key: str = field(default="")
+    cells: list[CellPlan] = field(default_factory=list)
+
+    @cached_property
+    def by_name(self) -> dict[str, CellPlan]:
+        """The cells by their names."""
+        return {cell.name: cell for cell in self.cells}
+
+    @property
+    def signals(self) -> list[Any]:
+        """The distinct signals that the attacks ask for, in a fixed order."""
+        distinct = {signal_key(s): s for attack in self.attacks.values() for s in attack.signals()}
+        return [distinct[key] for key in sorted(distinct)]
+
+    def siblings(self, cell: CellPlan) -> list[CellPlan]:
+        """The other splits of the same defense, the candidates for shadow models."""
+        return [other for other in self.cells if other.point.label == cell.point.label and other.split != cell.split]
+
+    def attack_key(self, attack: str, cell: CellPlan, shadows: Sequence[CellPlan]) -> str:
+        """Key of an attack's scores on a cell, with the shadow models that it really had."""
+        plugin = self.attacks[attack]
+        inputs = [k.keys[stage] for k in (cell, *shadows) for stage in ("prepare", "sample", "probe")]
+        return content_key("attack", [attack, parameters(plugin)], inputs, _code(plugin, "leakfront.stages.attack"))
+
+    def measure_key(self, attack_keys: Sequence[str], cell: CellPlan) -> str:
+        """Key of a cell's rows."""
+        settings = [self.config.statistics.model_dump(), self.config.name, self.config.data.model_dump()]
+        inputs = [*attack_keys, *cell.keys.values(), self.reference_key]
+        modules = ["leakfront.stages.measure", *with_imports("attacks.one_run")]
+        modules += [f"results.statistics.{name}" for name in ("roc", "counts")]
+        return content_key("measure", settings, inputs, modules)
+
+
+def make_plan(config: Config) -> Plan:
+    """Check every name and parameter of a config, and key every stage. Raises `InputError`."""
+    data = config.data
+    model_settings = dict(config.model)
+    plan = Plan(
+        config=config,
+        points=expand(config.defenses),
+        attacks={name: build(attacks.registry, name, params, "attacks") for name, params in config.attacks.items()},
+        model=build(models.registry, model_settings.pop("name", None), model_settings, "model"),
+        dataset=open_dataset(data.dataset, **data.params),
+        metrics=[build(results.metrics.registry, name, {}, "metrics.names") for name in config.metrics.names],
+        extractor=build(results.features.registry, config.metrics.features, config.metrics.features_params, "metrics"),
+    )
+    _check_statistics(config)
+    pool_key = _pool_key(plan)
+    reference = [config.metrics.features, parameters(plan.extractor), config.metrics.names, config.seed]
+    code = [name for plugin in (plan.extractor, *plan.metrics) for name in _code(plugin)]
+    reference_key = content_key("reference", reference, [pool_key], [*code, "leakfront.stages.reference"])
+    names = [_slug(point.label) for point in plan.points]
+    if len(set(names)) < len(names):
+        raise InputError("two defenses differ only in signs that a folder's name cannot hold; give one a `label`")
+    cells = [
+        CellPlan(f"{name}-split{split}", point, split, _cell_keys(plan, pool_key, point, split))
+        for name, point in zip(names, plan.points, strict=True)
+        for split in range(config.splits)
+    ]
+    return Plan(
+        config, plan.points, plan.attacks, plan.model, plan.dataset, plan.metrics, plan.extractor, pool_key,
+        reference_key, cells,
+    )  # fmt: skip
+
+
+def _check_statistics(config: Config) -> None:
+    singles = config.data.pool - config.data.duplicates.groups
+    if config.statistics.audit_guesses > singles:
+        raise InputError(
+            f"statistics.audit_guesses is {config.statistics.audit_guesses}, but only {singles} pool images have a coin "
+            "of their own (data.pool less data.duplicates.groups); it must not be larger"
+        )
+
+
+def _pool_key(plan: Plan) -> str:
+    data = plan.config.data
+    settings = [data.dataset, parameters(plan.dataset), data.pool, data.reference, data.duplicates.model_dump(),
+                plan.config.seed, _fingerprint(plan.dataset)]  # fmt: skip
+    modules = ["leakfront.pool", "leakfront.planted_duplicates", "leakfront.stages.pool", type(plan.dataset).__module__]
+    return content_key("pool", settings, [], modules)
+
+
+def _fingerprint(dataset: Any) -> list[Any]:
+    """Names, sizes and times of the files that a data set given by a path consists of; empty for named data sets."""
+    if not isinstance(path := getattr(dataset, "path", None), str):
+        return []
+    files = sorted(p for p in Path(path).rglob("*") if p.is_file()) if Path(path).is_dir() else [Path(path)]
+    return [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
+
+
+def _cell_keys(plan: Plan, pool_key: str, point: DefensePoint, split: int) -> dict[str, str]:
+    config, stack = plan.config, point.stack
+    layers = [[layer.name, parameters(layer)] for layer in stack]
+    libraries = {name: version(name) for name in ("torch", "torchvision", "diffusers", "opacus")}
+    stack_code = sorted({name for layer in stack for name in _code(layer)})
+    model_code = _code(plan.model, "models.diffusion")
+    prepare = content_key(
+        "prepare", [layers, config.data.coin, split, config.seed], [pool_key], ["leakfront.stages.prepare", *stack_code]
+    )
+    training = config.training.model_dump(exclude={"checkpoint_seconds"})
+    train = content_key(
+        "train",
+        [training, plan.model.name, parameters(plan.model), layers, libraries, config.execution.device, config.seed],
+        [prepare],
+        ["leakfront.training", "leakfront.stages.train", "defenses.plain_step", *stack_code, *model_code],
+    )
+    sampling = config.sampling.model_dump(exclude={"batch_size"})
+    sample = content_key(
+        "sample",
+        [sampling, layers],
+        [train],
+        ["leakfront.stages.sample", *with_imports("models.sampling"), *stack_code],
+    )
+    signals = [signal_key(signal) for signal in plan.signals]
+    signal_code = sorted({name for attack in plan.attacks.values() for name in _code(attack)})
+    probe = content_key("probe", signals, [train], ["leakfront.stages.probe", "attacks.queries", *signal_code])
+    return {"prepare": prepare, "train": train, "sample": sample, "probe": probe}
+
+
+def _code(plugin: Any, *more: str) -> list[str]:
+    return sorted({*with_imports(type(plugin).__module__), *more})
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.+=]+", "_", label).strip("_")

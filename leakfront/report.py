@@ -1,0 +1,36 @@
+"""Tables, figures and page of one run or several, redrawn only when something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from leakfront.errors import InputError
+from leakfront.layout import Layout
+from leakfront.store import MANIFEST, checksum, content_key, stored_key, with_imports, writing
+
+PAGE = "index.html"
+
+
+def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False) -> Path:
+    """Write the report of finished runs to `folder` and return its page.
+
+    A folder that is there is replaced only if it holds a report. Raises `InputError` for runs that are not finished or
+    that cannot be drawn together.
+    """
+    for layout in runs:
+        if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
+            raise InputError(f"{layout.root} holds no results yet; finish it with: leakfront run")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
+    inputs = [checksum(layout.root / name) for layout in runs for name in ("results.csv", "run.json")]
+    key = content_key("report", [], inputs, with_imports("results.report"))
+    if force or stored_key(folder) != key:
+        from results.report import write_report
+
+        from results.run_data import RunData
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with writing(folder, key) as place:
+            write_report([RunData(layout.root) for layout in runs], place)
+    return folder / PAGE

@@ -1,0 +1,12 @@
+"""Seeds derived from names, so that no random number depends on the order in which things run."""
+
+import hashlib
+
+
+def derive_seed(*parts: str | int) -> int:
+    """Return a 63-bit seed that is a function of `parts` alone.
+
+    The same parts give the same seed on every machine; different parts give independent seeds (SHA-256).
+    """
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,171 @@
+"""From scores, coins and samples to rows: the one place where membership and scores meet."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attacks.one_run import OneRun
+from leakfront.layout import Layout
+from leakfront.plan import CellPlan, Plan
+from leakfront.pool import Pool
+from leakfront.seeds import derive_seed
+from leakfront.stages.attack import load_scores
+from leakfront.stages.prepare import load_members
+from leakfront.stages.reference import load_reference, utility_rows
+from leakfront.stages.sample import load_samples
+from leakfront.store import stored_key, writing
+from results.rows import Row
+from results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr
+from results.statistics.roc import auc_interval, tpr_interval
+
+FPRS = (0.1, 0.01, 0.001)
+
+
+def measure_cell(plan: Plan, cell: CellPlan, attack_keys: Sequence[str], layout: Layout, pool: Pool) -> None:
+    """Write all rows of a cell."""
+    folder, key = layout.stage(cell.name, "measure"), plan.measure_key(attack_keys, cell)
+    if stored_key(folder) == key:
+        return
+    members = load_members(cell, layout)
+    rows = []
+    for name, attack in plan.attacks.items():
+        scores = load_scores(name, cell, layout)
+        rows += _membership_rows(plan, cell, name, scores["score"], members, pool)
+        if attack.access == "samples":
+            rows += _extraction_rows(plan, cell, name, scores, members, pool)
+    extractor, real = load_reference(plan, layout)
+    features = extractor.extract(load_samples(cell, layout))
+    rows += utility_rows(plan, features, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
+    rows += _reports_of_defenses(plan, cell, layout)
+    rows += _cost_rows(plan, cell, layout)
+    with writing(folder, key) as place:
+        (place / "rows.json").write_text(json.dumps([vars(row) for row in rows]))
+
+
+def cell_rows(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
+    """The rows of a measured cell."""
+    return [Row(**row) for row in _read(layout.stage(cell.name, "measure") / "rows.json")]
+
+
+def diverged_row(plan: Plan, cell: CellPlan, layout: Layout) -> Row:
+    """The one row of a cell whose training diverged: the step at which it did."""
+    step = _read(layout.stage(cell.name, "train") / "train.json")["diverged"]
+    return _row(plan, cell)("utility", "train", "diverged", float(step), n=1)
+
+
+def failed_row(plan: Plan, cell: CellPlan) -> Row:
+    """The one row of a cell that could not be finished."""
+    return _row(plan, cell)("utility", "run", "failed", 1.0, n=1)
+
+
+def audit_method(correct: int, guesses: int, attacks: int) -> str:
+    """How a bound of the one-run audit was made, for its row."""
+    return f"one-run audit, {correct} of {guesses} guesses right, corrected for {attacks} attacks"
+
+
+def _row(plan: Plan, cell: CellPlan) -> Callable[..., Row]:
+    return partial(
+        Row, plan.config.name, cell.name, plan.config.data.dataset, plan.model.name, cell.point.line,
+        cell.point.params, str(cell.split),
+    )  # fmt: skip
+
+
+def _membership_rows(
+    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
+) -> list[Row]:
+    """AUC, TPR at low FPR, and the one-run audit's bound on epsilon."""
+    row, seed = _row(plan, cell), derive_seed(plan.config.seed, "intervals", attack, cell.split)
+    value, low, high, method = auc_interval(score, members, seed)
+    rows = [row("privacy", attack, "auc", value, low, high, method, len(score), False)]
+    for fpr in FPRS:
+        value, low, high, method = tpr_interval(score, members, fpr, seed)
+        rows.append(row("privacy", attack, f"tpr_at_fpr_{fpr}", value, low, high, method, int(members.sum()), False))
+    statistics = plan.config.statistics
+    audit = OneRun(guesses=statistics.audit_guesses, delta=statistics.audit_delta)
+    bound = audit.bound(score, members, pool.copies == 1, corrections=len(plan.attacks))
+    method = audit_method(bound.correct, bound.guesses, len(plan.attacks))
+    lowest = bound.epsilon
+    rows.append(row("privacy", attack, "epsilon_lower_bound", lowest, lowest, math.inf, method, bound.coins, False))
+    rows.append(row("privacy", attack, "epsilon_lower_bound_ceiling", bound.ceiling, n=bound.coins))
+    rows.append(row("privacy", attack, "audit_guesses_right", float(bound.correct), n=bound.guesses))
+    return rows
+
+
+def _extraction_rows(
+    plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool
+) -> list[Row]:
+    """Unique images extracted at the false-discovery rate, and under the attack's fixed rules."""
+    row, config = _row(plan, cell), plan.config
+    rate, n_members, n_decoys = config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
+    extracted = extracted_at_fdr(scores["score"], members, rate, config.data.coin)
+    planted = members & (pool.copies > 1)
+    method = f"Clopper-Pearson; at least {math.ceil(1 / rate)} can be reported"
+    rows = []
+    for name, found, among in (
+        ("extracted", extracted.count, n_members),
+        ("planted_extracted", int((extracted.mask & planted).sum()), int(planted.sum())),
+    ):
+        low, high = clopper_pearson(found, among)
+        rows.append(row("privacy", attack, f"{name}_at_fdr_{rate:g}", float(found), low * among, high * among, method,
+                        among, False))  # fmt: skip
+    rows.append(row("privacy", attack, f"decoys_matched_at_fdr_{rate:g}", float(extracted.decoys_matched), n=n_decoys))
+    if math.isfinite(extracted.threshold):
+        rows.append(row("privacy", attack, f"threshold_at_fdr_{rate:g}", extracted.threshold, n=len(members)))
+    for rule in (name.removeprefix("matched_") for name in sorted(scores) if name.startswith("matched_")):
+        matched = scores[f"matched_{rule}"].astype(bool)
+        true, false = int((matched & members).sum()), int((matched & ~members).sum())
+        excess, low, high = excess_interval(true, n_members, false, n_decoys)
+        rows.append(row("privacy", attack, f"members_{rule}", float(true), n=n_members, higher_is_better=False))
+        rows.append(row("privacy", attack, f"decoys_{rule}", float(false), n=n_decoys))
+        method = "two Clopper-Pearson intervals at 97.5%"
+        rows.append(row("privacy", attack, f"excess_{rule}", excess, low, high, method, n_members, False))
+    return rows
+
+
+def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
+    """What the defenses measured of themselves: duplicates removed, epsilon spent, …"""
+    row = _row(plan, cell)
+    prepared = _read(layout.stage(cell.name, "prepare") / "prepare.json")
+    trained = _read(layout.stage(cell.name, "train") / "train.json")
+    by_place = {defense.acts_on: defense.name for defense in cell.point.stack}
+    rows = [
+        row("privacy", by_place.get("data", "prepare"), name, value, n=trained["training_images"])
+        for name, value in prepared["notes"].items()
+    ]
+    rows += [
+        row("privacy", by_place.get("training", "train"), name, value, n=trained["training_images"])
+        for name, value in trained["report"].items()
+    ]
+    return rows
+
+
+def _cost_rows(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
+    row = partial(_row(plan, cell), "cost", ci_method="", higher_is_better=False)
+    trained = _read(layout.stage(cell.name, "train") / "train.json")
+    sampled = _read(layout.stage(cell.name, "sample") / "sample.json")
+    probed = _read(layout.stage(cell.name, "probe") / "probe.json")
+    return [
+        row("train", "training_seconds", trained["seconds"], n=1),
+        row("train", "training_steps", float(trained["steps"]), n=1),
+        row("train", "training_model_calls", float(trained["model_calls"]), n=1),
+        row("train", "peak_memory_mib", trained["peak_memory_mib"], n=1),
+        row("sample", "sampling_seconds", sampled["seconds"], n=plan.config.sampling.images),
+        row("sample", "model_calls_per_image", float(sampled["model_calls_per_image"]), n=plan.config.sampling.images),
+        row("probe", "probe_seconds", probed["seconds"], n=plan.config.data.pool),
+        row("probe", "model_calls_per_image", float(probed["model_calls_per_image"]), n=plan.config.data.pool),
+        *(
+            row(name, "model_calls_per_image", float(calls), n=plan.config.data.pool)
+            for name, calls in probed["model_calls_per_image_alone"].items()
+        ),
+    ]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())

@@ -1,0 +1,58 @@
+"""Training of a cell's model."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+
+from leakfront.checkpoint import remove_checkpoint
+from leakfront.errors import DivergedError
+from leakfront.layout import Layout
+from leakfront.memory import PeakMemory
+from leakfront.plan import CellPlan, Plan
+from leakfront.pool import Pool
+from leakfront.seeds import derive_seed
+from leakfront.stages.prepare import load_prepared
+from leakfront.store import stored_key, writing
+from leakfront.training import Checkpoints, Progress, Trained, to_unit_range, train
+from models import DiffusionModel
+
+
+def train_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress: Progress) -> bool:
+    """Train the cell's model, from its checkpoint if there is one. False if it diverged, now or earlier.
+
+    All defenses of a split start from the same weights and draw the same batches as far as they draw alike, so that
+    they can be compared in pairs.
+    """
+    folder, key = layout.stage(cell.name, "train"), cell.keys["train"]
+    if stored_key(folder) != key:
+        config = plan.config
+        dataset, expected_size = load_prepared(cell, layout)
+        seed = derive_seed(config.seed, "training", cell.split)
+        shape = pool.images.shape[1:]
+        model: DiffusionModel = plan.model.build(tuple(shape), len(pool.classes), seed)
+        checkpoint = layout.stage(cell.name, "train.checkpoint")
+        facts: dict[str, object]
+        with PeakMemory(config.execution.device) as memory:
+            try:
+                if plan.model.trained:
+                    checkpoints = Checkpoints(checkpoint, key, config.training.checkpoint_seconds)
+                    trained = train(
+                        model, dataset, expected_size, cell.point.stack, config.training, seed,
+                        config.execution.device, checkpoints, progress,
+                    )  # fmt: skip
+                else:
+                    start = time.monotonic()
+                    model.fit(to_unit_range(dataset.images))
+                    trained = Trained(0, time.monotonic() - start, 0, [], {}, None)
+                facts = {**asdict(trained), "diverged": None}
+            except DivergedError as error:
+                facts = {"diverged": error.step}
+        facts |= {"peak_memory_mib": memory.mib, "training_images": len(dataset), "expected_size": expected_size}
+        with writing(folder, key) as place:
+            if facts["diverged"] is None:
+                model.save(place / "model")
+            (place / "train.json").write_text(json.dumps(facts, indent=1))
+        remove_checkpoint(checkpoint)
+    return json.loads((folder / "train.json").read_text())["diverged"] is None

@@ -1,0 +1,152 @@
+"""Artifacts on disk: one folder a stage, written whole or not at all, with a content key and checksums."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+ROOMS = ("defenses", "models", "attacks", "results")
+
+
+def content_key(stage: str, settings: Any, inputs: Sequence[str], modules: Sequence[str]) -> str:
+    """The name of what a stage puts out: a hash of its settings, its inputs' keys and the code of `modules`."""
+    parts = {"stage": stage, "settings": settings, "inputs": list(inputs), "code": [code_version(m) for m in modules]}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_version(module: str) -> str:
+    """A hash of a module's code without comments, layout and docstrings; the module is not imported."""
+    source = _source(module)
+    if source is None:
+        raise ModuleNotFoundError(module)
+    tree = ast.parse(source.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Module):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def with_imports(module: str) -> tuple[str, ...]:
+    """`module` and all that it imports from the rooms, however late and however far, sorted; nothing is imported."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        source = _source(name)
+        if name in found or source is None:
+            continue  # a package's __init__ holds its registry and contract, and nothing that decides an outcome
+        found.add(name)
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOMS:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(sorted(found))
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module, found without importing it or its package; None for packages and names of other things."""
+    top, *rest = module.split(".")
+    spec = find_spec(top)
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin and spec.submodule_search_locations is None else None
+    for location in spec.submodule_search_locations or []:
+        path = Path(location, *rest).with_suffix(".py")
+        if path.is_file():
+            return path
+    return None
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step: a reader sees the old content or the new one, a kill leaves no half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def stored_key(folder: Path) -> str | None:
+    """The key of what lies in `folder`; None if there is nothing whole."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    sizes = manifest["files"].items()
+    whole = all((folder / name).is_file() and (folder / name).stat().st_size == f["bytes"] for name, f in sizes)
+    return manifest["key"] if whole else None
+
+
+@contextmanager
+def writing(folder: Path, key: str) -> Iterator[Path]:
+    """A new folder to write a stage's files to; it takes the place of `folder` when the block ends without error."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        names = sorted(str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file())
+        files = {n: {"sha256": checksum(temporary / n), "bytes": (temporary / n).stat().st_size} for n in names}
+        write_atomically(temporary / MANIFEST, json.dumps({"key": key, "files": files}, indent=1))
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+            folder.rename(old)
+            temporary.rename(folder)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def clear_temporaries(root: Path) -> None:
+    """Remove what killed writers left behind."""
+    for left in [*root.rglob(".*.tmp"), *root.rglob(".*.old")]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def verify(root: Path) -> tuple[int, list[str]]:
+    """Check every artifact below `root`: (files checked, a sentence for each that is missing or changed)."""
+    checked, faults = 0, []
+    for manifest in sorted(root.rglob(MANIFEST)):
+        try:
+            files = json.loads(manifest.read_text())["files"]
+        except (OSError, ValueError, KeyError):
+            faults.append(f"{manifest.relative_to(root)} is not a readable manifest")
+            continue
+        for name, recorded in files.items():
+            path = manifest.parent / name
+            checked += 1
+            if not path.is_file():
+                faults.append(f"{path.relative_to(root)} is missing")
+            elif checksum(path) != recorded["sha256"]:
+                faults.append(f"{path.relative_to(root)} has changed since it was written")
+    return checked, faults

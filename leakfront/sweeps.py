@@ -1,0 +1,96 @@
+"""From the config's defenses to the points on the plot: a list of values becomes one defense for each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import defenses
+from defenses import Defense
+from leakfront.errors import InputError
+from leakfront.plugins import build, default_values
+
+
+@dataclass(frozen=True)
+class DefensePoint:
+    """A stack of defenses at one strength: `line` is its name and its line on the plot, `params` the point on it."""
+
+    line: str
+    params: str
+    stack: tuple[Defense, ...]
+
+    @property
+    def label(self) -> str:
+        """Name with strength: "dp_sgd (epsilon=10)"."""
+        return f"{self.line} ({self.params})" if self.params else self.line
+
+
+def expand(entries: Sequence[dict[str, Any]]) -> list[DefensePoint]:
+    """Every point of every entry, `none` first if no entry names it.
+
+    An entry is {name, parameters…} or {stack = [{name, parameters…}, …]}; either may have a `label` for its line.
+    """
+    points = [point for number, entry in enumerate(entries) for point in _points(number, entry)]
+    if not any(point.line == "none" for point in points):
+        points.insert(0, DefensePoint("none", "", (build(defenses.registry, "none", {}, "defenses"),)))
+    seen: set[str] = set()
+    for point in points:
+        if point.label in seen:
+            raise InputError(f"defenses lists {point.label!r} twice; give one of the two a different `label`")
+        seen.add(point.label)
+    return points
+
+
+def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
+    where = f"defenses[{number}]"
+    entry = dict(entry)
+    label = entry.pop("label", None)
+    if label is not None and (not isinstance(label, str) or not label.strip()):
+        raise InputError(f"{where}.label is {label!r}; it must be a short text")
+    stack = entry.pop("stack", None)
+    if stack is not None and entry:
+        raise InputError(f"{where} has both 'stack' and {sorted(entry)[0]!r}; put the parameters inside the stack")
+    layers = [entry] if stack is None else stack
+    if not isinstance(layers, list) or not layers or not all(isinstance(layer, dict) for layer in layers):
+        raise InputError(f'{where}.stack must be a list of tables, for example [{{name = "dedup"}}]')
+    options = [_options(layer, where) for layer in layers]
+    swept = {
+        (i, key) for i, choices in enumerate(options) for key in choices[0] if len({repr(c[key]) for c in choices}) > 1
+    }
+    line = label or "+".join(str(layer.get("name")) for layer in layers)
+    points = []
+    for combination in itertools.product(*options):
+        built = tuple(
+            build(defenses.registry, layer.get("name"), params, where)
+            for layer, params in zip(layers, combination, strict=True)
+        )
+        shown = [
+            f"{key}={_short(value)}"
+            for i, params in enumerate(combination)
+            for key, value in params.items()
+            if not swept or (i, key) in swept
+        ]
+        points.append(DefensePoint(line, ", ".join(shown), built))
+    return points
+
+
+def _options(layer: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    """All combinations of a layer's swept parameters."""
+    params = {key: value for key, value in layer.items() if key != "name"}
+    if not isinstance(layer.get("name"), str):
+        raise InputError(f"{where} must have a key 'name' with the name of a defense")
+    defaults = default_values(defenses.registry.get(layer["name"]))
+    choices = {
+        key: value if isinstance(value, list) and not isinstance(defaults.get(key), tuple) else [value]
+        for key, value in params.items()
+    }
+    for key, values in choices.items():
+        if not values:
+            raise InputError(f"{where}.{key} is an empty list; give at least one value")
+    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,155 @@
+"""The one training loop, with the defenses' hooks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+
+from defenses import Defense, Guarantee, TrainingSet, TrainingSetup
+from defenses.plain_step import PlainStep
+from leakfront.checkpoint import load_checkpoint, save_checkpoint
+from leakfront.config import Training
+from leakfront.errors import DivergedError
+from leakfront.seeds import derive_seed
+from models import DiffusionModel
+
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run reports: losses as (step, mean loss since the last entry)."""
+
+    steps: int
+    seconds: float
+    model_calls: int
+    losses: list[tuple[int, float]]
+    report: dict[str, float]
+    guarantee: Guarantee | None
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where training state is kept, under which key, and how often it is written."""
+
+    folder: Path
+    key: str
+    seconds: float
+
+
+def to_unit_range(images: Any) -> torch.Tensor:
+    """uint8 [N, C, H, W] -> float32 in [-1, 1]."""
+    return torch.as_tensor(images).float() / 127.5 - 1
+
+
+def train(
+    model: DiffusionModel,
+    dataset: TrainingSet,
+    expected_size: float,
+    stack: Sequence[Defense],
+    settings: Training,
+    seed: int,
+    device: str,
+    checkpoints: Checkpoints,
+    progress: Progress,
+) -> Trained:
+    """Train `model.network` in place; it ends with the EMA weights.
+
+    Every random number of step k comes from (seed, k), so a run that goes on from a checkpoint is the run that was
+    never stopped. Raises `DivergedError` at the first loss or weight that is not finite.
+    """
+    network = model.network
+    assert network is not None
+    network.to(device).train()
+    setup = TrainingSetup(
+        network=network,
+        loss=model.loss(),
+        size=len(dataset),
+        expected_size=expected_size,
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        ema_decay=settings.ema_decay,
+        make_step=PlainStep,
+        device=device,
+    )
+    for defense in stack:
+        setup = defense.training(setup)
+    step = setup.make_step(setup)
+    ema = EMAModel(network.parameters(), decay=setup.ema_decay, foreach=True)
+    images, labels = to_unit_range(dataset.images).to(device), torch.as_tensor(dataset.labels).to(device)
+
+    counter = _CallCounter(network)
+    losses: list[tuple[int, float]] = []
+    recent: list[float] = []
+    done, earlier_seconds = 0, 0.0
+    if state := load_checkpoint(checkpoints.folder, checkpoints.key):
+        network.load_state_dict(state["network"])
+        ema.load_state_dict(state["ema"])
+        ema.to(device)
+        step.load_state_dict(state["step"])
+        done, earlier_seconds, counter.calls = state["done"], state["seconds"], state["model_calls"]
+        losses, recent = [tuple(pair) for pair in state["losses"]], state["recent"]
+
+    started = saved = shown = time.monotonic()
+    generator = torch.Generator()
+    for k in range(done, setup.steps):
+        generator.manual_seed(derive_seed(seed, "step", k))
+        torch.manual_seed(derive_seed(seed, "global", k))  # dropout and torchvision draw from the global generator
+        indices = step.draw(generator)
+        batch = images[indices]
+        for defense in stack:
+            batch = defense.augment(batch, generator)
+        value = step.update(batch, labels[indices], generator)
+        if len(indices) and not math.isfinite(value):
+            raise DivergedError(k + 1)
+        ema.step(network.parameters())
+        recent += [value] if len(indices) else []
+        if (k + 1) % max(1, setup.steps // 50) == 0 or k + 1 == setup.steps:
+            losses.append((k + 1, sum(recent) / len(recent) if recent else math.nan))
+            recent = []
+        now = time.monotonic()
+        if now - saved > checkpoints.seconds:
+            state = {
+                "network": network.state_dict(), "ema": ema.state_dict(), "step": step.state_dict(), "done": k + 1,
+                "seconds": earlier_seconds + now - started, "model_calls": counter.calls, "losses": losses,
+                "recent": recent,
+            }  # fmt: skip
+            save_checkpoint(checkpoints.folder, checkpoints.key, state)
+            progress(k + 1, setup.steps, step.report())
+            saved = shown = now
+        elif now - shown > 1:
+            progress(k + 1, setup.steps, {})
+            shown = now
+    seconds = earlier_seconds + time.monotonic() - started
+
+    ema.copy_to(network.parameters())
+    if not all(bool(p.isfinite().all()) for p in network.parameters()):
+        raise DivergedError(setup.steps)
+    counter.remove()
+    network.eval().requires_grad_(False)
+    trained = Trained(setup.steps, seconds, counter.calls, losses, step.report(), step.guarantee())
+    if close := getattr(step, "close", None):
+        close()
+    return trained
+
+
+class _CallCounter:
+    """Counts the images that pass through a network."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.calls = 0
+        self._handle = network.register_forward_pre_hook(self._count)
+
+    def _count(self, module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
+        self.calls += len(arguments[0])
+
+    def remove(self) -> None:
+        self._handle.remove()

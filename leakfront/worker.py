@@ -1,0 +1,96 @@
+"""What runs inside a worker process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from leakfront.layout import Layout
+from leakfront.plan import Plan, make_plan
+
+_events: Any = None
+_plans: dict[str, Plan] = {}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work on a run, small enough to be sent to another process.
+
+    kind: "reference", "model" (prepare, train, sample, probe of a cell) or "measure" (attack and measure a cell whose
+    shadow models are the cells named in `shadows`). settings: the resolved config.
+    """
+
+    kind: Literal["reference", "model", "measure"]
+    root: Path
+    settings: str
+    cell: str = ""
+    shadows: tuple[str, ...] = ()
+
+
+def start_worker(events: Any, threads: int) -> None:
+    """Set up the process: an event queue, its threads; Ctrl-C is the parent's business, whose death ends us."""
+    global _events
+    _events = events
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _follow_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def run_task(task: Task) -> bool:
+    """Do a task. For "model": whether there is a model at its end (False if training diverged)."""
+    from leakfront.config import Config
+    from leakfront.stages.pool import stored_pool
+
+    if task.settings not in _plans:
+        _plans[task.settings] = make_plan(Config.model_validate_json(task.settings))
+    plan, layout = _plans[task.settings], Layout(task.root)
+    pool = stored_pool(layout)
+    if task.kind == "reference":
+        from leakfront.stages.reference import make_reference
+
+        make_reference(plan, layout, pool)
+        return True
+    cell = plan.by_name[task.cell]
+    if task.kind == "measure":
+        from leakfront.stages.attack import attack_cell
+        from leakfront.stages.measure import measure_cell
+
+        shadows = [plan.by_name[name] for name in task.shadows]
+        keys = [attack_cell(plan, name, cell, shadows, layout, pool) for name in plan.attacks]
+        measure_cell(plan, cell, keys, layout, pool)
+        return True
+    from leakfront.stages.prepare import prepare
+    from leakfront.stages.probe import probe_cell
+    from leakfront.stages.sample import sample_cell
+    from leakfront.stages.train import train_cell
+
+    prepare(plan, cell, layout, pool)
+    if not train_cell(plan, cell, layout, pool, _Reporter(cell.name, "train")):
+        return False
+    sample_cell(plan, cell, layout, _Reporter(cell.name, "sample"))
+    probe_cell(plan, cell, layout, pool, _Reporter(cell.name, "probe"))
+    return True
+
+
+@dataclass(frozen=True)
+class _Reporter:
+    """Sends a stage's progress to the parent."""
+
+    cell: str
+    stage: str
+
+    def __call__(self, done: int, total: int, numbers: dict[str, float]) -> None:
+        _events.put({"cell": self.cell, "stage": self.stage, "done": done, "total": total, "numbers": numbers})

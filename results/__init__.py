@@ -1,0 +1,1 @@
+"""What is measured and shown: utility metrics, statistics, the table, figures, report."""

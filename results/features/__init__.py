@@ -1,0 +1,25 @@
+"""The feature extractors that utility metrics rest on, one file each."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from leakfront.registry import Registry
+
+registry = Registry("feature extractor", "results.features", "leakfront.features")
+register = registry.register
+
+
+class FeatureExtractor(Protocol):
+    """Turns images into feature vectors. A metric's value means nothing without the extractor's name."""
+
+    name: ClassVar[str]
+    dimensions: int
+
+    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
+        """Train on labelled images outside the pool, uint8 [N, C, H, W], where the extractor needs that."""
+
+    def extract(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, C, H, W] -> float64 [N, dimensions]; does not depend on batch size or order."""

@@ -1,0 +1,45 @@
+"""The figures, one file each, drawn from a finished run's rows and stored arrays; no model is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from leakfront.registry import Registry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from results.run_data import RunData
+
+figures = Registry("figure", "results.figures", "leakfront.figures", not_plugins={"style", "labels"})
+
+
+class RunFigure(Protocol):
+    """A class without parameters, registered by name."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    caption: ClassVar[str]  # what is drawn and how to read it; the conditions of the run are added by the report
+    reason: str  # why `draw` returned None
+
+    def draw(self, run: RunData) -> Figure | None:
+        """The figure, or None when the run holds nothing to draw; `reason` then says what is missing."""
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write `name` as PDF, SVG and PNG; the same figure gives the same bytes. Returns the paths."""
+    from results.figures import style
+
+    folder.mkdir(parents=True, exist_ok=True)
+    undated = {
+        "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+        "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+        "png": {"Software": None},
+    }
+    paths = []
+    with style.paper():
+        for suffix, metadata in undated.items():
+            paths.append(folder / f"{name}.{suffix}")
+            figure.savefig(paths[-1], metadata=metadata, dpi=style.DPI)
+    return paths

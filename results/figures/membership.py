@@ -1,0 +1,80 @@
+"""Membership inference on every model: the AUC of each attack against each defense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from results.figures import figures, style
+from results.points import Point, Summary, Value
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from results.run_data import RunData
+
+
+@figures.register("membership")
+class Membership:
+    """One line of text for each defense and strength, one marker for each attack, with its interval."""
+
+    title = "Membership inference under each defense"
+    caption = (
+        "Area under the ROC curve of every attack on every defense, mean over splits with 95% interval. At 0.5 (the "
+        "vertical line) members and decoys cannot be told apart; an open marker has an interval that covers it. A "
+        "defense that stops extraction need not stop these attacks."
+    )
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def draw(self, run: RunData) -> Figure | None:
+        summary = Summary(run)
+        found = [(p, a, summary.value(p, a, "auc")) for p in summary.points for a in summary.attacks]
+        values = {(p, a): v for p, a, v in found if v is not None and v.known}
+        if not values:
+            self.reason = "no attack has an AUC row"
+            return None
+        with style.paper():
+            return _draw(summary, values)
+
+
+def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
+    points = [p for p in summary.points if any(q == p for q, _ in values)]
+    attacks = [a for a in summary.attacks if any(b == a for _, b in values)]
+    band = max(0.13, 0.055 * len(attacks))  # inches for one defense at one strength
+    legend_rows = -(-len(attacks) // 4)
+    figure = style.new_figure(0.42 + 0.12 * legend_rows + band * len(points))
+    ax = figure.subplots()
+    looks = {attack: style.look(slot) for slot, attack in enumerate(attacks)}
+    offsets = np.linspace(-0.34, 0.34, len(attacks)) if len(attacks) > 1 else [0.0]
+    for place, point in enumerate(points):
+        if place % 2 == 0:
+            ax.axhspan(place - 0.5, place + 0.5, color="#f3f3f3", linewidth=0, zorder=0)
+        for attack, offset in zip(attacks, offsets, strict=True):
+            value = values.get((point, attack))
+            if value is None:
+                continue
+            look, y = looks[attack], place + offset
+            if value.has_interval:
+                ax.plot([value.low, value.high], [y, y], color=look.colour, linewidth=0.7, zorder=2)
+            told_apart = value.above(0.5) or value.below(0.5)
+            ax.plot(value.value, y, linestyle="none", marker=look.marker, markersize=2.8, color=look.colour,
+                    markerfacecolor=look.colour if told_apart else "white", markeredgewidth=0.6, zorder=3)
+    for attack in attacks:
+        ax.plot([], [], linestyle="none", marker=looks[attack].marker, markersize=3.2, color=looks[attack].colour,
+                label=attack)
+    ax.axvline(0.5, color=style.GREY, linewidth=0.7, zorder=1)
+    ax.set_ylim(len(points) - 0.5, -0.5)
+    ax.set_yticks(range(len(points)), [_name(p) for p in points], fontsize=6 if len(points) <= 8 else 5.5)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("AUC of membership inference")
+    style.despine(ax)
+    figure.legend(loc="outside upper center", ncols=min(4, len(attacks)), handletextpad=0.1, columnspacing=1.0,
+                  borderpad=0.1, labelspacing=0.2)
+    return figure
+
+
+def _name(point: Point) -> str:
+    return f"{point.defense} {style.strength(point.params)}".strip()

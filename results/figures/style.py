@@ -1,0 +1,156 @@
+"""The look of every figure: one column of a paper, colours that colour-blind readers and grey prints keep apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 3.35  # inches: one column
+DPI = 300
+GREY, FAINT = "#6b6b6b", "#c9c9c9"
+MEMBER, DECOY = "#0072B2", "#D55E00"
+
+# Okabe and Ito's palette without its yellow, which is unreadable on white; black is the undefended model's.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C3E")
+_MARKERS = ("s", "^", "D", "v", "P", "X", "<", "h", ">", "p", "d", "*", "8", "o")
+_DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
+_SLOTS = len(_COLOURS) * len(_MARKERS)
+# Defenses that ship here keep their look from paper to paper; any other takes a free slot that its name picks.
+_SHIPPED = ("dedup", "dp_sgd", "augment", "early_stop", "dp_finetune", "capacity", "regularize", "ambient", "distill",
+            "guidance", "filter", "caption_noise")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one line of a plot is drawn."""
+
+    colour: str
+    marker: str
+    dashes: Any
+    hollow: bool
+
+    @property
+    def face(self) -> str:
+        return "white" if self.hollow else self.colour
+
+
+def look(slot: int) -> Look:
+    """The look of a slot: seven colours by filled, hollow and again filled markers, every marker used once in 14."""
+    turn = slot // len(_COLOURS)
+    return Look(_COLOURS[slot % len(_COLOURS)], _MARKERS[slot % len(_MARKERS)], _DASHES[turn % 3], turn % 2 == 1)
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look for each line's name: the same name has the same one in every figure, and no two names share one."""
+    wanted = sorted(set(names))
+    slots: dict[str, int] = {name: _SHIPPED.index(name) for name in wanted if name in _SHIPPED}
+    for name in wanted:
+        if name not in slots and name != "none":
+            slot = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % 14
+            while slot in slots.values() and len(slots) < _SLOTS:
+                slot = (slot + 1) % _SLOTS
+            slots[name] = slot
+    return {name: Look("#000000", "o", "-", False) if name == "none" else look(slots[name]) for name in wanted}
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """The theme, for drawing and for saving; nothing outside the block changes."""
+    import matplotlib as mpl
+    import seaborn as sns
+
+    theme = {
+        **sns.axes_style("ticks"),
+        "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same
+        "mathtext.fontset": "dejavusans",
+        "font.size": 7,
+        "axes.labelsize": 7,
+        "axes.titlesize": 7,
+        "legend.fontsize": 6,
+        "legend.frameon": False,
+        "legend.handlelength": 1.6,
+        "xtick.labelsize": 6,
+        "ytick.labelsize": 6,
+        "axes.linewidth": 0.6,
+        "lines.linewidth": 1.0,
+        "lines.markersize": 4,
+        "lines.solid_capstyle": "butt",
+        "patch.linewidth": 0.6,
+        "hatch.linewidth": 0.4,
+        "figure.dpi": DPI,
+        "savefig.bbox": None,
+        "pdf.fonttype": 42,
+        "ps.fonttype": 42,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "leakfront",
+        "text.usetex": False,
+        "text.parse_math": False,  # names come from configs: a dollar sign is a dollar sign
+        "path.simplify": True,
+    }
+    for axis in ("xtick", "ytick"):
+        theme |= {f"{axis}.major.size": 2.5, f"{axis}.major.width": 0.6, f"{axis}.minor.size": 1.5,
+                  f"{axis}.minor.width": 0.4, f"{axis}.major.pad": 2.0}
+    with mpl.rc_context(theme):
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure that needs no display, laid out so that nothing is cut off."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr,call-arg]
+    return figure
+
+
+def despine(*axes: Axes) -> None:
+    """Take away the top and the right border."""
+    import seaborn as sns
+
+    for ax in axes:
+        sns.despine(ax=ax)
+
+
+STEPS = tuple(m * 10.0**e for e in range(-6, 10) for m in (1, 2, 5))
+
+
+def count_scale(ax: Axes, top: float) -> None:
+    """A square-root y axis for counts, on which 0, 5 and 500 can all be read; a little room below 0."""
+    import numpy as np
+
+    top = max(top, 1.0) * 1.08
+    top = next((1.02 * s for s in STEPS if top / 1.02 <= s <= 1.35 * top), top)
+    ax.set_yscale("function", functions=(lambda y: np.sign(y) * np.sqrt(np.abs(y)), lambda z: np.sign(z) * z**2))
+    ax.set_ylim(-top * 0.0075, top)
+    ticks(ax, "y", [0.0, *(s for s in STEPS if s >= 1)], gap=0.09)
+
+
+def ticks(ax: Axes, which: Literal["x", "y"], candidates: Sequence[float] = STEPS, gap: float = 0.12) -> None:
+    """Plain numbers at those candidates that lie on the axis at least `gap` of its length apart, both ends first."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    low, high = axis.get_view_interval()
+    scale = axis.get_transform()
+    start, end = (float(scale.transform([limit])[0]) for limit in (low, high))
+    spots = {c: (float(scale.transform([c])[0]) - start) / (end - start) for c in candidates if low <= c <= high}
+    shown: list[float] = []
+    for tick in [*list(spots)[:1], *reversed(spots)]:
+        if all(abs(spots[tick] - spots[other]) >= gap for other in shown):
+            shown.append(tick)
+    axis.set_ticks(sorted(shown), [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in sorted(shown)])
+    axis.set_ticks([], minor=True)
+
+
+def strength(params: str) -> str:
+    """Parameters as a short label: values alone, and Greek letters where the field says them so."""
+    letters = {"epsilon": "ε=", "delta": "δ=", "sigma": "σ="}
+    parts = [part.partition("=") for part in params.split(",")]
+    return ", ".join(letters.get(name.strip(), "") + value if equals else name for name, equals, value in parts)

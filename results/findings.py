@@ -1,0 +1,192 @@
+"""What a run shows, in sentences with their numbers. A sentence says no more than the rows and their intervals do."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from results.points import EXTRACTION, HELD_OUT, NOISE, Point, Summary, Value
+from results.table import number, shown
+
+if TYPE_CHECKING:
+    from results.run_data import RunData
+
+FEWEST_SPLITS = 3  # for a claim that two defenses differ
+LEVEL = 0.05
+
+
+def findings(run: RunData) -> list[str]:
+    """One sentence or two for each defense and strength, the most serious findings first."""
+    summary = Summary(run)
+    measured = [point for point in summary.points if summary.splits(point)]
+    few = [point for point in measured if len(summary.splits(point)) < FEWEST_SPLITS]
+    against_none = _Comparisons(summary, measured)
+    return [
+        *(text for point in measured if (text := _refuted(run, summary, point))),
+        *(_of_point(run, summary, against_none, point) for point in measured),
+        *(text for point in summary.points if (text := _not_trained(summary, point))),
+        *_front(summary, measured),
+        *_scale(summary),
+        *([f"Fewer than {FEWEST_SPLITS} splits were measured for {_names(few)}; no difference between them and "
+           "another defense is claimed."] if few else []),
+    ]
+
+
+class _Comparisons:
+    """Paired tests of every defense against the undefended model of its run, corrected for their number (Holm)."""
+
+    def __init__(self, summary: Summary, points: list[Point]) -> None:
+        from results.statistics.splits import holm, paired_test
+
+        self._found: dict[tuple[str, Point], tuple[float, float]] = {}
+        quantities = {"fid": ("fid", summary.fid_metric), "extracted": (EXTRACTION, f"extracted_at_fdr_{summary.rate}")}
+        for quantity, (source, metric) in quantities.items():
+            tests = {}
+            for point in points:
+                baseline = summary.baseline_of(point)
+                if baseline is None or baseline == point:
+                    continue
+                mine, other = summary.per_split(point, source, metric), summary.per_split(baseline, source, metric)
+                shared = [split for split in mine if split in other and mine[split].known and other[split].known]
+                if len(shared) >= FEWEST_SPLITS:
+                    tests[point] = paired_test([mine[s].value for s in shared], [other[s].value for s in shared])
+            adjusted = holm([p for p, _ in tests.values()]) if tests else []
+            for (point, (_, difference)), p in zip(tests.items(), adjusted, strict=True):
+                self._found[quantity, point] = (float(p), difference)
+
+    def verdict(self, quantity: str, point: Point, less: str, more: str) -> str:
+        """"fewer", "more", or that no difference is shown; empty where none was tested."""
+        if (quantity, point) not in self._found:
+            return ""
+        p, difference = self._found[quantity, point]
+        if not p < LEVEL:
+            return "no difference shown"
+        return f"{less if difference < 0 else more}, p = {p:.2g}"
+
+
+def _of_point(run: RunData, summary: Summary, against_none: _Comparisons, point: Point) -> str:
+    parts = [_extraction(summary, against_none, point), _quality(summary, against_none, point),
+             _membership(summary, point), _audit(run, summary, point)]
+    return f"{point.label}: {'; '.join(part for part in parts if part)}."
+
+
+def _extraction(summary: Summary, against_none: _Comparisons, point: Point) -> str:
+    found, baseline = summary.extracted(point), summary.baseline_of(point)
+    if found is None or not found.known:
+        return "extraction was not measured"
+    per_split = summary.per_split(point, EXTRACTION, f"extracted_at_fdr_{summary.rate}").values()
+    members = np.mean([value.n for value in per_split]) if per_split else found.n
+    text = f"{number(found.value)} of {number(round(float(members)))} members extracted at {summary.fdr} FDR"
+    if found.value == 0:
+        text += f", at most {number(found.high)} at 95%" if math.isfinite(found.high) else ""
+        excess = summary.value(point, EXTRACTION, "excess_adaptive")
+        if excess is not None and excess.known and excess.has_interval:
+            sign = "above 0" if excess.above(0) else "below 0" if excess.below(0) else "not told apart from 0"
+            text += f" (under the fixed rule {_estimate(excess)} more members than decoys, {sign})"
+    elif found.has_interval:
+        text += f" {shown(found).interval}"
+    if baseline is not None and baseline != point:
+        other = summary.extracted(baseline)
+        if other is not None and other.known:
+            verdict = against_none.verdict("extracted", point, "fewer", "more")
+            text += f", against {number(other.value)} for {baseline.label}" + (f" ({verdict})" if verdict else "")
+    return text
+
+
+def _quality(summary: Summary, against_none: _Comparisons, point: Point) -> str:
+    fid, baseline, noise = summary.fid(point), summary.baseline_of(point), summary.scale_end(NOISE)
+    if fid is None or not fid.known:
+        return ""
+    text = f"FID {_estimate(fid)}"
+    other = summary.fid(baseline) if baseline is not None and baseline != point else None
+    if baseline is not None and other is not None and other.known:
+        verdict = against_none.verdict("fid", point, "better", "worse")
+        text += f" against {number(other.value)} for {baseline.label}" + (f" ({verdict})" if verdict else "")
+    if noise is not None and noise.known and fid.has_interval and not fid.below(noise.value):
+        text += f", not told apart from noise ({number(noise.value)})"
+    return text
+
+
+def _membership(summary: Summary, point: Point) -> str:
+    values = {attack: summary.value(point, attack, "auc") for attack in summary.attacks}
+    known = {attack: value for attack, value in values.items() if value is not None and value.known}
+    strongest = summary.strongest(point, "auc")
+    if strongest is None:
+        return ""
+    attack, best = strongest
+    highest = f"{attack} AUC {_estimate(best, 2)}"
+    judged = [value for value in known.values() if value.has_interval]
+    above = sum(value.above(0.5) for value in judged)
+    if not judged:
+        return f"highest of {len(known)} attacks: {highest}, without an interval"
+    if not above:
+        return f"no attack's AUC lies above 0.5 (of {len(judged)} the highest is {highest})"
+    found = summary.extracted(point)
+    still = ": membership inference still stands" if found is not None and found.value == 0 else ""
+    return f"{above} of {len(judged)} attacks {'have' if above > 1 else 'has'} an AUC above 0.5, the highest {highest}{still}"
+
+
+def _audit(run: RunData, summary: Summary, point: Point) -> str:
+    bound, ceiling = (summary.strongest(point, f"epsilon_lower_bound{end}") for end in ("", "_ceiling"))
+    if bound is None:
+        return ""
+    most = f" (this audit could prove {number(ceiling[1].value, 2)})" if ceiling else ""
+    claim = run.info.get("guarantees", {}).get(point.label)
+    claimed = f", claimed epsilon {number(float(claim['epsilon']))}" if claim else ""
+    if bound[1].value <= 0:
+        return f"the audit proves no lower bound on epsilon{most}{claimed}"
+    return f"audited epsilon at least {number(bound[1].value, 2)}{most}{claimed}"
+
+
+def _refuted(run: RunData, summary: Summary, point: Point) -> str:
+    """The most serious finding: an audit that contradicts a guarantee."""
+    bound, claim = summary.strongest(point, "epsilon_lower_bound"), run.info.get("guarantees", {}).get(point.label)
+    if bound is None or not claim or bound[1].value <= float(claim["epsilon"]):
+        return ""
+    return (f"{point.label}: the audit ({bound[0]}) proves epsilon at least {number(bound[1].value, 2)} at 95%, above the "
+            f"claimed {number(float(claim['epsilon']))}: the guarantee does not hold as implemented.")
+
+
+def _not_trained(summary: Summary, point: Point) -> str:
+    diverged, failed = summary.diverged(point), summary.failed(point)
+    parts = []
+    if diverged:
+        steps = ", ".join(f"split {split} at step {step}" for split, step in diverged.items())
+        parts.append(f"training diverged ({steps})")
+    if failed:
+        parts.append(f"split{'s' if len(failed) > 1 else ''} {', '.join(failed)} failed and could not be measured")
+    rest = "nothing was measured" if not summary.splits(point) else "the numbers are those of the other splits"
+    return f"{point.label}: {'; '.join(parts)}; {rest}." if parts else ""
+
+
+def _front(summary: Summary, points: list[Point]) -> list[str]:
+    """Who is on the front, with the probability under the intervals; only for what has splits enough to claim it."""
+    from results.statistics.front import front_probability, pareto_front
+
+    found = [(p, summary.fid(p), summary.extracted(p)) for p in points if len(summary.splits(p)) >= FEWEST_SPLITS]
+    known = [(p, f, e) for p, f, e in found if f is not None and e is not None and f.known and e.known]
+    if len(known) < 2:
+        return []
+    x, y = (np.array([[v.value, v.low, v.high] for v in axis]).T
+            for axis in ([f for _, f, _ in known], [e for _, _, e in known]))
+    chance = front_probability(x[0], x[1], x[2], y[0], y[1], y[2], seed=0)
+    best = [f"{p.label} ({probability:.2f})"
+            for (p, _, _), on, probability in zip(known, pareto_front(x[0], y[0]), chance, strict=True) if on]
+    return [f"On the front of FID against extracted images, beaten by no other on both (in brackets: the probability "
+            f"of being on it, given the intervals): {', '.join(best)}."]
+
+
+def _scale(summary: Summary) -> list[str]:
+    ends = [(end.strip("()"), summary.scale_end(end)) for end in (HELD_OUT, NOISE)]
+    known = [f"{_estimate(value)} for {name}" for name, value in ends if value is not None and value.known]
+    return [f"The ends of the FID scale: {', '.join(known)}."] if known else []
+
+
+def _estimate(value: Value, decimals: int | None = None) -> str:
+    return str(shown(value, decimals))
+
+
+def _names(points: list[Point]) -> str:
+    return ", ".join(point.label for point in points)

@@ -1,0 +1,35 @@
+"""The utility metrics, one file each: features of generated and of real images -> one number."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from leakfront.registry import Registry
+
+registry = Registry("metric", "results.metrics", "leakfront.metrics")
+register = registry.register
+
+
+class Estimate(NamedTuple):
+    """A value with its 95% interval and how the interval was made."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+class Metric(Protocol):
+    """A frozen dataclass of the metric's parameters."""
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+
+    def minimum(self, dimensions: int) -> int:
+        """The fewest images on each side that the metric accepts for features of this many dimensions."""
+
+    def estimate(self, generated: np.ndarray, real: np.ndarray, seed: int) -> Estimate:
+        """From features float64 [N_G, d] and [N_R, d]."""

@@ -1,0 +1,200 @@
+"""The report as one HTML file that needs nothing else: figures inside, no script, no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from results.points import Summary
+from results.table import Table, attack_table, conditions, main_table, number
+
+if TYPE_CHECKING:
+    from results.run_data import RunData
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the report; `svg` is None when there was nothing to draw, and `reason` says why."""
+
+    name: str
+    title: str
+    caption: str
+    svg: bytes | None
+    reason: str
+
+    @property
+    def source(self) -> str:
+        """The picture as a data URI: inside an img element it can neither run a script nor reach the network."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg or b"").decode()
+
+
+READING = (
+    "A split flips a fair coin for every pool image: heads, it is a member, which the model may train on; tails, a decoy, "
+    "which it never sees. Attacks score every pool image without seeing the coins.",
+    "Extracted images are unique members that a generated image matches so well that hardly any decoy is matched as "
+    "well: the threshold is the loosest at which (1 + decoys) / members stays within the false-discovery rate. At a rate "
+    "of q that reports 1/q images or more, or none; the interval of a zero says how many it may hide.",
+    "AUC is the probability that a member scores above a decoy; 0.5 is guessing. TPR at a low FPR is the share of members "
+    "found while that share of decoys is accused.",
+    "FID and KID mean something only beside the same features, reference set and number of samples; held-out real images "
+    "and noise are the two ends of their scale.",
+    "A finding calls a defense better, worse, fewer or more than the undefended model only where a paired t test over "
+    "at least 3 splits, corrected for the number of defenses (Holm), gives p < 0.05.",
+    "The audited epsilon is a lower bound that the attacks prove at 95%; a guarantee is an upper bound. A bound far below "
+    "the guarantee says as much about the attacks and the size of the audit as about the defense.",
+)
+LIMITS = (
+    "Intervals over splits are 95% and cover the variation between trained models of this data set and this training, "
+    "not between data sets or architectures. They are pointwise: among many, some will miss.",
+    "The highest value over several attacks is picked after seeing them, and its interval is not corrected for that; the "
+    "audited bound is.",
+    "Guarantees are per training image. An image that occurs several times is covered only as a group, at a "
+    "correspondingly larger epsilon; images planted several times share one coin and are left out of the audit.",
+    "An attack that finds nothing proves nothing: a stronger one may. Zero extracted images at this number of samples "
+    "is not zero at any number.",
+    "Defenses that act when sampling do nothing against an attacker who holds the weights.",
+)
+
+_TEMPLATE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{{ title }}</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 70rem; margin: 2rem auto;
+  padding: 0 1.25rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
+h3 { font-size: 1rem; } p, li { max-width: 48rem; overflow-wrap: anywhere; } li { margin: .35rem 0; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .8rem; line-height: 1.35; }
+th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid #e5e5e5; }
+thead th { border-bottom: 2px solid #444; vertical-align: bottom; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.interval { display: block; color: #666; font-size: .72rem; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1.5rem 2rem; }
+figure { margin: 0; break-inside: avoid; } figure img { width: 100%; max-width: 30rem; height: auto; }
+figcaption { font-size: .82rem; color: #444; } .conditions, .note { font-size: .82rem; color: #666; }
+pre { background: #f6f6f6; padding: .8rem; font-size: .75rem; line-height: 1.35; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .85rem; } dd { margin: 0; overflow-wrap: anywhere; }
+dt { color: #666; }
+@media print { body { font-size: 9.5pt; margin: 0; max-width: none; } table { font-size: 6.5pt; } th, td { padding: 2pt 3pt; }
+  .interval { font-size: 6pt; } .scroll { overflow: visible; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
+  .figures { grid-template-columns: 1fr 1fr; } pre { font-size: 6.5pt; } details { display: block; } }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+<p>{{ summary }}</p>
+<h2>Findings</h2>
+<ul>
+{% for subject, sentence in findings %}<li>{% if subject %}<strong>{{ subject }}</strong>{% endif %}{{ sentence }}</li>
+{% endfor %}</ul>
+<h2>Defenses</h2>
+{{ table(main) }}
+<p class="note">Means over splits with 95% intervals. – : no number.</p>
+<h2>Figures</h2>
+<div class="figures">
+{% for figure in figures %}{% if figure.svg %}<figure id="{{ figure.name }}">
+<img src="{{ figure.source }}" alt="{{ figure.title }}">
+<figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }} <span class="conditions">{{ conditions }}</span></figcaption>
+</figure>
+{% endif %}{% endfor %}</div>
+{% for figure in figures %}{% if not figure.svg %}<p class="note">{{ figure.title }}: not drawn, {{ figure.reason }}.</p>
+{% endif %}{% endfor %}<h2>Attacks</h2>
+{{ table(attacks) }}
+<h2>How to read this</h2>
+<ul>
+{% for sentence in reading %}<li>{{ sentence }}</li>
+{% endfor %}</ul>
+<h2>Limits</h2>
+<ul>
+{% for sentence in limits %}<li>{{ sentence }}</li>
+{% endfor %}</ul>
+<h2>Conditions and provenance</h2>
+{% for run in runs %}<h3>{{ run.name }}</h3>
+<dl>
+{% for key, value in run.facts %}<dt>{{ key }}</dt><dd>{{ value }}</dd>
+{% endfor %}</dl>
+<h4>Settings</h4>
+<pre>{{ run.config }}</pre>
+{% endfor %}</body>
+</html>
+"""
+_TABLE = """<div class="scroll"><table>
+<thead><tr>{% for column in table.columns %}<th{% if column.numeric %} class="number"{% endif %}>{{ column.title }}</th>\
+{% endfor %}</tr></thead>
+<tbody>
+{% for row in table.rows() %}<tr>{% for cell in row %}<td{% if table.columns[loop.index0].numeric %} class="number"\
+{% endif %}>{{ cell.text }}{% if cell.interval %}<span class="interval">{{ cell.interval }}</span>{% endif %}</td>\
+{% endfor %}</tr>
+{% endfor %}</tbody>
+</table></div>"""
+
+
+def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sentences: Sequence[str]) -> str:
+    """The HTML. run: what is shown; sources: the runs it was put together from, for their provenance."""
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, trim_blocks=False)
+    rows = environment.from_string(_TABLE)
+
+    def table(shown: Table) -> Markup:
+        return Markup(rows.render(table=shown))
+
+    return environment.from_string(_TEMPLATE).render(
+        title=run.info.get("title") or run.info.get("name", "Report"),
+        summary=_summary(run),
+        findings=[_with_subject(run, sentence) for sentence in sentences],
+        main=main_table(run),
+        attacks=attack_table(run),
+        table=table,
+        figures=drawn,
+        conditions=conditions(run),
+        reading=READING,
+        limits=LIMITS,
+        runs=[{"name": source.info.get("name", ""), "facts": _facts(source.info),
+               "config": json.dumps(source.info.get("config", {}), indent=2, ensure_ascii=False)} for source in sources],
+    )
+
+
+def _with_subject(run: RunData, sentence: str) -> tuple[str, str]:
+    """A finding as the defense that it is about, to be set in bold, and the rest."""
+    labels = sorted((point.label for point in Summary(run).points), key=len, reverse=True)
+    subject = next((label for label in labels if sentence.startswith(f"{label}: ")), "")
+    return subject, sentence[len(subject) :]
+
+
+def _summary(run: RunData) -> str:
+    """What was run, in one paragraph."""
+    summary = Summary(run)
+    models = sum(len(summary.splits(point)) for point in summary.points)
+    return (
+        f"{models} models were trained under {len(summary.defenses)} defenses at {len(summary.points)} strengths and "
+        f"attacked with {', '.join(summary.attacks) or 'no attack'}. {conditions(run)}"
+    )
+
+
+def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where a run comes from, as names and values."""
+    git = info.get("git", {})
+    commit = git.get("commit") or "not in a checkout"
+    facts = [
+        ("dataset", _flat(info.get("dataset", {}))),
+        ("seed", str(info.get("seed", ""))),
+        ("code", commit + (" with uncommitted changes" if git.get("dirty") else "")),
+        ("versions", _flat(info.get("versions", {}))),
+        ("machine", _flat(info.get("machine", {}))),
+        ("workers and threads", f"{info.get('workers', '?')} workers of {info.get('threads', '?')} threads"),
+    ]
+    seconds = info.get("wall_seconds")
+    return facts + ([("wall time", f"{number(float(seconds))} s")] if seconds is not None else [])
+
+
+def _flat(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)

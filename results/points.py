@@ -1,0 +1,201 @@
+"""The points of every table and figure: a defense at a strength, and what the rows say of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from results.run_data import RunData
+
+EXTRACTION = "extraction"  # the attack whose count is the privacy axis
+HELD_OUT, NOISE = "(held-out images)", "(noise)"
+ALL = "all"
+NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
+
+
+@dataclass(frozen=True)
+class Point:
+    """A defense at a strength: one row of the table, one point of a line on a plot."""
+
+    defense: str
+    params: str
+
+    @property
+    def label(self) -> str:
+        """As in `results.run_data.Cell.label`: "dp_sgd (epsilon=10)"."""
+        return f"{self.defense} ({self.params})" if self.params else self.defense
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number from a row, with its 95% interval (nan where there is none) and how that was made."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+
+    @property
+    def known(self) -> bool:
+        """False for a row that says why there is no number."""
+        return math.isfinite(self.value)
+
+    @property
+    def has_interval(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def above(self, other: float | Value) -> bool:
+        """The interval lies above the number, or above the other's interval."""
+        return self.low > (other.high if isinstance(other, Value) else other)
+
+    def below(self, other: float | Value) -> bool:
+        """The interval lies below the number, or below the other's interval."""
+        return self.high < (other.low if isinstance(other, Value) else other)
+
+
+class Summary:
+    """The rows of a run by point, split, source and metric. Orders are those of the run, so output is stable."""
+
+    def __init__(self, run: RunData) -> None:
+        rows = run.rows
+        columns = ("run", "defense", "params", "split", "source", "metric", "value", "ci_low", "ci_high", "n",
+                   "ci_method")
+        self._values: dict[tuple[Point, str, str, str], Value] = {}
+        self._run_of: dict[str, str] = {}
+        order = {Point(cell.defense, cell.params): None for cell in run.cells}
+        attacks: dict[str, None] = {}
+        metrics: dict[str, None] = {}
+        rate = "0.05"
+        for name, defense, params, split, source, metric, value, low, high, n, method in zip(
+            *(rows[column].tolist() for column in columns), strict=True
+        ):
+            point = Point(defense, params)
+            self._values[point, split, source, metric] = Value(value, low, high, int(n), method)
+            if not defense.startswith("("):
+                order[point] = None
+                self._run_of.setdefault(defense, name)
+            if metric == "auc":
+                attacks[source] = None
+            if source in ("fid", "kid"):
+                metrics[metric] = None
+            if source == EXTRACTION and metric.startswith("extracted_at_fdr_"):
+                rate = metric.removeprefix("extracted_at_fdr_")
+        self.rate = rate
+        self.points: list[Point] = _by_defense(order)
+        self.attacks: list[str] = list(attacks)
+        self.fid_metric = next((m for m in metrics if m.startswith("fid_")), "fid")
+        self.kid_metric = next((m for m in metrics if m.startswith("kid_")), "kid")
+
+    @property
+    def fdr(self) -> str:
+        """The false-discovery rate of the extracted count: "5%"."""
+        return f"{100 * float(self.rate):g}%"
+
+    @property
+    def features(self) -> str:
+        """The feature extractor behind FID and KID, as the metric's name states it."""
+        return self.fid_metric.removeprefix("fid").removeprefix("_")
+
+    @property
+    def defenses(self) -> list[str]:
+        """The lines of the plots."""
+        return list(dict.fromkeys(point.defense for point in self.points))
+
+    @property
+    def baselines(self) -> list[Point]:
+        """The undefended models: one, or one for each of several runs drawn together."""
+        return [point for point in self.points if self._is_baseline(point)]
+
+    def baseline_of(self, point: Point) -> Point | None:
+        """The undefended model of the run that a point is from."""
+        run = self._run_of.get(point.defense)
+        return next((b for b in self.baselines if self._run_of.get(b.defense) == run), None)
+
+    def value(self, point: Point, source: str, metric: str, split: str = ALL) -> Value | None:
+        """The row's value; for a point with a single split, that split's row stands in for a missing "all"."""
+        found = self._values.get((point, split, source, metric))
+        if found is None and split == ALL:
+            single = self.per_split(point, source, metric)
+            return next(iter(single.values())) if len(single) == 1 else None
+        return found
+
+    def per_split(self, point: Point, source: str, metric: str) -> dict[str, Value]:
+        """The values of each split, in the order of the splits."""
+        found = {
+            split: value
+            for (p, split, s, m), value in self._values.items()
+            if p == point and s == source and m == metric and split != ALL
+        }
+        return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+
+    def reason(self, point: Point, source: str, metric: str) -> str:
+        """Why there is no number, as the row of the first split says it."""
+        unknown = [value for value in self.per_split(point, source, metric).values() if not value.known]
+        value = unknown[0] if unknown else self.value(point, source, metric)
+        return value.method if value is not None and not value.known else ""
+
+    def fid(self, point: Point) -> Value | None:
+        return self.value(point, "fid", self.fid_metric)
+
+    def kid(self, point: Point) -> Value | None:
+        return self.value(point, "kid", self.kid_metric)
+
+    def extracted(self, point: Point, split: str = ALL) -> Value | None:
+        """Unique images extracted at the false-discovery rate."""
+        return self.value(point, EXTRACTION, f"extracted_at_fdr_{self.rate}", split)
+
+    def planted(self, point: Point) -> Value | None:
+        """Of them, how many had been planted more than once."""
+        return self.value(point, EXTRACTION, f"planted_extracted_at_fdr_{self.rate}")
+
+    def threshold(self, point: Point, split: str) -> float:
+        """The lowest score that counts as extracted; inf where none does."""
+        found = self.value(point, EXTRACTION, f"threshold_at_fdr_{self.rate}", split)
+        return found.value if found is not None and found.known else math.inf
+
+    def leakiest(self, defense: str) -> Point:
+        """The strength of a defense that lets out the most images, by the controlled count, then by the fixed rule."""
+
+        def leak(point: Point) -> tuple[float, float]:
+            counts = (self.extracted(point), self.value(point, EXTRACTION, "members_adaptive"))
+            return tuple(c.value if c is not None and c.known else -1.0 for c in counts)  # type: ignore[return-value]
+
+        return max((point for point in self.points if point.defense == defense), key=leak)
+
+    def scale_end(self, end: str) -> Value | None:
+        """The FID of `HELD_OUT` or of `NOISE`."""
+        return self.value(Point(end, ""), "fid", self.fid_metric)
+
+    def strongest(self, point: Point, metric: str) -> tuple[str, Value] | None:
+        """The attack with the highest value of a metric, and that value; the first of equals."""
+        found = [(attack, self.value(point, attack, metric)) for attack in self.attacks]
+        known = [(attack, value) for attack, value in found if value is not None and value.known]
+        return max(known, key=lambda pair: pair[1].value) if known else None
+
+    def diverged(self, point: Point) -> dict[str, int]:
+        """The splits whose training diverged, with the step."""
+        return {split: int(v.value) for split, v in self.per_split(point, "train", "diverged").items()}
+
+    def failed(self, point: Point) -> list[str]:
+        """The splits that could not be finished."""
+        return list(self.per_split(point, "run", "failed"))
+
+    def splits(self, point: Point) -> list[str]:
+        """The splits that were measured."""
+        found = {split for (p, split, _, metric) in self._values if p == point and metric not in NO_MODEL}
+        return sorted(found - {ALL}, key=lambda split: (len(split), split))
+
+    def _is_baseline(self, point: Point) -> bool:
+        return point.defense in ("none", f"{self._run_of.get(point.defense)}: none")
+
+
+def _by_defense(points: Iterable[Point]) -> list[Point]:
+    """The points of one defense together, otherwise in the order given."""
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        groups.setdefault(point.defense, []).append(point)
+    return [point for group in groups.values() for point in group]

@@ -1,0 +1,155 @@
+"""Counts of matched images: exact intervals, the count at a controlled false-discovery rate, the unique-image curve."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betaincinv, gammaln, xlog1py
+
+
+class Extracted(NamedTuple):
+    """Images extracted at a false-discovery rate.
+
+    count: members at or above the threshold. threshold: lowest score that counts as a match, inf if nothing does.
+    mask: bool [P], True for the members counted. decoys_matched: decoys at or above the threshold.
+    """
+
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of this
+    threshold: float
+    mask: np.ndarray
+    decoys_matched: int
+
+
+def matched_by_threshold(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many members and decoys score at or above each distinct score, from the strictest threshold down.
+
+    scores: float [P], higher for likelier members; members: bool [P], True for a member, False for a decoy.
+    Returns thresholds float64 [T + 1], members matched int64 [T + 1] and decoys matched int64 [T + 1]; the first entry
+    is the threshold inf, which matches nothing. Equal scores are one threshold, so ties are always taken whole.
+
+    Raises ValueError for shapes that differ, members that are not bool, a missing side or scores that are not finite.
+    """
+    scores, members = np.asarray(scores, dtype=np.float64), np.asarray(members)
+    if scores.ndim != 1 or scores.shape != members.shape:
+        raise ValueError(f"scores {scores.shape} and members {members.shape} must be of one length")
+    if members.dtype != np.bool_:
+        raise ValueError(f"members must be bool, True for a member, not {members.dtype}")
+    unusable = int(np.count_nonzero(~np.isfinite(scores)))
+    if unusable:
+        raise ValueError(f"{unusable} of {len(scores)} scores are not finite")
+    if members.all() or not members.any():
+        raise ValueError(f"both members and decoys are needed, got {members.sum()} members of {len(members)} images")
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last_of_tie = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+    members_matched = np.cumsum(members[order])[last_of_tie]
+    return (
+        np.concatenate([[np.inf], ranked[last_of_tie]]),
+        np.concatenate([[0], members_matched]),
+        np.concatenate([[0], last_of_tie + 1 - members_matched]),
+    )
+
+
+def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval (low, high) for a probability, from k successes in n independent trials.
+
+    It covers with probability at least `level` whatever the true probability; k = 0 has an upper bound above 0 and
+    k = n a lower bound below 1; n = 0 gives (0, 1). Source: Clopper and Pearson 1934, as beta quantiles.
+
+    Raises ValueError unless 0 <= k <= n and 0 < level < 1.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"successes must lie between 0 and the number of trials, got {k} of {n}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    tail = (1 - level) / 2
+    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - tail))
+    return low, high
+
+
+def excess_interval(
+    members_matched: int, n_members: int, decoys_matched: int, n_decoys: int, level: float = 0.95
+) -> tuple[float, float, float]:
+    """How many more members were matched than false matches explain: (excess, low, high), in images.
+
+    excess = M - D * n_members / n_decoys. The interval is for its expectation n_members * (P[member is matched] -
+    P[decoy is matched]); it joins two Clopper-Pearson intervals, each at 1 - (1 - level) / 2 (97.5% by default), so by
+    Bonferroni it covers with at least `level`, at zero counts too. It may reach below 0.
+
+    Raises ValueError if a side is empty or more are matched than there are.
+    """
+    if n_members < 1 or n_decoys < 1:
+        raise ValueError(f"both members and decoys are needed, got {n_members} members and {n_decoys} decoys")
+    each = 1 - (1 - level) / 2
+    member_low, member_high = clopper_pearson(members_matched, n_members, each)
+    decoy_low, decoy_high = clopper_pearson(decoys_matched, n_decoys, each)
+    excess = members_matched - decoys_matched * n_members / n_decoys
+    return excess, n_members * (member_low - decoy_high), n_members * (member_high - decoy_low)
+
+
+def extracted_at_fdr(scores: np.ndarray, members: np.ndarray, q: float = 0.05, coin: float = 0.5) -> Extracted:
+    """The largest set of members that can be reported as extracted at false-discovery rate q.
+
+    scores: float [P], higher for likelier members; members: bool [P]; coin: the probability p, fixed beforehand, that
+    an image is a member (for sets brought by the user: the members' share). An image whose score does not depend on its
+    coin is a member with probability p, so D matched decoys announce about (1 + D) * p / (1 - p) false members. The
+    threshold is the loosest with
+
+        (1 + decoys matched) * p / (1 - p) / members matched <= q,
+
+    ties whole: the knockoff+ procedure (Barber and Candès 2015, arXiv 1404.5609), whose mean share of false
+    members is at most q for independent coins and scores blind to them. At fair coins it reports at least 1/q images,
+    or none.
+
+    Raises ValueError for q or coin outside (0, 1), and as `matched_by_threshold` does.
+    """
+    if not (0 < q < 1 and 0 < coin < 1):
+        raise ValueError(f"q and coin must lie between 0 and 1, got q {q} and coin {coin}")
+    scores, members = np.asarray(scores, dtype=np.float64), np.asarray(members)
+    thresholds, members_matched, decoys_matched = matched_by_threshold(scores, members)
+    rounding = 1 + 1e-12  # so that 1/20 <= 0.05 holds for every way of writing it
+    fits = (1 + decoys_matched) * coin <= q * (1 - coin) * members_matched * rounding
+    loosest = int(np.flatnonzero(fits)[-1]) if fits.any() else 0  # 0 is the threshold inf, which matches nothing
+    mask = members & (scores >= thresholds[loosest])
+    return Extracted(int(members_matched[loosest]), float(thresholds[loosest]), mask, int(decoys_matched[loosest]))
+
+
+def unique_curve(hits: np.ndarray, samples: int, at: np.ndarray) -> np.ndarray:
+    """Expected number of unique images among m of the samples that were drawn, without replacement (rarefaction).
+
+    hits: int [P], how many of the `samples` generated images matched each pool image; at: int [K], values of m in
+    0 … samples. Returns float64 [K]: the sum over images of 1 - C(N - h, m) / C(N, m), by log-gamma (relative accuracy
+    about 1e-8 at a million samples). It is the mean over all orders of the samples; at m = N it is the number of images
+    hit. Source: Hurlbert 1971.
+
+    Raises ValueError for hits or m outside 0 … samples.
+    """
+    hits, at = np.asarray(hits), np.asarray(at)
+    for what, values in (("hits", hits), ("samples drawn", at)):
+        if values.size and (values.min() < 0 or values.max() > samples):
+            raise ValueError(f"{what} must lie between 0 and the number of samples {samples}")
+    distinct, images = np.unique(hits[hits > 0], return_counts=True)
+    h, m = distinct[:, None].astype(np.float64), at[None, :].astype(np.float64)
+    missable = h + m <= samples
+    rest = np.where(missable, samples - h - m, 0)
+    log_miss = gammaln(samples - h + 1) - gammaln(rest + 1) - gammaln(samples + 1) + gammaln(samples - m + 1)
+    found: np.ndarray = images @ np.where(missable, -np.expm1(log_miss), 1.0)
+    return found
+
+
+def unique_expected(rates: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Expected number of unique images among m fresh samples, E[unique] = sum over i of 1 - (1 - p_i)^m.
+
+    rates: float [P] in [0, 1], the probability p_i that one sample matches image i; at: int [K], values of m >= 0,
+    which may exceed the number of samples that the rates were estimated from. Returns float64 [K].
+
+    Raises ValueError for rates outside [0, 1] or a negative m.
+    """
+    rates, at = np.asarray(rates, dtype=np.float64), np.asarray(at)
+    if not np.all((rates >= 0) & (rates <= 1)) or np.any(at < 0):
+        raise ValueError("rates must lie in [0, 1] and numbers of samples must not be negative")
+    distinct, images = np.unique(rates, return_counts=True)
+    found: np.ndarray = images @ -np.expm1(xlog1py(at[None, :], -distinct[:, None]))
+    return found

@@ -1,0 +1,99 @@
+"""Over splits: a mean whose interval covers the variance between trained models, and tests between defenses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from results.metrics import Estimate
+
+Values = Sequence[float] | np.ndarray
+
+
+def over_splits(
+    values: Values,
+    lows: Values,
+    highs: Values,
+    floor: float | None = None,
+    ceiling: float | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """(mean, low, high, method) of one number measured on S splits, each with its own trained model.
+
+    values, lows, highs: float [S], each split's value and its own interval (nan where there is none). Values that are
+    not finite are left out and counted in the method.
+
+    Two splits or more: Student's t interval of the S values with S - 1 degrees of freedom, "t over 3 splits". Each
+    value carries its own sampling error, so the interval covers the variance between models and the error within one.
+    Values that are all equal (counts of 0, say) carry no sign of their spread, so there the hull of the splits' own
+    intervals is taken instead of an interval of width 0. One split: its own interval, "within 1 split", which says
+    nothing about other models. None: nan. `floor` and `ceiling` cut the interval where the quantity cannot go (0 for
+    a count).
+
+    Raises ValueError for lengths that differ.
+    """
+    value, low, high = (np.asarray(v, dtype=np.float64).ravel() for v in (values, lows, highs))
+    if not len(value) == len(low) == len(high):
+        raise ValueError(f"{len(value)} values with {len(low)} low and {len(high)} high ends")
+    finite = np.isfinite(value)
+    value, low, high = value[finite], low[finite], high[finite]
+    splits, left_out = len(value), int(np.count_nonzero(~finite))
+    note = f", {left_out} left out" if left_out else ""
+    if splits == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), f"no finite split{note}")
+    mean = float(value.mean())
+    if splits == 1:
+        ends, method = (low[0], high[0]), "within 1 split"
+    elif np.ptp(value) == 0:
+        mean = float(value[0])
+        ends, method = (np.fmin.reduce(low), np.fmax.reduce(high)), f"hull of intervals within {splits} equal splits"
+    else:
+        half = stats.t.ppf((1 + level) / 2, splits - 1) * value.std(ddof=1) / np.sqrt(splits)
+        ends, method = (mean - half, mean + half), f"t over {splits} splits"
+    bottom, top = (float(end) for end in np.clip(ends, floor, ceiling))
+    return Estimate(mean, bottom, top, method + note)
+
+
+def paired_test(a: Values, b: Values) -> tuple[float, float]:
+    """(p, mean difference a - b): two-sided paired t test of one number under two defenses on the same splits.
+
+    a, b: float [S] in the same order of splits; pairs with a value that is not finite are left out. With fewer than two
+    pairs p is nan. Differences that are all equal have no variance for a t test: p is 1 if they are 0, else that
+    of the exact sign-flip test, 2^(1 - S), rather than 0.
+
+    Raises ValueError for lengths that differ.
+    """
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"{first.size} and {second.size} values are not pairs")
+    difference = first - second
+    difference = difference[np.isfinite(difference)]
+    splits = len(difference)
+    if splits == 0:
+        return float("nan"), float("nan")
+    mean = float(difference.mean())
+    if splits == 1:
+        return float("nan"), mean
+    if np.ptp(difference) == 0:
+        return (1.0 if mean == 0 else 2.0 ** (1 - splits)), mean
+    return float(stats.ttest_1samp(difference, 0.0).pvalue), mean
+
+
+def holm(p_values: Values) -> np.ndarray:
+    """P-values adjusted for their number (Holm 1979): rejecting those below 0.05 errs anywhere in at most 5% of cases.
+
+    p_values: float [K] in [0, 1]. Returns float64 [K] in [0, 1], in the same order. nan (no test) stays nan and is not
+    counted as a test. Raises ValueError for p-values outside [0, 1].
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    tested = np.flatnonzero(~np.isnan(given))
+    p = given[tested]
+    if np.any((p < 0) | (p > 1)):
+        raise ValueError("p-values must lie in [0, 1]")
+    order = np.argsort(p, kind="stable")
+    steps = np.arange(len(p), 0, -1)
+    adjusted = np.full(len(given), np.nan)
+    adjusted[tested[order]] = np.minimum(np.maximum.accumulate(p[order] * steps), 1.0)
+    return adjusted

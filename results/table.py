@@ -1,0 +1,249 @@
+"""The tables: one row for each defense and strength, over all splits; as CSV, Markdown, LaTeX, and in the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from results.points import Point, Summary, Value
+
+if TYPE_CHECKING:
+    import rich.table
+
+    from results.run_data import RunData
+
+NOTHING = "–"
+_TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|":
+    r"\textbar{}", "[": "{[}", "]": "{]}", "ε": r"$\varepsilon$", "δ": r"$\delta$", "≥": r"$\geq$", "–": "--",
+    "×": r"$\times$", "−": "$-$", "\n": " ",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is printed: a text or number, and the interval beside it ("[11.8, 13.2]" or nothing)."""
+
+    text: str
+    interval: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.interval}".strip()
+
+
+@dataclass(frozen=True)
+class Column:
+    """key: its name in the CSV; title: its heading; decimals: how numbers are printed, None for 3 significant digits."""
+
+    key: str
+    title: str
+    entries: tuple[Value | str | None, ...]
+    decimals: int | None = None
+
+    @property
+    def numeric(self) -> bool:
+        return any(isinstance(entry, Value) for entry in self.entries)
+
+    def cells(self) -> list[Cell]:
+        """The entries as they are printed."""
+        return [shown(entry, self.decimals) for entry in self.entries]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length."""
+
+    columns: tuple[Column, ...]
+
+    def rows(self) -> list[list[Cell]]:
+        """The printed cells, row by row."""
+        return [list(row) for row in zip(*(column.cells() for column in self.columns), strict=True)]
+
+    def to_csv(self) -> str:
+        """Full precision; a number has the columns KEY, KEY_low and KEY_high, empty where unknown."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([key for c in self.columns for key in _csv_keys(c)])
+        for entries in zip(*(column.entries for column in self.columns), strict=True):
+            writer.writerow([x for c, entry in zip(self.columns, entries, strict=True) for x in _csv(c, entry)])
+        return out.getvalue()
+
+    def to_markdown(self) -> str:
+        """A pipe table."""
+        rule = ["---:" if column.numeric else "---" for column in self.columns]
+        body = [[_markdown(str(cell)) for cell in row] for row in self.rows()]
+        lines = [[_markdown(column.title) for column in self.columns], rule, *body]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+    def to_latex(self) -> str:
+        """A tabular for booktabs, to be put into a table environment."""
+        form = "".join("r" if column.numeric else "l" for column in self.columns)
+        heads = " & ".join(latex(column.title) for column in self.columns)
+        body = [" & ".join(_latex_cell(cell) for cell in row) for row in self.rows()]
+        head = f"% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{form}}}\n\\toprule\n{heads} \\\\\n\\midrule\n"
+        return head + "".join(f"{line} \\\\\n" for line in body) + "\\bottomrule\n\\end{tabular}\n"
+
+
+def main_table(run: RunData) -> Table:
+    """Guarantee, utility, extraction, membership, audit and time of every defense at every strength."""
+    summary = Summary(run)
+    points = summary.points
+    strongest_tpr = [summary.strongest(point, "tpr_at_fpr_0.01") for point in points]
+    bounds = [summary.strongest(point, "epsilon_lower_bound") for point in points]
+
+    def column(key: str, title: str, entry: Callable[[Point], Value | str | None], decimals: int | None = None) -> Column:
+        return Column(key, title, tuple(entry(point) for point in points), decimals)
+
+    return Table((
+        column("defense", "Defense", lambda p: p.defense),
+        column("params", "Strength", lambda p: p.params),
+        column("guarantee", "Guarantee", lambda p: guarantee(run, p)),
+        column("covers", "Acts against", lambda p: str(run.info.get("covers", {}).get(p.label, "") or "")),
+        column("splits", "Splits", lambda p: splits(summary, p)),
+        column("fid", f"FID ({summary.features})" if summary.features else "FID", summary.fid),
+        column("kid", "KID", summary.kid),
+        column("extracted", f"Extracted, {summary.fdr} FDR", summary.extracted),
+        column("planted_extracted", "of them planted", summary.planted),
+        *(column(f"auc_{a}", f"AUC {a}", lambda p, a=a: summary.value(p, a, "auc"), 3) for a in summary.attacks),  # type: ignore[misc]
+        Column("tpr_at_fpr_0.01", "TPR at 1% FPR, highest", tuple(t[1] if t else None for t in strongest_tpr), 3),
+        Column("tpr_at_fpr_0.01_attack", "by", tuple(t[0] if t else "" for t in strongest_tpr)),
+        Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2),
+        column("training_seconds", "Training (s)", lambda p: summary.value(p, "train", "training_seconds")),
+    ))  # fmt: skip
+
+
+def attack_table(run: RunData) -> Table:
+    """Every membership number: one row for each defense, strength and attack."""
+    summary = Summary(run)
+    pairs = [(p, a) for p in summary.points for a in summary.attacks if summary.value(p, a, "auc") is not None]
+    metrics = [("auc", "AUC"), ("tpr_at_fpr_0.1", "TPR at 10% FPR"), ("tpr_at_fpr_0.01", "TPR at 1% FPR"),
+               ("tpr_at_fpr_0.001", "TPR at 0.1% FPR"), ("epsilon_lower_bound", "Audited ε ≥"),
+               ("epsilon_lower_bound_ceiling", "Ceiling of the audit")]  # fmt: skip
+    reasons = [next((r for m, _ in metrics if (r := summary.reason(p, a, m))), "") for p, a in pairs]
+    return Table((
+        Column("defense", "Defense", tuple(p.defense for p, _ in pairs)),
+        Column("params", "Strength", tuple(p.params for p, _ in pairs)),
+        Column("attack", "Attack", tuple(a for _, a in pairs)),
+        *(Column(m, title, tuple(summary.value(p, a, m) for p, a in pairs), 2 if m.startswith("epsilon") else 3)
+          for m, title in metrics),
+        Column("note", "Note", tuple(reasons)),
+    ))  # fmt: skip
+
+
+def terminal(run: RunData) -> rich.table.Table:
+    """The main numbers for a terminal of 80 columns or more; strengths and intervals stand below their numbers."""
+    import rich.box
+    import rich.table
+    from rich.text import Text
+
+    summary = Summary(run)
+    table = rich.table.Table(
+        title=Text(str(run.info.get("title") or run.info.get("name", ""))), caption=Text(conditions(run)),
+        caption_justify="left", box=rich.box.HORIZONTALS, show_lines=True, padding=(0, 1),
+    )  # fmt: skip
+    table.add_column("Defense", overflow="fold")
+    for heading in ("FID", f"Extracted\n{summary.fdr} FDR", "Highest\nAUC", "ε claimed\naudited", "Training\n(s)"):
+        table.add_column(heading, justify="right")
+    for point in summary.points:
+        auc, bound = summary.strongest(point, "auc"), summary.strongest(point, "epsilon_lower_bound")
+        claim, lost = _claim(run, point), summary.diverged(point) or summary.failed(point)
+        name = [point.defense, point.params, f"splits: {splits(summary, point)}" if lost else ""]
+        best = Cell(f"{auc[0]} {number(auc[1].value, 2)}", shown(auc[1], 2).interval) if auc else Cell(NOTHING)
+        epsilon = Cell(number(float(claim["epsilon"])) if claim else NOTHING,
+                       f"≥ {number(bound[1].value, 2)}" if bound else "")
+        seconds = shown(summary.value(point, "train", "training_seconds"))
+        cells = [shown(summary.fid(point)), shown(summary.extracted(point)), best, epsilon, Cell(seconds.text)]
+        table.add_row(Text("\n".join(filter(None, name))), *(Text(f"{c.text}\n{c.interval}".strip()) for c in cells))
+    return table
+
+
+def conditions(run: RunData) -> str:
+    """What every number of the run rests on, in one sentence."""
+    summary, info = Summary(run), run.info
+    data = info.get("dataset", {})
+    counts = sorted({len(summary.splits(point)) for point in summary.points} or {0})
+    trained = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    reference = data.get("reference", "")
+    against = f"{reference:,}" if isinstance(reference, int) else f"{reference}".strip()
+    parts = [
+        f"{data.get('name', 'data')}: pool of {data.get('pool', '?')} images, {data.get('members_expected', '?')} of "
+        "them members in expectation",
+        f"{trained} split{'s' if trained != '1' else ''} (models) for each defense",
+        f"{info.get('samples_per_model', '?')} samples from each model",
+        f"FID on {summary.features or data.get('extractor', 'unnamed')} features against {against} reference images",
+        f"attack suite {info.get('suite', '?')}",
+    ]
+    return "; ".join(parts) + "."
+
+
+def guarantee(run: RunData, point: Point) -> str:
+    """The differential-privacy guarantee in words, empty without one."""
+    claim = _claim(run, point)
+    if not claim:
+        return ""
+    details = ", ".join(str(claim[key]) for key in ("unit", "accountant") if claim.get(key))
+    return f"ε = {number(float(claim['epsilon']))}, δ = {float(claim['delta']):g}" + (f" ({details})" if details else "")
+
+
+def splits(summary: Summary, point: Point) -> str:
+    """How many splits were measured, and what became of the others."""
+    parts = [str(len(summary.splits(point)))]
+    for others, what in ((summary.diverged(point), "diverged"), (summary.failed(point), "failed")):
+        if others:
+            parts.append(f"{len(others)} {what}")
+    return ", ".join(parts)
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """Fixed decimals, or 3 significant digits and no exponent for anything from 0.001 up."""
+    if not math.isfinite(value):
+        return NOTHING if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    text = f"{value:.{decimals}f}" if decimals is not None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return text.replace("-", "−") if "e" not in text else text
+
+
+def shown(entry: Value | str | None, decimals: int | None = None) -> Cell:
+    """An entry as it is printed."""
+    if isinstance(entry, str):
+        return Cell(entry)
+    if entry is None or not entry.known:
+        return Cell(NOTHING)
+    ends = f"[{number(entry.low, decimals)}, {number(entry.high, decimals)}]" if entry.has_interval else ""
+    return Cell(number(entry.value, decimals), ends)
+
+
+def latex(text: str) -> str:
+    """Text with everything that LaTeX would read as a command made harmless."""
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+def _claim(run: RunData, point: Point) -> dict[str, Any] | None:
+    claim: dict[str, Any] | None = run.info.get("guarantees", {}).get(point.label)
+    return claim
+
+
+def _latex_cell(cell: Cell) -> str:
+    return latex(cell.text) + (f" {{\\scriptsize {latex(cell.interval)}}}" if cell.interval else "")
+
+
+def _markdown(text: str) -> str:
+    for character, replacement in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"), ("\n", " ")):
+        text = text.replace(character, replacement)
+    return text
+
+
+def _csv_keys(column: Column) -> list[str]:
+    return [column.key, f"{column.key}_low", f"{column.key}_high"] if column.numeric else [column.key]
+
+
+def _csv(column: Column, entry: Value | str | None) -> Sequence[str]:
+    if not column.numeric:
+        return [str(entry or "")]
+    numbers = (math.nan,) * 3 if not isinstance(entry, Value) else (entry.value, entry.low, entry.high)
+    return ["" if math.isnan(x) else repr(float(x)) for x in numbers]
+
