@@ -112,6 +112,10 @@ def make_plan(config: Config) -> Plan:
 
 def _check_statistics(config: Config) -> None:
     singles = config.data.pool - config.data.duplicates.groups
+    if singles < 0:
+        raise InputError(
+            f"data.duplicates.groups is {config.data.duplicates.groups}, more than the pool's {config.data.pool} images"
+        )
     if config.statistics.audit_guesses > singles:
         raise InputError(
             f"statistics.audit_guesses is {config.statistics.audit_guesses}, but only {singles} pool images have a coin "
@@ -121,9 +125,11 @@ def _check_statistics(config: Config) -> None:
 
 def _pool_key(plan: Plan) -> str:
     data = plan.config.data
-    settings = [data.dataset, parameters(plan.dataset), data.pool, data.reference, data.duplicates.model_dump(),
+    # where the files lie does not matter, what they are does
+    params = {k: v for k, v in parameters(plan.dataset).items() if k not in ("root", "download", "path")}
+    settings = [type(plan.dataset).__name__, params, data.pool, data.reference, data.duplicates.model_dump(),
                 plan.config.seed, _fingerprint(plan.dataset)]  # fmt: skip
-    modules = ["leakfront.pool", "leakfront.planted_duplicates", "leakfront.stages.pool", type(plan.dataset).__module__]
+    modules = ["leakfront.pool", "leakfront.planted_duplicates", "leakfront.stages.pool", *_code(plan.dataset)]
     return content_key("pool", settings, [], modules)
 
 
@@ -131,8 +137,9 @@ def _fingerprint(dataset: Any) -> list[Any]:
     """Names, sizes and times of the files that a data set given by a path consists of; empty for named data sets."""
     if not isinstance(path := getattr(dataset, "path", None), str):
         return []
-    files = sorted(p for p in Path(path).rglob("*") if p.is_file()) if Path(path).is_dir() else [Path(path)]
-    return [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
+    root = Path(path).expanduser()
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    return [[str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
 
 
 def _cell_keys(plan: Plan, pool_key: str, point: DefensePoint, split: int) -> dict[str, str]:

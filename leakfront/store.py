@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
-ROOMS = ("defenses", "models", "attacks", "results")
+ROOMS = ("defenses", "models", "attacks", "results", "leakfront.datasets")
+_INSIDE = tuple(f"{room}." for room in ROOMS)
 
 
 def content_key(stage: str, settings: Any, inputs: Sequence[str], modules: Sequence[str]) -> str:
@@ -45,7 +46,7 @@ def code_version(module: str) -> str:
 
 @cache
 def with_imports(module: str) -> tuple[str, ...]:
-    """`module` and all that it imports from the rooms, however late and however far, sorted; nothing is imported."""
+    """`module` and all that it imports (with `from … import`) from the rooms, however late and however far, sorted; nothing is imported."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -55,8 +56,8 @@ def with_imports(module: str) -> tuple[str, ...]:
             continue  # a package's __init__ holds its registry and contract, and nothing that decides an outcome
         found.add(name)
         for node in ast.walk(ast.parse(source.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOMS:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(_INSIDE):
+                waiting += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(sorted(found))
 
 

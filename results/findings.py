@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from results.points import EXTRACTION, HELD_OUT, NOISE, Point, Summary, Value
-from results.table import number, shown
+from results.table import audit_delta, number, shown
 
 if TYPE_CHECKING:
     from results.run_data import RunData
@@ -29,46 +30,67 @@ def findings(run: RunData) -> list[str]:
         *(text for point in summary.points if (text := _not_trained(summary, point))),
         *_front(summary, measured),
         *_scale(summary),
-        *([f"Fewer than {FEWEST_SPLITS} splits were measured for {_names(few)}; no difference between them and "
-           "another defense is claimed."] if few else []),
+        *(
+            [
+                f"Fewer than {FEWEST_SPLITS} splits were measured for {_names(few)}; no difference between them and "
+                "another defense is claimed."
+            ]
+            if few
+            else []
+        ),
     ]
 
 
 class _Comparisons:
-    """Paired tests of every defense against the undefended model of its run, corrected for their number (Holm)."""
+    """Every defense against the undefended model of its run.
+
+    A difference is shown by a paired t test over the splits, corrected for the number of defenses (Holm), or by
+    intervals that lie apart: counts that are equal in all splits leave a t test without a variance to test with.
+    """
 
     def __init__(self, summary: Summary, points: list[Point]) -> None:
         from results.statistics.splits import holm, paired_test
 
-        self._found: dict[tuple[str, Point], tuple[float, float]] = {}
+        self._p: dict[tuple[str, Point], float] = {}
+        self._pairs: dict[tuple[str, Point], tuple[Value, Value]] = {}
         quantities = {"fid": ("fid", summary.fid_metric), "extracted": (EXTRACTION, f"extracted_at_fdr_{summary.rate}")}
         for quantity, (source, metric) in quantities.items():
-            tests = {}
+            p_values = {}
             for point in points:
                 baseline = summary.baseline_of(point)
                 if baseline is None or baseline == point:
                     continue
                 mine, other = summary.per_split(point, source, metric), summary.per_split(baseline, source, metric)
                 shared = [split for split in mine if split in other and mine[split].known and other[split].known]
-                if len(shared) >= FEWEST_SPLITS:
-                    tests[point] = paired_test([mine[s].value for s in shared], [other[s].value for s in shared])
-            adjusted = holm([p for p, _ in tests.values()]) if tests else []
-            for (point, (_, difference)), p in zip(tests.items(), adjusted, strict=True):
-                self._found[quantity, point] = (float(p), difference)
+                ours, theirs = summary.value(point, source, metric), summary.value(baseline, source, metric)
+                if len(shared) >= FEWEST_SPLITS and ours is not None and theirs is not None:
+                    p_values[point], _ = paired_test([mine[s].value for s in shared], [other[s].value for s in shared])
+                    self._pairs[quantity, point] = (ours, theirs)
+            adjusted: Iterable[float] = holm(list(p_values.values())) if p_values else []
+            self._p |= {(quantity, point): float(p) for point, p in zip(p_values, adjusted, strict=True)}
 
     def verdict(self, quantity: str, point: Point, less: str, more: str) -> str:
-        """"fewer", "more", or that no difference is shown; empty where none was tested."""
-        if (quantity, point) not in self._found:
+        """`less` or `more` and what shows it, or that no difference is shown; empty where none was tested."""
+        if (quantity, point) not in self._pairs:
             return ""
-        p, difference = self._found[quantity, point]
-        if not p < LEVEL:
+        ours, theirs = self._pairs[quantity, point]
+        p = self._p[quantity, point]
+        if p < LEVEL:
+            shown_by = f"p = {p:.2g}"
+        elif ours.above(theirs) or ours.below(theirs):
+            shown_by = "intervals apart"
+        else:
             return "no difference shown"
-        return f"{less if difference < 0 else more}, p = {p:.2g}"
+        return f"{less if ours.value < theirs.value else more}, {shown_by}"
 
 
 def _of_point(run: RunData, summary: Summary, against_none: _Comparisons, point: Point) -> str:
-    parts = [_extraction(summary, against_none, point), _quality(summary, against_none, point),
-             _membership(summary, point), _audit(run, summary, point)]
+    parts = [
+        _extraction(summary, against_none, point),
+        _quality(summary, against_none, point),
+        _membership(summary, point),
+        _audit(run, summary, point),
+    ]
     return f"{point.label}: {'; '.join(part for part in parts if part)}."
 
 
@@ -125,7 +147,8 @@ def _membership(summary: Summary, point: Point) -> str:
         return f"no attack's AUC lies above 0.5 (of {len(judged)} the highest is {highest})"
     found = summary.extracted(point)
     still = ": membership inference still stands" if found is not None and found.value == 0 else ""
-    return f"{above} of {len(judged)} attacks {'have' if above > 1 else 'has'} an AUC above 0.5, the highest {highest}{still}"
+    have = "have" if above > 1 else "has"
+    return f"{above} of {len(judged)} attacks {have} an AUC above 0.5, the highest {highest}{still}"
 
 
 def _audit(run: RunData, summary: Summary, point: Point) -> str:
@@ -145,8 +168,13 @@ def _refuted(run: RunData, summary: Summary, point: Point) -> str:
     bound, claim = summary.strongest(point, "epsilon_lower_bound"), run.info.get("guarantees", {}).get(point.label)
     if bound is None or not claim or bound[1].value <= float(claim["epsilon"]):
         return ""
-    return (f"{point.label}: the audit ({bound[0]}) proves epsilon at least {number(bound[1].value, 2)} at 95%, above the "
-            f"claimed {number(float(claim['epsilon']))}: the guarantee does not hold as implemented.")
+    delta = audit_delta(run)
+    if delta is not None and delta < float(claim["delta"]):
+        return ""  # a larger epsilon at a smaller delta contradicts nothing
+    return (
+        f"{point.label}: the audit ({bound[0]}) proves epsilon at least {number(bound[1].value, 2)} at 95%, above "
+        f"the claimed {number(float(claim['epsilon']))}: the guarantee does not hold as implemented."
+    )
 
 
 def _not_trained(summary: Summary, point: Point) -> str:
@@ -169,13 +197,20 @@ def _front(summary: Summary, points: list[Point]) -> list[str]:
     known = [(p, f, e) for p, f, e in found if f is not None and e is not None and f.known and e.known]
     if len(known) < 2:
         return []
-    x, y = (np.array([[v.value, v.low, v.high] for v in axis]).T
-            for axis in ([f for _, f, _ in known], [e for _, _, e in known]))
+    x, y = (
+        np.array([[v.value, v.low, v.high] for v in axis]).T
+        for axis in ([f for _, f, _ in known], [e for _, _, e in known])
+    )
     chance = front_probability(x[0], x[1], x[2], y[0], y[1], y[2], seed=0)
-    best = [f"{p.label} ({probability:.2f})"
-            for (p, _, _), on, probability in zip(known, pareto_front(x[0], y[0]), chance, strict=True) if on]
-    return [f"On the front of FID against extracted images, beaten by no other on both (in brackets: the probability "
-            f"of being on it, given the intervals): {', '.join(best)}."]
+    best = [
+        f"{p.label} ({probability:.2f})"
+        for (p, _, _), on, probability in zip(known, pareto_front(x[0], y[0]), chance, strict=True)
+        if on
+    ]
+    return [
+        f"On the front of FID against extracted images, beaten by no other on both (in brackets: the probability "
+        f"of being on it, given the intervals): {', '.join(best)}."
+    ]
 
 
 def _scale(summary: Summary) -> list[str]:

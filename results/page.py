@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,25 +31,27 @@ class Drawn:
 
 
 READING = (
-    "A split flips a fair coin for every pool image: heads, it is a member, which the model may train on; tails, a decoy, "
-    "which it never sees. Attacks score every pool image without seeing the coins.",
+    "A split flips a fair coin for every pool image: heads, it is a member, which the model may train on; tails, a "
+    "decoy, which it never sees. Attacks score every pool image without seeing the coins.",
     "Extracted images are unique members that a generated image matches so well that hardly any decoy is matched as "
-    "well: the threshold is the loosest at which (1 + decoys) / members stays within the false-discovery rate. At a rate "
-    "of q that reports 1/q images or more, or none; the interval of a zero says how many it may hide.",
-    "AUC is the probability that a member scores above a decoy; 0.5 is guessing. TPR at a low FPR is the share of members "
-    "found while that share of decoys is accused.",
-    "FID and KID mean something only beside the same features, reference set and number of samples; held-out real images "
-    "and noise are the two ends of their scale.",
-    "A finding calls a defense better, worse, fewer or more than the undefended model only where a paired t test over "
-    "at least 3 splits, corrected for the number of defenses (Holm), gives p < 0.05.",
-    "The audited epsilon is a lower bound that the attacks prove at 95%; a guarantee is an upper bound. A bound far below "
-    "the guarantee says as much about the attacks and the size of the audit as about the defense.",
+    "well: the threshold is the loosest at which (1 + decoys) / members stays within the false-discovery rate. At a "
+    "rate of q that reports 1/q images or more, or none; the interval of a zero says how many it may hide.",
+    "AUC is the probability that a member scores above a decoy; 0.5 is guessing. TPR at a low FPR is the share of "
+    "members found while that share of decoys is accused.",
+    "FID and KID mean something only beside the same features, reference set and number of samples; held-out real "
+    "images and noise are the two ends of their scale.",
+    "A finding calls a defense better, worse, fewer or more than the undefended model only where, over at least 3 "
+    "splits, a paired t test corrected for the number of defenses (Holm) gives p < 0.05 or the two intervals lie "
+    "apart.",
+    "The audited epsilon is a lower bound that the attacks prove at 95%; a guarantee is an upper bound. A bound far "
+    "below the guarantee says as much about the attacks and the size of the audit as about the defense.",
 )
 LIMITS = (
     "Intervals over splits are 95% and cover the variation between trained models of this data set and this training, "
-    "not between data sets or architectures. They are pointwise: among many, some will miss.",
-    "The highest value over several attacks is picked after seeing them, and its interval is not corrected for that; the "
-    "audited bound is.",
+    "not between data sets or architectures. They are pointwise: among many, some will miss. With one split an "
+    "interval covers sampling error within that model only.",
+    "The highest value over several attacks is picked after seeing them, and its interval is not corrected for that; "
+    "the audited bound is.",
     "Guarantees are per training image. An image that occurs several times is covered only as a group, at a "
     "correspondingly larger epsilon; images planted several times share one coin and are left out of the audit.",
     "An attack that finds nothing proves nothing: a stronger one may. Zero extracted images at this number of samples "
@@ -74,17 +75,21 @@ h3 { font-size: 1rem; } p, li { max-width: 48rem; overflow-wrap: anywhere; } li 
 th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid #e5e5e5; }
 thead th { border-bottom: 2px solid #444; vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.note { margin: .4rem 0; } .words { min-width: 6rem; }
 .interval { display: block; color: #666; font-size: .72rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1.5rem 2rem; }
-figure { margin: 0; break-inside: avoid; } figure img { width: 100%; max-width: 30rem; height: auto; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem 2rem; }
+figure { margin: 0; break-inside: avoid; } figure img { width: 100%; max-width: 34rem; height: auto; }
 figcaption { font-size: .82rem; color: #444; } .conditions, .note { font-size: .82rem; color: #666; }
 pre { background: #f6f6f6; padding: .8rem; font-size: .75rem; line-height: 1.35; white-space: pre-wrap;
   overflow-wrap: anywhere; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .85rem; } dd { margin: 0; overflow-wrap: anywhere; }
-dt { color: #666; }
-@media print { body { font-size: 9.5pt; margin: 0; max-width: none; } table { font-size: 6.5pt; } th, td { padding: 2pt 3pt; }
-  .interval { font-size: 6pt; } .scroll { overflow: visible; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
-  .figures { grid-template-columns: 1fr 1fr; } pre { font-size: 6.5pt; } details { display: block; } }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .85rem; } dt { color: #666; }
+dd { margin: 0; overflow-wrap: anywhere; }
+@page { size: A4 landscape; margin: 12mm; }
+@media print {
+  body { font-size: 9.5pt; margin: 0; max-width: none; } .scroll { overflow: visible; }
+  table, pre { font-size: 6.5pt; } th, td { padding: 2pt 3pt; } .interval { font-size: 6pt; }
+  h2, h3 { break-after: avoid; } tr { break-inside: avoid; } .figures { grid-template-columns: 1fr 1fr; }
+}
 </style>
 </head>
 <body>
@@ -96,16 +101,16 @@ dt { color: #666; }
 {% endfor %}</ul>
 <h2>Defenses</h2>
 {{ table(main) }}
-<p class="note">Means over splits with 95% intervals. – : no number.</p>
 <h2>Figures</h2>
 <div class="figures">
-{% for figure in figures %}{% if figure.svg %}<figure id="{{ figure.name }}">
+{% for figure in figures if figure.svg %}<figure id="{{ figure.name }}">
 <img src="{{ figure.source }}" alt="{{ figure.title }}">
-<figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }} <span class="conditions">{{ conditions }}</span></figcaption>
+<figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }}
+<span class="conditions">{{ conditions }}</span></figcaption>
 </figure>
-{% endif %}{% endfor %}</div>
-{% for figure in figures %}{% if not figure.svg %}<p class="note">{{ figure.title }}: not drawn, {{ figure.reason }}.</p>
-{% endif %}{% endfor %}<h2>Attacks</h2>
+{% endfor %}</div>
+{% for figure in figures if not figure.svg %}<p class="note">{{ figure.title }}: not drawn, {{ figure.reason }}.</p>
+{% endfor %}<h2>Attacks</h2>
 {{ table(attacks) }}
 <h2>How to read this</h2>
 <ul>
@@ -126,14 +131,21 @@ dt { color: #666; }
 </html>
 """
 _TABLE = """<div class="scroll"><table>
-<thead><tr>{% for column in table.columns %}<th{% if column.numeric %} class="number"{% endif %}>{{ column.title }}</th>\
-{% endfor %}</tr></thead>
+<thead><tr>
+{%- for column in table.printed %}
+<th{% if column.numeric %} class="number"{% endif %}>{{ column.title }}</th>
+{%- endfor %}
+</tr></thead>
 <tbody>
-{% for row in table.rows() %}<tr>{% for cell in row %}<td{% if table.columns[loop.index0].numeric %} class="number"\
-{% endif %}>{{ cell.text }}{% if cell.interval %}<span class="interval">{{ cell.interval }}</span>{% endif %}</td>\
-{% endfor %}</tr>
+{% for row in table.rows() %}<tr>
+{%- for cell in row %}
+<td{% if table.printed[loop.index0].numeric %} class="number"{% elif cell.text|length > 12 %} class="words"{% endif %}>
+{{- cell.text }}{% if cell.interval %}<span class="interval">{{ cell.interval }}</span>{% endif %}</td>
+{%- endfor %}</tr>
 {% endfor %}</tbody>
-</table></div>"""
+</table></div>
+{% for note in table.notes %}<p class="note">{{ note }}</p>
+{% endfor %}"""
 
 
 def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sentences: Sequence[str]) -> str:
@@ -150,7 +162,7 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
     return environment.from_string(_TEMPLATE).render(
         title=run.info.get("title") or run.info.get("name", "Report"),
         summary=_summary(run),
-        findings=[_with_subject(run, sentence) for sentence in sentences],
+        findings=_with_subjects(run, sentences),
         main=main_table(run),
         attacks=attack_table(run),
         table=table,
@@ -158,16 +170,18 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
         conditions=conditions(run),
         reading=READING,
         limits=LIMITS,
-        runs=[{"name": source.info.get("name", ""), "facts": _facts(source.info),
-               "config": json.dumps(source.info.get("config", {}), indent=2, ensure_ascii=False)} for source in sources],
+        runs=[
+            {"name": r.info.get("name", ""), "facts": _facts(r.info), "config": _toml(r.info.get("config", {}))}
+            for r in sources
+        ],
     )
 
 
-def _with_subject(run: RunData, sentence: str) -> tuple[str, str]:
-    """A finding as the defense that it is about, to be set in bold, and the rest."""
+def _with_subjects(run: RunData, sentences: Sequence[str]) -> list[tuple[str, str]]:
+    """Each finding as the defense that it is about, to be set in bold, and the rest."""
     labels = sorted((point.label for point in Summary(run).points), key=len, reverse=True)
-    subject = next((label for label in labels if sentence.startswith(f"{label}: ")), "")
-    return subject, sentence[len(subject) :]
+    subjects = [next((label for label in labels if s.startswith(f"{label}: ")), "") for s in sentences]
+    return [(subject, sentence[len(subject) :]) for subject, sentence in zip(subjects, sentences, strict=True)]
 
 
 def _summary(run: RunData) -> str:
@@ -184,17 +198,33 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
     """Where a run comes from, as names and values."""
     git = info.get("git", {})
     commit = git.get("commit") or "not in a checkout"
-    facts = [
-        ("dataset", _flat(info.get("dataset", {}))),
-        ("seed", str(info.get("seed", ""))),
-        ("code", commit + (" with uncommitted changes" if git.get("dirty") else "")),
-        ("versions", _flat(info.get("versions", {}))),
-        ("machine", _flat(info.get("machine", {}))),
-        ("workers and threads", f"{info.get('workers', '?')} workers of {info.get('threads', '?')} threads"),
-    ]
-    seconds = info.get("wall_seconds")
-    return facts + ([("wall time", f"{number(float(seconds))} s")] if seconds is not None else [])
+    data = {{"reference": "reference images", "extractor": "images to train the feature extractor"}.get(key, key): value
+            for key, value in info.get("dataset", {}).items()}  # fmt: skip
+    facts = {
+        "data": _flat(data),
+        "seed": str(info.get("seed", "")),
+        "code": commit + (" with uncommitted changes" if git.get("dirty") else ""),
+        "versions": _flat(info.get("versions", {})),
+        "machine": _flat(info.get("machine", {})),
+        "execution": f"{info.get('workers', '?')} workers of {info.get('threads', '?')} threads",
+        "wall time": f"{number(float(info['wall_seconds']))} s" if info.get("wall_seconds") is not None else "",
+        "diverged": ", ".join(info.get("diverged", [])),
+        "failed": "; ".join(f"{cell}: {reason}" for cell, reason in dict(info.get("failed", {})).items()),
+    }
+    return [(key, value) for key, value in facts.items() if value]
+
+
+def _toml(config: dict[str, Any]) -> str:
+    """The settings as they can be run again; TOML has no null, so that what is not set is left out."""
+    import tomli_w
+
+    def without_null(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without_null(v) for key, v in value.items() if v is not None}
+        return [without_null(v) for v in value] if isinstance(value, list) else value
+
+    return tomli_w.dumps(without_null(config))
 
 
 def _flat(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items() if value is not None)

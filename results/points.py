@@ -62,9 +62,21 @@ class Summary:
 
     def __init__(self, run: RunData) -> None:
         rows = run.rows
-        columns = ("run", "defense", "params", "split", "source", "metric", "value", "ci_low", "ci_high", "n",
-                   "ci_method")
-        self._values: dict[tuple[Point, str, str, str], Value] = {}
+        columns = (
+            "run",
+            "defense",
+            "params",
+            "split",
+            "source",
+            "metric",
+            "value",
+            "ci_low",
+            "ci_high",
+            "n",
+            "ci_method",
+        )
+        self._values: dict[tuple[Point, str, str], dict[str, Value]] = {}  # by split
+        self._splits: dict[Point, dict[str, None]] = {}
         self._run_of: dict[str, str] = {}
         order = {Point(cell.defense, cell.params): None for cell in run.cells}
         attacks: dict[str, None] = {}
@@ -74,10 +86,12 @@ class Summary:
             *(rows[column].tolist() for column in columns), strict=True
         ):
             point = Point(defense, params)
-            self._values[point, split, source, metric] = Value(value, low, high, int(n), method)
+            self._values.setdefault((point, source, metric), {})[split] = Value(value, low, high, int(n), method)
             if not defense.startswith("("):
                 order[point] = None
                 self._run_of.setdefault(defense, name)
+            if split != ALL and metric not in NO_MODEL:
+                self._splits.setdefault(point, {})[split] = None
             if metric == "auc":
                 attacks[source] = None
             if source in ("fid", "kid"):
@@ -117,20 +131,15 @@ class Summary:
 
     def value(self, point: Point, source: str, metric: str, split: str = ALL) -> Value | None:
         """The row's value; for a point with a single split, that split's row stands in for a missing "all"."""
-        found = self._values.get((point, split, source, metric))
-        if found is None and split == ALL:
-            single = self.per_split(point, source, metric)
-            return next(iter(single.values())) if len(single) == 1 else None
-        return found
+        found = self._values.get((point, source, metric), {})
+        if split == ALL and ALL not in found:
+            return next(iter(found.values())) if len(found) == 1 else None
+        return found.get(split)
 
     def per_split(self, point: Point, source: str, metric: str) -> dict[str, Value]:
         """The values of each split, in the order of the splits."""
-        found = {
-            split: value
-            for (p, split, s, m), value in self._values.items()
-            if p == point and s == source and m == metric and split != ALL
-        }
-        return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+        found = self._values.get((point, source, metric), {})
+        return {split: found[split] for split in sorted(found, key=_by_number) if split != ALL}
 
     def reason(self, point: Point, source: str, metric: str) -> str:
         """Why there is no number, as the row of the first split says it."""
@@ -186,11 +195,14 @@ class Summary:
 
     def splits(self, point: Point) -> list[str]:
         """The splits that were measured."""
-        found = {split for (p, split, _, metric) in self._values if p == point and metric not in NO_MODEL}
-        return sorted(found - {ALL}, key=lambda split: (len(split), split))
+        return sorted(self._splits.get(point, ()), key=_by_number)
 
     def _is_baseline(self, point: Point) -> bool:
         return point.defense in ("none", f"{self._run_of.get(point.defense)}: none")
+
+
+def _by_number(split: str) -> tuple[int, str]:
+    return len(split), split
 
 
 def _by_defense(points: Iterable[Point]) -> list[Point]:

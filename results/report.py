@@ -1,4 +1,4 @@
-"""The report of one run, or of several drawn together: figures, tables and one HTML page, from rows and stored arrays."""
+"""The report of one run, or of several drawn together: figures, tables and one HTML page."""
 
 from __future__ import annotations
 
@@ -81,16 +81,20 @@ class CombinedRuns(RunData):
     @cached_property
     def info(self) -> dict[str, Any]:
         """The first run's, under all names, with the guarantees and the reach of all defenses."""
-        info = {**next(iter(self._runs.values())).info, "name": " + ".join(self._runs), "title": " and ".join(self._runs)}
+        names = {"name": " + ".join(self._runs), "title": " and ".join(self._runs)}
+        info: dict[str, Any] = {**next(iter(self._runs.values())).info, **names}
         for key in ("guarantees", "covers"):
-            info[key] = {f"{name}: {label}": value for name, run in self._runs.items()
-                         for label, value in run.info.get(key, {}).items()}
+            info[key] = {
+                f"{name}: {label}": value
+                for name, run in self._runs.items()
+                for label, value in run.info.get(key, {}).items()
+            }
         return info
 
 
 def _check_same_protocol(first: RunData, other: RunData) -> None:
     """Numbers are comparable only on the same pool and coins, attacks, number of samples, features and reference."""
-    for key in ("suite", "samples_per_model", "seed"):
+    for key in ("suite", "attacks", "features", "samples_per_model", "seed"):
         _check_equal(first, other, key, first.info.get(key), other.info.get(key))
     one, two = first.info.get("dataset", {}), other.info.get("dataset", {})
     for key in dict.fromkeys((*one, *two)):

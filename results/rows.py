@@ -57,12 +57,13 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read `results.csv`; text columns keep empty strings, `split` stays text."""
+    """Read `results.csv`: numbers exactly as they were written, text as text (`split` too), higher_is_better or None."""
     import pandas as pd
 
-    text = dict.fromkeys(
-        ("run", "cell", "dataset", "model", "defense", "params", "split", "kind", "source", "metric", "ci_method"), str
-    )
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={c: ["", "nan"] for c in
-                        ("value", "ci_low", "ci_high")}, float_precision="round_trip")
-    return table[list(COLUMNS)]
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)[list(COLUMNS)]
+    for column in ("value", "ci_low", "ci_high"):
+        table[column] = [float(text) if text else math.nan for text in table[column]]
+    table["n"] = table["n"].astype(int)
+    directions = [{"True": True, "False": False}.get(text) for text in table["higher_is_better"]]
+    table["higher_is_better"] = pd.Series(directions, index=table.index, dtype=object)
+    return table

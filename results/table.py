@@ -20,9 +20,12 @@ NOTHING = "–"
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|":
-    r"\textbar{}", "[": "{[}", "]": "{]}", "ε": r"$\varepsilon$", "δ": r"$\delta$", "≥": r"$\geq$", "–": "--",
+    r"\textbar{}", "ε": r"$\varepsilon$", "δ": r"$\delta$", "≥": r"$\geq$", "–": "--",
     "×": r"$\times$", "−": "$-$", "\n": " ",
 }  # fmt: skip
+
+
+Entry = Value | str | None
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """key: its name in the CSV; title: its heading; decimals: how numbers are printed, None for 3 significant digits."""
+    """key: its name in the CSV; title: its heading, empty for a column that is in the CSV only; decimals: how numbers
+    are printed, None for 3 significant digits."""
 
     key: str
     title: str
-    entries: tuple[Value | str | None, ...]
+    entries: tuple[Entry, ...]
     decimals: int | None = None
 
     @property
@@ -59,10 +63,15 @@ class Table:
     """Columns of equal length."""
 
     columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()  # to be printed below
+
+    @property
+    def printed(self) -> list[Column]:
+        return [column for column in self.columns if column.title]
 
     def rows(self) -> list[list[Cell]]:
         """The printed cells, row by row."""
-        return [list(row) for row in zip(*(column.cells() for column in self.columns), strict=True)]
+        return [list(row) for row in zip(*(column.cells() for column in self.printed), strict=True)]
 
     def to_csv(self) -> str:
         """Full precision; a number has the columns KEY, KEY_low and KEY_high, empty where unknown."""
@@ -74,18 +83,21 @@ class Table:
         return out.getvalue()
 
     def to_markdown(self) -> str:
-        """A pipe table."""
-        rule = ["---:" if column.numeric else "---" for column in self.columns]
+        """A pipe table, with the notes below."""
+        rule = ["---:" if column.numeric else "---" for column in self.printed]
         body = [[_markdown(str(cell)) for cell in row] for row in self.rows()]
-        lines = [[_markdown(column.title) for column in self.columns], rule, *body]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        lines = [[_markdown(column.title) for column in self.printed], rule, *body]
+        table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return table + "".join(f"\n{_markdown(note)}\n" for note in self.notes)
 
     def to_latex(self) -> str:
         """A tabular for booktabs, to be put into a table environment."""
-        form = "".join("r" if column.numeric else "l" for column in self.columns)
-        heads = " & ".join(latex(column.title) for column in self.columns)
+        form = "".join("r" if column.numeric else "l" for column in self.printed)
+        heads = " & ".join(latex(column.title) for column in self.printed)
         body = [" & ".join(_latex_cell(cell) for cell in row) for row in self.rows()]
-        head = f"% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{form}}}\n\\toprule\n{heads} \\\\\n\\midrule\n"
+        body = [f"{{}}{line}" if line.startswith(("[", "*")) else line for line in body]  # else an argument of \\
+        notes = "".join(f"% {latex(note)}\n" for note in self.notes)
+        head = f"% \\usepackage{{booktabs}}\n{notes}\\begin{{tabular}}{{{form}}}\n\\toprule\n{heads} \\\\\n\\midrule\n"
         return head + "".join(f"{line} \\\\\n" for line in body) + "\\bottomrule\n\\end{tabular}\n"
 
 
@@ -96,14 +108,14 @@ def main_table(run: RunData) -> Table:
     strongest_tpr = [summary.strongest(point, "tpr_at_fpr_0.01") for point in points]
     bounds = [summary.strongest(point, "epsilon_lower_bound") for point in points]
 
-    def column(key: str, title: str, entry: Callable[[Point], Value | str | None], decimals: int | None = None) -> Column:
+    def column(key: str, title: str, entry: Callable[[Point], Entry], decimals: int | None = None) -> Column:
         return Column(key, title, tuple(entry(point) for point in points), decimals)
 
     return Table((
         column("defense", "Defense", lambda p: p.defense),
         column("params", "Strength", lambda p: p.params),
         column("guarantee", "Guarantee", lambda p: guarantee(run, p)),
-        column("covers", "Acts against", lambda p: str(run.info.get("covers", {}).get(p.label, "") or "")),
+        column("covers", "Covers", lambda p: str(run.info.get("covers", {}).get(p.label, "") or "")),
         column("splits", "Splits", lambda p: splits(summary, p)),
         column("fid", f"FID ({summary.features})" if summary.features else "FID", summary.fid),
         column("kid", "KID", summary.kid),
@@ -114,7 +126,7 @@ def main_table(run: RunData) -> Table:
         Column("tpr_at_fpr_0.01_attack", "by", tuple(t[0] if t else "" for t in strongest_tpr)),
         Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2),
         column("training_seconds", "Training (s)", lambda p: summary.value(p, "train", "training_seconds")),
-    ))  # fmt: skip
+    ), (conditions(run), f"Means over splits with 95% intervals; {NOTHING}: no number.", *_terms(run)))  # fmt: skip
 
 
 def attack_table(run: RunData) -> Table:
@@ -131,8 +143,8 @@ def attack_table(run: RunData) -> Table:
         Column("attack", "Attack", tuple(a for _, a in pairs)),
         *(Column(m, title, tuple(summary.value(p, a, m) for p, a in pairs), 2 if m.startswith("epsilon") else 3)
           for m, title in metrics),
-        Column("note", "Note", tuple(reasons)),
-    ))  # fmt: skip
+        Column("note", "", tuple(reasons)),
+    ), tuple(f"{NOTHING}: {reason}." for reason in dict.fromkeys(reasons) if reason))  # fmt: skip
 
 
 def terminal(run: RunData) -> rich.table.Table:
@@ -145,17 +157,20 @@ def terminal(run: RunData) -> rich.table.Table:
     table = rich.table.Table(
         title=Text(str(run.info.get("title") or run.info.get("name", ""))), caption=Text(conditions(run)),
         caption_justify="left", box=rich.box.HORIZONTALS, show_lines=True, padding=(0, 1),
+        pad_edge=False, collapse_padding=True,
     )  # fmt: skip
     table.add_column("Defense", overflow="fold")
-    for heading in ("FID", f"Extracted\n{summary.fdr} FDR", "Highest\nAUC", "ε claimed\naudited", "Training\n(s)"):
-        table.add_column(heading, justify="right")
+    for heading in ("FID", f"Extracted\n{summary.fdr} FDR", "Highest\nAUC", "Claimed,\naudited ε", "Train\n(s)"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for point in summary.points:
         auc, bound = summary.strongest(point, "auc"), summary.strongest(point, "epsilon_lower_bound")
         claim, lost = _claim(run, point), summary.diverged(point) or summary.failed(point)
         name = [point.defense, point.params, f"splits: {splits(summary, point)}" if lost else ""]
         best = Cell(f"{auc[0]} {number(auc[1].value, 2)}", shown(auc[1], 2).interval) if auc else Cell(NOTHING)
-        epsilon = Cell(number(float(claim["epsilon"])) if claim else NOTHING,
-                       f"≥ {number(bound[1].value, 2)}" if bound else "")
+        epsilon = Cell(
+            f"≤ {number(float(claim['epsilon']))}" if claim else NOTHING,
+            f"≥ {number(bound[1].value, 2)}" if bound else "",
+        )
         seconds = shown(summary.value(point, "train", "training_seconds"))
         cells = [shown(summary.fid(point)), shown(summary.extracted(point)), best, epsilon, Cell(seconds.text)]
         table.add_row(Text("\n".join(filter(None, name))), *(Text(f"{c.text}\n{c.interval}".strip()) for c in cells))
@@ -168,14 +183,13 @@ def conditions(run: RunData) -> str:
     data = info.get("dataset", {})
     counts = sorted({len(summary.splits(point)) for point in summary.points} or {0})
     trained = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    reference = data.get("reference", "")
-    against = f"{reference:,}" if isinstance(reference, int) else f"{reference}".strip()
     parts = [
-        f"{data.get('name', 'data')}: pool of {data.get('pool', '?')} images, {data.get('members_expected', '?')} of "
-        "them members in expectation",
-        f"{trained} split{'s' if trained != '1' else ''} (models) for each defense",
+        f"Pool of {data.get('pool', '?')} {data.get('name', '')} images, each a member with probability "
+        f"{data.get('coin', '?')}",
+        f"{trained} split{'s' if trained != '1' else ''} (one model each) per defense and strength",
         f"{info.get('samples_per_model', '?')} samples from each model",
-        f"FID on {summary.features or data.get('extractor', 'unnamed')} features against {against} reference images",
+        f"FID on {summary.features or info.get('features', 'unnamed')} features against {data.get('reference', '?')} "
+        "real images outside the pool",
         f"attack suite {info.get('suite', '?')}",
     ]
     return "; ".join(parts) + "."
@@ -186,8 +200,22 @@ def guarantee(run: RunData, point: Point) -> str:
     claim = _claim(run, point)
     if not claim:
         return ""
-    details = ", ".join(str(claim[key]) for key in ("unit", "accountant") if claim.get(key))
-    return f"ε = {number(float(claim['epsilon']))}, δ = {float(claim['delta']):g}" + (f" ({details})" if details else "")
+    return f"ε = {number(float(claim['epsilon']))}, δ = {float(claim['delta']):g}"
+
+
+def _terms(run: RunData) -> list[str]:
+    """For whom and by which accountant the guarantees hold."""
+    claims = [claim for claim in run.info.get("guarantees", {}).values() if claim]
+    units = [f"per {c.get('unit', 'training image')}, {c.get('accountant', 'unnamed')} accountant" for c in claims]
+    terms = [f"Guarantees are {'; '.join(dict.fromkeys(units))}."] if units else []
+    delta = audit_delta(run)
+    return [*terms, f"Epsilon is audited at δ = {delta:g}."] if delta is not None else terms
+
+
+def audit_delta(run: RunData) -> float | None:
+    """The delta of the audited bound, which a claim must not exceed to be compared with it."""
+    delta = run.info.get("config", {}).get("statistics", {}).get("audit_delta")
+    return float(delta) if delta is not None else None
 
 
 def splits(summary: Summary, point: Point) -> str:
@@ -203,11 +231,14 @@ def number(value: float, decimals: int | None = None) -> str:
     """Fixed decimals, or 3 significant digits and no exponent for anything from 0.001 up."""
     if not math.isfinite(value):
         return NOTHING if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    text = f"{value:.{decimals}f}" if decimals is not None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if decimals is not None:
+        text = f"{value:.{decimals}f}"
+    else:
+        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return text.replace("-", "−") if "e" not in text else text
 
 
-def shown(entry: Value | str | None, decimals: int | None = None) -> Cell:
+def shown(entry: Entry, decimals: int | None = None) -> Cell:
     """An entry as it is printed."""
     if isinstance(entry, str):
         return Cell(entry)
@@ -241,9 +272,8 @@ def _csv_keys(column: Column) -> list[str]:
     return [column.key, f"{column.key}_low", f"{column.key}_high"] if column.numeric else [column.key]
 
 
-def _csv(column: Column, entry: Value | str | None) -> Sequence[str]:
+def _csv(column: Column, entry: Entry) -> Sequence[str]:
     if not column.numeric:
         return [str(entry or "")]
     numbers = (math.nan,) * 3 if not isinstance(entry, Value) else (entry.value, entry.low, entry.high)
     return ["" if math.isnan(x) else repr(float(x)) for x in numbers]
-

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -18,9 +19,9 @@ from scipy.stats import mannwhitneyu
 
 from results.rows import Row, frame
 from results.run_data import RunData
+from results.statistics.counts import extracted_at_fdr
 
 ATTACKS = ("extraction", "loss", "pia", "secmi")
-FDR = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,123 +34,160 @@ class Strength:
     copied: int = 0  # members that the generated images repeat
     leak: float = 0.0  # shift of the members' scores, in standard deviations
     epsilon: float | None = None
-    diverged: tuple[str, ...] = ()  # splits whose training diverged
+    diverged: tuple[int, ...] = ()  # splits whose training diverged
+
+    @property
+    def label(self) -> str:
+        return f"{self.defense} ({self.params})" if self.params else self.defense
 
 
 TWO = (Strength("none", fid=12.5, copied=29, leak=1.1), Strength("dedup", "threshold=0.9", fid=10, leak=0.5))
 TWELVE = (
     Strength("none", fid=12.5, copied=29, leak=1.1),
-    Strength("dedup", "threshold=0.9", fid=10.1, copied=0, leak=0.5),
-    Strength("augment", "policy=flip", fid=20, copied=0, leak=0.4),
-    Strength("augment", "policy=strong", fid=100, copied=0, leak=0.1),
-    Strength("early_stop", "steps=1000", fid=40, copied=0, leak=0.1),
-    Strength("early_stop", "steps=2000", fid=23, copied=0, leak=0.4),
+    Strength("dedup", "threshold=0.9", fid=10.1, leak=0.5),
+    Strength("augment", "policy=flip", fid=20, leak=0.4),
+    Strength("augment", "policy=strong", fid=100, leak=0.1),
+    Strength("early_stop", "steps=1000", fid=40, leak=0.1),
+    Strength("early_stop", "steps=2000", fid=23, leak=0.4),
     Strength("dp_sgd", "epsilon=1", fid=400, epsilon=1.0),
     Strength("dp_sgd", "epsilon=10", fid=250, epsilon=10.0),
     Strength("dp_sgd", "epsilon=100", fid=150, leak=0.1, epsilon=100.0),
     Strength("dp_finetune", "epsilon=10", fid=60, leak=0.05, epsilon=10.0),
-    Strength("capacity", "width=16", fid=30, copied=0, leak=0.3),
+    Strength("capacity", "width=16", fid=30, leak=0.3),
     Strength("capacity", "width=32", fid=18, copied=22, leak=0.7),
     Strength("regularize", "weight_decay=0.1", fid=14, copied=25, leak=0.9),
-    Strength("ambient", "corruption=0.2", fid=35, copied=0, leak=0.2),
-    Strength("ambient", "corruption=0.6", fid=90, copied=0, leak=0.0),
-    Strength("distill", fid=16, copied=0, leak=0.15),
-    Strength("guidance", "threshold=0.5", fid=13.5, copied=0, leak=1.0),
-    Strength("filter", "distance=0.1", fid=12.8, copied=0, leak=1.1),
-    Strength("dedup+dp_sgd", "threshold=0.9,epsilon=10", fid=240, epsilon=10.0),
+    Strength("ambient", "corruption=0.2", fid=35, leak=0.2),
+    Strength("ambient", "corruption=0.6", fid=90),
+    Strength("distill", fid=16, leak=0.15),
+    Strength("guidance", "threshold=0.5", fid=13.5, leak=1.0),
+    Strength("filter", "distance=0.1", fid=12.8, leak=1.1),
+    Strength("dedup+dp_sgd", "threshold=0.9, epsilon=10", fid=240, epsilon=10.0),
 )
 
 
-def synthetic_run(
-    folder: Path, strengths: Sequence[Strength] = TWO, name: str = "synthetic", splits: int = 3, pool: int = 256,
-    samples: int = 400, attacks: Sequence[str] = ATTACKS, suite: str = "default", extractor: str = "embedded",
-) -> RunData:
-    """Write `results.csv`, `run.json` and the arrays into `folder`, and read them."""
+@dataclass(frozen=True)
+class Settings:
+    """What the runs of one protocol share."""
+
+    name: str = "synthetic"
+    title: str = "Digits, synthetic"
+    splits: int = 3
+    pool: int = 256
+    samples: int = 400
+    attacks: tuple[str, ...] = ATTACKS
+    suite: str = "quick"
+    features: str = "embedded"
+
+
+def synthetic_run(folder: Path, strengths: Sequence[Strength] = TWO, **settings: Any) -> RunData:
+    """Write `results.csv`, `run.json` and the arrays into `folder`, and read them. settings: those of `Settings`."""
     from sklearn.datasets import load_digits
 
-    images = np.round(load_digits().images * 255 / 16).astype(np.uint8)[:pool, None]
-    copies = np.ones(pool, dtype=np.int64)
-    copies[:8] = 16
-    _write(folder / "pool.safetensors", images=images, labels=np.zeros(pool, dtype=np.int64), copies=copies)
-    rows: list[Row] = []
+    protocol = Settings(**settings)
+    images = np.round(load_digits().images * 255 / 16).astype(np.uint8)[: protocol.pool, None]
+    copies = np.where(np.arange(protocol.pool) < 8, 16, 1)
+    _write(folder / "pool.safetensors", images=images, labels=np.zeros(protocol.pool, dtype=np.int64), copies=copies)
+    rows = _ends_of_the_scale(protocol)
     cells = []
     for number, strength in enumerate(strengths):
         mine: list[Row] = []
-        for split in range(splits):
-            cell = f"{number:02d}-{split}"
-            base = {"run": name, "cell": cell, "dataset": "digits", "model": "unet", "defense": strength.defense,
-                    "params": strength.params, "split": str(split)}
-            if str(split) in strength.diverged:
-                rows.append(Row(**base, kind="privacy", source="train", metric="diverged", value=120.0 + split))
+        for split in range(protocol.splits):
+            name = f"{number:02d}-split{split}"
+            cell = Row(protocol.name, name, "digits", "unet", strength.defense, strength.params, str(split), "privacy",
+                       "train", "diverged", 120.0 + split)  # fmt: skip
+            if split in strength.diverged:
+                rows.append(replace(cell, kind="utility", n=1))
                 continue
-            rng = np.random.default_rng([number, split])
-            members = np.random.default_rng(split).random(pool) < 0.5
-            mine += _cell(folder / "cells" / cell, base, strength, images, members, samples, attacks, extractor, rng)
-            cells.append({"name": cell, "defense": strength.defense, "params": strength.params, "split": str(split),
-                          "folder": f"cells/{cell}"})
+            mine += _Cell(cell, strength, protocol, folder / "cells" / name, images, number).rows()
+            cells.append({"name": name, "defense": strength.defense, "params": strength.params, "split": str(split),
+                          "folder": f"cells/{name}"})  # fmt: skip
         rows += mine + _over_splits(mine)
-    ends = {"defense": "", "run": name, "cell": "", "dataset": "digits", "model": "", "params": "", "split": "all"}
-    for defense, fid in (("(held-out images)", 4.0), ("(noise)", 520.0)):
-        rows.append(Row(**{**ends, "defense": defense}, kind="utility", source="fid", metric=f"fid_{extractor}",
-                        value=fid, ci_low=fid * 0.9, ci_high=fid * 1.1, ci_method="jackknife", n=samples))
     frame(rows).to_csv(folder / "results.csv", index=False, na_rep="nan")
-    (folder / "run.json").write_text(json.dumps(_info(name, strengths, cells, pool, samples, suite, extractor)))
+    (folder / "run.json").write_text(json.dumps(_info(protocol, strengths, cells)))
     return RunData(folder)
 
 
-def _cell(folder: Path, base: dict[str, str], strength: Strength, images: np.ndarray, members: np.ndarray,
-          samples: int, attacks: Sequence[str], extractor: str, rng: np.random.Generator) -> list[Row]:
-    """The arrays and rows of one model."""
-    generated = _generate(images, members, strength.copied, samples, rng)
-    _write(folder / "prepare" / "coins.safetensors", members=members)
-    _write(folder / "sample" / "samples.safetensors", images=generated)
-    extraction = _extraction(images, generated)
-    rows = []
+class _Cell:
+    """One model of the run: its arrays are written, its rows returned."""
 
-    def row(kind: str, source: str, metric: str, value: float, low: float = math.nan, high: float = math.nan,
-            method: str = "formula", n: int = len(images)) -> None:
-        rows.append(Row(**base, kind=kind, source=source, metric=metric, value=value, ci_low=low,  # type: ignore[arg-type]
-                        ci_high=high, ci_method=method, n=n))
+    def __init__(
+        self, row: Row, strength: Strength, protocol: Settings, folder: Path, images: np.ndarray, number: int
+    ) -> None:
+        self._row, self._strength, self._protocol, self._folder = row, strength, protocol, folder
+        split = int(row.split)
+        self._images, self._rng = images, np.random.default_rng([number, split])
+        self._members = np.random.default_rng(split).random(len(images)) < 0.5
 
-    for attack in attacks:
-        shift = strength.leak * (1.0 - 0.15 * attacks.index(attack))
-        score = extraction["score"] if attack == "extraction" else rng.normal(size=len(members)) + shift * members
-        _write(folder / "attack" / attack / "scores.safetensors",
-               **(extraction if attack == "extraction" else {"score": score}))
-        m, d = score[members], score[~members]
-        auc = float(mannwhitneyu(m, d).statistic / len(m) / len(d))
-        row("privacy", attack, "auc", auc, auc - 0.04, min(auc + 0.04, 1.0))
+    def rows(self) -> list[Row]:
+        members, strength, rng = self._members, self._strength, self._rng
+        generated = _generate(self._images, members, strength.copied, self._protocol.samples, rng)
+        extraction = _extraction(self._images, generated)
+        _write(self._folder / "prepare" / "coins.safetensors", members=members)
+        _write(self._folder / "sample" / "samples.safetensors", images=generated)
+        rows = []
+        for place, attack in enumerate(self._protocol.attacks):
+            shift = strength.leak * (1.0 - 0.15 * place)
+            own = {"score": rng.normal(size=len(members)) + shift * members}
+            scores = extraction if attack == "extraction" else own
+            _write(self._folder / "attack" / attack / "scores.safetensors", **scores)
+            rows += self._membership(attack, scores["score"])
+        rows += self._extracted(extraction["score"])
+        fid = strength.fid * float(np.exp(0.05 * rng.normal()))
+        features = self._protocol.features
+        rows.append(self._one("utility", "fid", f"fid_{features}", fid, fid * 0.95, fid * 1.05))
+        rows.append(self._one("utility", "kid", f"kid_{features}", fid / 100, fid / 110, fid / 90))
+        seconds = 100.0 + 7 * rng.random() + 150 * (strength.epsilon is not None)
+        return [*rows, self._one("cost", "train", "training_seconds", seconds, n=1)]
+
+    def _one(self, kind: Any, source: str, metric: str, value: float, low: float = math.nan, high: float = math.nan,
+             method: str = "formula", n: int = 0) -> Row:  # fmt: skip
+        return replace(self._row, kind=kind, source=source, metric=metric, value=float(value), ci_low=low, ci_high=high,
+                       ci_method=method, n=n or len(self._members))  # fmt: skip
+
+    def _membership(self, attack: str, score: np.ndarray) -> list[Row]:
+        member, decoy = score[self._members], score[~self._members]
+        auc = float(mannwhitneyu(member, decoy).statistic / len(member) / len(decoy))
+        rows = [self._one("privacy", attack, "auc", auc, auc - 0.04, min(auc + 0.04, 1.0))]
         for rate in (0.1, 0.01):
-            tpr = float((m > np.quantile(d, 1 - rate)).mean())
-            row("privacy", attack, f"tpr_at_fpr_{rate}", tpr, max(tpr - 0.05, 0), min(tpr + 0.05, 1))
-        row("privacy", attack, "tpr_at_fpr_0.001", math.nan, method=f"not attainable with {len(d)} decoys")
-        row("privacy", attack, "epsilon_lower_bound", max(0.0, 4 * (auc - 0.55)), method="one-run audit, 95%")
-        row("privacy", attack, "epsilon_lower_bound_ceiling", 2.9, method="one-run audit, 95%")
-        row("cost", attack, "model_calls_per_image", 12.0)
-    score = extraction["score"]
-    threshold = _threshold(score, members)
-    found = int((members & (score >= threshold)).sum())
-    row("privacy", "extraction", "extracted_at_fdr_0.05", found, max(found - 8, 0), found + 4 + 0.1 * found,
-        n=int(members.sum()))
-    planted = int((members[:8] & (score[:8] >= threshold)).sum())
-    row("privacy", "extraction", "planted_extracted_at_fdr_0.05", planted, n=int(members[:8].sum()))
-    row("privacy", "extraction", "threshold_at_fdr_0.05", threshold)
-    close = score >= -1
-    row("privacy", "extraction", "members_adaptive", int((close & members).sum()))
-    row("privacy", "extraction", "decoys_adaptive", int((close & ~members).sum()))
-    if strength.epsilon is not None:
-        row("privacy", "dp_sgd", "epsilon", strength.epsilon)
-    fid = strength.fid * float(np.exp(0.05 * rng.normal()))
-    row("utility", "fid", f"fid_{extractor}", fid, fid * 0.95, fid * 1.05)
-    row("utility", "kid", f"kid_{extractor}", fid / 100, fid / 110, fid / 90)
-    row("cost", "train", "training_seconds", 100.0 + 7 * rng.random() + 150 * (strength.epsilon is not None))
-    return rows
+            tpr = float((member > np.quantile(decoy, 1 - rate)).mean())
+            metric = f"tpr_at_fpr_{rate}"
+            rows.append(self._one("privacy", attack, metric, tpr, max(tpr - 0.05, 0), min(tpr + 0.05, 1)))
+        reason = f"not attainable with {len(decoy)} decoys"
+        audit = "one-run audit"
+        bound = max(0.0, 4 * (auc - 0.55))
+        return [
+            *rows,
+            self._one("privacy", attack, "tpr_at_fpr_0.001", math.nan, method=reason),
+            self._one("privacy", attack, "epsilon_lower_bound", bound, bound, math.inf, audit),
+            self._one("privacy", attack, "epsilon_lower_bound_ceiling", 2.9, method=audit),
+            self._one("cost", attack, "model_calls_per_image", 12.0),
+        ]
+
+    def _extracted(self, score: np.ndarray) -> list[Row]:
+        members, source = self._members, "extraction"
+        found = extracted_at_fdr(score, members)
+        planted, close = found.mask[:8].sum(), score >= -1
+        low, high = max(found.count - 8, 0), found.count * 1.1 + 4
+        true, false = (close & members).sum(), (close & ~members).sum()
+        n, groups = int(members.sum()), int(members[:8].sum())
+        rows = [
+            self._one("privacy", source, "extracted_at_fdr_0.05", found.count, low, high, n=n),
+            self._one("privacy", source, "planted_extracted_at_fdr_0.05", planted, n=groups),
+            self._one("privacy", source, "members_adaptive", true, n=n),
+            self._one("privacy", source, "decoys_adaptive", false, n=len(members) - n),
+            self._one("privacy", source, "excess_adaptive", true - false, true - false - 6, true - false + 6, n=n),
+        ]
+        if math.isfinite(found.threshold):
+            rows.append(self._one("privacy", source, "threshold_at_fdr_0.05", found.threshold))
+        return rows
 
 
-def _generate(images: np.ndarray, members: np.ndarray, copied: int, samples: int, rng: np.random.Generator) -> np.ndarray:
+def _generate(
+    images: np.ndarray, members: np.ndarray, copied: int, samples: int, rng: np.random.Generator
+) -> np.ndarray:
     """Noisy copies of `copied` members, some often and some once, and mixtures of pool images for the rest."""
     flat = images.astype(float)
-    out = flat[rng.integers(len(images), size=(4, samples))].mean(axis=0)
+    out = np.asarray(flat[rng.integers(len(images), size=(4, samples))].mean(axis=0))
     if copied:
         chosen = rng.permutation(np.flatnonzero(members))[:copied]
         often = rng.permutation(samples)[: samples // 3]
@@ -161,9 +199,9 @@ def _generate(images: np.ndarray, members: np.ndarray, copied: int, samples: int
 
 def _extraction(images: np.ndarray, generated: np.ndarray, n: int = 10) -> dict[str, np.ndarray]:
     """The arrays of the extraction attack, the slow obvious way."""
-    a = generated.reshape(len(generated), -1) / 255
-    b = images.reshape(len(images), -1) / 255
-    distance = np.sqrt(((a[:, None] - b[None]) ** 2).mean(axis=2))
+    a, b = (x.reshape(len(x), -1).astype(float) / 255 for x in (generated, images))
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T
+    distance = np.sqrt(np.maximum(squared, 0) / a.shape[1])
     nearest = np.argsort(distance, axis=1, kind="stable")[:, :n]
     kept = np.take_along_axis(distance, nearest, axis=1)
     adaptive = distance / (0.5 * kept.mean(axis=1, keepdims=True))
@@ -175,45 +213,68 @@ def _extraction(images: np.ndarray, generated: np.ndarray, n: int = 10) -> dict[
     }
 
 
-def _threshold(score: np.ndarray, members: np.ndarray) -> float:
-    """The loosest threshold with (1 + decoys) / members at most 5%, or inf."""
-    for candidate in np.sort(score):
-        hit = score >= candidate
-        if (1 + (hit & ~members).sum()) <= FDR * (hit & members).sum():
-            return float(candidate)
-    return math.inf
-
-
 def _over_splits(rows: list[Row]) -> list[Row]:
     """The rows over splits: the mean, and the hull of the splits' intervals."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.source, row.metric), []).append(row)
+    merged = []
+    for group in groups.values():
+        value, low, high = (
+            float(f([getattr(r, key) for r in group]))
+            for key, f in (("value", np.mean), ("ci_low", np.min), ("ci_high", np.max))
+        )
+        n = sum(row.n for row in group)
+        merged.append(replace(group[0], cell="", split="all", value=value, ci_low=low, ci_high=high, n=n))
+    return merged
+
+
+def _ends_of_the_scale(protocol: Settings) -> list[Row]:
     return [
-        Row(r.run, "", r.dataset, r.model, r.defense, r.params, "all", r.kind, r.source, r.metric,
-            float(np.mean([g.value for g in group])), float(np.min([g.ci_low for g in group])),
-            float(np.max([g.ci_high for g in group])), r.ci_method, r.n)
-        for group in groups.values() for r in group[:1]
-    ]
+        Row(protocol.name, "", "digits", "unet", defense, "", "all", "utility", "fid", f"fid_{protocol.features}", fid,
+            fid * 0.9, fid * 1.1, "jackknife", protocol.samples)
+        for defense, fid in (("(held-out images)", 4.0), ("(noise)", 520.0))
+    ]  # fmt: skip
 
 
-def _info(name: str, strengths: Sequence[Strength], cells: list[dict[str, str]], pool: int, samples: int, suite: str,
-          extractor: str) -> dict[str, object]:
-    labels = {f"{s.defense} ({s.params})" if s.params else s.defense: s for s in strengths}
+def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[str, str]]) -> dict[str, Any]:
+    """`run.json`, with the keys that a real run writes."""
+
+    def claim(strength: Strength) -> dict[str, Any] | None:
+        if strength.epsilon is None:
+            return None
+        return {"epsilon": strength.epsilon, "delta": 1e-5, "accountant": "PRV", "unit": "training image"}
+
     return {
-        "name": name, "title": "Digits, synthetic", "suite": suite, "seed": 0, "splits": 3, "pool": "pool.safetensors",
-        "config": {"dataset": {"name": "digits", "pool": pool}, "train": {"steps": 3000}},
-        "versions": {"python": "3.11.7", "torch": "2.13.0"}, "git": {"commit": "0" * 40, "dirty": True},
-        "machine": {"cpu": "a CPU", "cores": 2, "memory_gib": 8, "python": "3.11.7", "gpu": None},
-        "dataset": {"name": "digits", "checksum": "sha256:abc", "pool": pool, "members_expected": pool // 2,
-                    "reference": "test", "extractor": extractor},
-        "samples_per_model": samples, "cells": cells, "wall_seconds": 1234.5, "threads": 1, "workers": 2,
-        "guarantees": {label: None if s.epsilon is None else
-                       {"epsilon": s.epsilon, "delta": 1e-5, "accountant": "PRV", "unit": "training image"}
-                       for label, s in labels.items()},
-        "covers": {label: "nothing" if label == "none" else "samples, loss, gradients" for label in labels},
-        "diverged": [],
-    }
+        "name": protocol.name,
+        "title": protocol.title,
+        "suite": protocol.suite,
+        "attacks": list(protocol.attacks),
+        "config": {
+            "name": protocol.name,
+            "data": {"dataset": "digits", "pool": protocol.pool, "reference": None},
+            "defenses": [{"name": s.defense} for s in strengths],
+            "statistics": {"audit_delta": 1e-5},
+        },
+        "seed": 0,
+        "splits": protocol.splits,
+        "threads": 1,
+        "workers": 2,
+        "pool": "pool.safetensors",
+        "dataset": {"name": "digits", "checksum": "sha256:abc", "pool": protocol.pool, "coin": 0.5,
+                    "planted_groups": 8, "copies": 16, "reference": 600, "extractor": 500},
+        "samples_per_model": protocol.samples,
+        "features": protocol.features,
+        "model": "unet",
+        "cells": cells,
+        "guarantees": {s.label: claim(s) for s in strengths},
+        "covers": {s.label: "nothing" if s.defense == "none" else "samples, loss, gradients" for s in strengths},
+        "diverged": [f"{i:02d}-split{split}" for i, s in enumerate(strengths) for split in s.diverged],
+        "failed": {},
+        "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "git": {"commit": "0" * 40, "dirty": True},
+        "machine": {"cpu": "a processor", "cores": 2, "memory_gib": 8},
+    }  # fmt: skip
 
 
 def _write(path: Path, **arrays: np.ndarray) -> None:

@@ -206,6 +206,12 @@ def test_shifting_moves_by_one_pixel_and_repeats_the_edge() -> None:
     assert len(set(keys(np.stack(altered_copies(image, "shifted", 99, seed=0))))) == 8
 
 
+def test_the_first_shift_goes_in_any_of_the_8_directions() -> None:
+    image = random_images(1).images[0]
+    first = [altered_copies(image, "shifted", 1, seed)[0].tobytes() for seed in range(100)]
+    assert len(set(first)) == 8
+
+
 def test_noise_has_a_standard_deviation_of_8_and_stays_in_range() -> None:
     grey = np.full((3, 64, 64), 128, dtype=np.uint8)
     difference = noised(grey, np.random.default_rng(0)).astype(float) - 128
@@ -299,8 +305,8 @@ def test_variants_are_taken_in_turn_after_the_image_itself() -> None:
     pool = build_pool(random_images(), settings, seed=1)
     training = training_set(pool, np.ones(80, dtype=bool))
     images = keys(training.images[training.pool_index == 17])
-    assert images[0] == pool.images[17].tobytes()
-    assert sorted(images.count(key) for key in set(images)) == [1] * 6 + [2] * 3  # itself, 8 shifts, 3 of them again
+    shifts = keys(pool.variants[80:][pool.variant_of[80:] == 17])
+    assert images == [pool.images[17].tobytes(), *shifts, *shifts[:3]]  # 8 shifts there are, so 3 of them come again
 
 
 def test_an_image_that_no_alteration_changes_is_repeated_as_it_is() -> None:

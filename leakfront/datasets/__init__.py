@@ -10,7 +10,7 @@ from leakfront.errors import InputError
 from leakfront.plugins import build
 from leakfront.registry import Registry
 
-datasets = Registry("dataset", "leakfront.datasets", "leakfront.datasets")
+datasets = Registry("dataset", "leakfront.datasets", "leakfront.datasets", not_plugins={"through_torchvision"})
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,14 @@ from results.statistics.splits import over_splits
 
 # the range that a quantity cannot leave, by the beginning of its metric's name; others are unbounded
 _RANGES: tuple[tuple[str, float | None, float | None], ...] = (
-    ("auc", 0, 1), ("tpr_", 0, 1), ("extracted", 0, None), ("planted", 0, None), ("members_", 0, None),
-    ("decoys_", 0, None), ("fid_", 0, None), ("epsilon", 0, None),
+    ("auc", 0, 1),
+    ("tpr_", 0, 1),
+    ("extracted", 0, None),
+    ("planted", 0, None),
+    ("members_", 0, None),
+    ("decoys_", 0, None),
+    ("fid_", 0, None),
+    ("epsilon", 0, None),
 )
 _NOT_AVERAGED = ("diverged", "failed")
 
@@ -27,8 +33,9 @@ _NOT_AVERAGED = ("diverged", "failed")
 def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row]:
     """One row "all" for every number of every defense: the mean over splits, with an interval that covers their spread.
 
-    The audit's bound is not averaged: the splits' coins are independent and each touches one model only, so all splits
-    together are one mechanism with the same epsilon, and their coins and guesses are pooled into one audit.
+    The audit's bound is not averaged. It is the largest of the splits' bounds, each made at a level that is corrected
+    for the number of splits too. (Guesses cannot be pooled over splits: an attack that uses shadow models has seen the
+    coins of the other splits.)
     """
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -39,7 +46,7 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row
         first = group[0]
         if metric.startswith("epsilon_lower_bound"):
             guessed = groups[*where, "audit_guesses_right"]
-            averaged.append(_pooled_audit(group, guessed, delta, attacks))
+            averaged.append(_best_audit(group, guessed, delta, attacks))
             continue
         floor, ceiling = next(((a, b) for name, a, b in _RANGES if first.metric.startswith(name)), (None, None))
         value, low, high, method = over_splits(
@@ -68,16 +75,23 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row
     return averaged
 
 
-def _pooled_audit(group: Sequence[Row], guessed: Sequence[Row], delta: float, attacks: int) -> Row:
-    coins, guesses = sum(row.n for row in group), sum(row.n for row in guessed)
-    right = int(sum(row.value for row in guessed))
-    level = 0.05 / attacks
-    first = replace(group[0], cell="", split="all", n=coins)
-    if first.metric == "epsilon_lower_bound_ceiling":
-        return replace(first, value=ceiling(coins, guesses, delta, level))
-    bound = one_run_epsilon(coins, guesses, right, delta, level)
-    method = f"{audit_method(right, guesses, attacks)}, pooled over {len(group)} splits"
-    return replace(first, value=bound, ci_low=bound, ci_high=math.inf, ci_method=method)
+def _best_audit(group: Sequence[Row], guessed: Sequence[Row], delta: float, attacks: int) -> Row:
+    level = 0.05 / (attacks * len(group))
+    best = replace(group[0], cell="", split="all", n=sum(row.n for row in group))
+    if best.metric == "epsilon_lower_bound_ceiling":
+        return replace(best, value=max(ceiling(row.n, right.n, delta, level) for row, right in _pairs(group, guessed)))
+    bounds = [
+        (one_run_epsilon(row.n, right.n, int(right.value), delta, level), int(right.value), right.n)
+        for row, right in _pairs(group, guessed)
+    ]
+    bound, right_guesses, guesses = max(bounds)
+    method = f"{audit_method(right_guesses, guesses, attacks)} and {len(group)} splits, the best of which is shown"
+    return replace(best, value=bound, ci_low=bound, ci_high=math.inf, ci_method=method)
+
+
+def _pairs(group: Sequence[Row], guessed: Sequence[Row]) -> list[tuple[Row, Row]]:
+    of_split = {row.split: row for row in guessed}
+    return [(row, of_split[row.split]) for row in group]
 
 
 def write_results(layout: Layout, rows: Sequence[Row], info: dict[str, Any]) -> None:

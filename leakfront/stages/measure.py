@@ -87,15 +87,24 @@ def _membership_rows(
     for fpr in FPRS:
         value, low, high, method = tpr_interval(score, members, fpr, seed)
         rows.append(row("privacy", attack, f"tpr_at_fpr_{fpr}", value, low, high, method, int(members.sum()), False))
-    statistics = plan.config.statistics
+    if plan.config.data.coin == 0.5:  # the audit's bound is for fair coins
+        rows += _audit_rows(plan, cell, attack, score, members, pool)
+    return rows
+
+
+def _audit_rows(
+    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
+) -> list[Row]:
+    """The one-run audit's bound on epsilon, from the images that were not planted more than once."""
+    row, statistics = _row(plan, cell), plan.config.statistics
     audit = OneRun(guesses=statistics.audit_guesses, delta=statistics.audit_delta)
     bound = audit.bound(score, members, pool.copies == 1, corrections=len(plan.attacks))
-    method = audit_method(bound.correct, bound.guesses, len(plan.attacks))
-    lowest = bound.epsilon
-    rows.append(row("privacy", attack, "epsilon_lower_bound", lowest, lowest, math.inf, method, bound.coins, False))
-    rows.append(row("privacy", attack, "epsilon_lower_bound_ceiling", bound.ceiling, n=bound.coins))
-    rows.append(row("privacy", attack, "audit_guesses_right", float(bound.correct), n=bound.guesses))
-    return rows
+    method, lowest = audit_method(bound.correct, bound.guesses, len(plan.attacks)), bound.epsilon
+    return [
+        row("privacy", attack, "epsilon_lower_bound", lowest, lowest, math.inf, method, bound.coins, False),
+        row("privacy", attack, "epsilon_lower_bound_ceiling", bound.ceiling, n=bound.coins),
+        row("privacy", attack, "audit_guesses_right", float(bound.correct), n=bound.guesses),
+    ]
 
 
 def _extraction_rows(

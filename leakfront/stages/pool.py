@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leakfront.errors import InputError
 from leakfront.layout import Layout
 from leakfront.plan import Plan
 from leakfront.pool import Pool, PoolSettings, build_pool, load_pool, save_pool
@@ -25,7 +26,11 @@ def draw_pool(plan: Plan, layout: Layout) -> Pool:
     """The run's pool: from its folder if it is there, else drawn from the data set. Writes nothing."""
     if stored_key(layout.pool) == plan.pool_key:
         return stored_pool(layout)
-    return build_pool(plan.dataset.load(), pool_settings(plan), plan.config.seed)
+    images = plan.dataset.load()
+    try:
+        return build_pool(images, pool_settings(plan), plan.config.seed)
+    except InputError as error:
+        raise InputError(f"data: {error}") from None
 
 
 def store_pool(plan: Plan, layout: Layout, pool: Pool) -> None:

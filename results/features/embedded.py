@@ -32,9 +32,9 @@ class Embedded:
     where Inception-v3 applies, published numbers use that.
 
     Features must generalize, or a distance would mostly tell the images it was trained on from all others. Training is
-    short, with shifts of up to 1/16 of the side (at least a pixel), noise, dropout and weight decay. Fitted on 500
-    digits, the FID of unseen digits is then 0.5 against as many unseen ones and 0.5 against those it was fitted on, and
-    that of noise 72.
+    short, with shifts of up to 1/16 of the side (at least a pixel), noise, dropout and weight decay. Fitted on
+    260 (500) digits, the FID of as many unseen digits is then 1.0 (0.6) against other unseen ones, 1.2 (0.7) against
+    those it was fitted on, and that of noise is 63 (65), in the mean over ten splits.
 
     Parameters: `dimensions` of the features; `steps` of AdamW on batches of 128, or `epochs` over the images if that
     takes more steps.

@@ -26,7 +26,7 @@ class Inception:
     """Inception-v3 of 2015-12-05, layer "2048", as in the FID's original code (Heusel et al. 2017, arXiv 1706.08500).
 
     Images are resized to 299 x 299 bilinearly as TensorFlow 1 did it; grey ones are repeated to three channels. The
-    network, its resizing and its weights are torch-fidelity's, which reproduces the original to 1e-6.
+    network, its resizing and its weights are torch-fidelity's, made to give the original's numbers.
 
     Parameters: `weights`, the path of the weights, by default `weights-inception-2015-12-05-6726825d.pth` in torch
     hub's checkpoints folder; `download`, whether to fetch that file if it is missing; `batch_size` and `device` of the

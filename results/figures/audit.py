@@ -70,8 +70,17 @@ def _draw(summary: Summary, bounds: dict[Point, Value], claims: dict[Point, floa
     if claims:
         _claimed(summary, ax, {point: (claims[point], bounds[point]) for point in claims}, looks, top)
     if np.isfinite(ceiling):
-        right.annotate("ceiling of this audit", (1, ceiling), xycoords=("axes fraction", "data"), xytext=(-1, 1.5),
-                       textcoords="offset points", fontsize=5.5, color=style.GREY, va="bottom", ha="right")
+        right.annotate(
+            "ceiling of this audit",
+            (1, ceiling),
+            xycoords=("axes fraction", "data"),
+            xytext=(-1, 1.5),
+            textcoords="offset points",
+            fontsize=5.5,
+            color=style.GREY,
+            va="bottom",
+            ha="right",
+        )
     return figure
 
 
@@ -88,8 +97,13 @@ def _claimed(
     for point, (claim, bound) in points.items():
         _mark(ax, claim, bound.value, _splits(summary, point), looks[point.defense])
         paths.append(np.array([[claim, bound.value]]))
-    lines = {p.defense: [(claim, b.value) for q, (claim, b) in points.items() if q.defense == p.defense] for p in points}
-    labels = [Label(name, tuple(sorted(at, key=lambda xy: -xy[1])), looks[name].colour) for name, at in lines.items()]
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for point, (claim, bound) in points.items():
+        lines.setdefault(point.defense, []).append((claim, bound.value))
+    labels = [
+        Label(style.shortened(name), tuple(sorted(at, key=lambda xy: -xy[1])), looks[name].colour)
+        for name, at in lines.items()
+    ]
     ax.set_xlabel("claimed ε")
     place(ax, labels, paths)
 
@@ -102,17 +116,36 @@ def _silent(summary: Summary, ax: Axes, points: dict[Point, Value], looks: dict[
         for point, x in zip(mine, column + np.linspace(-0.25, 0.25, len(mine) + 2)[1:-1], strict=True):
             _mark(ax, float(x), points[point].value, _splits(summary, point), looks[name])
     ax.set_xlim(-0.6, len(names) - 0.4)
-    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=5.5)
+    ax.set_xticks(range(len(names)), [style.shortened(name) for name in names], rotation=90, fontsize=5.5)
     for tick, name in zip(ax.get_xticklabels(), names, strict=True):
         tick.set_color(looks[name].colour)
     ax.set_xlabel("no claim")
 
 
 def _mark(ax: Axes, x: float, y: float, splits: list[float], look: style.Look) -> None:
-    ax.plot([x] * len(splits), splits, linestyle="none", marker="o", markersize=1.6, markeredgewidth=0, alpha=0.6,
-            color=look.colour, zorder=2)
-    ax.plot(x, y, linestyle="none", marker=look.marker, markersize=3.8, color=look.colour, markerfacecolor=look.face,
-            markeredgewidth=0.7, zorder=4, clip_on=False)
+    ax.plot(
+        [x] * len(splits),
+        splits,
+        linestyle="none",
+        marker="o",
+        markersize=1.6,
+        markeredgewidth=0,
+        alpha=0.6,
+        color=look.colour,
+        zorder=2,
+    )
+    ax.plot(
+        x,
+        y,
+        linestyle="none",
+        marker=look.marker,
+        markersize=3.8,
+        color=look.colour,
+        markerfacecolor=look.face,
+        markeredgewidth=0.7,
+        zorder=4,
+        clip_on=False,
+    )
 
 
 def _splits(summary: Summary, point: Point) -> list[float]:

@@ -80,10 +80,19 @@ def _points(ax: Axes, seconds: dict[Point, float], measured: dict[Point, Value],
         if value.has_interval:
             ax.plot([x, x], [value.low, value.high], color=look.colour, linewidth=0.6, zorder=2)
             paths.append(np.array([[x, value.low], [x, value.high]]))
-        ax.plot(x, value.value, linestyle="none", marker=look.marker, markersize=3.8, color=look.colour,
-                markerfacecolor=look.face, markeredgewidth=0.7, zorder=4)
+        ax.plot(
+            x,
+            value.value,
+            linestyle="none",
+            marker=look.marker,
+            markersize=3.8,
+            color=look.colour,
+            markerfacecolor=look.face,
+            markeredgewidth=0.7,
+            zorder=4,
+        )
         paths.append(np.array([[x, value.value]]))
     lines: dict[str, list[tuple[float, float]]] = {}
     for point, value in measured.items():
         lines.setdefault(point.defense, []).append((seconds[point], value.value))
-    place(ax, [Label(name, tuple(at), looks[name].colour, 5.5) for name, at in lines.items()], paths)
+    place(ax, [Label(style.shortened(name), tuple(at), looks[name].colour, 5.5) for name, at in lines.items()], paths)

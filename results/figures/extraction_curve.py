@@ -56,8 +56,14 @@ def _draw(run: RunData, summary: Summary) -> Figure:
         for ax, kind in ((upper, "controlled"), (lower, "members")):
             ax.plot(at, found[kind].mean(axis=0), color=colour, zorder=3)
             ax.plot(at, found[kind].T, color=colour, linewidth=0.4, alpha=0.45, zorder=2.5)
-        lower.plot(at, found["decoys"].mean(axis=0), color=colour if len(curves) <= 4 else style.GREY,
-                   linestyle=(0, (3, 1.5)), linewidth=0.8 if len(curves) <= 4 else 0.5, zorder=2)
+        lower.plot(
+            at,
+            found["decoys"].mean(axis=0),
+            color=colour if len(curves) <= 4 else style.GREY,
+            linestyle=(0, (3, 1.5)),
+            linewidth=0.8 if len(curves) <= 4 else 0.5,
+            zorder=2,
+        )
     for ax, kinds in ((upper, ("controlled",)), (lower, ("members", "decoys"))):
         ax.set_xscale("log")
         style.count_scale(ax, max(found[kind].max() for found in curves.values() for kind in kinds))
@@ -112,16 +118,31 @@ def _end_labels(ends: dict[Axes, dict[str, float]], x: float, looks: dict[str, s
     size, gap = (6.0, 7.2) if crowd <= 8 else (5.2, 6.0)
     texts = {
         (ax, name): ax.annotate(
-            name, (x, y), xytext=(1.05, 0.5), textcoords="axes fraction", fontsize=size, va="center",
-            color=looks[name].colour, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": looks[name].colour, "shrinkA": 0, "shrinkB": 0,
-                        "relpos": (0, 0.5)})
-        for ax, lines in ends.items() for name, y in lines.items()
+            style.shortened(name),
+            (x, y),
+            xytext=(1.05, 0.5),
+            textcoords="axes fraction",
+            fontsize=size,
+            va="center",
+            color=looks[name].colour,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "linewidth": 0.4,
+                "color": looks[name].colour,
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
+        )
+        for ax, lines in ends.items()
+        for name, y in lines.items()
     }
     figure = next(iter(ends)).figure.get_figure(root=True)
-    figure.draw_without_rendering()  # type: ignore[union-attr]  # fixes the room that the names take
+    assert figure is not None
+    figure.draw_without_rendering()  # fixes the room that the names take
     for ax, lines in ends.items():
-        height = ax.get_window_extent().height / figure.dpi * 72  # type: ignore[union-attr]
+        height = ax.get_window_extent().height / figure.dpi * 72
         along = ax.transData + ax.transAxes.inverted()
         at = {name: float(along.transform((x, y))[1]) * height for name, y in lines.items()}
         names = sorted(at, key=lambda name: at[name])
@@ -130,7 +151,7 @@ def _end_labels(ends: dict[Axes, dict[str, float]], x: float, looks: dict[str, s
 
 
 def spread(heights: list[float], gap: float, top: float) -> list[float]:
-    """The ascending heights nearest to those given (least squares) that are `gap` apart and in 0 … `top` if they fit."""
+    """The heights nearest (least squares) to the ascending ones given, `gap` apart, in 0 … `top` if they fit."""
     groups: list[tuple[float, int]] = []  # (mean of height - rank * gap, size): pooled while neighbours are too close
     for rank, height in enumerate(heights):
         mean, size = height - rank * gap, 1

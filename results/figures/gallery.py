@@ -62,11 +62,11 @@ def _draw(run: RunData, summary: Summary, cells: dict[Point, Cell]) -> Figure:
         _row(ax, run, cell, summary.threshold(point, cell.split))
         found = summary.extracted(point, cell.split)
         count = f"{found.value:.0f} extracted" if found is not None and found.known else "extraction not measured"
-        ax.set_title(f"{point.label}: {count}", loc="left", pad=0.5, fontsize=5.5)
+        ax.set_title(f"{style.shortened(point.label, 60)}: {count}", loc="left", pad=0.5, fontsize=5.5)
     handles = [
         Patch(facecolor="none", edgecolor=style.MEMBER, label="member"),
         Patch(facecolor="none", edgecolor=style.DECOY, linestyle=(0, (2, 1)), label="decoy"),
-        Line2D([], [], linestyle="none", marker="v", markersize=3, color="black", label=f"extracted, {summary.fdr} FDR"),
+        Line2D([], [], ls="none", marker="v", markersize=3, color="black", label=f"extracted, {summary.fdr} FDR"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=5.5)
     return figure
@@ -83,12 +83,28 @@ def _row(ax: Axes, run: RunData, cell: Cell, threshold: float) -> None:
     for place, image in enumerate(ranked):
         left = place * _STEP
         for offset, pixels in ((0.0, pool["images"][image]), (1.06, samples[scores["nearest_sample"][image]])):
-            ax.imshow(_picture(pixels), cmap="gray", vmin=0, vmax=255, interpolation="nearest",
-                      extent=(left + offset, left + offset + 1, 0, 1))
+            ax.imshow(
+                _picture(pixels),
+                cmap="gray",
+                vmin=0,
+                vmax=255,
+                interpolation="nearest",
+                extent=(left + offset, left + offset + 1, 0, 1),
+            )
         member = bool(members[image])
-        ax.add_patch(Rectangle((left - 0.05, -0.05), 2.16, 1.1, fill=False, linewidth=0.9, clip_on=False, zorder=3,
-                               edgecolor=style.MEMBER if member else style.DECOY,
-                               linestyle="-" if member else (0, (2, 1))))
+        ax.add_patch(
+            Rectangle(
+                (left - 0.05, -0.05),
+                2.16,
+                1.1,
+                fill=False,
+                linewidth=0.9,
+                clip_on=False,
+                zorder=3,
+                edgecolor=style.MEMBER if member else style.DECOY,
+                linestyle="-" if member else (0, (2, 1)),
+            )
+        )
         if member and scores["score"][image] >= threshold:
             ax.plot(left + 1.03, 1.18, marker="v", markersize=2.6, color="black", clip_on=False, markeredgewidth=0)
         if member and pool["copies"][image] > 1:

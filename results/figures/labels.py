@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def place(ax: Axes, labels: Sequence[Label], paths: Sequence[np.ndarray]) -> Non
     """
     figure = ax.figure.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # type: ignore[union-attr]
+    figure.draw_without_rendering()
     scale = _GRAIN * 72 / figure.dpi  # from pixels to grains
     texts = [_write(ax, label) for label in labels]
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -108,8 +109,16 @@ def _arrange(
 
 def _write(ax: Axes, label: Label) -> Annotation:
     text = ax.annotate(
-        label.text, label.anchors[0], xytext=(0, 0), textcoords="offset points", ha="center", va="center",
-        color=label.colour, fontsize=label.size, annotation_clip=False, zorder=6,
+        label.text,
+        label.anchors[0],
+        xytext=(0, 0),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        color=label.colour,
+        fontsize=label.size,
+        annotation_clip=False,
+        zorder=6,
     )
     text.set_in_layout(False)
     return text
@@ -147,14 +156,22 @@ class _Scene:
         return drawn
 
     def best(
-        self, drawn: np.ndarray, others: Sequence[_Place], anchors: np.ndarray, half: np.ndarray,
+        self,
+        drawn: np.ndarray,
+        others: Sequence[_Place],
+        anchors: np.ndarray,
+        half: np.ndarray,
         angles: np.ndarray = _ANGLES,
     ) -> _Place:
         """The cheapest place for a box of the given half size around one of the anchors."""
         drawn = self.picture([other.leader for other in others], on=drawn)
         taken = np.array([other.box for other in others]).reshape(-1, 4)
-        number, ring, side = (grid.ravel() for grid in np.meshgrid(
-            np.arange(len(anchors)), np.arange(len(_DISTANCES)), np.arange(len(angles)), indexing="ij"))
+        number, ring, side = (
+            grid.ravel()
+            for grid in np.meshgrid(
+                np.arange(len(anchors)), np.arange(len(_DISTANCES)), np.arange(len(angles)), indexing="ij"
+            )
+        )
         direction = np.stack([np.cos(angles[side]), np.sin(angles[side])], axis=1)
         # from the anchor to the box's edge it is the distance, whatever the direction
         edge = (half / np.maximum(np.abs(direction), 1e-6)).min(axis=1)
@@ -181,8 +198,9 @@ class _Scene:
         area = sums[top, right] - sums[bottom, right] - sums[top, left] + sums[bottom, left]
         clash = ((taken[None, :, :2] < boxes[:, None, 2:]) & (taken[None, :, 2:] > boxes[:, None, :2])).all(axis=2)
         out = np.maximum(self._inside[:2] - boxes[:, :2], 0) + np.maximum(boxes[:, 2:] - self._inside[2:], 0)
-        cost: np.ndarray = (_COVER_LABEL * clash.sum(axis=1) + _COVER_AREA * area / _GRAIN**2
-                            + _OUTSIDE * out.sum(axis=1) / _GRAIN)
+        cost: np.ndarray = (
+            _COVER_LABEL * clash.sum(axis=1) + _COVER_AREA * area / _GRAIN**2 + _OUTSIDE * out.sum(axis=1) / _GRAIN
+        )
         return cost
 
     def _crossed(self, drawn: np.ndarray, taken: np.ndarray, leader: np.ndarray) -> float:
@@ -200,7 +218,7 @@ class _Scene:
 def _along(line: np.ndarray) -> np.ndarray:
     """Points on a polyline [K, 2], a grain apart."""
     pieces = [line]
-    for start, end in zip(line[:-1], line[1:], strict=True):
+    for start, end in pairwise(line):
         steps = min(int(np.hypot(*(end - start))), 5000)
         pieces.append(start + (end - start) * np.linspace(0, 1, steps + 2)[1:-1, None])
     return np.concatenate(pieces)

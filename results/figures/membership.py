@@ -60,21 +60,43 @@ def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
             if value.has_interval:
                 ax.plot([value.low, value.high], [y, y], color=look.colour, linewidth=0.7, zorder=2)
             told_apart = value.above(0.5) or value.below(0.5)
-            ax.plot(value.value, y, linestyle="none", marker=look.marker, markersize=2.8, color=look.colour,
-                    markerfacecolor=look.colour if told_apart else "white", markeredgewidth=0.6, zorder=3)
+            ax.plot(
+                value.value,
+                y,
+                linestyle="none",
+                marker=look.marker,
+                markersize=2.8,
+                color=look.colour,
+                markerfacecolor=look.colour if told_apart else "white",
+                markeredgewidth=0.6,
+                zorder=3,
+            )
     for attack in attacks:
-        ax.plot([], [], linestyle="none", marker=looks[attack].marker, markersize=3.2, color=looks[attack].colour,
-                label=attack)
+        ax.plot(
+            [],
+            [],
+            linestyle="none",
+            marker=looks[attack].marker,
+            markersize=3.2,
+            color=looks[attack].colour,
+            label=attack,
+        )
     ax.axvline(0.5, color=style.GREY, linewidth=0.7, zorder=1)
     ax.set_ylim(len(points) - 0.5, -0.5)
     ax.set_yticks(range(len(points)), [_name(p) for p in points], fontsize=6 if len(points) <= 8 else 5.5)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("AUC of membership inference")
     style.despine(ax)
-    figure.legend(loc="outside upper center", ncols=min(4, len(attacks)), handletextpad=0.1, columnspacing=1.0,
-                  borderpad=0.1, labelspacing=0.2)
+    figure.legend(
+        loc="outside upper center",
+        ncols=min(4, len(attacks)),
+        handletextpad=0.1,
+        columnspacing=1.0,
+        borderpad=0.1,
+        labelspacing=0.2,
+    )
     return figure
 
 
 def _name(point: Point) -> str:
-    return f"{point.defense} {style.strength(point.params)}".strip()
+    return f"{style.shortened(point.defense)} {style.shortened(style.strength(point.params))}".strip()

@@ -64,14 +64,22 @@ def _draw(run: RunData, summary: Summary, cell: Cell) -> Figure:
         for other, (curve, _, _) in bands.items():
             if other != attack:
                 ax.step(grid, np.maximum(curve, floor), where="post", color=style.FAINT, linewidth=0.5, zorder=1)
-        ax.fill_between(grid, np.maximum(low, floor), np.maximum(high, floor), color=style.MEMBER, alpha=0.2,
-                        linewidth=0, step="post", zorder=2)
+        ax.fill_between(
+            grid,
+            np.maximum(low, floor),
+            np.maximum(high, floor),
+            color=style.MEMBER,
+            alpha=0.2,
+            linewidth=0,
+            step="post",
+            zorder=2,
+        )
         ax.step(grid, np.maximum(tpr, floor), where="post", color=style.MEMBER, zorder=3)
         auc = summary.value(Point(cell.defense, cell.params), attack, "auc", cell.split)
         score = f"AUC {auc.value:.2f}" if auc is not None and auc.known else "AUC n/a"
         _decorate(ax, lowest, floor)
         ax.set_title(f"{attack}, {score}", loc="left", pad=2, fontsize=6.5 if columns == 2 else 5.5)
-    for ax in panels[len(bands):]:
+    for ax in panels[len(bands) :]:
         ax.set_axis_off()
     for index, ax in enumerate(panels[: len(bands)]):
         last = index + columns >= len(bands)

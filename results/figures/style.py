@@ -23,8 +23,20 @@ _MARKERS = ("s", "^", "D", "v", "P", "X", "<", "h", ">", "p", "d", "*", "8", "o"
 _DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
 _SLOTS = len(_COLOURS) * len(_MARKERS)
 # Defenses that ship here keep their look from paper to paper; any other takes a free slot that its name picks.
-_SHIPPED = ("dedup", "dp_sgd", "augment", "early_stop", "dp_finetune", "capacity", "regularize", "ambient", "distill",
-            "guidance", "filter", "caption_noise")
+_SHIPPED = (
+    "dedup",
+    "dp_sgd",
+    "augment",
+    "early_stop",
+    "dp_finetune",
+    "capacity",
+    "regularize",
+    "ambient",
+    "distill",
+    "guidance",
+    "filter",
+    "caption_noise",
+)
 
 
 @dataclass(frozen=True)
@@ -95,8 +107,13 @@ def paper() -> Iterator[None]:
         "path.simplify": True,
     }
     for axis in ("xtick", "ytick"):
-        theme |= {f"{axis}.major.size": 2.5, f"{axis}.major.width": 0.6, f"{axis}.minor.size": 1.5,
-                  f"{axis}.minor.width": 0.4, f"{axis}.major.pad": 2.0}
+        theme |= {
+            f"{axis}.major.size": 2.5,
+            f"{axis}.major.width": 0.6,
+            f"{axis}.minor.size": 1.5,
+            f"{axis}.minor.width": 0.4,
+            f"{axis}.major.pad": 2.0,
+        }
     with mpl.rc_context(theme):
         yield
 
@@ -147,6 +164,12 @@ def ticks(ax: Axes, which: Literal["x", "y"], candidates: Sequence[float] = STEP
             shown.append(tick)
     axis.set_ticks(sorted(shown), [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in sorted(shown)])
     axis.set_ticks([], minor=True)
+
+
+def shortened(name: str, most: int = 22) -> str:
+    """A name that leaves room for the plot: the middle of a longer one is left out."""
+    name = name.replace("\n", " ")
+    return name if len(name) <= most else f"{name[: most - most // 3 - 1]}…{name[-(most // 3) :]}"
 
 
 def strength(params: str) -> str:

@@ -24,10 +24,10 @@ class Tradeoff:
     title = "Privacy against utility"
     caption = (
         "Image quality (FID: further left is better) against the number of unique training images extracted at a "
-        "controlled false-discovery rate (FDR; lower is better, square-root axis). A marker is the mean over splits at "
-        "one strength of a defense, bars are 95% intervals, small dots are the splits. Rings and the grey line mark the "
-        "front: the points that no other point beats on both axes. Dotted lines are the FID of held-out real images and "
-        "of noise, the two ends of the scale. At an FDR of q a split can report 1/q images or more, or none."
+        "controlled false-discovery rate (FDR; lower is better, square-root axis). A marker is the mean over splits "
+        "at one strength of a defense, bars are 95% intervals, small dots are the splits. Rings and the grey line mark "
+        "the front: the points that no other point beats on both axes. Dotted lines are the FID of held-out real "
+        "images and of noise, the two ends of the scale. At an FDR of q a split can report 1/q images or more, or none."
     )
 
     def __init__(self) -> None:
@@ -61,17 +61,54 @@ def _draw(summary: Summary, points: list[tuple[Point, Value, Value]]) -> Figure:
     paths = [_front(ax, front)]
     for (point, fid, extracted), dots, on in zip(points, splits, on_front, strict=True):
         look = looks[point.defense]
-        ax.plot(*dots.T, linestyle="none", marker="o", markersize=1.6, markeredgewidth=0, color=look.colour, alpha=0.6,
-                zorder=2)
-        ax.errorbar(fid.value, extracted.value, xerr=_error(fid), yerr=_error(extracted), color=look.colour,
-                    linewidth=0.6, capsize=1.2, capthick=0.6, zorder=3)
-        ax.plot(fid.value, extracted.value, linestyle="none", marker=look.marker, markersize=3.8, color=look.colour,
-                markerfacecolor=look.face, markeredgewidth=0.7, zorder=4)
+        ax.plot(
+            *dots.T,
+            linestyle="none",
+            marker="o",
+            markersize=1.6,
+            markeredgewidth=0,
+            color=look.colour,
+            alpha=0.6,
+            zorder=2,
+        )
+        ax.errorbar(
+            fid.value,
+            extracted.value,
+            xerr=_error(fid),
+            yerr=_error(extracted),
+            color=look.colour,
+            linewidth=0.6,
+            capsize=1.2,
+            capthick=0.6,
+            zorder=3,
+        )
+        ax.plot(
+            fid.value,
+            extracted.value,
+            linestyle="none",
+            marker=look.marker,
+            markersize=3.8,
+            color=look.colour,
+            markerfacecolor=look.face,
+            markeredgewidth=0.7,
+            zorder=4,
+        )
         if on:
-            ax.plot(fid.value, extracted.value, marker="o", markersize=7.5, markerfacecolor="none",
-                    markeredgecolor=style.GREY, markeredgewidth=0.7, zorder=3.5)
-        paths += [np.array([[fid.value, extracted.value]]), np.array([[fid.value, extracted.low],
-                  [fid.value, extracted.high]]), np.array([[fid.low, extracted.value], [fid.high, extracted.value]])]
+            ax.plot(
+                fid.value,
+                extracted.value,
+                marker="o",
+                markersize=7.5,
+                markerfacecolor="none",
+                markeredgecolor=style.GREY,
+                markeredgewidth=0.7,
+                zorder=3.5,
+            )
+        paths += [
+            np.array([[fid.value, extracted.value]]),
+            np.array([[fid.value, extracted.low], [fid.value, extracted.high]]),
+            np.array([[fid.low, extracted.value], [fid.high, extracted.value]]),
+        ]
     labels, strengths = [], []
     for defense in dict.fromkeys(p.defense for p, _, _ in points):
         look, line = looks[defense], [(p, f, e) for p, f, e in points if p.defense == defense]
@@ -79,10 +116,13 @@ def _draw(summary: Summary, points: list[tuple[Point, Value, Value]]) -> Figure:
         if len(line) > 1:
             ax.plot(*path.T, linestyle=look.dashes, linewidth=0.9, color=look.colour, zorder=2.2)
             paths.append(path)
-        labels.append(Label(defense, _anchors(line), look.colour))
+        labels.append(Label(style.shortened(defense), _anchors(line), look.colour))
         if len(line) > (1 if crowd <= 6 else 2):
-            strengths += [Label(style.strength(p.params), _anchors([(p, f, e)]), look.colour, 4.8, True, defense)
-                          for p, f, e in line if p.params]
+            strengths += [
+                Label(style.strength(p.params), _anchors([(p, f, e)]), look.colour, 4.8, True, defense)
+                for p, f, e in line
+                if p.params
+            ]
     for end, fid_value in marks.items():
         _end_of_scale(ax, end.strip("()"), fid_value)
         paths.append(np.array([[fid_value, y] for y in np.linspace(*ax.get_ylim(), 40)]))
@@ -97,12 +137,11 @@ def _splits(summary: Summary, point: Point) -> np.ndarray:
     """FID and count of each split that has both, [S, 2]."""
     fids = summary.per_split(point, "fid", summary.fid_metric)
     counts = summary.per_split(point, EXTRACTION, f"extracted_at_fdr_{summary.rate}")
-    return np.array([[fids[s].value, counts[s].value] for s in fids if s in counts]).reshape(-1, 2)
+    both = [s for s in fids if s in counts and fids[s].known and counts[s].known]
+    return np.array([[fids[s].value, counts[s].value] for s in both]).reshape(-1, 2)
 
 
-def _scales(
-    ax: Axes, points: list[tuple[Point, Value, Value]], splits: list[np.ndarray], marks: list[float]
-) -> None:
+def _scales(ax: Axes, points: list[tuple[Point, Value, Value]], splits: list[np.ndarray], marks: list[float]) -> None:
     """A logarithmic FID axis where the values span more than a factor of five, and the square-root count axis."""
     dots = np.concatenate(splits)
     fids = [f.value for _, f, _ in points] + marks + dots[:, 0].tolist()
@@ -133,8 +172,17 @@ def _front(ax: Axes, front: list[tuple[float, float]]) -> np.ndarray:
 
 def _end_of_scale(ax: Axes, name: str, fid: float) -> None:
     ax.axvline(fid, color=style.GREY, linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=1)
-    ax.annotate(name, (fid, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 1.5), textcoords="offset points",
-                ha="center", va="bottom", fontsize=5.5, color=style.GREY)
+    ax.annotate(
+        name,
+        (fid, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 1.5),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=5.5,
+        color=style.GREY,
+    )
 
 
 def _anchors(line: list[tuple[Point, Value, Value]]) -> tuple[tuple[float, float], ...]:

@@ -1,0 +1,38 @@
+# make demo: install and run the default benchmark. make test: install and run the tests.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: demo test test-slow lint format benchmarks clean
+
+demo: $(INSTALLED)
+	$(VENV)/bin/leakfront run digits
+
+test: $(INSTALLED)
+	$(PYTHON) -m pytest -n 2 --dist loadscope -m "not slow and not gpu"
+
+test-slow: $(INSTALLED)
+	$(PYTHON) -m pytest -m "slow"
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(INSTALLED)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+benchmarks: $(INSTALLED)
+	$(PYTHON) -m benchmarks.matching
+	$(PYTHON) -m benchmarks.startup
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -d $(VENV) || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@

@@ -1,0 +1,157 @@
+"""Bad input from the command line: one clear sentence, exit code 2, and nothing half-written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from leakfront.cli import main
+from leakfront.registry import Registry
+from tests.small_config import small, write_toml
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def refused(result: Result) -> str:
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def images(folder: Path, count: int = 4, size: int = 8) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (size, size), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def corrupt(folder: Path) -> Path:
+    images(folder)
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:40])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"training__stepz": 1}, "unknown key 'training.stepz'"),
+        ({"data__pool": 1700}, "data: pool = 1700 and reference = 200"),
+        ({"data__pool": 2000, "data__reference": 0}, "data.reference = 0"),
+        ({"data__dataset": "folder:nowhere"}, "nowhere"),
+        ({"data__dataset": "mnist"}, "MNIST"),
+        ({"data__pool": 8, "data__duplicates__groups": 0, "statistics__audit_guesses": 4}, "pool of at least 11"),
+        ({"sampling__images": 30}, "needs at least 65 images, but sampling.images gives 30"),
+        ({"data__reference": 30}, "but data.reference gives 30"),
+        ({"data__duplicates__groups": 97}, "data.duplicates.groups is 97, more than the pool's 96"),
+        ({"model__channels": [8, 8, 8, 8, 8]}, "multiple of 16"),
+    ],
+)
+def test_input_that_cannot_work_is_refused_before_anything_is_written(
+    changes: dict[str, Any], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = write_toml(tmp_path / "c.toml", small(**changes))
+    assert says in refused(invoke("run", config, "--out", "run"))
+    assert [p.name for p in tmp_path.iterdir()] == ["c.toml"]
+
+
+def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
+    config = write_toml(tmp_path / "c.toml", small(data__dataset=f"folder:{corrupt(tmp_path / 'images')}"))
+    assert "2.png" in refused(invoke("run", config, "--out", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
+    config = write_toml(tmp_path / "c.toml", small())
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    assert "is not empty and holds no run" in refused(invoke("run", config, "--out", tmp_path / "thesis"))
+    assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+    assert "is a file" in refused(invoke("run", config, "--out", config))
+
+
+def test_a_folder_that_holds_a_different_run_is_left_alone(tmp_path: Path) -> None:
+    import tomli_w
+
+    from leakfront.config import parse_config
+    from leakfront.run_folder import resolved
+
+    held = resolved(parse_config(small(training__steps=99)))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text(tomli_w.dumps(held))
+    config = write_toml(tmp_path / "c.toml", small())
+    said = refused(invoke("run", config, "--out", tmp_path / "run"))
+    assert "holds a different run (training.steps is 99 there and 12 here)" in said
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["config.toml"]
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    from leakfront.layout import Layout
+    from leakfront.run_folder import locked
+
+    config = write_toml(tmp_path / "c.toml", small())
+    with locked(Layout(tmp_path / "run")):
+        assert "is in use by process" in refused(invoke("run", config, "--out", tmp_path / "run"))
+
+
+@pytest.mark.parametrize("command", ["report", "show", "verify"])
+def test_a_folder_without_a_run_is_named(command: str, tmp_path: Path) -> None:
+    assert "holds no run" in refused(invoke(command, tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["report", "show"])
+def test_a_run_without_results_is_named(command: str, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    assert "holds no results yet" in refused(invoke(command, tmp_path))
+
+
+def test_the_plan_is_printed_and_nothing_is_done(tmp_path: Path) -> None:
+    config = write_toml(tmp_path / "c.toml", small(defenses=[{"name": "dp_sgd", "epsilon": [1, 10]}]))
+    result = invoke("run", config, "--out", tmp_path / "run", "--dry-run")
+    assert result.exit_code == 0
+    for part in ("none", "dp_sgd (epsilon=1)", "dp_sgd (epsilon=10)", "estimate:", "with 2 workers"):
+        assert part in result.output.replace("with 1 workers", "with 2 workers")
+    assert not (tmp_path / "run").exists()
+
+
+def test_everything_registered_is_listed() -> None:
+    from leakfront.listing import ROOMS
+
+    output = invoke("list").output
+    registry: Registry
+    for registry in ROOMS.values():
+        assert registry.names()
+        for name in registry.names():
+            assert name in output
+    assert "epsilon = 10.0" in invoke("list", "defenses").output
+    assert invoke("list", "planets").exit_code == 2
+
+
+def test_unknown_commands_and_options_exit_with_2() -> None:
+    assert invoke("runn").exit_code == 2
+    assert invoke("run", "--wrokers", "2").exit_code == 2
+    assert invoke("run", "--workers", "0").exit_code == 2
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from leakfront.cli import main\n"
+        "try: main(['run', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'diffusers', 'numpy', 'pandas', 'pydantic', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

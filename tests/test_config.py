@@ -1,0 +1,132 @@
+"""Settings: what is wrong is said in one sentence that names the key; a list of values is a sweep."""
+
+from pathlib import Path
+
+import pytest
+
+from leakfront.config import bundled, load_config, parse_config
+from leakfront.errors import InputError
+from leakfront.plan import make_plan
+from leakfront.sweeps import expand
+from tests.small_config import small, write_toml
+
+
+def refusal(**changes: object) -> str:
+    with pytest.raises(InputError) as caught:
+        make_plan(parse_config(small(**changes)))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"trainin": {}}, "unknown key 'trainin' in the config; did you mean 'training'?"),
+        ({"training__step": 5}, "unknown key 'training.step' in the config; did you mean 'steps'?"),
+        ({"training__steps": "many"}, "training.steps = 'many' in the config is wrong"),
+        ({"training__steps": 0}, "training.steps = 0"),
+        ({"training__steps": 2.5}, "training.steps = 2.5"),
+        ({"data__coin": 1.0}, "data.coin = 1.0"),
+        ({"data__duplicates__kind": "blurred"}, "data.duplicates.kind = 'blurred'"),
+        ({"sampling__scheduler": "euler"}, "sampling.scheduler = 'euler'"),
+        ({"name": "a/b"}, "name = 'a/b'"),
+        ({"seed": -1}, "seed = -1"),
+        ({"execution__device": "tpu"}, "execution.device = 'tpu'"),
+        ({"data__dataset": "digit"}, "did you mean 'digits'?"),
+        ({"model__name": "unte"}, "unknown model 'unte'; did you mean 'unet'?"),
+        ({"model__chanels": [8]}, "'unet' has no parameter 'chanels'; did you mean 'channels'?"),
+        ({"model__channels": [12]}, "norm_groups"),
+        ({"model": {}}, "model must have a key 'name'"),
+        ({"defenses": [{"name": "dp_sdg"}]}, "unknown defense 'dp_sdg'; did you mean 'dp_sgd'?"),
+        ({"defenses": [{"name": "dp_sgd", "epsilon": "ten"}]}, "defenses[0]: epsilon = 'ten' is wrong"),
+        ({"defenses": [{"name": "dp_sgd", "epsilon": [1, -1]}]}, "epsilon"),
+        ({"defenses": [{"name": "dp_sgd", "eps": 1}]}, "'dp_sgd' has no parameter 'eps'"),
+        ({"defenses": [{"name": "dp_sgd", "epsilon": []}]}, "defenses[0].epsilon is an empty list"),
+        ({"defenses": [{"epsilon": 1}]}, "defenses[0] must have a key 'name'"),
+        ({"defenses": [{"name": "dedup"}, {"name": "dedup"}]}, "defenses lists 'dedup' twice"),
+        ({"defenses": [{"stack": [{"name": "dedup"}], "steps": 1}]}, "has both 'stack' and 'steps'"),
+        ({"defenses": [{"stack": []}]}, "stack must be a list"),
+        ({"attacks__losss": {}}, "unknown attack 'losss'; did you mean 'loss'?"),
+        ({"attacks__loss__draw": 3}, "'loss' has no parameter 'draw'; did you mean 'draws'?"),
+        ({"attacks__loss__draws": True}, "draws = True is wrong"),
+        ({"attacks__extraction__alpha": 0.0}, "alpha is 0.0"),
+        ({"metrics__names": ["fdi"]}, "unknown metric 'fdi'; did you mean 'fid'?"),
+        ({"metrics__features": "embeded"}, "unknown feature extractor 'embeded'"),
+        ({"statistics__audit_guesses": 90}, "only 88 pool images have a coin of their own"),
+    ],
+)
+def test_bad_settings_are_named(changes: dict[str, object], says: str) -> None:
+    assert says in refusal(**changes)
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    for source, says in (
+        (str(tmp_path / "none.toml"), "does not exist"),
+        ("digts", "did you mean 'digits'?"),
+        (write_toml(tmp_path / "a.toml", {}), "lacks the key 'name'"),
+    ):
+        with pytest.raises(InputError, match=says.replace("?", r"\?")):
+            load_config(source)
+    (tmp_path / "b.toml").write_text("name = ")
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_config(str(tmp_path / "b.toml"))
+
+
+def test_overrides_change_single_settings(tmp_path: Path) -> None:
+    path = write_toml(tmp_path / "a.toml", small())
+    config = load_config(path, ("training.steps=7", "data.dataset=mnist", "metrics.names=['kid']", "sampling.eta = 0.5"))
+    assert (config.training.steps, config.data.dataset, config.metrics.names) == (7, "mnist", ("kid",))
+    assert config.sampling.eta == 0.5
+    for bad, says in (("training.steps", "key=value"), ("training.stepz=1", "'training.stepz'"), ("name.x=1", "section")):
+        with pytest.raises(InputError, match=says):
+            load_config(path, (bad,))
+
+
+@pytest.mark.parametrize("name", bundled())
+@pytest.mark.parametrize("smoke", [False, True])
+def test_every_bundled_benchmark_is_sound(name: str, smoke: bool) -> None:
+    plan = make_plan(load_config(name, smoke=smoke))
+    assert plan.cells
+    assert plan.attacks
+
+
+def test_a_list_of_values_is_one_defense_for_each() -> None:
+    points = expand([{"name": "none"}, {"name": "dp_sgd", "epsilon": [1, 10.0, 100], "max_grad_norm": 0.5}])
+    assert [point.label for point in points] == [
+        "none", "dp_sgd (epsilon=1)", "dp_sgd (epsilon=10)", "dp_sgd (epsilon=100)",
+    ]  # fmt: skip
+    assert [point.stack[0].epsilon for point in points[1:]] == [1, 10, 100]
+    assert all(point.stack[0].max_grad_norm == 0.5 for point in points[1:])
+
+
+def test_stacks_sweep_too_and_lines_can_be_named() -> None:
+    points = expand([{"stack": [{"name": "dedup"}, {"name": "early_stop", "fraction": [0.2, 0.4]}], "label": "both"}])
+    assert [point.label for point in points] == ["none", "both (fraction=0.2)", "both (fraction=0.4)"]
+    assert [layer.name for layer in points[1].stack] == ["dedup", "early_stop"]
+    assert expand([{"stack": [{"name": "dedup"}, {"name": "augment"}]}])[1].line == "dedup+augment"
+
+
+def test_the_undefended_model_is_always_there() -> None:
+    assert [point.line for point in expand([{"name": "dedup"}])] == ["none", "dedup"]
+
+
+def test_keys_follow_what_decides_a_stage() -> None:
+    base = make_plan(parse_config(small()))
+    steps = make_plan(parse_config(small(training__steps=13)))
+    samples = make_plan(parse_config(small(sampling__images=90)))
+    attacked = make_plan(parse_config(small(attacks__pia={"timesteps": [50]})))
+    workers = make_plan(parse_config(small(training__checkpoint_seconds=9)))
+
+    def changed(other) -> set[str]:
+        return {stage for stage, key in base.cells[0].keys.items() if other.cells[0].keys[stage] != key}
+
+    assert changed(steps) == {"train", "sample", "probe"}
+    assert changed(samples) == {"sample"}
+    assert changed(attacked) == {"probe"}
+    assert changed(workers) == set()
+
+
+def test_splits_and_defenses_do_not_share_keys() -> None:
+    plan = make_plan(parse_config(small(defenses=[{"name": "none"}, {"name": "dedup"}])))
+    keys = [key for cell in plan.cells for key in cell.keys.values()]
+    assert len(set(keys)) == len(keys) == 16

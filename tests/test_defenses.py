@@ -1,0 +1,168 @@
+"""Every registered defense passes this suite by being registered; dp_sgd has a file of its own beside."""
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+import defenses
+from defenses import Defense, TrainingSet, TrainingSetup
+from defenses.augment import Augment
+from defenses.dedup import Dedup, pair_precision_recall
+from defenses.early_stop import EarlyStop
+from defenses.plain_step import PlainStep
+from leakfront.errors import InputError
+from models.unet import UNet
+from tests import oracle_targets as oracle
+
+DEFENSES = defenses.registry.names()
+
+
+def training_set(images: np.ndarray, pool_index: np.ndarray | None = None) -> TrainingSet:
+    index = np.arange(len(images)) if pool_index is None else pool_index
+    return TrainingSet(images, np.zeros(len(images), np.int64), index)
+
+
+def setup() -> TrainingSetup:
+    model = UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 10, 0)
+    return TrainingSetup(
+        network=model.network, loss=model.loss(), size=64, expected_size=64.0, steps=100, batch_size=8,
+        learning_rate=1e-3, ema_decay=0.9, make_step=PlainStep,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_says_what_it_is(name: str) -> None:
+    plugin = defenses.registry.get(name)
+    assert issubclass(plugin, Defense)
+    assert plugin.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert plugin.summary
+    assert plugin.covers
+    assert len(inspect.getdoc(plugin) or "") > 60
+    assert all(field.default is not dataclasses.MISSING for field in dataclasses.fields(plugin))
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_only_ever_shrinks_the_training_set_to_images_that_were_in_it(name: str) -> None:
+    images = oracle.digits()[:50]
+    before = training_set(np.concatenate([images, images[:5]]), np.concatenate([np.arange(50), np.arange(5)]))
+    after = defenses.registry.get(name)().prepare(before)
+    assert len(after) <= len(before)
+    known = {(image.tobytes(), index) for image, index in zip(before.images, before.pool_index, strict=True)}
+    assert {(image.tobytes(), index) for image, index in zip(after.images, after.pool_index, strict=True)} <= known
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_augmentation_keeps_shape_and_range_and_follows_the_seed(name: str) -> None:
+    defense = defenses.registry.get(name)()
+    batch = torch.as_tensor(oracle.digits()[:16]).float() / 127.5 - 1
+
+    def once(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return defense.augment(batch.clone(), torch.Generator().manual_seed(seed))
+
+    assert once(0).shape == batch.shape
+    assert once(0).dtype == torch.float32
+    assert once(0).abs().max() <= 1 + 1e-6
+    torch.testing.assert_close(once(0), once(0), rtol=0, atol=0)
+    assert defense.augment(batch[:0], torch.Generator()).shape == (0, 1, 8, 8)
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_one_step_trains_and_its_state_can_be_restored(name: str) -> None:
+    changed = defenses.registry.get(name)().training(setup())
+    step = changed.make_step(changed)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(64, 1, 8, 8) * 2 - 1
+    indices = torch.arange(6)
+    before = [p.detach().clone() for p in changed.network.parameters()]
+    loss = step.update(images[indices], torch.zeros(6, dtype=torch.long), generator)
+    assert np.isfinite(loss)
+    assert any(not torch.equal(a, b) for a, b in zip(before, changed.network.parameters(), strict=True))
+    step.load_state_dict(step.state_dict())
+    assert (step.guarantee() is None) == (name != "dp_sgd")
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_relative_cost_is_a_positive_number(name: str) -> None:
+    assert 0 < defenses.registry.get(name)().relative_cost(1000, 64) < 100
+
+
+@pytest.mark.parametrize("method", ["exact", "similarity"])
+def test_dedup_finds_the_planted_copies_and_nothing_else(method) -> None:
+    images = oracle.digits()[:100]
+    copies = np.repeat(np.arange(8), 6)
+    order = np.random.default_rng(0).permutation(100 + len(copies))
+    index = np.concatenate([np.arange(100), copies])[order]
+    planted = training_set(images[index], index)
+    after = Dedup(method=method, threshold=1.0).prepare(planted)
+    assert sorted(after.pool_index) == list(range(100))
+    assert after.notes == {"removed": 48.0, "duplicate_precision": 1.0, "duplicate_recall": 1.0}
+
+
+def test_dedup_by_similarity_finds_copies_that_differ_a_little() -> None:
+    images = oracle.digits()[:60]
+    noisy = np.clip(images[:10].astype(int) + np.random.default_rng(0).integers(-6, 7, images[:10].shape), 0, 255)
+    data = training_set(np.concatenate([images, noisy.astype(np.uint8)]), np.concatenate([np.arange(60), np.arange(10)]))
+    assert Dedup(method="exact").prepare(data).notes["duplicate_recall"] == 0
+    assert Dedup(method="similarity", threshold=0.99).prepare(data).notes["duplicate_recall"] == 1
+
+
+def test_dedup_clusters_are_connected_components_of_similar_pairs() -> None:
+    images = oracle.digits()[:80]
+    flat = images.reshape(80, -1).astype(float)
+    flat -= flat.mean(1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    similar = flat @ flat.T >= 0.9
+    reach = np.linalg.matrix_power(similar.astype(float), 40) > 0
+    cluster = Dedup(method="similarity", threshold=0.9).clusters(images)
+    np.testing.assert_array_equal(cluster[:, None] == cluster[None], reach)
+    assert 1 < len(np.unique(cluster)) < 80
+
+
+def test_pair_precision_and_recall_count_pairs() -> None:
+    cluster, truth = np.array([0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 2])
+    assert pair_precision_recall(cluster, truth) == (1 / 3, 1 / 2)
+    assert all(np.isnan(pair_precision_recall(np.arange(3), np.arange(3))))
+
+
+def test_augment_with_probability_touches_that_share() -> None:
+    batch = torch.as_tensor(oracle.digits()[:1000]).float() / 127.5 - 1
+    torch.manual_seed(0)
+    changed = Augment(probability=0.3).augment(batch, torch.Generator().manual_seed(0))
+    share = (changed != batch).flatten(1).any(1).float().mean()
+    assert abs(share - 0.3 * 8 / 9) < 0.05  # one of the nine shifts is none
+    torch.testing.assert_close(Augment(probability=0.0).augment(batch, torch.Generator()), batch, rtol=0, atol=0)
+
+
+def test_a_shifted_digit_is_the_digit_moved_by_a_pixel() -> None:
+    image = torch.as_tensor(oracle.digits()[:1]).float() / 127.5 - 1
+    padded = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
+    moved = [padded[..., y : y + 8, x : x + 8] for y in range(3) for x in range(3)]
+    torch.manual_seed(0)
+    for _ in range(20):
+        found = Augment().augment(image, torch.Generator().manual_seed(0))
+        assert any(torch.allclose(found, one, atol=1e-6) for one in moved)
+
+
+def test_early_stop_stops_at_the_fraction_or_the_step() -> None:
+    assert EarlyStop(fraction=0.25).training(setup()).steps == 25
+    assert EarlyStop(steps=7).training(setup()).steps == 7
+    assert EarlyStop(steps=700).training(setup()).steps == 100
+
+
+@pytest.mark.parametrize(
+    ("build", "key"),
+    [
+        (lambda: Dedup(threshold=0), "threshold"),
+        (lambda: Augment(probability=1.5), "probability"),
+        (lambda: Augment(shift=-1), "shift"),
+        (lambda: EarlyStop(fraction=0), "fraction"),
+        (lambda: EarlyStop(steps=0), "steps"),
+    ],
+)
+def test_a_strength_out_of_range_is_named(build, key: str) -> None:
+    with pytest.raises(InputError, match=key):
+        build()

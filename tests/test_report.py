@@ -1,0 +1,420 @@
+"""The report says what the rows say, shows it without collisions, and needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+from rich.console import Console
+
+from leakfront.errors import InputError
+from results.figures import figures, save, style
+from results.figures.extraction_curve import spread
+from results.findings import findings
+from results.points import Point, Summary, Value
+from results.report import ORDER, combined, write_report
+from results.run_data import RunData
+from results.table import attack_table, latex, main_table, number, shown, terminal
+from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
+
+HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red]"
+SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
+
+
+class Page(HTMLParser):
+    """The tags, attributes, text and tables of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.tables: list[list[list[str]]] = []
+        self._in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._in_cell and data.strip():
+            self.tables[-1][-1][-1] += f" {data.strip()}" if self.tables[-1][-1][-1] else data.strip()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    return synthetic_run(tmp_path_factory.mktemp("two"), TWO)
+
+
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    return synthetic_run(tmp_path_factory.mktemp("twelve"), TWELVE, pool=192, samples=200)
+
+
+@pytest.fixture(scope="module")
+def two_report(two: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report([two], tmp_path_factory.mktemp("two_report")).parent
+
+
+@pytest.fixture(scope="module")
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    strengths = [Strength("none", copied=10, leak=1), Strength(HOSTILE, HOSTILE, epsilon=1.0)]
+    run = synthetic_run(tmp_path_factory.mktemp("hostile"), strengths, title=HOSTILE, suite=HOSTILE, **SMALL)
+    return write_report([run], tmp_path_factory.mktemp("hostile_report")).parent
+
+
+def row(run: RunData, defense: str, params: str, source: str, metric: str, split: str = "all") -> pd.Series:
+    rows = run.rows
+    mask = (rows["defense"] == defense) & (rows["params"] == params) & (rows["source"] == source)
+    return rows[mask & (rows["metric"] == metric) & (rows["split"] == split)].iloc[0]
+
+
+# numbers ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_number_of_the_csv_is_the_one_of_the_row(two: RunData, two_report: Path) -> None:
+    sources = {"fid": ("fid", "fid_embedded"), "kid": ("kid", "kid_embedded"),
+               "extracted": ("extraction", "extracted_at_fdr_0.05"), "auc_loss": ("loss", "auc"),
+               "planted_extracted": ("extraction", "planted_extracted_at_fdr_0.05"),
+               "training_seconds": ("train", "training_seconds")}  # fmt: skip
+    with (two_report / "tables" / "main.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["defense"], line["params"]) for line in lines] == [(s.defense, s.params) for s in TWO]
+    for line in lines:
+        for key, (source, metric) in sources.items():
+            expected = row(two, line["defense"], line["params"], source, metric)
+            assert float(line[key]) == expected["value"]
+            if np.isfinite(expected["ci_low"]):
+                assert (float(line[f"{key}_low"]), float(line[f"{key}_high"])) == (
+                    expected["ci_low"],
+                    expected["ci_high"],
+                )
+
+
+def test_the_page_prints_the_rows_of_every_table(two: RunData, two_report: Path) -> None:
+    page = Page((two_report / "index.html").read_text())
+    for printed, table in zip(page.tables, (main_table(two), attack_table(two)), strict=True):
+        assert printed[0] == [column.title for column in table.printed]
+        assert printed[1:] == [[str(cell) for cell in cells] for cells in table.rows()]
+    fid = row(two, "none", "", "fid", "fid_embedded")
+    assert f"{fid['value']:.3g} [{fid['ci_low']:.3g}, {fid['ci_high']:.3g}]" in page.tables[0][1]
+
+
+def test_markdown_and_latex_hold_the_same_cells(two: RunData, two_report: Path) -> None:
+    cells = main_table(two).rows()
+    markdown = (two_report / "tables" / "main.md").read_text().splitlines()[2:4]
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown] == [
+        [str(cell) for cell in line] for line in cells
+    ]
+    tex = (two_report / "tables" / "main.tex").read_text()
+    assert tex.count(r"\\") == 1 + len(cells)
+    assert all(cell.interval in tex for line in cells for cell in line)
+    assert all(rule in tex for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+
+
+def test_a_number_that_is_not_there_is_a_dash_with_its_reason(two: RunData) -> None:
+    table = attack_table(two)
+    unattainable = next(column for column in table.columns if column.key == "tpr_at_fpr_0.001")
+    assert {str(cell) for cell in unattainable.cells()} == {"–"}
+    assert any("not attainable with" in note for note in table.notes)
+    assert "not attainable" in table.to_csv()
+
+
+def test_numbers_keep_three_digits_and_never_an_exponent() -> None:
+    assert [number(x) for x in (0, 29, 12.54, 0.129, 2048.4, -2, np.nan)] == [
+        "0", "29", "12.5", "0.129", "2,048", "−2", "–"]  # fmt: skip
+    assert number(0.5, 2) == "0.50"
+    assert str(shown(Value(0.5, 0.4, np.inf, 1, ""), 2)) == "0.50"  # a bound has no interval
+
+
+# findings -----------------------------------------------------------------------------------------------------------
+
+
+def finding(run: RunData, label: str) -> str:
+    return next(text for text in findings(run) if text.startswith(f"{label}: "))
+
+
+def test_a_finding_tells_extraction_quality_membership_and_audit(two: RunData) -> None:
+    dedup = finding(two, "dedup (threshold=0.9)")
+    high, fid = (
+        row(two, "dedup", "threshold=0.9", "extraction", "extracted_at_fdr_0.05"),
+        Summary(two).fid(Point("none", "")),
+    )
+    assert high["value"] == 0
+    assert f"0 of 125 members extracted at 5% FDR, at most {high['ci_high']:g} at 95%" in dedup
+    assert fid is not None
+    assert f"against {fid.value:.3g} for none" in dedup
+    assert "membership inference still stands" in dedup
+    assert "audited epsilon at least" in dedup
+    assert "4 of 4 attacks have an AUC above 0.5" in finding(two, "none")
+
+
+def test_fewer_images_is_claimed_only_over_three_splits(two: RunData, tmp_path: Path) -> None:
+    assert "for none (fewer, " in finding(two, "dedup (threshold=0.9)")
+    run = synthetic_run(tmp_path, TWO, splits=2, **SMALL)
+    text = " ".join(findings(run))
+    assert not re.search(r"\((fewer|more|better|worse|no difference)", text)
+    assert "On the front" not in text
+    assert "no difference between them and another defense is claimed" in text
+
+
+def test_an_auc_interval_that_covers_a_half_is_not_called_membership_inference(twelve: RunData) -> None:
+    summary = Summary(twelve)
+    silent = [
+        p for p in summary.points
+        if all(not v.above(0.5) for a in summary.attacks if (v := summary.value(p, a, "auc")) is not None)
+    ]  # fmt: skip
+    assert silent
+    for point in silent:
+        assert "no attack's AUC lies above 0.5" in finding(twelve, point.label)
+        assert "still stands" not in finding(twelve, point.label)
+
+
+def test_an_audit_above_the_claim_is_the_first_finding(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, [TWO[0], Strength("dp_sgd", "epsilon=0.1", leak=1.5, epsilon=0.1)], **SMALL)
+    assert "the guarantee does not hold as implemented" in findings(run)[0]
+    info = json.loads((tmp_path / "run.json").read_text())
+    info["guarantees"]["dp_sgd (epsilon=0.1)"]["delta"] = 1e-2  # larger than that of the audit: no contradiction
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    assert not any("does not hold" in text for text in findings(RunData(tmp_path)))
+
+
+def test_a_diverged_model_is_reported_and_the_others_are_drawn(tmp_path: Path) -> None:
+    strengths = [*TWO, Strength("dp_sgd", "epsilon=1", epsilon=1.0, diverged=(0, 1, 2)),
+                 Strength("dp_sgd", "epsilon=10", fid=200, epsilon=10.0, diverged=(1,))]  # fmt: skip
+    run = synthetic_run(tmp_path / "run", strengths, **SMALL)
+    text = (write_report([run], tmp_path / "report")).read_text()
+    assert (
+        "training diverged (split 0 at step 120, split 1 at step 121, split 2 at step 122); nothing was measured"
+        in text
+    )
+    assert "training diverged (split 1 at step 121); the numbers are those of the other splits" in text
+    lines = main_table(run).rows()
+    splits = next(i for i, column in enumerate(main_table(run).printed) if column.key == "splits")
+    assert [str(line[splits]) for line in lines] == ["3", "3", "0, 3 diverged", "2, 1 diverged"]
+    assert (tmp_path / "report" / "figures" / "tradeoff.pdf").exists()
+
+
+# the page -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_needs_no_network_and_no_script(two_report: Path) -> None:
+    text = (two_report / "index.html").read_text()
+    page = Page(text)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert "http://" not in text
+    assert "https://" not in text
+    addresses = [value or "" for name, value in page.attributes if name in ("src", "href")]
+    assert len(addresses) == len(ORDER)
+    for address in addresses:
+        head, _, data = address.partition(",")
+        assert head == "data:image/svg+xml;base64"
+        svg = base64.b64decode(data).decode()
+        assert not re.findall(r"<(script|foreignObject)", svg)
+        outside = re.findall(r'href="(?!#|data:)', svg)
+        assert not outside
+
+
+def test_the_page_states_its_conditions_and_where_it_comes_from(two_report: Path) -> None:
+    text = Page((two_report / "index.html").read_text()).text
+    for stated in ("Pool of 256 digits images", "3 splits", "400 samples from each model", "embedded features",
+                   "600 real images", "0" * 40, "uncommitted changes", "torch 2.13.0", "a processor", "sha256:abc",
+                   'dataset = "digits"', "audit_delta"):  # fmt: skip
+        assert stated in text
+    assert text.count("400 samples from each model") >= len(ORDER)  # in every caption
+
+
+def test_hostile_names_are_text(hostile_report: Path) -> None:
+    page = Page((hostile_report / "index.html").read_text())
+    assert "script" not in page.tags
+    assert HOSTILE in page.text
+    assert page.tables[0][2][:2] == [HOSTILE, HOSTILE]
+
+
+def test_hostile_names_do_not_break_markdown_latex_or_csv(hostile_report: Path) -> None:
+    tables = hostile_report / "tables"
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in (tables / "main.md").read_text().splitlines()[:4]}
+    assert len(widths) == 1
+    assert "<script>" not in (tables / "main.md").read_text()
+    line = next(x for x in (tables / "main.tex").read_text().splitlines() if "script" in x and not x.startswith("%"))
+    bare = re.sub(r"\\[%&$#_{}]|\\text\w+\{\}|\\scriptsize|\$\\varepsilon\$|\$\\delta\$|\$-\$", "", line)
+    assert not set("%$#_^~<>\\") & set(bare.removesuffix(r"\\"))
+    assert bare.count("{") == bare.count("}")
+    with (tables / "main.csv").open() as file:
+        assert list(csv.DictReader(file))[1]["defense"] == HOSTILE
+
+
+def test_latex_makes_every_special_character_harmless() -> None:
+    assert latex("a_b & 50% $x$ #1 {y} ~ ^ \\z") == (
+        r"a\_b \& 50\% \$x\$ \#1 \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}z"
+    )
+
+
+def test_the_same_run_gives_the_same_bytes(two: RunData, two_report: Path, tmp_path: Path) -> None:
+    again = write_report([RunData(two.folder)], tmp_path).parent
+    first = sorted(path.relative_to(two_report) for path in two_report.rglob("*") if path.is_file())
+    assert len(first) == 3 * len(ORDER) + 6 + 1
+    assert first == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    different = [path for path in first if (two_report / path).read_bytes() != (again / path).read_bytes()]
+    assert not different
+
+
+# several runs -------------------------------------------------------------------------------------------------------
+
+
+def test_runs_of_one_protocol_are_drawn_together(two: RunData, tmp_path: Path) -> None:
+    other = synthetic_run(
+        tmp_path / "other", [TWO[0], Strength("dp_sgd", "epsilon=1", fid=300, epsilon=1.0)], name="other"
+    )
+    both = combined([two, other])
+    assert Summary(both).defenses == ["synthetic: none", "synthetic: dedup", "other: none", "other: dp_sgd"]
+    assert "against" in finding(both, "other: dp_sgd (epsilon=1)")
+    assert "for other: none" in finding(both, "other: dp_sgd (epsilon=1)")
+    assert main_table(both).rows()[3][2].text == "ε = 1, δ = 1e-05"
+    value = Summary(both).fid(Point("other: none", ""))
+    assert value is not None
+    assert value.value == row(other, "none", "", "fid", "fid_embedded")["value"]
+    assert Summary(combined([two, two])).defenses[2] == "synthetic #2: none"
+    for name in ("gallery", "extraction_curve"):
+        assert figures.get(name)().draw(both) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"suite": "full"}, "suite"), ({"features": "inception"}, "features"), ({"samples": 50}, "samples_per_model"),
+     ({"pool": 64}, "dataset pool")],
+)  # fmt: skip
+def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, change: dict[str, object], named: str) -> None:
+    settings = {**SMALL, "splits": 1}
+    one = synthetic_run(tmp_path / "one", TWO[:1], **settings)
+    two = synthetic_run(tmp_path / "two", TWO[:1], **{**settings, **change})
+    with pytest.raises(InputError, match=named):
+        combined([one, two])
+
+
+# figures ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_figure_of_the_room_has_a_place_in_the_report() -> None:
+    assert set(ORDER) == set(figures.names())
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_no_two_texts_of_a_figure_overlap(
+    name: str, two: RunData, twelve: RunData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run in (two, twelve):
+        written: dict[int, Text] = {}
+        with style.paper(), monkeypatch.context() as patch:
+            figure = figures.get(name)().draw(run)
+            draw = Text.draw
+            patch.setattr(Text, "draw", lambda self, *args: (written.update({id(self): self}), draw(self, *args))[1])
+            figure.draw_without_rendering()
+            renderer = figure.canvas.get_renderer()
+            texts = [text for text in written.values() if text.get_visible() and text.get_text().strip()]
+            boxes = [(text.get_text(), Text.get_window_extent(text, renderer)) for text in texts]
+        for index, (text, box) in enumerate(boxes):
+            assert box.x1 <= figure.bbox.x1 + 1, f"{text!r} is cut off"
+            assert box.x0 >= -1, f"{text!r} is cut off"
+            for other, its in boxes[:index]:
+                wide = min(box.x1, its.x1) - max(box.x0, its.x0)
+                high = min(box.y1, its.y1) - max(box.y0, its.y0)
+                assert not (wide > 2 and high > 2), f"{text!r} overlaps {other!r}"
+
+
+def test_fonts_are_embedded_and_figures_are_one_column_wide(two_report: Path) -> None:
+    pdf = (two_report / "figures" / "tradeoff.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", pdf)
+    assert box is not None
+    assert float(box[1]) == pytest.approx(3.35 * 72, abs=0.5)
+
+
+def test_a_defense_looks_the_same_in_every_run() -> None:
+    few, many = style.looks(["none", "dp_sgd"]), style.looks([s.defense for s in TWELVE])
+    assert few["dp_sgd"] == many["dp_sgd"]
+    assert len({(look.colour, look.marker, look.hollow) for look in many.values()}) == len(many)
+
+
+def test_nothing_to_draw_is_said_and_takes_old_files_away(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path / "run", TWO[:1], splits=1, **SMALL)
+    rows = run.rows[
+        ~run.rows["metric"].isin(["fid_embedded", "kid_embedded", "epsilon_lower_bound", "training_seconds"])
+    ]
+    rows.to_csv(tmp_path / "run" / "results.csv", index=False, na_rep="nan")
+    stale = tmp_path / "report" / "figures" / "tradeoff.pdf"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("old")
+    text = Page(write_report([RunData(tmp_path / "run")], tmp_path / "report").read_text()).text
+    assert "Privacy against utility: not drawn, no defense has both a FID and an extraction row." in text
+    assert "no attack has an audited lower bound on epsilon" in text
+    assert not stale.exists()
+
+
+def test_the_end_of_the_extraction_curve_is_the_count_of_the_row(two: RunData) -> None:
+    from results.figures.extraction_curve import _curve
+
+    summary = Summary(two)
+    for cell in two.cells:
+        found = summary.extracted(Point(cell.defense, cell.params), cell.split)
+        assert found is not None
+        assert _curve(two, summary, cell)["controlled"][-1] == pytest.approx(found.value)
+
+
+def test_end_labels_are_spread_and_stay_near() -> None:
+    at = spread([0.0, 0.0, 1.0, 50.0], gap=6, top=60)
+    assert np.diff(at).min() >= 6 - 1e-9
+    assert at[-1] == 50
+    assert min(at) >= 0
+    assert max(spread([58.0, 59.0, 60.0], gap=6, top=60)) <= 60 + 1e-9
+
+
+def test_a_saved_figure_has_three_forms(two: RunData, tmp_path: Path) -> None:
+    paths = save(figures.get("membership")().draw(two), tmp_path, "membership")
+    assert [path.suffix for path in paths] == [".pdf", ".svg", ".png"]
+
+
+# the terminal -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_table_fits_and_shows_the_numbers(twelve: RunData, width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(terminal(twelve))
+    text = console.export_text()
+    assert max(len(line) for line in text.splitlines()) <= width
+    summary = Summary(twelve)
+    for point in summary.points:
+        fid = summary.fid(point)
+        assert fid is not None
+        assert number(fid.value) in text
+        assert shown(fid).interval in text
+
+
+def test_a_hostile_name_is_text_in_the_terminal(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, [Strength("none"), Strength("[red]x[/red]")], splits=1, **SMALL)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal(run))
+    assert "[red]x[/red]" in console.export_text()

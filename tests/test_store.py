@@ -1,0 +1,98 @@
+"""Artifacts are whole or absent, their keys change with what decides them, and changes on disk are found."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from leakfront.store import (
+    clear_temporaries,
+    code_version,
+    content_key,
+    stored_key,
+    verify,
+    with_imports,
+    write_atomically,
+    writing,
+)
+
+
+def put(folder: Path, key: str, text: str = "content") -> None:
+    with writing(folder, key) as place:
+        (place / "file.txt").write_text(text)
+
+
+def test_an_artifact_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    assert stored_key(folder) is None
+    with pytest.raises(KeyboardInterrupt), writing(folder, "k") as place:
+        (place / "file.txt").write_text("half")
+        raise KeyboardInterrupt
+    assert not folder.exists()
+    assert list(tmp_path.iterdir()) == []
+    put(folder, "k")
+    assert stored_key(folder) == "k"
+    (folder / "file.txt").write_text("shorter")
+    (folder / "file.txt").write_text("s")
+    assert stored_key(folder) is None
+
+
+def test_a_new_version_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    put(tmp_path / "stage", "one", "old")
+    put(tmp_path / "stage", "two", "new")
+    assert stored_key(tmp_path / "stage") == "two"
+    assert (tmp_path / "stage" / "file.txt").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["stage"]
+
+
+def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / "cells" / f".stage.{os.getpid()}.tmp").mkdir(parents=True)
+    (tmp_path / ".config.toml.1.tmp").write_text("")
+    (tmp_path / "kept.txt").write_text("")
+    clear_temporaries(tmp_path)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["cells", "kept.txt"]
+
+
+def test_verify_names_what_is_missing_and_what_has_changed(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        put(tmp_path / name, name)
+    assert verify(tmp_path) == (3, [])
+    (tmp_path / "a" / "file.txt").unlink()
+    (tmp_path / "b" / "file.txt").write_text("CONTENT")
+    assert verify(tmp_path) == (3, ["a/file.txt is missing", "b/file.txt has changed since it was written"])
+
+
+def test_files_are_replaced_in_one_step(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "file", "one")
+    write_atomically(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_text() == "two"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_key_changes_with_settings_inputs_and_code() -> None:
+    base = content_key("train", {"steps": 1}, ["a"], ["defenses.none"])
+    assert base == content_key("train", {"steps": 1}, ["a"], ["defenses.none"])
+    others = [
+        content_key("sample", {"steps": 1}, ["a"], ["defenses.none"]),
+        content_key("train", {"steps": 2}, ["a"], ["defenses.none"]),
+        content_key("train", {"steps": 1}, ["b"], ["defenses.none"]),
+        content_key("train", {"steps": 1}, ["a"], ["defenses.dedup"]),
+    ]
+    assert len({base, *others}) == 5
+
+
+def test_code_version_sees_code_and_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    sources = ['"""A."""\nx = 1\n', '"""B, longer."""\n# why\nx  =  1\n', '"""A."""\nx = 2\n']
+    for number, source in enumerate(sources):
+        (tmp_path / f"version_probe_{number}.py").write_text(source)
+    one, same, other = (code_version(f"version_probe_{number}") for number in range(3))
+    assert one == same != other
+
+
+def test_the_code_of_a_plug_in_includes_what_it_imports_from_the_rooms_however_late() -> None:
+    assert {"defenses.dp_sgd", "defenses.private_step", "defenses.conv_grad_sample"} <= set(
+        with_imports("defenses.dp_sgd")
+    )
+    assert "attacks.nearest" in with_imports("attacks.extraction")
+    assert "attacks.extraction" not in with_imports("attacks.loss")
