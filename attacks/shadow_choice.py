@@ -36,7 +36,7 @@ def best_on_shadows(candidates: Sequence[tuple[Mapping[K, np.ndarray], np.ndarra
 def score_at_best_timestep(
     target: Target, shadows: Sequence[Shadow], signal: Signal, timesteps: Sequence[int], default: int
 ) -> Scores:
-    """Score by minus the signal's "errors" [P, T] at one timestep: the best on shadows, else the nearest to `default`."""
+    """Score by minus "errors" [P, T] at one timestep: the best on shadows, else that nearest to `default`."""
 
     def by_timestep(model: Target) -> dict[int, np.ndarray]:
         errors = model.signals[signal]["errors"].astype(np.float64)

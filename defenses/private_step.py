@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 History = tuple[tuple[float, float, int], ...]  # (noise multiplier, sampling rate, steps), one for each stretch
 
 
+def precision_of(epsilon: float) -> float:
+    """To what PRV computes epsilon for a target `epsilon`: 0.5%, but no finer than memory and seconds allow."""
+    return max(epsilon / 200, 1e-3)
+
+
 @lru_cache(maxsize=256)
 def spent_epsilon(history: History, delta: float, accountant: str, precision: float) -> float:
     """An upper bound on the epsilon of `history`; PRV's numerical error (at most `precision`) is on the safe side."""
@@ -37,13 +42,13 @@ def spent_epsilon(history: History, delta: float, accountant: str, precision: fl
     ledger.history = list(history)
     with warnings.catch_warnings():  # on the range of Renyi orders and on sampling rate 1: both harmless to the bound
         warnings.simplefilter("ignore")
-        return float(ledger.get_epsilon(delta, **_precision(accountant, precision)))
+        return float(ledger.get_epsilon(delta, **_options(accountant, precision)))
 
 
 @lru_cache(maxsize=256)
 def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: str) -> float:
-    """The least sigma (epsilon within 0.2%) with which `steps` steps cost at most `epsilon`; else `InputError`."""
-    precision = epsilon / 500
+    """The least sigma (to `precision_of(epsilon)`) with which `steps` steps cost at most `epsilon`, or `InputError`."""
+    precision = precision_of(epsilon)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -54,7 +59,7 @@ def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, st
                 steps=steps,
                 accountant=accountant,
                 epsilon_tolerance=precision,
-                **_precision(accountant, precision),
+                **_options(accountant, precision),
             )
         spent = spent_epsilon(((sigma, sampling_rate, steps),), delta, accountant, precision)
         reason = f"it spends {spent:.4g}"
@@ -68,7 +73,7 @@ def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, st
     return float(sigma)
 
 
-def _precision(accountant: str, precision: float) -> dict[str, float]:
+def _options(accountant: str, precision: float) -> dict[str, float]:
     return {"eps_error": precision} if accountant == "prv" else {}
 
 
@@ -166,7 +171,7 @@ class PrivateStep:
             if draws > 1:
                 parameter.grad_sample = parameter.grad_sample.unflatten(0, (-1, draws)).mean(dim=1)
         norms = torch.stack([p.grad_sample.flatten(1).norm(dim=1) for p in self._named.values()]).norm(dim=0)
-        self._images_clipped += int((norms > self._defense.max_grad_norm).sum())
+        self._images_clipped += int((~(norms <= self._defense.max_grad_norm)).sum())
         broken = ~norms.isfinite()
         if broken.any():  # 0 * inf is no clipping: without this, one image could turn the sum into nan
             for parameter in self._named.values():
@@ -186,7 +191,7 @@ class PrivateStep:
                     f"dp_sgd: the per-image gradients of {name!r} do not add up to its gradient, so its layer cannot "
                     "be trained privately; replace the layer, or do not share its parameters"
                 )
-            self._verified = len(parameter.grad_sample) > 1
+        self._verified = len(next(iter(self._named.values())).grad_sample) > 1
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -202,7 +207,9 @@ class PrivateStep:
         self._images_seen, self._images_clipped = int(state["images_seen"]), int(state["images_clipped"])
 
     def _epsilon(self, accountant: str) -> float:
-        return spent_epsilon(tuple(self._accountant.history), self._delta, accountant, self._defense.epsilon / 500)
+        return spent_epsilon(
+            tuple(self._accountant.history), self._delta, accountant, precision_of(self._defense.epsilon)
+        )
 
     def report(self) -> dict[str, float]:
         steps = sum(n for _, _, n in self._accountant.history)

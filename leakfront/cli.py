@@ -119,9 +119,8 @@ def show(run_folder: str) -> None:
     layout = find_run(run_folder)
     if not (layout.root / "results.csv").is_file():
         raise InputError(f"{run_folder} holds no results yet; finish it with: leakfront run")
-    from results.table import terminal
-
     from results.run_data import RunData
+    from results.table import terminal
 
     Console().print(terminal(RunData(layout.root)))
 

@@ -118,8 +118,8 @@ def _check_statistics(config: Config) -> None:
         )
     if config.statistics.audit_guesses > singles:
         raise InputError(
-            f"statistics.audit_guesses is {config.statistics.audit_guesses}, but only {singles} pool images have a coin "
-            "of their own (data.pool less data.duplicates.groups); it must not be larger"
+            f"statistics.audit_guesses is {config.statistics.audit_guesses}, but only {singles} pool images have a "
+            "coin of their own (data.pool less data.duplicates.groups); it must not be larger"
         )
 
 

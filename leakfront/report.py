@@ -27,7 +27,6 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False) -> Pa
     key = content_key("report", [], inputs, with_imports("results.report"))
     if force or stored_key(folder) != key:
         from results.report import write_report
-
         from results.run_data import RunData
 
         folder.parent.mkdir(parents=True, exist_ok=True)

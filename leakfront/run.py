@@ -63,8 +63,8 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
         for key, count in counts.items():
             if count < need:
                 raise InputError(
-                    f"{metric.name} on {plan.extractor.name!r} features of {plan.extractor.dimensions} dimensions needs "
-                    f"at least {need} images, but {key} gives {count}"
+                    f"{metric.name} on {plan.extractor.name!r} features of {plan.extractor.dimensions} dimensions "
+                    f"needs at least {need} images, but {key} gives {count}"
                 )
     return plan, pool
 

@@ -28,8 +28,8 @@ def check(layout: Layout, config: Config) -> None:
             raise InputError(f"{layout.config} is not valid TOML ({error}); give another folder with --out") from None
         for key, there, here in _differences(held, resolved(config), ""):
             raise InputError(
-                f"{layout.root} holds a different run ({key} is {there!r} there and {here!r} here); give another folder "
-                "with --out, or delete it"
+                f"{layout.root} holds a different run ({key} is {there!r} there and {here!r} here); give another "
+                "folder with --out, or delete it"
             )
     elif layout.root.is_file():
         raise InputError(f"{layout.root} is a file; give a folder with --out")

@@ -34,19 +34,18 @@ def code_version(module: str) -> str:
     tree = ast.parse(source.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Module):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
+            match node.body[:1]:
+                case [ast.Expr(value=ast.Constant(value=str()))]:
+                    node.body = node.body[1:]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 @cache
 def with_imports(module: str) -> tuple[str, ...]:
-    """`module` and all that it imports (with `from … import`) from the rooms, however late and however far, sorted; nothing is imported."""
+    """`module` and all that it imports from the rooms by `from … import`, however late and far, sorted.
+
+    Nothing is imported to find out.
+    """
     found: set[str] = set()
     waiting = [module]
     while waiting:

@@ -146,7 +146,8 @@ def _membership(summary: Summary, point: Point) -> str:
     if not above:
         return f"no attack's AUC lies above 0.5 (of {len(judged)} the highest is {highest})"
     found = summary.extracted(point)
-    still = ": membership inference still stands" if found is not None and found.value == 0 else ""
+    stopped = point not in summary.baselines and found is not None and found.value == 0
+    still = ": membership inference still stands" if stopped else ""
     have = "have" if above > 1 else "has"
     return f"{above} of {len(judged)} attacks {have} an AUC above 0.5, the highest {highest}{still}"
 

@@ -189,8 +189,9 @@ def _summary(run: RunData) -> str:
     summary = Summary(run)
     models = sum(len(summary.splits(point)) for point in summary.points)
     return (
-        f"{models} models were trained under {len(summary.defenses)} defenses at {len(summary.points)} strengths and "
-        f"attacked with {', '.join(summary.attacks) or 'no attack'}. {conditions(run)}"
+        f"{models} models were trained under {len(summary.defenses)} defenses, counting the undefended model as one, "
+        f"at {len(summary.points)} strengths in all, and attacked with {', '.join(summary.attacks) or 'no attack'}. "
+        f"{conditions(run)}"
     )
 
 

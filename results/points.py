@@ -58,7 +58,7 @@ class Value:
 
 
 class Summary:
-    """The rows of a run by point, split, source and metric. Orders are those of the run, so output is stable."""
+    """The rows of a run by point, split, source and metric; points and attacks in the order of the rows."""
 
     def __init__(self, run: RunData) -> None:
         rows = run.rows
@@ -78,7 +78,7 @@ class Summary:
         self._values: dict[tuple[Point, str, str], dict[str, Value]] = {}  # by split
         self._splits: dict[Point, dict[str, None]] = {}
         self._run_of: dict[str, str] = {}
-        order = {Point(cell.defense, cell.params): None for cell in run.cells}
+        order: dict[Point, None] = {}
         attacks: dict[str, None] = {}
         metrics: dict[str, None] = {}
         rate = "0.05"

@@ -57,7 +57,7 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read `results.csv`: numbers exactly as they were written, text as text (`split` too), higher_is_better or None."""
+    """Read `results.csv`: numbers exactly as written, text as text (`split` too), higher_is_better or None."""
     import pandas as pd
 
     table = pd.read_csv(path, dtype=str, keep_default_na=False)[list(COLUMNS)]

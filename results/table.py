@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from results.run_data import RunData
 
 NOTHING = "–"
+MEANS = f"Means over splits with 95% intervals (epsilon: one audit of all splits); {NOTHING}: no number."
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|":
@@ -126,7 +127,7 @@ def main_table(run: RunData) -> Table:
         Column("tpr_at_fpr_0.01_attack", "by", tuple(t[0] if t else "" for t in strongest_tpr)),
         Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2),
         column("training_seconds", "Training (s)", lambda p: summary.value(p, "train", "training_seconds")),
-    ), (conditions(run), f"Means over splits with 95% intervals; {NOTHING}: no number.", *_terms(run)))  # fmt: skip
+    ), (conditions(run), MEANS, *_terms(run)))  # fmt: skip
 
 
 def attack_table(run: RunData) -> Table:

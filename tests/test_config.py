@@ -74,10 +74,12 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 def test_overrides_change_single_settings(tmp_path: Path) -> None:
     path = write_toml(tmp_path / "a.toml", small())
-    config = load_config(path, ("training.steps=7", "data.dataset=mnist", "metrics.names=['kid']", "sampling.eta = 0.5"))
+    changes = ("training.steps=7", "data.dataset=mnist", "metrics.names=['kid']", "sampling.eta = 0.5")
+    config = load_config(path, changes)
     assert (config.training.steps, config.data.dataset, config.metrics.names) == (7, "mnist", ("kid",))
     assert config.sampling.eta == 0.5
-    for bad, says in (("training.steps", "key=value"), ("training.stepz=1", "'training.stepz'"), ("name.x=1", "section")):
+    refused = {"training.steps": "key=value", "training.stepz=1": "'training.stepz'", "name.x=1": "section"}
+    for bad, says in refused.items():
         with pytest.raises(InputError, match=says):
             load_config(path, (bad,))
 

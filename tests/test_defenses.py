@@ -105,7 +105,8 @@ def test_dedup_finds_the_planted_copies_and_nothing_else(method) -> None:
 def test_dedup_by_similarity_finds_copies_that_differ_a_little() -> None:
     images = oracle.digits()[:60]
     noisy = np.clip(images[:10].astype(int) + np.random.default_rng(0).integers(-6, 7, images[:10].shape), 0, 255)
-    data = training_set(np.concatenate([images, noisy.astype(np.uint8)]), np.concatenate([np.arange(60), np.arange(10)]))
+    index = np.concatenate([np.arange(60), np.arange(10)])
+    data = training_set(np.concatenate([images, noisy.astype(np.uint8)]), index)
     assert Dedup(method="exact").prepare(data).notes["duplicate_recall"] == 0
     assert Dedup(method="similarity", threshold=0.99).prepare(data).notes["duplicate_recall"] == 1
 

@@ -469,6 +469,7 @@ def test_an_epsilon_that_the_accountant_cannot_certify_is_refused():
     [
         ("epsilon", 0.0),
         ("epsilon", math.inf),
+        ("epsilon", 501.0),
         ("delta", 1.0),
         ("max_grad_norm", -1.0),
         ("noise_multiplicity", 0),

@@ -1,4 +1,4 @@
-"""Models: the UNet is diffusers' own, the oracles are what their closed forms say, samples depend on their index alone."""
+"""The UNet is diffusers' own, the oracles are what their closed forms say, samples depend on their index alone."""
 
 from pathlib import Path
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from rich.console import Console
 
 from leakfront.errors import InputError
@@ -302,7 +303,7 @@ def test_runs_of_one_protocol_are_drawn_together(two: RunData, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"suite": "full"}, "suite"), ({"features": "inception"}, "features"), ({"samples": 50}, "samples_per_model"),
+    [({"suite": "full"}, "suite"), ({"features": "inception"}, "features"), ({"samples": 120}, "samples_per_model"),
      ({"pool": 64}, "dataset pool")],
 )  # fmt: skip
 def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, change: dict[str, object], named: str) -> None:
@@ -320,23 +321,33 @@ def test_every_figure_of_the_room_has_a_place_in_the_report() -> None:
     assert set(ORDER) == set(figures.names())
 
 
+def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[str, Bbox]], float]:
+    """Every text that is really drawn in a figure, with its box in pixels, and the figure's width."""
+    texts: dict[int, Text] = {}
+    original = Text.draw
+
+    def draw(self: Text, *args: object) -> None:
+        texts[id(self)] = self
+        original(self, *args)
+
+    with style.paper(), monkeypatch.context() as patch:
+        figure = figures.get(name)().draw(run)
+        patch.setattr(Text, "draw", draw)
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()
+        seen = [text for text in texts.values() if text.get_visible() and text.get_text().strip()]
+        return [(text.get_text(), Text.get_window_extent(text, renderer)) for text in seen], figure.bbox.width
+
+
 @pytest.mark.parametrize("name", ORDER)
 def test_no_two_texts_of_a_figure_overlap(
     name: str, two: RunData, twelve: RunData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for run in (two, twelve):
-        written: dict[int, Text] = {}
-        with style.paper(), monkeypatch.context() as patch:
-            figure = figures.get(name)().draw(run)
-            draw = Text.draw
-            patch.setattr(Text, "draw", lambda self, *args: (written.update({id(self): self}), draw(self, *args))[1])
-            figure.draw_without_rendering()
-            renderer = figure.canvas.get_renderer()
-            texts = [text for text in written.values() if text.get_visible() and text.get_text().strip()]
-            boxes = [(text.get_text(), Text.get_window_extent(text, renderer)) for text in texts]
+        boxes, width = written(name, run, monkeypatch)
+        assert len(boxes) > 3
         for index, (text, box) in enumerate(boxes):
-            assert box.x1 <= figure.bbox.x1 + 1, f"{text!r} is cut off"
-            assert box.x0 >= -1, f"{text!r} is cut off"
+            assert -1 <= box.x0 < box.x1 <= width + 1, f"{text!r} is cut off"
             for other, its in boxes[:index]:
                 wide = min(box.x1, its.x1) - max(box.x0, its.x0)
                 high = min(box.y1, its.y1) - max(box.y0, its.y0)
@@ -355,7 +366,9 @@ def test_fonts_are_embedded_and_figures_are_one_column_wide(two_report: Path) ->
 def test_a_defense_looks_the_same_in_every_run() -> None:
     few, many = style.looks(["none", "dp_sgd"]), style.looks([s.defense for s in TWELVE])
     assert few["dp_sgd"] == many["dp_sgd"]
-    assert len({(look.colour, look.marker, look.hollow) for look in many.values()}) == len(many)
+    crowd = style.looks([f"plugin {number}" for number in range(60)])
+    for all_looks in (many, crowd):
+        assert len({(look.colour, look.marker) for look in all_looks.values()}) == len(all_looks)
 
 
 def test_nothing_to_draw_is_said_and_takes_old_files_away(tmp_path: Path) -> None:

@@ -25,9 +25,14 @@ def put(folder: Path, key: str, text: str = "content") -> None:
 def test_an_artifact_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
     folder = tmp_path / "stage"
     assert stored_key(folder) is None
-    with pytest.raises(KeyboardInterrupt), writing(folder, "k") as place:
-        (place / "file.txt").write_text("half")
-        raise KeyboardInterrupt
+
+    def be_stopped() -> None:
+        with writing(folder, "k") as place:
+            (place / "file.txt").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        be_stopped()
     assert not folder.exists()
     assert list(tmp_path.iterdir()) == []
     put(folder, "k")

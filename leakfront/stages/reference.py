@@ -1,4 +1,4 @@
-"""What the utility metrics compare with: the fitted feature extractor, the reference features, the ends of the scale."""
+"""What the utility metrics compare with: the fitted extractor, the reference features, the ends of the scale."""
 
 from __future__ import annotations
 

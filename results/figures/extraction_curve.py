@@ -70,7 +70,7 @@ def _draw(run: RunData, summary: Summary) -> Figure:
         ax.set_ylabel("unique images")
         style.despine(ax)
     upper.set_title(f"members, {summary.fdr} FDR", loc="left", pad=2)
-    lower.set_title("adaptive distance < 1: members, decoys dashed", loc="left", pad=2)
+    lower.set_title("fixed rule; decoys dashed", loc="left", pad=2)
     lower.set_xlim(1, at[-1])
     lower.set_xlabel("samples drawn")
     style.ticks(lower, "x", gap=0.1)
@@ -146,7 +146,7 @@ def _end_labels(ends: dict[Axes, dict[str, float]], x: float, looks: dict[str, s
         along = ax.transData + ax.transAxes.inverted()
         at = {name: float(along.transform((x, y))[1]) * height for name, y in lines.items()}
         names = sorted(at, key=lambda name: at[name])
-        for name, spot in zip(names, spread([at[name] for name in names], gap, height), strict=True):
+        for name, spot in zip(names, spread([at[name] for name in names], gap, height - 2), strict=True):
             texts[ax, name].xyann = (1.05, spot / height)
 
 

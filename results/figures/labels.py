@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
 
-_DISTANCES = np.array([3.0, 6.0, 10.0, 15.0, 21.0, 28.0, 36.0, 46.0, 58.0, 72.0])  # points (1/72 inch) from the anchor
+_DISTANCES = np.array([4.0, 7.0, 10.0, 15.0, 21.0, 28.0, 36.0, 46.0, 58.0, 72.0])  # points (1/72 inch) from the anchor
 _ANGLES = np.deg2rad([0, 180, 90, 270, 45, 135, 315, 225, 20, 160, 70, 110, 340, 200, 290, 250])
 _UPRIGHT = np.deg2rad([270, 90])
 _LEADER_FROM = 9.0  # a label further off gets a dotted line to its point
-_MARKER = 2.2  # half of what a marker takes, in points
+_MARKER = 2.6  # half of what a marker takes, in points
 _GRAIN = 2.0  # places are compared on a picture of so many grains to a point
 _ORDERS = 16
 # What a place costs, in points of distance that a clear place may be further off

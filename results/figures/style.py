@@ -54,22 +54,33 @@ class Look:
 
 
 def look(slot: int) -> Look:
-    """The look of a slot: seven colours by filled, hollow and again filled markers, every marker used once in 14."""
+    """The look of a slot: colours in turn, filled and hollow; colour and marker together repeat after 98 slots."""
     turn = slot // len(_COLOURS)
-    return Look(_COLOURS[slot % len(_COLOURS)], _MARKERS[slot % len(_MARKERS)], _DASHES[turn % 3], turn % 2 == 1)
+    marker = _MARKERS[(slot + slot // len(_MARKERS)) % len(_MARKERS)]
+    return Look(_COLOURS[slot % len(_COLOURS)], marker, _DASHES[turn % 3], turn % 2 == 1)
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """A look for each line's name: the same name has the same one in every figure, and no two names share one."""
-    wanted = sorted(set(names))
-    slots: dict[str, int] = {name: _SHIPPED.index(name) for name in wanted if name in _SHIPPED}
-    for name in wanted:
-        if name not in slots and name != "none":
-            slot = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % 14
-            while slot in slots.values() and len(slots) < _SLOTS:
-                slot = (slot + 1) % _SLOTS
-            slots[name] = slot
-    return {name: Look("#000000", "o", "-", False) if name == "none" else look(slots[name]) for name in wanted}
+    """A look for each line's name, no two alike; the same name has the same one in every figure of a run.
+
+    Defenses that ship here have their own; others ("RUN: dp_sgd" too) take what is free, a free colour if there is one.
+    """
+    chosen: dict[str, int] = {}
+    for name in sorted(set(names), key=lambda name: (name not in _SHIPPED, name)):
+        if name == "none":
+            continue
+        known = name.rpartition(": ")[2]
+        hashed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % 14
+        first = _SHIPPED.index(known) if known in _SHIPPED else hashed
+        slots = [(first + step) % _SLOTS for step in range(_SLOTS)]
+        colours = {slot % len(_COLOURS) for slot in chosen.values()}
+        free = [slot for slot in slots if slot not in chosen.values()] or slots
+        if name in _SHIPPED:
+            chosen[name] = first
+        else:
+            chosen[name] = next((slot for slot in free if slot % len(_COLOURS) not in colours), free[0])
+    black = {"none": Look("#000000", "o", "-", False)}
+    return {name: black.get(name) or look(chosen[name]) for name in sorted(set(names))}
 
 
 @contextmanager
