@@ -10,5 +10,5 @@ from defenses import Defense, register
 class NoDefense(Defense):
     """No defense: the baseline that every other one is compared with. It promises nothing."""
 
-    covers = "nothing"
+    covers = "–"
     summary = "the undefended model"

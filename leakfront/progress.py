@@ -49,6 +49,7 @@ class RunProgress:
         self._start = self._said = time.monotonic()
         self._lock = threading.Lock()
         self._bars: dict[str, Any] = {}
+        self._epsilon: dict[str, float] = {}  # at each cell's last checkpoint
         self._live: Progress | None = None
         if console.is_terminal:
             columns = (
@@ -85,8 +86,9 @@ class RunProgress:
                 self._done[cell, earlier] = self._work.get(cell, {}).get(earlier, 0.0)
             if event["numbers"] or event["done"] == event["total"]:
                 self._write_log(event)
-            epsilon = event["numbers"].get("epsilon")
-            spent = "" if epsilon is None else f", epsilon spent {epsilon:.3g}"
+            if "epsilon" in event["numbers"]:
+                self._epsilon[cell] = event["numbers"]["epsilon"]
+            spent = f", epsilon spent {self._epsilon[cell]:.3g}" if cell in self._epsilon and stage == "train" else ""
             self._show(cell, f"{cell}: {stage} {event['done']}/{event['total']}{spent}")
 
     def finished(self, cell: str) -> None:

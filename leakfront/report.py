@@ -24,7 +24,10 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False) -> Pa
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
     inputs = [checksum(layout.root / name) for layout in runs for name in ("results.csv", "run.json")]
-    key = content_key("report", [], inputs, with_imports("results.report"))
+    from results.figures import figures
+
+    drawn_by = [type_name for name in figures.names() for type_name in with_imports(figures.get(name).__module__)]
+    key = content_key("report", [], inputs, sorted({*with_imports("results.report"), *drawn_by}))
     if force or stored_key(folder) != key:
         from results.report import write_report
         from results.run_data import RunData

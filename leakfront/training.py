@@ -117,13 +117,15 @@ def train(
             recent = []
         now = time.monotonic()
         if now - saved > checkpoints.seconds:
+            spent = step.report()  # what the accountant says of the steps so far, in the checkpoint and on the display
             state = {
                 "network": network.state_dict(), "ema": ema.state_dict(), "step": step.state_dict(), "done": k + 1,
                 "seconds": earlier_seconds + now - started, "model_calls": counter.calls, "losses": losses,
                 "recent": recent,
+                "report": spent,
             }  # fmt: skip
             save_checkpoint(checkpoints.folder, checkpoints.key, state)
-            progress(k + 1, setup.steps, step.report())
+            progress(k + 1, setup.steps, spent)
             saved = shown = now
         elif now - shown > 1:
             progress(k + 1, setup.steps, {})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from results.run_data import RunData
 
 NOTHING = "–"
-MEANS = f"Means over splits with 95% intervals (epsilon: one audit of all splits); {NOTHING}: no number."
+MEANS = f"Means over splits with 95% intervals (audited epsilon: the best split, corrected for their number); {NOTHING}: no number."
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|":

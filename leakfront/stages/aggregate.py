@@ -49,6 +49,7 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row
             averaged.append(_best_audit(group, guessed, delta, attacks))
             continue
         floor, ceiling = next(((a, b) for name, a, b in _RANGES if first.metric.startswith(name)), (None, None))
+        floor = 0 if first.kind == "cost" else floor
         value, low, high, method = over_splits(
             [r.value for r in group], [r.ci_low for r in group], [r.ci_high for r in group], floor, ceiling
         )

@@ -24,10 +24,10 @@ class Audit:
     title = "Claimed and audited epsilon"
     caption = (
         "The lower bound on epsilon that a one-run audit proves at 95% confidence (the highest over the attacks, "
-        "corrected for their number; all splits in one audit, small dots are single splits) against the epsilon that "
-        "the defense claims, on axes that are logarithmic above 1. A point above the diagonal refutes its claim. The "
-        "dashed line is the most that an audit of this size could prove. Right: defenses that claim nothing. Images "
-        "planted several times are left out of the audit."
+        "and the splits, corrected for the number of both; small dots are single splits, corrected for the attacks "
+        "alone) against the epsilon that the defense claims, on axes that are logarithmic above 1. A point above the "
+        "diagonal refutes its claim. The dashed line is the most that an audit of this size could prove. Right: "
+        "defenses that claim nothing. Images planted several times are left out of the audit."
     )
 
     def __init__(self) -> None:

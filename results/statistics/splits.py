@@ -27,10 +27,11 @@ def over_splits(
 
     Two splits or more: Student's t interval of the S values with S - 1 degrees of freedom, "t over 3 splits". Each
     value carries its own sampling error, so the interval covers the variance between models and the error within one.
-    Values that are all equal (counts of 0, say) carry no sign of their spread, so there the hull of the splits' own
-    intervals is taken instead of an interval of width 0. One split: its own interval, "within 1 split", which says
-    nothing about other models. None: nan. `floor` and `ceiling` cut the interval where the quantity cannot go (0 for
-    a count).
+    Few splits can lie close together by chance, so on neither side is the interval narrower than the sampling error of
+    the mean: the root of the summed squares of the splits' own half-widths, over S. Values that are all equal (counts
+    of 0, say) carry no sign of their spread, so there the hull of the splits' own intervals is taken. One split: its own
+    interval, "within 1 split", which says nothing about other models. None: nan. `floor` and `ceiling` cut the interval
+    where the quantity cannot go (0 for a count).
 
     Raises ValueError for lengths that differ.
     """
@@ -51,7 +52,8 @@ def over_splits(
         ends, method = (np.fmin.reduce(low), np.fmax.reduce(high)), f"hull of intervals within {splits} equal splits"
     else:
         half = stats.t.ppf((1 + level) / 2, splits - 1) * value.std(ddof=1) / np.sqrt(splits)
-        ends, method = (mean - half, mean + half), f"t over {splits} splits"
+        below, above = (np.sqrt(np.nansum((value - end) ** 2)) / splits for end in (low, high))
+        ends, method = (mean - max(half, below), mean + max(half, above)), f"t over {splits} splits"
     bottom, top = (float(end) for end in np.clip(ends, floor, ceiling))
     return Estimate(mean, bottom, top, method + note)
 
