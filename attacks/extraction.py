@@ -42,7 +42,8 @@ class Extraction:
     distance: float = 0.15
     tiles: int = 1
     ratio: float = 1 / 3
-    memory_mib: int = 1024
+    memory_mib: int = 1024  # bounds what the search allocates
+    device: str = "cpu"  # of the search: faiss on cpu, torch on cuda
 
     def __post_init__(self) -> None:
         if self.neighbours < 2:
@@ -89,12 +90,12 @@ class Extraction:
     def _candidates(self, generated: np.ndarray, pool: PoolView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(distances [G, n], pool indices [G, n], nearest first and each once; mean distance to S [G])."""
         n = self.neighbours
-        distances, found = nearest_neighbours(generated, flatten_unit(pool.images), n, self.memory_mib)
+        distances, found = nearest_neighbours(generated, flatten_unit(pool.images), n, self.memory_mib, self.device)
         spread = distances.mean(1)
         if len(pool.variants) == len(pool.images):
             return distances, found, spread
         # planted copies that differ from the original: a pool image is as near as the nearest of its variants
-        near, variant = nearest_neighbours(generated, flatten_unit(pool.variants), n, self.memory_mib)
+        near, variant = nearest_neighbours(generated, flatten_unit(pool.variants), n, self.memory_mib, self.device)
         distances = np.concatenate([distances, near], axis=1)
         found = np.concatenate([found, pool.variant_of[variant]], axis=1)
         order = np.lexsort((distances, found), axis=1)
@@ -107,7 +108,7 @@ class Extraction:
     def _spread_of_real(self, pool: PoolView) -> np.ndarray:
         """Mean distance of each pool image to its n nearest others, [P]."""
         real = flatten_unit(pool.images)
-        distances, _ = nearest_neighbours(real, real, self.neighbours + 1, self.memory_mib)
+        distances, _ = nearest_neighbours(real, real, self.neighbours + 1, self.memory_mib, self.device)
         spread: np.ndarray = distances[:, 1:].mean(1)
         return spread
 

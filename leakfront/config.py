@@ -126,6 +126,9 @@ def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = Fals
         for key, small in SMOKE.items():
             _set(settings, key, small)
         settings["name"] = f"{settings.get('name', 'run')}-smoke"
+        for entry in settings.get("defenses", []):
+            for layer in entry.get("stack", [entry]):
+                layer |= {"steps": SMOKE["training.steps"]} if "steps" in layer else {}
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():

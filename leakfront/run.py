@@ -17,10 +17,10 @@ from leakfront.errors import InputError
 from leakfront.execution import Workers
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan, make_plan
-from leakfront.pool import Pool
+from leakfront.pool import Pool, flip_coins
 from leakfront.progress import RunProgress, duration
 from leakfront.run_folder import check, claim, locked, resolved
-from leakfront.stages.pool import draw_pool, store_pool
+from leakfront.stages.pool import draw_pool, pool_settings, store_pool
 from leakfront.store import clear_temporaries, stored_key
 from leakfront.worker import Task
 from leakfront.workload import cell_work
@@ -47,6 +47,13 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
     plan = make_plan(config)
     check(layout, config)
     pool = draw_pool(plan, layout)
+    for split in range(config.splits):
+        members = int(flip_coins(pool, pool_settings(plan), config.seed, split).sum())
+        if not 2 <= members <= len(pool) - 2:
+            raise InputError(
+                f"data.pool is {len(pool)}, which leaves split {split} with {members} members and "
+                f"{len(pool) - members} decoys; attacks need at least 2 of each, so make the pool larger"
+            )
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
     for name, attack in plan.attacks.items():
         if len(pool) < attack.minimum_pool():

@@ -74,12 +74,13 @@ class GaussianDiffusion:
         raise TypeError("a closed form is fitted, not trained")
 
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        device, x_t, t = x_t.device, x_t.cpu(), t.cpu()  # closed forms are computed on the CPU, in float64
         alpha_bar = self.alphas_cumprod[t].double()[:, None]
         centred = (x_t.double().flatten(1) - alpha_bar.sqrt() * self._mean) @ self._basis
         # eps = (x_t - sqrt(ab) E[x_0]) / sqrt(1 - ab), in the eigenbasis of S
         noise = (1 - alpha_bar).sqrt() * centred / (alpha_bar * self._variances + 1 - alpha_bar)
         predicted: torch.Tensor = (noise @ self._basis.T).float()
-        return predicted.reshape(x_t.shape)
+        return predicted.reshape(x_t.shape).to(device)
 
     def save(self, folder: Path) -> None:
         import torch

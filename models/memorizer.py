@@ -64,6 +64,7 @@ class MemorizerDiffusion:
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         import torch
 
+        device, x_t, t = x_t.device, x_t.cpu(), t.cpu()  # closed forms are computed on the CPU, in float64
         alpha_bar = self.alphas_cumprod[t].double()[:, None]
         x = x_t.double().flatten(1)
         known = self._images.double().flatten(1)
@@ -71,7 +72,7 @@ class MemorizerDiffusion:
         squared = alpha_bar * known.square().sum(1) - 2 * alpha_bar.sqrt() * (x @ known.T)
         weights = torch.softmax(-squared / (2 * (1 - alpha_bar)), dim=1)
         x_0 = weights @ known
-        return ((x - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt()).float().reshape(x_t.shape)
+        return ((x - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt()).float().reshape(x_t.shape).to(device)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file

@@ -54,6 +54,9 @@ LIMITS = (
     "the audited bound is.",
     "Guarantees are per training image. An image that occurs several times is covered only as a group, at a "
     "correspondingly larger epsilon; images planted several times share one coin and are left out of the audit.",
+    "The randomness of private training comes from the seeds in this run's folder, so that it can be repeated: its "
+    "guarantee holds against those who have the weights and not the seeds. Choosing parameters by looking at several "
+    "private runs is not accounted for.",
     "An attack that finds nothing proves nothing: a stronger one may. Zero extracted images at this number of samples "
     "is not zero at any number.",
     "Defenses that act when sampling do nothing against an attacker who holds the weights.",

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from results.run_data import RunData
 
 NOTHING = "–"
-MEANS = f"Means over splits with 95% intervals (audited epsilon: the best split, corrected for their number); {NOTHING}: no number."
+MEANS = (
+    "Means over splits with 95% intervals (audited epsilon: the highest of the splits' bounds, corrected for their "
+    f"number); {NOTHING}: no number."
+)
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|":

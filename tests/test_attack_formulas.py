@@ -155,6 +155,15 @@ def test_neighbours_are_exact_even_when_nearly_equal() -> None:
     np.testing.assert_allclose(distances, np.sort(truth, axis=1)[:, :5], rtol=1e-5)
 
 
+def test_the_engine_for_gpus_finds_what_faiss_finds() -> None:
+    from attacks.nearest import _search_faiss, _search_torch
+
+    flat = flatten_unit(oracle.digits()[:300])
+    faiss, torch_ = _search_faiss(flat[:50], flat, 6, "cpu"), _search_torch(flat[:50], flat, 6, "cpu")
+    np.testing.assert_allclose(np.sort(faiss[0], 1), np.sort(torch_[0], 1), rtol=1e-5, atol=1e-6)
+    assert (np.sort(faiss[1], 1) == np.sort(torch_[1], 1)).mean() > 0.99
+
+
 def test_neighbours_do_not_depend_on_the_memory_bound() -> None:
     flat = flatten_unit(oracle.digits()[:300])
     whole, pieces = nearest_neighbours(flat, flat, 4), nearest_neighbours(flat, flat, 4, memory_mib=0)

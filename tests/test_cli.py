@@ -52,6 +52,10 @@ def corrupt(folder: Path) -> Path:
         ({"data__dataset": "folder:nowhere"}, "nowhere"),
         ({"data__dataset": "mnist"}, "MNIST"),
         ({"data__pool": 8, "data__duplicates__groups": 0, "statistics__audit_guesses": 4}, "pool of at least 11"),
+        (
+            {"data__pool": 5, "data__duplicates__groups": 0, "statistics__audit_guesses": 2, "data__coin": 0.4},
+            "data.pool is 5, which leaves split",
+        ),
         ({"sampling__images": 30}, "needs at least 65 images, but sampling.images gives 30"),
         ({"data__reference": 30}, "but data.reference gives 30"),
         ({"data__duplicates__groups": 97}, "data.duplicates.groups is 97, more than the pool's 96"),

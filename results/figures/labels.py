@@ -108,6 +108,8 @@ def _arrange(
 
 
 def _write(ax: Axes, label: Label) -> Annotation:
+    from matplotlib.patheffects import withStroke
+
     text = ax.annotate(
         label.text,
         label.anchors[0],
@@ -121,6 +123,7 @@ def _write(ax: Axes, label: Label) -> Annotation:
         zorder=6,
     )
     text.set_in_layout(False)
+    text.set_path_effects([withStroke(linewidth=1.2, foreground="white")])
     return text
 
 

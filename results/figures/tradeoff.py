@@ -124,8 +124,9 @@ def _draw(summary: Summary, points: list[tuple[Point, Value, Value]]) -> Figure:
                 if p.params
             ]
     for end, fid_value in marks.items():
-        _end_of_scale(ax, end.strip("()"), fid_value)
-        paths.append(np.array([[fid_value, y] for y in np.linspace(*ax.get_ylim(), 40)]))
+        _end_of_scale(
+            ax, end.strip("()"), fid_value
+        )  # a label may lie on its line; the label's outline keeps it legible
     ax.set_xlabel(f"FID ({summary.features} features)" if summary.features else "FID")
     ax.set_ylabel(f"images extracted at {summary.fdr} FDR")
     style.despine(ax)

@@ -26,12 +26,12 @@ def over_splits(
     not finite are left out and counted in the method.
 
     Two splits or more: Student's t interval of the S values with S - 1 degrees of freedom, "t over 3 splits". Each
-    value carries its own sampling error, so the interval covers the variance between models and the error within one.
-    Few splits can lie close together by chance, so on neither side is the interval narrower than the sampling error of
-    the mean: the root of the summed squares of the splits' own half-widths, over S. Values that are all equal (counts
-    of 0, say) carry no sign of their spread, so there the hull of the splits' own intervals is taken. One split: its own
-    interval, "within 1 split", which says nothing about other models. None: nan. `floor` and `ceiling` cut the interval
-    where the quantity cannot go (0 for a count).
+    value carries its own sampling error, so the interval covers the variance between models and the error within
+    one. Few splits can lie close together by chance, so on neither side is the interval narrower than the sampling
+    error of the mean: the root of the summed squares of the splits' own half-widths, over S. Values that are all
+    equal (counts of 0, say) carry no sign of their spread, so there the hull of the splits' own intervals is taken.
+    One split: its own interval, "within 1 split", which says nothing about other models. None: nan. `floor` and
+    `ceiling` cut the interval where the quantity cannot go (0 for a count).
 
     Raises ValueError for lengths that differ.
     """

@@ -1,0 +1,53 @@
+"""Plug-ins are found by name, loaded late, and can come from another package."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+import attacks
+from leakfront import registry as registry_module
+from leakfront.errors import InputError
+from leakfront.registry import Registry
+
+ELSEWHERE = type("Elsewhere", (), {"name": "elsewhere"})
+
+
+def test_names_are_known_without_importing_a_plug_in() -> None:
+    code = (
+        "import sys, attacks, defenses; names = attacks.registry.names() + defenses.registry.names()\n"
+        "assert {'pia', 'extraction', 'dp_sgd'} <= set(names), names\n"
+        "loaded = {'attacks.pia', 'defenses.dp_sgd', 'torch', 'opacus'} & set(sys.modules)\n"
+        "sys.exit(f'imported {loaded}' if loaded else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_naming_a_plug_in_does_not_import_torch() -> None:
+    code = (
+        "import sys, attacks, defenses, models, results.metrics, results.features\n"
+        "rooms = (attacks, defenses, models, results.metrics, results.features)\n"
+        "[room.registry.get(name) for room in rooms for name in room.registry.names()]\n"
+        "sys.exit('imported torch' if 'torch' in sys.modules else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="unknown attack 'secmy'; did you mean 'secmi'"):
+        attacks.registry.get("secmy")
+    with pytest.raises(InputError, match=r"unknown attack 'zzz' \(known: "):
+        attacks.registry.get("zzz")
+
+
+def test_another_package_adds_its_own_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("elsewhere", f"{__name__}:ELSEWHERE", "leakfront.attacks")
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: [entry] if group == "leakfront.attacks" else [])
+    fresh = Registry("attack", "attacks", "leakfront.attacks")
+    assert "elsewhere" in fresh.names()
+    assert fresh.get("elsewhere") is ELSEWHERE
+
+
+def test_modules_that_plug_ins_share_are_not_plug_ins() -> None:
+    assert {"contract", "queries", "nearest"}.isdisjoint(attacks.registry.names())
