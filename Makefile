@@ -28,6 +28,8 @@ format: $(INSTALLED)
 benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.matching
 	$(PYTHON) -m benchmarks.startup
+	$(PYTHON) -m benchmarks.private_step
+	$(PYTHON) -m benchmarks.threads
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

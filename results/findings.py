@@ -127,7 +127,8 @@ def _quality(summary: Summary, against_none: _Comparisons, point: Point) -> str:
         verdict = against_none.verdict("fid", point, "better", "worse")
         text += f" against {number(other.value)} for {baseline.label}" + (f" ({verdict})" if verdict else "")
     if noise is not None and noise.known and fid.has_interval and not fid.below(noise.value):
-        text += f", not told apart from noise ({number(noise.value)})"
+        relation = "worse than" if fid.above(noise.value) else "not told apart from"
+        text += f", {relation} noise ({number(noise.value)})"
     return text
 
 

@@ -1,0 +1,40 @@
+"""The UNet of the digits benchmark with a batch, for the benchmarks of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from defenses import TrainingSetup
+from defenses.dp_sgd import DPSGD
+from defenses.plain_step import PlainStep
+from models.unet import UNet
+
+
+def training_setup(batch_size: int) -> TrainingSetup:
+    """As the digits benchmark trains, on 640 images."""
+    model = UNet(channels=(16, 32)).build((1, 8, 8), 10, 0)
+    return TrainingSetup(
+        network=model.network,
+        loss=model.loss(),
+        size=640,
+        expected_size=640.0,
+        steps=200,
+        batch_size=batch_size,
+        learning_rate=3e-3,
+        ema_decay=0.999,
+        make_step=PlainStep,
+    )
+
+
+def step_of(batch_size: int, private: DPSGD | None = None) -> Callable[[], object]:
+    """A function that makes one training step on a batch of so many images."""
+    setup = training_setup(batch_size)
+    if private is not None:
+        setup = private.training(setup)
+    step = setup.make_step(setup)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(batch_size, 1, 8, 8, generator=generator) * 2 - 1
+    labels = torch.zeros(batch_size, dtype=torch.long)
+    return lambda: step.update(images, labels, generator)
