@@ -168,7 +168,8 @@ def _execute(
                 reference_done = True
             elif outcome.error is not None:
                 failed[done.cell] = f"{type(outcome.error).__name__}: {outcome.error}"
-                progress.say(f"  {done.cell} failed: {failed[done.cell]}")
+                traceback = str(outcome.error.__cause__ or "")  # of the worker, for the log
+                progress.say(f"  {done.cell} failed: {failed[done.cell]}", traceback=traceback)
             if done.kind == "model":
                 waiting.discard(done.cell)
                 if outcome.error is None:
