@@ -180,7 +180,13 @@ def test_killed_and_started_again_ends_with_the_same_bytes(
 
 def test_interrupted_keeps_its_state_and_exits_with_130(finished: tuple[Path, str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "leakfront.cli", "run", finished[1], "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     assert process.stdout is not None
     process.stdout.readline()  # the plan is printed when the run has begun
     time.sleep(1)
