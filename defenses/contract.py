@@ -101,6 +101,9 @@ class Defense:
     covers: ClassVar[str] = "samples, loss, gradients"
     summary: ClassVar[str] = ""
 
+    def check(self, expected_size: float, batch_size: int) -> None:
+        """Raise `InputError` if it cannot work on a training set of so many images, in batches of so many."""
+
     def relative_cost(self, steps: int, batch_size: int) -> float:
         """Time of training over that of the undefended run of `steps` x `batch_size`, roughly; for estimates only."""
         return 1.0

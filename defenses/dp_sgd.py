@@ -83,6 +83,15 @@ class DPSGD(Defense):
         setup.make_step = partial(PrivateStep, defense=self)
         return setup
 
+    def check(self, expected_size: float, batch_size: int) -> None:
+        batch_size = self.batch_size or batch_size
+        if batch_size > expected_size:
+            raise InputError(
+                f"batch_size is {batch_size}; under dp_sgd it must not exceed the expected training set size, "
+                f"{expected_size:g}"
+            )
+        self.delta_for(expected_size)
+
     def relative_cost(self, steps: int, batch_size: int) -> float:
         # per-image gradients make a step about 3 times as long (hooks, measured on the default UNet at batch size 64)
         rows = (self.steps or steps) * (self.batch_size or batch_size) * self.noise_multiplicity

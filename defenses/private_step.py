@@ -102,11 +102,7 @@ class PrivateStep:
     """
 
     def __init__(self, setup: TrainingSetup, defense: DPSGD) -> None:
-        if setup.batch_size > setup.expected_size:
-            raise InputError(
-                f"batch_size is {setup.batch_size}; under dp_sgd it must not exceed the expected training set size, "
-                f"{setup.expected_size:g}"
-            )
+        defense.check(setup.expected_size, setup.batch_size)
         _refuse_layers(setup.network)
         warnings.filterwarnings("ignore", message="Full backward hook is firing")  # the first layers' input has no grad
         self.sampling_rate = setup.batch_size / setup.expected_size

@@ -55,6 +55,9 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
                 f"{len(pool) - members} decoys; attacks need at least 2 of each, so make the pool larger"
             )
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
+    for point in plan.points:
+        for defense in point.stack:
+            defense.check(float(pool.copies.sum()) * config.data.coin, config.training.batch_size)
     for name, attack in plan.attacks.items():
         if len(pool) < attack.minimum_pool():
             raise InputError(

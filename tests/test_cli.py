@@ -57,6 +57,8 @@ def corrupt(folder: Path) -> Path:
             "data.pool is 5, which leaves split",
         ),
         ({"sampling__images": 30}, "needs at least 65 images, but sampling.images gives 30"),
+        ({"defenses": [{"name": "dp_sgd", "batch_size": 90}]}, "batch_size is 90; under dp_sgd it must not exceed"),
+        ({"defenses": [{"name": "dp_sgd", "delta": 0.1}]}, "dp_sgd.delta is 0.1; it must be below 1"),
         ({"data__reference": 30}, "but data.reference gives 30"),
         ({"data__duplicates__groups": 97}, "data.duplicates.groups is 97, more than the pool's 96"),
         ({"model__channels": [8, 8, 8, 8, 8]}, "multiple of 16"),
