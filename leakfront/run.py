@@ -21,6 +21,7 @@ from leakfront.pool import Pool, flip_coins
 from leakfront.progress import RunProgress, duration
 from leakfront.run_folder import check, claim, locked, resolved
 from leakfront.stages.pool import draw_pool, pool_settings, store_pool
+from leakfront.stages.reference import check_image_counts
 from leakfront.store import clear_temporaries, stored_key
 from leakfront.worker import Task
 from leakfront.workload import cell_work
@@ -63,19 +64,7 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
             raise InputError(
                 f"attack {name!r} needs a pool of at least {attack.minimum_pool()} images; data.pool is {len(pool)}"
             )
-    for metric in plan.metrics:
-        need = metric.minimum(plan.extractor.dimensions)
-        counts = {
-            "sampling.images": config.sampling.images,
-            "data.reference": len(pool.reference_images),
-            "data.pool": len(pool),
-        }
-        for key, count in counts.items():
-            if count < need:
-                raise InputError(
-                    f"{metric.name} on {plan.extractor.name!r} features of {plan.extractor.dimensions} dimensions "
-                    f"needs at least {need} images, but {key} gives {count}"
-                )
+    check_image_counts(plan, pool)
     return plan, pool
 
 

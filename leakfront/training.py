@@ -138,8 +138,6 @@ def train(
     counter.remove()
     network.eval().requires_grad_(False)
     trained = Trained(setup.steps, seconds, counter.calls, losses, step.report(), step.guarantee())
-    if close := getattr(step, "close", None):
-        close()
     return trained
 
 

@@ -44,16 +44,16 @@ def check_image_counts(plan: Plan, pool: Pool) -> None:
     """Refuse numbers of images that are too small for a metric on the chosen features."""
     for metric in plan.metrics:
         need = metric.minimum(plan.extractor.dimensions)
-        counts = (
-            ("sampling.images", plan.config.sampling.images),
-            ("data.reference", len(pool.reference_images)),
-            ("data.pool", len(pool.images)),
-        )
-        for key, count in counts:
+        counts = {
+            "sampling.images": plan.config.sampling.images,
+            "data.reference": len(pool.reference_images),
+            "data.pool": len(pool),
+        }
+        for key, count in counts.items():
             if count < need:
                 raise InputError(
-                    f"{key} gives {count} images, but {metric.name} on {plan.extractor.name!r} features of "
-                    f"{plan.extractor.dimensions} dimensions needs at least {need}"
+                    f"{metric.name} on {plan.extractor.name!r} features of {plan.extractor.dimensions} dimensions "
+                    f"needs at least {need} images, but {key} gives {count}"
                 )
 
 
