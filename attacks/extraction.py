@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from attacks import PoolView, Scores, Shadow, Signal, Target, register
+from attacks import Attack, PoolView, Scores, Shadow, Target, register
 from attacks.nearest import flatten_unit, nearest_neighbours
 from leakfront.errors import InputError
 
 
 @register("extraction")
 @dataclass(frozen=True)
-class Extraction:
+class Extraction(Attack):
     """Untargeted extraction (Carlini et al. 2023, §5.1).
 
     For a generated image g and a pool image x, score(g, x) = l2(g, x) / (alpha * mean over y in S of l2(., y)), with
@@ -34,6 +34,7 @@ class Extraction:
     """
 
     access = "samples"
+    extracts = True
     summary = "nearest training images of generated ones, by adaptive and fixed rules"
 
     alpha: float = 0.5
@@ -53,9 +54,6 @@ class Extraction:
 
     def minimum_pool(self) -> int:
         return self.neighbours + 1
-
-    def signals(self) -> list[Signal]:
-        return []
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         pool = target.pool

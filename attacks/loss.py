@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attacks import Scores, Shadow, Target, register
+from attacks import Attack, Scores, Shadow, Target, register
 from attacks.shadow_choice import score_at_best_timestep
 
 if TYPE_CHECKING:
@@ -26,18 +26,14 @@ class NoiseErrors:
         import torch
 
         def error(t: int) -> torch.Tensor:
-            squared = [
-                (queries.noisy_prediction(draw, t) - queries.noise(draw)).square().flatten(1).mean(1)
-                for draw in range(self.draws)
-            ]
-            return torch.stack(squared).mean(0)
+            return torch.stack([queries.loss(draw, t) for draw in range(self.draws)]).mean(0)
 
         return {"errors": torch.stack([error(t) for t in self.timesteps], dim=1)}
 
 
 @register("loss")
 @dataclass(frozen=True)
-class Loss:
+class Loss(Attack):
     """Loss threshold (Yeom et al. 2018, arXiv 1709.01604; for diffusion models Carlini et al. 2023, §5.2).
 
     An image's score is minus the squared error of the noise prediction at one timestep, averaged over draws of the
@@ -47,14 +43,12 @@ class Loss:
     """
 
     access = "loss"
+    shadows = "choices"
     summary = "minus the noise-prediction error at one timestep"
 
     timesteps: tuple[int, ...] = (50, 100, 150, 200, 250, 300)
     draws: int = 4
     default_timestep: int = 100
-
-    def minimum_pool(self) -> int:
-        return 2
 
     def signals(self) -> list[NoiseErrors]:
         return [NoiseErrors(self.timesteps, self.draws)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attacks import Scores, Shadow, Target, register
+from attacks import Attack, Scores, Shadow, Target, register
 from attacks.shadow_choice import score_at_best_timestep
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ProximalErrors:
 
 @register("pia")
 @dataclass(frozen=True)
-class PIA:
+class PIA(Attack):
     """Proximal initialization attack (Kong et al. 2023, arXiv 2305.18355, Eq. 11).
 
     Scores an image by how well the noise predicted for it at t = 0 predicts itself at t: minus the l_p distance, to
@@ -46,14 +46,12 @@ class PIA:
     """
 
     access = "loss"
+    shadows = "choices"
     summary = "how well the noise predicted at t = 0 predicts itself at t"
 
     timesteps: tuple[int, ...] = tuple(range(10, 301, 10))
     norm: float = 4.0
     default_timestep: int = 200
-
-    def minimum_pool(self) -> int:
-        return 2
 
     def signals(self) -> list[ProximalErrors]:
         return [ProximalErrors(self.timesteps, self.norm)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attacks import Scores, Shadow, Target, register
+from attacks import Attack, Scores, Shadow, Target, register
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ class InversionErrors:
 
 @register("secmi")
 @dataclass(frozen=True)
-class SecMI:
+class SecMI(Attack):
     """SecMI, the statistic form (Duan et al. 2023, arXiv 2302.01316, Eq. 9 and 10).
 
     Score: minus the squared distance between a latent at t_sec, reached by deterministic DDIM inversion, and the same
@@ -56,9 +56,6 @@ class SecMI:
 
     timestep: int = 100
     interval: int = 10
-
-    def minimum_pool(self) -> int:
-        return 2
 
     def signals(self) -> list[InversionErrors]:
         return [InversionErrors(self.timestep, self.interval)]

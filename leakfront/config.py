@@ -59,9 +59,12 @@ class Sampling(_Section):
 
 
 class Probe(_Section):
-    """How the model is queried on the pool."""
+    """How the model is queried. outside: how many images from outside the pool (of the reference) attacks may ask
+    about."""
 
     batch_size: Positive = 256
+    gradient_batch_size: Positive = 64
+    outside: Positive = 256
 
 
 class Statistics(_Section):
@@ -88,13 +91,19 @@ class Execution(_Section):
 
 
 class Config(_Section):
-    """One benchmark. `defenses` and `attacks` hold names with parameters; a list of values sweeps a parameter."""
+    """One benchmark.
+
+    `defenses` hold names with parameters; a list of values sweeps a parameter. `suite` names a fixed list of attacks;
+    `attacks` adds to it, or changes it: what rows call an attack, with its parameters, and with its name as `attack`
+    where that is another. Without a suite the attacks are those of `attacks` alone, or the suite "quick" if there are
+    none.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     title: str = ""
     seed: int = Field(0, ge=0)
     splits: Positive = 3
-    suite: str = "quick"
+    suite: str = ""
     data: Data = Data()
     model: dict[str, Any] = {"name": "unet"}
     training: Training = Training()

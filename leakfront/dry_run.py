@@ -12,7 +12,8 @@ from leakfront.layout import Layout
 from leakfront.plan import Plan
 from leakfront.pool import Pool
 from leakfront.progress import duration
-from leakfront.run import check_everything, has_model
+from leakfront.run import check_everything
+from leakfront.schedule import has_model
 from leakfront.workload import cell_work
 
 
@@ -36,7 +37,7 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         table.add_row(point.label, str(len(cells)), str(len(pending)), *times)
     console.print(table)
     console.print(
-        f"attacks: {', '.join(plan.attacks) or 'none'}; metrics: {', '.join(config.metrics.names)} on "
+        f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {', '.join(config.metrics.names)} on "
         f"{plan.extractor.name} features; pool {len(pool)}, {config.sampling.images} samples a model",
         highlight=False,
     )

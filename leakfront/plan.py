@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -15,6 +15,7 @@ import models
 import results.features
 import results.metrics
 from attacks.contract import Attack, signal_key
+from attacks.suites import chosen_attacks
 from leakfront.config import Config
 from leakfront.datasets import open_dataset
 from leakfront.errors import InputError
@@ -39,6 +40,7 @@ class Plan:
 
     config: Config
     points: list[DefensePoint]
+    suite: str
     attacks: dict[str, Attack]
     model: Any
     dataset: Any
@@ -56,8 +58,21 @@ class Plan:
     @property
     def signals(self) -> list[Any]:
         """The distinct signals that the attacks ask for, in a fixed order."""
-        distinct = {signal_key(s): s for attack in self.attacks.values() for s in attack.signals()}
-        return [distinct[key] for key in sorted(distinct)]
+        return _distinct(s for attack in self.attacks.values() for s in attack.signals())
+
+    @property
+    def outside_signals(self) -> list[Any]:
+        """The same for what they ask of images outside the pool."""
+        return _distinct(s for attack in self.attacks.values() for s in attack.outside_signals())
+
+    @property
+    def generations(self) -> list[Any]:
+        """The same for what they make the model generate."""
+        return _distinct(g for attack in self.attacks.values() for g in attack.generations())
+
+    def judged_by(self, shadows: int) -> list[str]:
+        """The attacks that can be made with so many shadow models."""
+        return [label for label, attack in self.attacks.items() if attack.minimum_shadows <= shadows]
 
     def siblings(self, cell: CellPlan) -> list[CellPlan]:
         """The other splits of the same defense, the candidates for shadow models."""
@@ -67,14 +82,16 @@ class Plan:
         """Key of an attack's scores on a cell, with the shadow models that it really had."""
         plugin = self.attacks[attack]
         inputs = [k.keys[stage] for k in (cell, *shadows) for stage in ("prepare", "sample", "probe")]
-        return content_key("attack", [attack, parameters(plugin)], inputs, _code(plugin, "leakfront.stages.attack"))
+        settings = [attack, plugin.name, parameters(plugin)]
+        return content_key("attack", settings, [*inputs, self.reference_key], _code(plugin, "leakfront.stages.attack"))
 
-    def measure_key(self, attack_keys: Sequence[str], cell: CellPlan) -> str:
+    def measure_key(self, attack_keys: Sequence[str], cell: CellPlan, shadows: int) -> str:
         """Key of a cell's rows."""
-        settings = [self.config.statistics.model_dump(), self.config.name, self.config.data.model_dump()]
+        settings = [self.config.statistics.model_dump(), self.config.name, self.config.data.model_dump(),
+                    list(self.attacks), shadows]  # fmt: skip
         inputs = [*attack_keys, *cell.keys.values(), self.reference_key]
         modules = ["leakfront.stages.measure", *with_imports("attacks.one_run")]
-        modules += [f"results.statistics.{name}" for name in ("roc", "counts")]
+        modules += [f"results.statistics.{name}" for name in ("roc", "counts", "set_test")]
         return content_key("measure", settings, inputs, modules)
 
 
@@ -82,10 +99,12 @@ def make_plan(config: Config) -> Plan:
     """Check every name and parameter of a config, and key every stage. Raises `InputError`."""
     data = config.data
     model_settings = dict(config.model)
+    suite, chosen = chosen_attacks(config.suite, config.attacks)
     plan = Plan(
         config=config,
         points=expand(config.defenses),
-        attacks={name: build(attacks.registry, name, params, "attacks") for name, params in config.attacks.items()},
+        suite=suite,
+        attacks={label: _attack(label, params) for label, params in chosen.items()},
         model=build(models.registry, model_settings.pop("name", None), model_settings, "model"),
         dataset=open_dataset(data.dataset, **data.params),
         metrics=[build(results.metrics.registry, name, {}, "metrics.names") for name in config.metrics.names],
@@ -100,14 +119,34 @@ def make_plan(config: Config) -> Plan:
     if len(set(names)) < len(names):
         raise InputError("two defenses differ only in signs that a folder's name cannot hold; give one a `label`")
     cells = [
-        CellPlan(f"{name}-split{split}", point, split, _cell_keys(plan, pool_key, point, split))
+        CellPlan(f"{name}-split{split}", point, split, _cell_keys(plan, pool_key, reference_key, point, split))
         for name, point in zip(names, plan.points, strict=True)
         for split in range(config.splits)
     ]
     return Plan(
-        config, plan.points, plan.attacks, plan.model, plan.dataset, plan.metrics, plan.extractor, pool_key,
+        config, plan.points, suite, plan.attacks, plan.model, plan.dataset, plan.metrics, plan.extractor, pool_key,
         reference_key, cells,
     )  # fmt: skip
+
+
+def _attack(label: str, params: dict[str, Any]) -> Attack:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
+        raise InputError(f"attacks.{label}: an attack is called by letters, digits, dots, dashes and underscores")
+    name = params.get("attack", label)
+    rest = {key: value for key, value in params.items() if key != "attack"}
+    attack: Attack = build(attacks.registry, name, rest, f"attacks.{label}")
+    return attack
+
+
+def _distinct(signals: Iterable[Any]) -> list[Any]:
+    by_key = {signal_key(signal): signal for signal in signals}
+    return [by_key[key] for key in sorted(by_key)]
+
+
+def shadow_notes(plan: Plan) -> list[str]:
+    """A line for each attack that has too few shadow models to work as its source describes."""
+    shadows = plan.config.splits - 1
+    return [f"attack {label}: {note}" for label, attack in plan.attacks.items() if (note := attack.note(shadows))]
 
 
 def _check_statistics(config: Config) -> None:
@@ -142,7 +181,7 @@ def _fingerprint(dataset: Any) -> list[Any]:
     return [[str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
 
 
-def _cell_keys(plan: Plan, pool_key: str, point: DefensePoint, split: int) -> dict[str, str]:
+def _cell_keys(plan: Plan, pool_key: str, reference_key: str, point: DefensePoint, split: int) -> dict[str, str]:
     config, stack = plan.config, point.stack
     layers = [[layer.name, parameters(layer)] for layer in stack]
     libraries = {name: version(name) for name in ("torch", "torchvision", "diffusers", "opacus")}
@@ -165,9 +204,13 @@ def _cell_keys(plan: Plan, pool_key: str, point: DefensePoint, split: int) -> di
         [train],
         ["leakfront.stages.sample", *with_imports("models.sampling"), *stack_code],
     )
-    signals = [signal_key(signal) for signal in plan.signals]
-    signal_code = sorted({name for attack in plan.attacks.values() for name in _code(attack)})
-    probe = content_key("probe", signals, [train], ["leakfront.stages.probe", "attacks.queries", *signal_code])
+    asked = [[signal_key(s) for s in group] for group in (plan.signals, plan.outside_signals, plan.generations)]
+    if plan.outside_signals:
+        asked.append([f"outside={config.probe.outside}"])
+    attack_code = {name for attack in plan.attacks.values() for name in _code(attack)}
+    code = ["leakfront.stages.probe", *attack_code, *with_imports("attacks.queries"), *with_imports("models.sampling")]
+    inputs = [train, sample, reference_key] if plan.generations else [train]
+    probe = content_key("probe", asked, inputs, sorted(set(code)))
     return {"prepare": prepare, "train": train, "sample": sample, "probe": probe}
 
 

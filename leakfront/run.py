@@ -14,16 +14,15 @@ from rich.console import Console
 from leakfront import provenance
 from leakfront.config import Config
 from leakfront.errors import InputError
-from leakfront.execution import Workers
 from leakfront.layout import Layout
-from leakfront.plan import CellPlan, Plan, make_plan
+from leakfront.plan import CellPlan, Plan, make_plan, shadow_notes
 from leakfront.pool import Pool, flip_coins
 from leakfront.progress import RunProgress, duration
 from leakfront.run_folder import check, claim, locked, resolved
+from leakfront.schedule import execute, has_model, is_diverged
 from leakfront.stages.pool import draw_pool, pool_settings, store_pool
 from leakfront.stages.reference import check_image_counts
-from leakfront.store import clear_temporaries, stored_key
-from leakfront.worker import Task
+from leakfront.store import clear_temporaries
 from leakfront.workload import cell_work
 
 
@@ -68,20 +67,6 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
     return plan, pool
 
 
-def has_model(cell: CellPlan, layout: Layout) -> bool:
-    """Whether nothing is left to train, sample or probe, be it that training diverged."""
-    trained = all(stored_key(layout.stage(cell.name, s)) == cell.keys[s] for s in ("prepare", "train"))
-    if trained and is_diverged(cell, layout):
-        return True
-    return trained and all(stored_key(layout.stage(cell.name, s)) == cell.keys[s] for s in ("sample", "probe"))
-
-
-def is_diverged(cell: CellPlan, layout: Layout) -> bool:
-    """Whether the cell's training ended at a value that is not finite."""
-    facts = json.loads((layout.stage(cell.name, "train") / "train.json").read_text())
-    return facts["diverged"] is not None
-
-
 def run(config: Config, layout: Layout, workers: int, console: Console) -> Result:
     """Carry out a benchmark in a folder; whatever is there already and still valid is kept."""
     from leakfront.stages.aggregate import write_results
@@ -100,7 +85,9 @@ def run(config: Config, layout: Layout, workers: int, console: Console) -> Resul
                 f"{config.name}: {len(plan.cells)} models ({len(plan.points)} defenses x {config.splits} splits), "
                 f"{len(pending)} to train, {workers} workers; results in {layout.root}"
             )
-            failed = _execute(plan, layout, workers, pending, progress)
+            for note in shadow_notes(plan):
+                progress.say(f"  {note}")
+            failed = execute(plan, layout, workers, progress)
             diverged = [c.name for c in plan.cells if c.name not in failed and is_diverged(c, layout)]
             for name in diverged:
                 progress.say(f"  {name}: training diverged; the step is in its row, and it has no other results")
@@ -109,71 +96,6 @@ def run(config: Config, layout: Layout, workers: int, console: Console) -> Resul
             page = _report(layout)
             progress.say(f"done in {duration(time.monotonic() - started)}; the report is {page}")
     return Result(diverged, failed)
-
-
-def _execute(
-    plan: Plan, layout: Layout, workers: int, pending: Sequence[CellPlan], progress: RunProgress
-) -> dict[str, str]:
-    """Run all tasks that are not done; returns the cells that failed, with their reasons."""
-    failed: dict[str, str] = {}
-    waiting = {cell.name for cell in pending}
-    settings = plan.config.model_dump_json()
-
-    def task(kind: Any, cell: str = "", shadows: Sequence[str] = ()) -> Task:
-        return Task(kind, layout.root, settings, cell, tuple(shadows))
-
-    def usable(cell: CellPlan) -> bool:
-        return cell.name not in failed and not is_diverged(cell, layout)
-
-    def measure_tasks(group: Sequence[CellPlan]) -> list[Task]:
-        alive = [cell for cell in group if usable(cell)]
-        tasks = []
-        for cell in alive:
-            shadows = [other for other in alive if other is not cell]
-            keys = [plan.attack_key(name, cell, shadows) for name in plan.attacks]
-            if stored_key(layout.stage(cell.name, "measure")) != plan.measure_key(keys, cell):
-                tasks.append(task("measure", cell.name, [other.name for other in shadows]))
-        return tasks
-
-    groups = [[cell for cell in plan.cells if cell.point is point] for point in plan.points]
-    reference_done = stored_key(layout.reference) == plan.reference_key
-    ready = [t for group in groups if not waiting & {c.name for c in group} for t in measure_tasks(group)]
-    if not pending and not ready and reference_done:
-        return failed
-    with Workers(min(workers, len(pending) + len(ready) + 1), plan.config.execution.threads, progress.event) as pool:
-        if not reference_done:
-            pool.submit(task("reference"))
-        work = {cell.name: sum(cell_work(plan, cell).values()) for cell in pending}
-        for cell in sorted(pending, key=lambda c: -work[c.name]):  # the longest first, so that no core waits at the end
-            pool.submit(task("model", cell.name))
-        if reference_done:
-            for ready_task in ready:
-                pool.submit(ready_task)
-            ready = []
-        for outcome in pool.outcomes():
-            done = outcome.task
-            if isinstance(outcome.error, InputError):
-                raise outcome.error
-            if done.kind == "reference":
-                if outcome.error is not None:
-                    raise outcome.error
-                reference_done = True
-            elif outcome.error is not None:
-                failed[done.cell] = f"{type(outcome.error).__name__}: {outcome.error}"
-                traceback = str(outcome.error.__cause__ or "")  # of the worker, for the log
-                progress.say(f"  {done.cell} failed: {failed[done.cell]}", traceback=traceback)
-            if done.kind == "model":
-                waiting.discard(done.cell)
-                if outcome.error is None:
-                    progress.finished(done.cell)
-                group = next(g for g in groups if any(c.name == done.cell for c in g))
-                if not waiting & {c.name for c in group}:
-                    ready += measure_tasks(group)
-            if reference_done:
-                for ready_task in ready:
-                    pool.submit(ready_task)
-                ready = []
-    return failed
 
 
 def _collect(
@@ -199,8 +121,13 @@ def _collect(
     info = {
         "name": config.name,
         "title": config.title or config.name,
-        "suite": config.suite,
+        "suite": plan.suite,
         "attacks": list(plan.attacks),
+        "attack_facts": {
+            label: {"attack": a.name, "access": a.access, "shadows": a.shadows, "extracts": a.extracts}
+            for label, a in plan.attacks.items()
+        },
+        "attack_notes": shadow_notes(plan),
         "config": resolved(config),
         "seed": config.seed,
         "splits": config.splits,

@@ -21,11 +21,11 @@ _plans: dict[str, Plan] = {}
 class Task:
     """One piece of work on a run, small enough to be sent to another process.
 
-    kind: "reference", "model" (prepare, train, sample, probe of a cell) or "measure" (attack and measure a cell whose
-    shadow models are the cells named in `shadows`). settings: the resolved config.
+    kind: "reference", "model" (prepare, train and sample a cell), "probe" (of a cell) or "measure" (attack and measure
+    a cell whose shadow models are the cells named in `shadows`). settings: the resolved config.
     """
 
-    kind: Literal["reference", "model", "measure"]
+    kind: Literal["reference", "model", "probe", "measure"]
     root: Path
     settings: str
     cell: str = ""
@@ -69,11 +69,16 @@ def run_task(task: Task) -> bool:
         from leakfront.stages.measure import measure_cell
 
         shadows = [plan.by_name[name] for name in task.shadows]
-        keys = [attack_cell(plan, name, cell, shadows, layout, pool) for name in plan.attacks]
-        measure_cell(plan, cell, keys, layout, pool)
+        judged = plan.judged_by(len(shadows))
+        keys = [attack_cell(plan, name, cell, shadows, layout, pool) for name in judged]
+        measure_cell(plan, cell, shadows, keys, layout, pool)
+        return True
+    if task.kind == "probe":
+        from leakfront.stages.probe import probe_cell
+
+        probe_cell(plan, cell, layout, pool, _Reporter(cell.name, "probe"))
         return True
     from leakfront.stages.prepare import prepare
-    from leakfront.stages.probe import probe_cell
     from leakfront.stages.sample import sample_cell
     from leakfront.stages.train import train_cell
 
@@ -81,7 +86,6 @@ def run_task(task: Task) -> bool:
     if not train_cell(plan, cell, layout, pool, _Reporter(cell.name, "train")):
         return False
     sample_cell(plan, cell, layout, _Reporter(cell.name, "sample"))
-    probe_cell(plan, cell, layout, pool, _Reporter(cell.name, "probe"))
     return True
 
 

@@ -26,6 +26,14 @@ class DiffusionModel(Protocol):
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """eps_theta(x_t, t): float32 [N, C, H, W] for x_t of that shape, t int64 [N] in 0 … T-1, labels int64 [N]."""
 
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """What was learned, by name: a network's weights, a closed form's images or moments."""
+
+    def predict_with(
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        """`predict_noise` as a function of `parameters()`, which torch.func can differentiate and map over."""
+
     def fit(self, images: torch.Tensor) -> None:
         """Closed forms only: take the training images, float32 [N, C, H, W] in [-1, 1]."""
 

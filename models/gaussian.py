@@ -73,12 +73,22 @@ class GaussianDiffusion:
     def loss(self) -> PerExampleLoss:
         raise TypeError("a closed form is fitted, not trained")
 
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """The moments; the covariance as its eigenvalues, in a fixed eigenbasis."""
+        return {"mean": self._mean, "variances": self._variances}
+
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return self.predict_with(self.parameters(), x_t, t, labels)
+
+    def predict_with(
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+    ) -> torch.Tensor:
+        mean, variances = parameters["mean"], parameters["variances"]
         device, x_t, t = x_t.device, x_t.cpu(), t.cpu()  # closed forms are computed on the CPU, in float64
         alpha_bar = self.alphas_cumprod[t].double()[:, None]
-        centred = (x_t.double().flatten(1) - alpha_bar.sqrt() * self._mean) @ self._basis
+        centred = (x_t.double().flatten(1) - alpha_bar.sqrt() * mean) @ self._basis
         # eps = (x_t - sqrt(ab) E[x_0]) / sqrt(1 - ab), in the eigenbasis of S
-        noise = (1 - alpha_bar).sqrt() * centred / (alpha_bar * self._variances + 1 - alpha_bar)
+        noise = (1 - alpha_bar).sqrt() * centred / (alpha_bar * variances + 1 - alpha_bar)
         predicted: torch.Tensor = (noise @ self._basis.T).float()
         return predicted.reshape(x_t.shape).to(device)
 

@@ -61,13 +61,21 @@ class MemorizerDiffusion:
     def loss(self) -> PerExampleLoss:
         raise TypeError("a closed form is fitted, not trained")
 
+    def parameters(self) -> dict[str, torch.Tensor]:
+        return {"images": self._images}
+
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return self.predict_with(self.parameters(), x_t, t, labels)
+
+    def predict_with(
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+    ) -> torch.Tensor:
         import torch
 
         device, x_t, t = x_t.device, x_t.cpu(), t.cpu()  # closed forms are computed on the CPU, in float64
         alpha_bar = self.alphas_cumprod[t].double()[:, None]
         x = x_t.double().flatten(1)
-        known = self._images.double().flatten(1)
+        known = parameters["images"].double().flatten(1)
         # ||x_t - sqrt(ab) x_i||^2 without ||x_t||^2, which the softmax does not see
         squared = alpha_bar * known.square().sum(1) - 2 * alpha_bar.sqrt() * (x @ known.T)
         weights = torch.softmax(-squared / (2 * (1 - alpha_bar)), dim=1)

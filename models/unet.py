@@ -113,6 +113,20 @@ class UNetDiffusion:
         alpha_bar = self.alphas_cumprod.to(x_t.device)[t]
         return to_noise(output, x_t, alpha_bar, self.prediction)
 
+    def parameters(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach() for name, value in self.network.named_parameters()}
+
+    def predict_with(
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        import torch
+
+        from models.diffusion import to_noise
+
+        arguments = (x_t, t, labels if self.classes else None)
+        (output,) = torch.func.functional_call(self.network, parameters, arguments, {"return_dict": False})
+        return to_noise(output, x_t, self.alphas_cumprod.to(x_t.device)[t], self.prediction)
+
     def fit(self, images: torch.Tensor) -> None:
         raise TypeError("a UNet is trained, not fitted")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,16 @@ import torch
 from sklearn.datasets import load_digits
 
 import models
-from attacks import Attack, PoolView, Shadow, Signals, Target
-from leakfront.stages.probe import measure_signals
+from attacks import Attack, Outside, PoolView, Shadow, Signals, Target
+from attacks.contract import signal_key
+from leakfront.stages.probe import ProbeSettings, measure_signals
 from leakfront.stages.sample import to_uint8
 from leakfront.training import to_unit_range
 from models import DiffusionModel
 from models.sampling import SamplerSettings, make_sampler
 
 POOL, SAMPLES = 120, 160
+OUTSIDE = slice(1200, 1300)  # of the digits: neither in the pool nor seen by any model
 
 
 def digits() -> np.ndarray:
@@ -28,8 +29,13 @@ def digits() -> np.ndarray:
     return np.unique(images, axis=0)[np.random.default_rng(0).permutation(len(np.unique(images, axis=0)))]
 
 
+def flat(images: np.ndarray) -> np.ndarray:
+    """Pixels as features, float64 [N, d] in [0, 1]."""
+    return images.reshape(len(images), -1) / 255
+
+
 def pool_view(images: np.ndarray) -> PoolView:
-    return PoolView(images, np.zeros(len(images), np.int64), images, np.arange(len(images)))
+    return PoolView(images, np.zeros(len(images), np.int64), flat(images), images, np.arange(len(images)))
 
 
 def coins(seed: int, count: int = POOL) -> np.ndarray:
@@ -49,24 +55,39 @@ def sampled(model: DiffusionModel, count: int = SAMPLES, seed: int = 5) -> np.nd
 
 def signals(attack: Attack, model: DiffusionModel, images: np.ndarray, batch_size: int = 50) -> Signals:
     """What the probe stage would store of an attack's signals."""
-    distinct = list(dict.fromkeys(attack.signals()))
-    plan: Any = SimpleNamespace(
-        signals=distinct,
-        attacks={},
-        config=SimpleNamespace(probe=SimpleNamespace(batch_size=batch_size), seed=3),
-    )
+    return _measured(attack.signals(), model, images, batch_size)
+
+
+def _measured(wanted: Sequence[Any], model: DiffusionModel, images: np.ndarray, batch_size: int) -> Signals:
     labels = torch.zeros(len(images), dtype=torch.long)
-    arrays, _ = measure_signals(plan, model, to_unit_range(images), labels, lambda *_: None)
+    settings = ProbeSettings(batch_size, gradient_batch=batch_size, seed=3)
+    distinct = list(dict.fromkeys(wanted))
+    arrays, _ = measure_signals(distinct, model, to_unit_range(images), labels, settings, lambda *_: None)
     return Signals(arrays)
 
 
 def target(attack: Attack, model: DiffusionModel, images: np.ndarray, batch_size: int = 50) -> Target:
-    return Target(pool_view(images), sampled(model), signals(attack, model, images, batch_size), seed=1)
+    samples = sampled(model)
+    generated = {
+        f"{signal_key(g)}/images": g.generate(model, samples, flat(samples), sampled, 7) for g in attack.generations()
+    }
+    away = digits()[OUTSIDE]
+    return Target(
+        pool_view(images), samples, np.zeros(len(samples), np.int64), signals(attack, model, images, batch_size),
+        Signals(generated), Outside(away, _measured(attack.outside_signals(), model, away, batch_size)), seed=1,
+    )  # fmt: skip
+
+
+def only_samples(view: PoolView, samples: np.ndarray) -> Target:
+    """A target of which nothing is known but what it generated."""
+    nothing = Signals({})
+    labels = np.zeros(len(samples), np.int64)
+    return Target(view, samples, labels, nothing, nothing, Outside(view.images[:0], nothing), seed=0)
 
 
 def shadow(attack: Attack, model: DiffusionModel, images: np.ndarray, members: np.ndarray) -> Shadow:
     seen = target(attack, model, images)
-    return Shadow(seen.pool, seen.samples, seen.signals, seen.seed, members)
+    return Shadow(**vars(seen), members=members)
 
 
 def permuted(seen: Target, order: np.ndarray) -> Target:
@@ -78,8 +99,8 @@ def permuted(seen: Target, order: np.ndarray) -> Target:
 
 
 def permuted_shadow(known: Shadow, order: np.ndarray) -> Shadow:
-    moved = permuted(known, order)
-    return Shadow(moved.pool, moved.samples, moved.signals, moved.seed, known.members[order])
+    moved: Any = permuted(known, order)
+    return replace(moved, members=known.members[order])
 
 
 def nearest_pool_image(samples: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Each attack's score equals a line-by-line transcription of its formula in float64, one image at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -107,7 +109,7 @@ def test_extraction(center, images: np.ndarray) -> None:
     seen = oracle.target(attack, oracle.fitted("memorizer", images[:30]), images)
     noisy = np.clip(seen.samples[:80] + rng.integers(-40, 41, seen.samples[:80].shape), 0, 255).astype(np.uint8)
     samples = np.concatenate([noisy, oracle.digits()[300:340]])
-    target = type(seen)(seen.pool, samples, seen.signals, seen.seed)
+    target = oracle.only_samples(seen.pool, samples)
     scores, truth = attack.score(target, []), brute_force_extraction(attack, samples, images)
     known = np.isfinite(truth["score"])
     np.testing.assert_allclose(scores.score[known], truth["score"][known], rtol=1e-5)
@@ -122,10 +124,8 @@ def test_extraction_counts_a_copy_that_differs_as_its_image(images: np.ndarray) 
     shifted = np.roll(images[:5], 1, axis=3)
     variants = np.concatenate([images, shifted])
     variant_of = np.concatenate([np.arange(len(images)), np.arange(5)])
-    from attacks import PoolView, Signals, Target
-
-    view = PoolView(images, np.zeros(len(images), np.int64), variants, variant_of)
-    scores = Extraction(neighbours=10).score(Target(view, shifted, Signals({}), 0), [])
+    view = replace(oracle.pool_view(images), variants=variants, variant_of=variant_of)
+    scores = Extraction(neighbours=10).score(oracle.only_samples(view, shifted), [])
     for rule in ("adaptive", "distance", "ratio"):
         assert scores.matched[rule][:5].all()
     assert (scores.evidence["neighbours"][:, 0] == np.arange(5)).all()
@@ -135,14 +135,12 @@ def test_extraction_counts_a_copy_that_differs_as_its_image(images: np.ndarray) 
 def test_tiled_distance_is_the_worst_tile(images: np.ndarray) -> None:
     sample = images[:1].copy()
     sample[0, 0, :4, :4] ^= 255  # one of four tiles is wrong
-    from attacks import Signals, Target
-
     for tiles, matched in ((1, True), (2, False)):
         attack = Extraction(neighbours=5, distance=0.6, tiles=tiles)
-        scores = attack.score(Target(oracle.pool_view(images), sample, Signals({}), 0), [])
+        scores = attack.score(oracle.only_samples(oracle.pool_view(images), sample), [])
         assert scores.matched["distance"].any() == matched
     with pytest.raises(InputError, match="tiles"):
-        Extraction(neighbours=5, tiles=3).score(Target(oracle.pool_view(images), sample, Signals({}), 0), [])
+        Extraction(neighbours=5, tiles=3).score(oracle.only_samples(oracle.pool_view(images), sample), [])
 
 
 def test_neighbours_are_exact_even_when_nearly_equal() -> None:

@@ -22,12 +22,15 @@ _RANGES: tuple[tuple[str, float | None, float | None], ...] = (
     ("tpr_", 0, 1),
     ("extracted", 0, None),
     ("planted", 0, None),
+    ("unique", 0, None),
+    ("precision_", 0, 1),
+    ("set_", 0, 1),
     ("members_", 0, None),
     ("decoys_", 0, None),
     ("fid_", 0, None),
     ("epsilon", 0, None),
 )
-_NOT_AVERAGED = ("diverged", "failed")
+_NOT_AVERAGED = ("diverged", "failed", "left_out")
 
 
 def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row]:

@@ -16,7 +16,7 @@ from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
-from leakfront.stages.attack import load_scores
+from leakfront.stages.attack import load_facts, load_scores
 from leakfront.stages.prepare import load_members
 from leakfront.stages.reference import load_reference, utility_rows
 from leakfront.stages.sample import load_samples
@@ -24,27 +24,35 @@ from leakfront.store import stored_key, writing
 from results.rows import Row
 from results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr
 from results.statistics.roc import auc_interval, tpr_interval
+from results.statistics.set_test import set_power
 
 FPRS = (0.1, 0.01, 0.001)
 
 
-def measure_cell(plan: Plan, cell: CellPlan, attack_keys: Sequence[str], layout: Layout, pool: Pool) -> None:
-    """Write all rows of a cell."""
-    folder, key = layout.stage(cell.name, "measure"), plan.measure_key(attack_keys, cell)
+def measure_cell(
+    plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], attack_keys: Sequence[str], layout: Layout, pool: Pool
+) -> None:
+    """Write all rows of a cell that was attacked with these shadow models."""
+    folder, key = layout.stage(cell.name, "measure"), plan.measure_key(attack_keys, cell, len(shadows))
     if stored_key(folder) == key:
         return
     members = load_members(cell, layout)
-    rows = []
+    judged, rows = plan.judged_by(len(shadows)), []
     for name, attack in plan.attacks.items():
+        if name not in judged:
+            reason = attack.note(len(shadows))
+            rows.append(_row(plan, cell)("privacy", name, "left_out", float(len(shadows)), ci_method=reason))
+            continue
         scores = load_scores(name, cell, layout)
         rows += _membership_rows(plan, cell, name, scores["score"], members, pool)
-        if attack.access == "samples":
+        if attack.extracts:
             rows += _extraction_rows(plan, cell, name, scores, members, pool)
+        rows += _set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
     extractor, real = load_reference(plan, layout)
     features = extractor.extract(load_samples(cell, layout))
     rows += utility_rows(plan, features, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += _reports_of_defenses(plan, cell, layout)
-    rows += _cost_rows(plan, cell, layout)
+    rows += _cost_rows(plan, cell, judged, layout)
     with writing(folder, key) as place:
         (place / "rows.json").write_text(json.dumps([vars(row) for row in rows]))
 
@@ -114,12 +122,13 @@ def _extraction_rows(
     row, config = _row(plan, cell), plan.config
     rate, n_members, n_decoys = config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
     extracted = extracted_at_fdr(scores["score"], members, rate, config.data.coin)
-    planted = members & (pool.copies > 1)
+    planted, unique = members & (pool.copies > 1), members & (pool.copies == 1)
     method = f"Clopper-Pearson; at least {math.ceil(1 / rate)} can be reported"
     rows = []
     for name, found, among in (
         ("extracted", extracted.count, n_members),
         ("planted_extracted", int((extracted.mask & planted).sum()), int(planted.sum())),
+        ("unique_extracted", int((extracted.mask & unique).sum()), int(unique.sum())),
     ):
         low, high = clopper_pearson(found, among)
         rows.append(row("privacy", attack, f"{name}_at_fdr_{rate:g}", float(found), low * among, high * among, method,
@@ -133,8 +142,31 @@ def _extraction_rows(
         excess, low, high = excess_interval(true, n_members, false, n_decoys)
         rows.append(row("privacy", attack, f"members_{rule}", float(true), n=n_members, higher_is_better=False))
         rows.append(row("privacy", attack, f"decoys_{rule}", float(false), n=n_decoys))
+        if true + false:
+            low, high = clopper_pearson(true, true + false)
+            rows.append(row("privacy", attack, f"precision_{rule}", true / (true + false), low, high,
+                            "Clopper-Pearson", true + false, False))  # fmt: skip
         method = "two Clopper-Pearson intervals at 97.5%"
         rows.append(row("privacy", attack, f"excess_{rule}", excess, low, high, method, n_members, False))
+    return rows
+
+
+def _set_rows(
+    plan: Plan, cell: CellPlan, attack: str, sizes: Sequence[int], score: np.ndarray, members: np.ndarray
+) -> list[Row]:
+    """How surely the attack tells a set of members from images that were not trained on, by the size of the set."""
+    row, seed, rows = _row(plan, cell), derive_seed(plan.config.seed, "sets", attack, cell.split), []
+    for size in sizes:
+        if size > min(int(members.sum()), int((~members).sum())) // 2:
+            continue
+        for kind, tested in (("members", set_power(score, members, size, seed)),
+                             ("decoys", set_power(score, members, size, seed, of_decoys=True))):  # fmt: skip
+            rows.append(row("privacy", attack, f"set_p_value_{kind}_{size}", tested.median_p, tested.quartiles[0],
+                            tested.quartiles[1], "median and quartiles over random sets, Welch's t test",
+                            tested.sets))  # fmt: skip
+            rows.append(row("privacy", attack, f"set_detected_{kind}_{size}", tested.detected, ci_method=
+                            "share of random sets with p < 0.05, Welch's t test", n=tested.sets,
+                            higher_is_better=False))  # fmt: skip
     return rows
 
 
@@ -155,11 +187,14 @@ def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row
     return rows
 
 
-def _cost_rows(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
+def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout) -> list[Row]:
     row = partial(_row(plan, cell), "cost", ci_method="", higher_is_better=False)
     trained = _read(layout.stage(cell.name, "train") / "train.json")
     sampled = _read(layout.stage(cell.name, "sample") / "sample.json")
     probed = _read(layout.stage(cell.name, "probe") / "probe.json")
+    sampling = plan.config.sampling
+    sampled_calls = sampling.images * sampling.steps / plan.config.data.pool
+    alone = {name: float(probed["model_calls_per_image_alone"][name]) for name in judged}
     return [
         row("train", "training_seconds", trained["seconds"], n=1),
         row("train", "training_steps", float(trained["steps"]), n=1),
@@ -169,10 +204,11 @@ def _cost_rows(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
         row("sample", "model_calls_per_image", float(sampled["model_calls_per_image"]), n=plan.config.sampling.images),
         row("probe", "probe_seconds", probed["seconds"], n=plan.config.data.pool),
         row("probe", "model_calls_per_image", float(probed["model_calls_per_image"]), n=plan.config.data.pool),
-        *(
-            row(name, "model_calls_per_image", float(calls), n=plan.config.data.pool)
-            for name, calls in probed["model_calls_per_image_alone"].items()
-        ),
+        # of a pool image, the samples that extraction looks at included
+        *(row(name, "model_calls_per_image", calls, n=plan.config.data.pool) for name, calls in alone.items()),
+        row("suite", "model_calls_per_image", probed["model_calls_per_image"] + sampled_calls, n=plan.config.data.pool),
+        row("suite", "model_calls_per_image_apart", sum(alone.values()), n=plan.config.data.pool),
+        *(row(name, "scoring_seconds", load_facts(name, cell, layout)["seconds"], n=1) for name in judged),
     ]
 
 

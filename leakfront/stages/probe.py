@@ -4,66 +4,161 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from attacks import Signals
+from attacks import Attack, Outside, Signals
 from attacks.contract import signal_key
 from attacks.queries import Queries
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
-from leakfront.stages.sample import load_model
+from leakfront.seeds import derive_seed
+from leakfront.stages.reference import load_reference
+from leakfront.stages.sample import draw_samples, load_model, load_samples
 from leakfront.store import stored_key, writing
 from leakfront.training import Progress, to_unit_range
 from models import DiffusionModel
 
 
+@dataclass(frozen=True)
+class ProbeSettings:
+    """batch_size: images in front of the model at once; gradient_batch: fewer, where gradients are kept for each; seed:
+    of the noise, which is the same for all cells of a run, so that signals of shadow models compare."""
+
+    batch_size: int = 256
+    gradient_batch: int = 64
+    seed: int = 0
+
+
 def probe_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress: Progress) -> None:
-    """Measure the distinct signals of all attacks on every pool image."""
+    """Measure the distinct signals of all attacks on every pool image, and make the images that they ask for."""
     folder, key = layout.stage(cell.name, "probe"), cell.keys["probe"]
     if stored_key(folder) == key:
         return
     model, device = load_model(plan, cell, layout), plan.config.execution.device
+    settings = ProbeSettings(plan.config.probe.batch_size, plan.config.probe.gradient_batch_size, plan.config.seed)
+    outside = _outside(plan, pool)
     start = time.monotonic()
-    images, labels = to_unit_range(pool.images).to(device), torch.as_tensor(pool.labels).to(device)
-    arrays, calls = measure_signals(plan, model, images, labels, progress)
+
+    def measured(signals: Sequence[Any], images: np.ndarray, labels: np.ndarray, said: Progress) -> Any:
+        on_device = to_unit_range(images).to(device), torch.as_tensor(labels).to(device)
+        return measure_signals(signals, model, *on_device, settings, said)
+
+    signals, calls = measured(plan.signals, pool.images, pool.labels, progress)
+    of_outside, outside_calls = measured(plan.outside_signals, *outside, lambda *_: None)
+    generated, generation_calls = _generate(plan, cell, layout, model)
     with writing(folder, key) as place:
-        save_file(arrays, place / "signals.safetensors")
-        facts = {"seconds": time.monotonic() - start, **calls}
+        save_file(signals, place / "signals.safetensors")
+        save_file(of_outside, place / "outside.safetensors")
+        save_file(generated, place / "generated.safetensors")
+        # all calls for the attacks together, by the number of pool images; what sampling took is in its own stage
+        per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
+        seconds = time.monotonic() - start
+        alone = _alone(plan, model, pool, len(outside[0]), generation_calls)
+        facts = {"seconds": seconds, "model_calls_per_image": per_image, "model_calls_per_image_alone": alone}
         (place / "probe.json").write_text(json.dumps(facts, indent=1))
 
 
 @torch.no_grad()
 def measure_signals(
-    plan: Plan, model: DiffusionModel, images: torch.Tensor, labels: torch.Tensor, progress: Progress
-) -> tuple[dict[str, np.ndarray], dict[str, object]]:
-    """Signals of float32 images [P, C, H, W] by "<signal key>/<name>", and model calls per image, together and alone.
-
-    The noise of the queries is the same for all cells of a run, so that signals of shadow models compare.
-    """
+    signals: Sequence[Any],
+    model: DiffusionModel,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    settings: ProbeSettings,
+    progress: Progress,
+) -> tuple[dict[str, np.ndarray], int]:
+    """Signals of float32 images [N, C, H, W] by "<signal key>/<name>", and model calls per image."""
     parts: dict[str, list[np.ndarray]] = {}
-    batch, together = plan.config.probe.batch_size, 0
-    for first in range(0, len(images), batch):
-        rows = slice(first, first + batch)
-        queries = Queries(model, images[rows], labels[rows], plan.config.seed)
-        for signal in plan.signals:
+    calls = 0
+    for first in range(0, len(images) if signals else 0, settings.batch_size):
+        rows = slice(first, first + settings.batch_size)
+        queries = Queries(model, images[rows], labels[rows], settings.seed, settings.gradient_batch)
+        for signal in signals:
             for name, values in signal.measure(queries).items():
                 parts.setdefault(f"{signal_key(signal)}/{name}", []).append(values.cpu().numpy())
-        together = queries.calls
-        progress(min(first + batch, len(images)), len(images), {})
-    alone = {}
-    for name, attack in plan.attacks.items():
-        queries = Queries(model, images[:1], labels[:1], plan.config.seed)
-        for signal in attack.signals():
-            signal.measure(queries)
-        alone[name] = queries.calls
-    arrays = {key: np.ascontiguousarray(np.concatenate(values)) for key, values in parts.items()}
-    return arrays, {"model_calls_per_image": together, "model_calls_per_image_alone": alone}
+        calls = queries.calls
+        progress(min(first + settings.batch_size, len(images)), len(images), {})
+    return {key: np.ascontiguousarray(np.concatenate(values)) for key, values in parts.items()}, calls
+
+
+def _outside(plan: Plan, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """The images outside the pool that attacks may ask about, and their labels."""
+    count = plan.config.probe.outside
+    return pool.reference_images[:count], pool.reference_labels[:count]
+
+
+def _generate(
+    plan: Plan, cell: CellPlan, layout: Layout, model: DiffusionModel
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """What the attacks make the model generate, by "<generation key>/images", and the images' passes that each took."""
+    if not plan.generations:
+        return {}, {}
+    extractor, _ = load_reference(plan, layout)
+    samples = load_samples(cell, layout)
+    features, arrays, calls = extractor.extract(samples), {}, {}
+    for generation in plan.generations:
+        key = signal_key(generation)
+        counted = _Counted(model)
+        seed = derive_seed(plan.config.seed, "generation", key, cell.split)
+        images = generation.generate(
+            counted, samples, features, lambda changed: draw_samples(plan, changed, cell.split), seed
+        )
+        arrays[f"{key}/images"], calls[key] = np.ascontiguousarray(images), counted.calls
+    return arrays, calls
+
+
+class _Counted:
+    """A model that counts the images which pass through it."""
+
+    def __init__(self, model: DiffusionModel) -> None:
+        self._model = model
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        self.calls += len(x_t)
+        return self._model.predict_noise(x_t, t, labels)
+
+
+def _alone(
+    plan: Plan, model: DiffusionModel, pool: Pool, outside: int, generation_calls: dict[str, int]
+) -> dict[str, float]:
+    """Model calls per pool image that each attack would take if it were the only one, its samples included."""
+    device = plan.config.execution.device
+    images, labels = to_unit_range(pool.images[:1]).to(device), torch.as_tensor(pool.labels[:1]).to(device)
+
+    def calls(signals: Sequence[Any]) -> int:
+        return measure_signals(signals, model, images, labels, ProbeSettings(), lambda *_: None)[1]
+
+    def alone(attack: Attack) -> float:
+        beside = calls(attack.outside_signals()) * outside
+        beside += sum(generation_calls[signal_key(g)] for g in attack.generations())
+        beside += plan.config.sampling.images * plan.config.sampling.steps if attack.extracts else 0
+        return calls(attack.signals()) + beside / len(pool)
+
+    return {label: alone(attack) for label, attack in plan.attacks.items()}
 
 
 def load_signals(cell: CellPlan, layout: Layout) -> Signals:
     """The stored signals of a cell."""
     return Signals(load_file(layout.stage(cell.name, "probe") / "signals.safetensors"))
+
+
+def load_generated(cell: CellPlan, layout: Layout) -> Signals:
+    """The stored generations of a cell."""
+    return Signals(load_file(layout.stage(cell.name, "probe") / "generated.safetensors"))
+
+
+def load_outside(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> Outside:
+    """Images outside the pool, with the stored signals of a cell on them."""
+    arrays = load_file(layout.stage(cell.name, "probe") / "outside.safetensors")
+    return Outside(_outside(plan, pool)[0], Signals(arrays))

@@ -30,11 +30,12 @@ def make_reference(plan: Plan, layout: Layout, pool: Pool) -> None:
     rng = np.random.default_rng(derive_seed(plan.config.seed, "noise"))
     shape = (plan.config.sampling.images, *pool.images.shape[1:])
     noise = rng.integers(0, 256, shape, dtype=np.uint8)
-    ends = {HELD_OUT: extractor.extract(pool.images), NOISE: extractor.extract(noise)}
+    of_pool = extractor.extract(pool.images)
+    ends = {HELD_OUT: of_pool, NOISE: extractor.extract(noise)}
     rows = [row for name, features in ends.items() for row in utility_rows(plan, features, real, "", name, "", "all")]
     with writing(layout.reference, plan.reference_key) as place:
         extractor.save(place / "extractor.safetensors")
-        save_file({"reference": real}, place / "features.safetensors")
+        save_file({"reference": real, "pool": of_pool}, place / "features.safetensors")
         facts = {"accuracy": getattr(extractor, "accuracy", None)}
         (place / "rows.json").write_text(json.dumps([vars(row) for row in rows]))
         (place / "reference.json").write_text(json.dumps(facts, indent=1))
@@ -91,6 +92,11 @@ def load_reference(plan: Plan, layout: Layout) -> tuple[Any, np.ndarray]:
     """(the fitted extractor, features of the reference images float64 [N_R, d])."""
     plan.extractor.load(layout.reference / "extractor.safetensors")
     return plan.extractor, load_file(layout.reference / "features.safetensors")["reference"]
+
+
+def load_pool_features(layout: Layout) -> np.ndarray:
+    """Features of the pool images, float64 [P, d]."""
+    return load_file(layout.reference / "features.safetensors")["pool"]
 
 
 def reference_rows(layout: Layout) -> list[Row]:

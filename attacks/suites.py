@@ -1,0 +1,66 @@
+"""Fixed lists of attacks with fixed settings, so that results of different studies compare.
+
+A change to the outcome of an attack of a numbered suite, or to its settings, is a new version of that suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from leakfront.errors import InputError
+
+# what rows call an attack -> its parameters, and its name as `attack` where that is another
+Suite = dict[str, dict[str, Any]]
+
+# the paper's attack and the cheapest of each kind of membership inference
+QUICK: Suite = {
+    "extraction": {},
+    "loss": {"timesteps": [50, 100, 150, 200, 300], "draws": 2},
+    "pia": {"timesteps": [50, 100, 150, 200, 250, 300]},
+    "secmi": {},
+}
+
+V1: Suite = {
+    "blind": {},
+    "extraction": {},
+    "outlier": {},
+    "generate_and_filter": {},
+    "side": {},
+    "inpainting": {"repeats": 8, "keep": 4, "steps": 10},
+    "loss": {},
+    "lira_online": {"attack": "lira", "form": "online"},
+    "lira_offline": {"attack": "lira", "form": "offline"},
+    "lira_strong": {"attack": "lira", "form": "online", "timesteps": [100, 200], "draws": 16, "flips": True},
+    "quantile": {},
+    "secmi": {},
+    "secmi_learned": {},
+    "pia": {},
+    "pian": {},
+    "sima": {},
+    "pfami": {},
+    "rediffuse": {},
+    "dataset_inference": {},
+    "gsa1": {"attack": "gsa", "form": 1},
+    "gsa2": {"attack": "gsa", "form": 2},
+    "trajectory": {},
+}
+
+SUITES: dict[str, Suite] = {"quick": QUICK, "v1": V1}
+OWN = "own"
+
+
+def chosen_attacks(suite: str, attacks: Mapping[str, Mapping[str, Any]]) -> tuple[str, Suite]:
+    """(what results call the suite, its attacks) for a config's `suite` and `attacks`.
+
+    Without a suite it is "quick", or "own" if there are attacks; a suite with other attacks or settings beside it is
+    no longer that suite, and is called "v1, changed". Raises `InputError` for a suite that does not exist.
+    """
+    if suite and suite not in SUITES:
+        raise InputError(f"suite = {suite!r} does not exist (suites: {', '.join(SUITES)})")
+    if attacks and not suite:
+        return OWN, {label: dict(params) for label, params in attacks.items()}
+    chosen = SUITES[suite or "quick"]
+    changed = {label: {**chosen.get(label, {}), **params} for label, params in attacks.items()}
+    name = suite or "quick"
+    return (f"{name}, changed" if any(chosen.get(k) != v for k, v in changed.items()) else name), {**chosen, **changed}

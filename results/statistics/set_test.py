@@ -1,0 +1,51 @@
+"""Is a whole set of images among the training data? Welch's test of its scores against known non-members'."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import ttest_ind
+
+SETS = 200  # random sets for each size
+
+
+class SetPower(NamedTuple):
+    """Over random sets: the median p-value with its quartiles, the share of p < 0.05, and how many sets."""
+
+    median_p: float
+    quartiles: tuple[float, float]
+    detected: float
+    sets: int
+
+
+def welch_p_value(scores: np.ndarray, of_non_members: np.ndarray) -> float:
+    """One-sided p-value of "these scores are no higher on average than those of non-members", 1 if nothing varies."""
+    if np.ptp(scores) == 0 and np.ptp(of_non_members) == 0:
+        return 0.0 if scores[0] > of_non_members[0] else 1.0
+    return float(ttest_ind(scores, of_non_members, equal_var=False, alternative="greater").pvalue)
+
+
+def set_power(
+    scores: np.ndarray, members: np.ndarray, size: int, seed: int, sets: int = SETS, of_decoys: bool = False
+) -> SetPower:
+    """The test of Dubinski et al. (CDI, CVPR 2025, arXiv 2411.12858, §4.3) on random sets of `size` members.
+
+    scores: float [P]; members: bool [P]. Each set is compared with as many decoys drawn at random; with `of_decoys` the
+    set itself is of decoys (other ones), which shows the test's false alarms. Draws are without replacement. The sets
+    overlap, so the share detected is a description of this model and has no interval. Raises ValueError if there are
+    fewer than twice as many decoys, or fewer members, than `size`.
+    """
+    inside, outside = np.flatnonzero(members), np.flatnonzero(~members)
+    if size < 2 or len(inside) < size or len(outside) < 2 * size:
+        raise ValueError(
+            f"sets of {size} need as many members and twice as many decoys, of {len(inside)}, {len(outside)}"
+        )
+    rng = np.random.default_rng(seed)
+    p_values = []
+    for _ in range(sets):
+        decoys = rng.permutation(outside)[: 2 * size]
+        tested = decoys[size:] if of_decoys else rng.permutation(inside)[:size]
+        p_values.append(welch_p_value(scores[tested], scores[decoys[:size]]))
+    low, middle, high = np.quantile(p_values, [0.25, 0.5, 0.75])
+    return SetPower(float(middle), (float(low), float(high)), float(np.mean(np.array(p_values) < 0.05)), sets)
