@@ -61,10 +61,10 @@ class Signals(Mapping[Any, Mapping[str, np.ndarray]]):
 
     def __getitem__(self, signal: Any) -> Mapping[str, np.ndarray]:
         prefix = signal_key(signal) + "/"
-        found = {k.removeprefix(prefix): v for k, v in self._arrays.items() if k.startswith(prefix)}
-        if not found:
+        names = [key for key in self._arrays if key.startswith(prefix)]
+        if not names:
             raise KeyError(signal_key(signal))
-        return found
+        return {name.removeprefix(prefix): self._arrays[name] for name in names}
 
     def __iter__(self) -> Any:
         return iter({k.rsplit("/", 1)[0] for k in self._arrays})

@@ -6,29 +6,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from attacks import Attack, Scores, Shadow, Target, register
 from attacks.shadow_choice import score_at_best_timestep
+from attacks.views import Flip
 
 if TYPE_CHECKING:
     import torch
 
     from attacks.queries import Queries
 
+SMALLEST_ERROR = 1e-6
+
 
 @dataclass(frozen=True)
 class NoiseErrors:
-    """||eps_theta(x_t, t) - eps||^2, mean over pixels and over `draws` draws of eps, at each t: "errors" [N, T]."""
+    """||eps_theta(x_t, t) - eps||^2, mean over pixels and over `draws` draws of eps, at each t: "errors" [N, T].
+
+    With `flips` it is the mean over the image and its mirror image, and "unflipped" [N, T] is that of the image alone.
+    """
 
     timesteps: tuple[int, ...]
     draws: int
+    flips: bool = False
 
     def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
         import torch
 
-        def error(t: int) -> torch.Tensor:
-            return torch.stack([queries.loss(draw, t) for draw in range(self.draws)]).mean(0)
+        def errors(view: Flip | None) -> torch.Tensor:
+            losses = [[queries.loss(draw, t, view) for draw in range(self.draws)] for t in self.timesteps]
+            return torch.stack([torch.stack(of_draws).mean(0) for of_draws in losses], dim=1)
 
-        return {"errors": torch.stack([error(t) for t in self.timesteps], dim=1)}
+        unflipped = errors(None)
+        if not self.flips:
+            return {"errors": unflipped}
+        return {"errors": (unflipped + errors(Flip())) / 2, "unflipped": unflipped}
+
+
+def log_errors(errors: np.ndarray) -> np.ndarray:
+    """log of noise-prediction errors, float64 of the same shape, those below 1e-6 taken for 1e-6.
+
+    The error of a model that knows an image exactly is 0 up to rounding, whose size means nothing; the floor makes all
+    such errors equal. The noise has mean square 1.
+    """
+    logarithms: np.ndarray = np.log(np.maximum(errors.astype(np.float64), SMALLEST_ERROR))
+    return logarithms
 
 
 @register("loss")

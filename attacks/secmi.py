@@ -15,15 +15,22 @@ if TYPE_CHECKING:
 
     from attacks.queries import Queries
 
+MAP_SIDE = 16  # the whole map of a large image would be most of what is stored of a model
+
 
 @dataclass(frozen=True)
 class InversionErrors:
-    """||x'_t - x_t||^2 after deterministic DDIM inversion to t, one step up and one step back: "errors" [N]."""
+    """x'_t - x_t after deterministic DDIM inversion to t, one step up and one step back.
+
+    "errors" [N]: its squared norm. "map" [N, C, h, w]: its absolute value, averaged down to at most 16 x 16.
+    """
 
     timestep: int
     interval: int
 
     def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
+        import torch
+
         alpha_bar = queries.alphas_cumprod
 
         def move(x: torch.Tensor, noise: torch.Tensor, here: int, there: int) -> torch.Tensor:
@@ -38,7 +45,9 @@ class InversionErrors:
         above = self.timestep + self.interval
         up = move(x, queries.predict(x, self.timestep), self.timestep, above)
         back = move(up, queries.predict(up, above), above, self.timestep)
-        return {"errors": (back - x).square().flatten(1).sum(1)}
+        height, width = (min(side, MAP_SIDE) for side in x.shape[2:])
+        averaged = torch.nn.functional.adaptive_avg_pool2d((back - x).abs(), (height, width))
+        return {"errors": (back - x).square().flatten(1).sum(1), "map": averaged}
 
 
 @register("secmi")

@@ -116,12 +116,19 @@ class Config(_Section):
     execution: Execution = Execution()
 
 
+# what --smoke lowers: to these values where they are higher, or were not given
 SMOKE = {
     "splits": 2,
+    "data.pool": 96,
+    "data.reference": 200,
     "training.steps": 40,
+    "training.batch_size": 32,
     "sampling.images": 128,
     "sampling.steps": 5,
+    "probe.outside": 40,
+    "statistics.audit_guesses": 40,
 }
+SMOKE_GROUPS = 8  # of planted duplicates
 
 
 def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = False) -> Config:
@@ -132,18 +139,35 @@ def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = Fals
     """
     settings = _read_toml(source)
     if smoke:
-        for key, small in SMOKE.items():
-            _set(settings, key, small)
-        settings["name"] = f"{settings.get('name', 'run')}-smoke"
-        for entry in settings.get("defenses", []):
-            for layer in entry.get("stack", [entry]):
-                layer |= {"steps": SMOKE["training.steps"]} if "steps" in layer else {}
+        _shrink(settings)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {override!r} must have the form key=value, for example training.steps=500")
         _set(settings, key.strip(), _toml_value(text.strip()))
     return parse_config(settings)
+
+
+def _shrink(settings: dict[str, Any]) -> None:
+    """Make a benchmark as small as it can be and still run every part of itself."""
+    for key, small in SMOKE.items():
+        _set(settings, key, min(small, _get(settings, key, small)))
+    if _get(settings, "data.duplicates.groups", 0) > SMOKE_GROUPS:
+        _set(settings, "data.duplicates.groups", SMOKE_GROUPS)
+    settings["name"] = f"{settings.get('name', 'run')}-smoke"
+    for entry in settings.get("defenses", []):
+        for layer in entry.get("stack", [entry]):
+            for key in ("steps", "batch_size", "physical_batch_size"):
+                if isinstance(layer.get(key), int):
+                    layer[key] = min(layer[key], SMOKE["training.steps" if key == "steps" else "training.batch_size"])
+
+
+def _get(settings: dict[str, Any], dotted: str, otherwise: int) -> int:
+    """A number of the settings; what is no number is left for the check of the whole to complain about."""
+    place: Any = settings
+    for part in dotted.split("."):
+        place = place.get(part) if isinstance(place, dict) else None
+    return place if isinstance(place, int) else otherwise
 
 
 def parse_config(settings: dict[str, Any]) -> Config:

@@ -14,7 +14,8 @@ from leakfront.pool import Pool
 from leakfront.progress import duration
 from leakfront.run import check_everything
 from leakfront.schedule import has_model
-from leakfront.workload import cell_work
+from leakfront.trial import check_signals
+from leakfront.workload import querying_work, training_work
 
 
 def print_plan(config: Config, layout: Layout, workers: int, console: Console) -> None:
@@ -23,6 +24,8 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     The time rests on a few forward passes of the model, timed now on this machine with the config's threads.
     """
     plan, pool = check_everything(config, layout)
+    check_signals(plan, pool.images.shape[1:])
+    querying = querying_work(plan, pool.images.shape[1:])
     seconds = _seconds_per_pass(plan, pool)
     table = Table(title=f"{config.name}: {len(plan.cells)} models, into {layout.root}", title_justify="left")
     for heading in ("defense", "splits", "to do", "training", "sampling", "probing"):
@@ -31,7 +34,7 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     for point in plan.points:
         cells = [cell for cell in plan.cells if cell.point is point]
         pending = [cell for cell in cells if not has_model(cell, layout)]
-        work = cell_work(plan, cells[0])
+        work = {"train": training_work(plan, cells[0]), **querying}
         total += len(pending) * sum(work.values()) * seconds
         times = (duration(work[stage] * seconds) for stage in ("train", "sample", "probe"))
         table.add_row(point.label, str(len(cells)), str(len(pending)), *times)

@@ -19,11 +19,12 @@ from leakfront.plan import CellPlan, Plan, make_plan, shadow_notes
 from leakfront.pool import Pool, flip_coins
 from leakfront.progress import RunProgress, duration
 from leakfront.run_folder import check, claim, locked, resolved
-from leakfront.schedule import execute, has_model, is_diverged
+from leakfront.schedule import execute, has_model, is_diverged, is_done
 from leakfront.stages.pool import draw_pool, pool_settings, store_pool
 from leakfront.stages.reference import check_image_counts
 from leakfront.store import clear_temporaries
-from leakfront.workload import cell_work
+from leakfront.trial import check_signals
+from leakfront.workload import querying_work, training_work
 
 
 @dataclass(frozen=True)
@@ -73,17 +74,23 @@ def run(config: Config, layout: Layout, workers: int, console: Console) -> Resul
 
     started = time.monotonic()
     plan, pool = check_everything(config, layout)
+    pending = [cell for cell in plan.cells if not has_model(cell, layout)]
+    querying: dict[str, float] = {}
+    if pending:
+        check_signals(plan, pool.images.shape[1:])
+        querying = querying_work(plan, pool.images.shape[1:])
     facts = {"versions": provenance.versions(), "git": provenance.git_state(), "machine": provenance.machine()}
     with locked(layout):
         clear_temporaries(layout.root)
         claim(layout, config, facts)
         store_pool(plan, layout, pool)
-        pending = [cell for cell in plan.cells if not has_model(cell, layout)]
-        work = {cell.name: cell_work(plan, cell) for cell in pending}
+        to_train = [cell for cell in pending if not is_done(cell, layout, "prepare", "train")]
+        work = {c.name: {"train": training_work(plan, c) if c in to_train else 0.0, **querying} for c in pending}
+        again = f", {len(pending) - len(to_train)} to query again" if len(pending) > len(to_train) else ""
         with RunProgress(work, workers, layout.log, console) as progress:
             progress.say(
                 f"{config.name}: {len(plan.cells)} models ({len(plan.points)} defenses x {config.splits} splits), "
-                f"{len(pending)} to train, {workers} workers; results in {layout.root}"
+                f"{len(to_train)} to train{again}, {workers} workers; results in {layout.root}"
             )
             for note in shadow_notes(plan):
                 progress.say(f"  {note}")
@@ -103,6 +110,7 @@ def _collect(
 ) -> tuple[list[Any], dict[str, Any]]:
     """All rows of the run, in the order of the plan, and the facts for run.json."""
     from leakfront.stages.aggregate import over_all_splits
+    from leakfront.stages.many_runs import many_run_rows
     from leakfront.stages.measure import cell_rows, diverged_row, failed_row
     from leakfront.stages.reference import reference_rows
 
@@ -118,6 +126,8 @@ def _collect(
             measured.append(cell)
     config = plan.config
     rows += over_all_splits(rows, config.statistics.audit_delta, len(plan.attacks))
+    for point in plan.points:
+        rows += many_run_rows(plan, [cell for cell in measured if cell.point is point], layout, pool)
     info = {
         "name": config.name,
         "title": config.title or config.name,

@@ -14,7 +14,7 @@ from leakfront.plan import CellPlan, Plan
 from leakfront.progress import RunProgress
 from leakfront.store import stored_key
 from leakfront.worker import Task
-from leakfront.workload import cell_work
+from leakfront.workload import training_work
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _nodes(plan: Plan, layout: Layout, failed: dict[str, str]) -> list[Node]:
         done = stored_key(layout.stage(cell.name, "measure")) == plan.measure_key(keys, cell, len(shadows))
         return None if done else task("measure", cell.name, [other.name for other in shadows])
 
-    work = {cell.name: cell_work(plan, cell)["train"] for cell in plan.cells}
+    work = {cell.name: training_work(plan, cell) for cell in plan.cells}
     cells = sorted(plan.cells, key=lambda cell: -work[cell.name])
     nodes = [Node("reference", frozenset(), reference)]
     nodes += [Node(f"model {c.name}", frozenset(), lambda c=c: model(c)) for c in cells]  # type: ignore[misc]

@@ -69,8 +69,7 @@ def run_task(task: Task) -> bool:
         from leakfront.stages.measure import measure_cell
 
         shadows = [plan.by_name[name] for name in task.shadows]
-        judged = plan.judged_by(len(shadows))
-        keys = [attack_cell(plan, name, cell, shadows, layout, pool) for name in judged]
+        keys = attack_cell(plan, cell, shadows, layout, pool)
         measure_cell(plan, cell, shadows, keys, layout, pool)
         return True
     if task.kind == "probe":

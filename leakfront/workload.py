@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from leakfront.plan import CellPlan, Plan
+from leakfront.trial import model_calls
 
 TRAINING_WEIGHT = 3.0  # forward and backward, in forward passes
 
 
-def cell_work(plan: Plan, cell: CellPlan) -> dict[str, float]:
-    """The forward passes of one image that each stage of a cell amounts to, roughly: train, sample and probe."""
-    training, sampling = plan.config.training, plan.config.sampling
-    factor = 1.0
+def training_work(plan: Plan, cell: CellPlan) -> float:
+    """The forward passes of one image that training a cell amounts to, roughly."""
+    training, factor = plan.config.training, 1.0
+    if not plan.model.trained:
+        return 0.0
     for defense in cell.point.stack:
         factor *= defense.relative_cost(training.steps, training.batch_size)
-    calls = sum(_calls(signal) for signal in plan.signals)
-    rows = training.steps * training.batch_size if plan.model.trained else 0
-    return {
-        "train": TRAINING_WEIGHT * rows * factor,
-        "sample": float(sampling.images * sampling.steps),
-        "probe": float(plan.config.data.pool * calls),
-    }
+    return TRAINING_WEIGHT * training.steps * training.batch_size * factor
 
 
-def _calls(signal: object) -> int:
-    """Model calls per image of a signal, guessed from its parameters (the probe stage counts them exactly)."""
-    timesteps = getattr(signal, "timesteps", None)
-    if timesteps is not None:
-        return len(timesteps) * int(getattr(signal, "draws", 1)) + 1
-    return 12
+def querying_work(plan: Plan, image_shape: tuple[int, ...]) -> dict[str, float]:
+    """The same for sampling and probing any cell, whose images are (C, H, W)."""
+    samples = float(plan.config.sampling.images * plan.config.sampling.steps)
+    inside, outside = (
+        model_calls(signals, image_shape, plan.model.timesteps) for signals in (plan.signals, plan.outside_signals)
+    )
+    probing = plan.config.data.pool * inside + plan.config.probe.outside * outside
+    guided = 2 * samples * len(plan.generations)  # what guides a generation costs about as much again
+    return {"sample": samples, "probe": probing + guided}

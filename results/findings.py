@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FEWEST_SPLITS = 3  # for a claim that two defenses differ
 LEVEL = 0.05
+DETECTED = 0.95  # of the sets of members, for a size to be called enough
+_NAMED = 4  # cells in a sentence
 
 
 def findings(run: RunData) -> list[str]:
@@ -26,9 +28,11 @@ def findings(run: RunData) -> list[str]:
     against_none = _Comparisons(summary, measured)
     return [
         *(text for point in measured if (text := _refuted(run, summary, point))),
+        *(text for control in summary.controls if (text := _control(summary, measured, control))),
         *(_of_point(run, summary, against_none, point) for point in measured),
         *(text for point in summary.points if (text := _not_trained(summary, point))),
         *_front(summary, measured),
+        *(text for attack in summary.attacks if (text := _sets(summary, attack))),
         *_scale(summary),
         *(
             [
@@ -133,24 +137,33 @@ def _quality(summary: Summary, against_none: _Comparisons, point: Point) -> str:
 
 
 def _membership(summary: Summary, point: Point) -> str:
-    values = {attack: summary.value(point, attack, "auc") for attack in summary.attacks}
+    attacks = [attack for attack in summary.attacks if attack not in summary.controls]
+    values = {attack: summary.value(point, attack, "auc") for attack in attacks}
     known = {attack: value for attack, value in values.items() if value is not None and value.known}
-    strongest = summary.strongest(point, "auc")
-    if strongest is None:
+    if not known:
         return ""
-    attack, best = strongest
+    judged = {attack: value for attack, value in known.items() if value.has_interval}
+    above = {attack: value for attack, value in judged.items() if value.above(0.5)}
+    attack, best = max((above or known).items(), key=lambda pair: pair[1].value)
     highest = f"{attack} AUC {_estimate(best, 2)}"
-    judged = [value for value in known.values() if value.has_interval]
-    above = sum(value.above(0.5) for value in judged)
     if not judged:
         return f"highest of {len(known)} attacks: {highest}, without an interval"
     if not above:
         return f"no attack's AUC lies above 0.5 (of {len(judged)} the highest is {highest})"
+    have = "have" if len(above) > 1 else "has"
+    text = f"{len(above)} of {len(judged)} attacks {have} an AUC above 0.5, the highest {highest}"
+    if not _more_than_chance(len(above), len(judged)):
+        return f"{text}, which chance may give among so many"
     found = summary.extracted(point)
     stopped = point not in summary.baselines and found is not None and found.value == 0
-    still = ": membership inference still stands" if stopped else ""
-    have = "have" if above > 1 else "has"
-    return f"{above} of {len(judged)} attacks {have} an AUC above 0.5, the highest {highest}{still}"
+    return text + (": membership inference still stands" if stopped else "")
+
+
+def _more_than_chance(above: int, judged: int) -> bool:
+    """Whether fewer of so many intervals would lie above a half by chance (1 in 40 does) in all but 5% of cases."""
+    from scipy.stats import binom
+
+    return bool(binom.sf(above - 1, judged, 0.025) < LEVEL)
 
 
 def _audit(run: RunData, summary: Summary, point: Point) -> str:
@@ -177,6 +190,52 @@ def _refuted(run: RunData, summary: Summary, point: Point) -> str:
         f"{point.label}: the audit ({bound[0]}) proves epsilon at least {number(bound[1].value, 2)} at 95%, above "
         f"the claimed {number(float(claim['epsilon']))}: the guarantee does not hold as implemented."
     )
+
+
+def _control(summary: Summary, points: list[Point], control: str) -> str:
+    """An attack that never asks the model must not tell members from decoys; if it does, something else gives them
+    away."""
+    aucs = {(p, split): v for p in points for split, v in summary.per_split(p, control, "auc").items()}
+    judged = {cell: value for cell, value in aucs.items() if value.known and value.has_interval}
+    told = [f"{p.label} split {split}" for (p, split), v in judged.items() if v.above(0.5) or v.below(0.5)]
+    if not told:
+        return ""
+    named = ", ".join(told[:_NAMED]) + (", …" if len(told) > _NAMED else "")
+    return (
+        f"The model-blind control ({control}) tells members from decoys in {len(told)} of {len(judged)} cells "
+        f"({named}): coins and images are not independent there, by chance or by fault; membership numbers of such a "
+        "cell cannot be trusted. By chance 1 interval in 20 misses 0.5, and as the cells of a split share their coins, "
+        "in many of them at once."
+    )
+
+
+def _sets(summary: Summary, attack: str) -> str:
+    """From how many images on a set is known to be from the training data of the undefended model."""
+    point, start = summary.undefended, "set_detected_members_"
+    sizes = sorted(
+        int(metric.removeprefix(start)) for metric in summary.metrics(point, attack) if metric.startswith(start)
+    )
+    shares = {size: summary.value(point, attack, f"{start}{size}") for size in sizes}
+    known = {size: share.value for size, share in shares.items() if share is not None and share.known}
+    if not known:
+        return ""
+    size = next((size for size, share in known.items() if share >= DETECTED), None)
+    shown_at = max(known) if size is None else size
+    alarms = summary.value(point, attack, f"set_detected_decoys_{shown_at}")
+    false = (
+        f", and {_percent(alarms.value)} of sets of {shown_at} decoys," if alarms is not None and alarms.known else ""
+    )
+    verdict = (
+        "no size tested detects 95% of them" if size is None else f"95% of them are detected from {size} images on"
+    )
+    return (
+        f"Whole sets of members ({attack}, {point.label}): {verdict}; {_percent(known[shown_at])} of random sets of "
+        f"{shown_at} members{false} are called members at p < {LEVEL:g}."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
 
 
 def _not_trained(summary: Summary, point: Point) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from results.attack_tables import attack_table, suite_table
 from results.points import Summary
-from results.table import Table, attack_table, conditions, main_table, number
+from results.table import Table, conditions, main_table, number
 
 if TYPE_CHECKING:
     from results.run_data import RunData
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure of the report; `svg` is None when there was nothing to draw, and `reason` says why."""
+    """A figure of the report, `wide` if it spans both columns of a paper; `svg` is None when there was nothing to draw,
+    and `reason` says why."""
 
     name: str
     title: str
     caption: str
     svg: bytes | None
     reason: str
+    wide: bool = False
 
     @property
     def source(self) -> str:
@@ -38,6 +41,8 @@ READING = (
     "rate of q that reports 1/q images or more, or none; the interval of a zero says how many it may hide.",
     "AUC is the probability that a member scores above a decoy; 0.5 is guessing. TPR at a low FPR is the share of "
     "members found while that share of decoys is accused.",
+    "Where the suite has a control, it scores images without asking the model. Its AUC must be 0.5 but for chance; "
+    "where it is not, the other attacks may owe theirs to images and coins alone. It never counts as an attack.",
     "FID and KID mean something only beside the same features, reference set and number of samples; held-out real "
     "images and noise are the two ends of their scale.",
     "A finding calls a defense better, worse, fewer or more than the undefended model only where, over at least 3 "
@@ -78,11 +83,13 @@ h3 { font-size: 1rem; } p, li { max-width: 48rem; overflow-wrap: anywhere; } li 
 th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid #e5e5e5; }
 thead th { border-bottom: 2px solid #444; vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.note { margin: .4rem 0; } .words { min-width: 6rem; }
+thead .number { white-space: normal; } .note { margin: .4rem 0; }
+.words { min-width: 6rem; } .sentence { min-width: 16rem; }
 .interval { display: block; color: #666; font-size: .72rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem 2rem; }
 figure { margin: 0; break-inside: avoid; } figure img { width: 100%; max-width: 34rem; height: auto; }
-figcaption { font-size: .82rem; color: #444; } .conditions, .note { font-size: .82rem; color: #666; }
+.wide { grid-column: 1 / -1; } .wide img { max-width: 60rem; }
+figcaption { max-width: 60rem; font-size: .82rem; color: #444; } .conditions, .note { font-size: .82rem; color: #666; }
 pre { background: #f6f6f6; padding: .8rem; font-size: .75rem; line-height: 1.35; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .85rem; } dt { color: #666; }
@@ -106,16 +113,21 @@ dd { margin: 0; overflow-wrap: anywhere; }
 {{ table(main) }}
 <h2>Figures</h2>
 <div class="figures">
-{% for figure in figures if figure.svg %}<figure id="{{ figure.name }}">
+{% for figure in figures if figure.svg %}<figure id="{{ figure.name }}"{% if figure.wide %} class="wide"{% endif %}>
 <img src="{{ figure.source }}" alt="{{ figure.title }}">
 <figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }}
 <span class="conditions">{{ conditions }}</span></figcaption>
 </figure>
 {% endfor %}</div>
 {% for figure in figures if not figure.svg %}<p class="note">{{ figure.title }}: not drawn, {{ figure.reason }}.</p>
-{% endfor %}<h2>Attacks</h2>
+{% endfor %}<h2>Attacks on the undefended model</h2>
+{{ table(suite) }}
+<h2>Attacks</h2>
 {{ table(attacks) }}
-<h2>How to read this</h2>
+{% if notes %}<ul class="note">
+{% for note in notes %}<li>{{ note }}</li>
+{% endfor %}</ul>
+{% endif %}<h2>How to read this</h2>
 <ul>
 {% for sentence in reading %}<li>{{ sentence }}</li>
 {% endfor %}</ul>
@@ -142,7 +154,8 @@ _TABLE = """<div class="scroll"><table>
 <tbody>
 {% for row in table.rows() %}<tr>
 {%- for cell in row %}
-<td{% if table.printed[loop.index0].numeric %} class="number"{% elif cell.text|length > 12 %} class="words"{% endif %}>
+<td{% if table.printed[loop.index0].numeric %} class="number"{% elif cell.text|length > 40 %} class="sentence"
+{%- elif cell.text|length > 12 %} class="words"{% endif %}>
 {{- cell.text }}{% if cell.interval %}<span class="interval">{{ cell.interval }}</span>{% endif %}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody>
@@ -167,7 +180,9 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
         summary=_summary(run),
         findings=_with_subjects(run, sentences),
         main=main_table(run),
+        suite=suite_table(run),
         attacks=attack_table(run),
+        notes=[f"{note[:1].upper()}{note[1:]}." for note in map(str, run.info.get("attack_notes", []))],
         table=table,
         figures=drawn,
         conditions=conditions(run),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from results.families import CONTROL, FAMILIES, family
 
 if TYPE_CHECKING:
-    from results.run_data import RunData
+    from results.run_data import Cell, RunData
 
 EXTRACTION = "extraction"  # the attack whose count is the privacy axis
 HELD_OUT, NOISE = "(held-out images)", "(noise)"
@@ -58,7 +60,11 @@ class Value:
 
 
 class Summary:
-    """The rows of a run by point, split, source and metric; points and attacks in the order of the rows."""
+    """The rows of a run by point, split, source and metric; points in the order of the rows.
+
+    attacks: those with an AUC somewhere; suite: these and those that were left out everywhere; both in the order of the
+    run. facts: what run.json says of each attack.
+    """
 
     def __init__(self, run: RunData) -> None:
         rows = run.rows
@@ -100,7 +106,9 @@ class Summary:
                 rate = metric.removeprefix("extracted_at_fdr_")
         self.rate = rate
         self.points: list[Point] = _by_defense(order)
-        self.attacks: list[str] = list(attacks)
+        self.suite = list(dict.fromkeys((*run.info.get("attacks", ()), *attacks)))
+        self.attacks = [attack for attack in self.suite if attack in attacks]
+        self.facts: dict[str, dict[str, Any]] = run.info.get("attack_facts", {})
         self.fid_metric = next((m for m in metrics if m.startswith("fid_")), "fid")
         self.kid_metric = next((m for m in metrics if m.startswith("kid_")), "kid")
 
@@ -120,6 +128,27 @@ class Summary:
         return list(dict.fromkeys(point.defense for point in self.points))
 
     @property
+    def controls(self) -> list[str]:
+        """Attacks that never ask the model: what they find is a fault or chance, and never counts as an attack's."""
+        return self.families().get(CONTROL, [])
+
+    def families(self) -> dict[str, list[str]]:
+        """The attacks of the suite by family, in the order of `results.families.FAMILIES`; no empty ones."""
+        of = {attack: family(self.facts.get(attack, {})) for attack in self.suite}
+        groups = {name: [attack for attack in self.suite if of[attack] == name] for name in FAMILIES}
+        return {name: group for name, group in groups.items() if group}
+
+    def attacks_on(self, cell: Cell) -> list[str]:
+        """The attacks that judged a model; those that lacked shadow models for it are left out."""
+        point = Point(cell.defense, cell.params)
+        return [attack for attack in self.attacks if self.value(point, attack, "auc", cell.split) is not None]
+
+    @property
+    def undefended(self) -> Point:
+        """The undefended model (of the first run), else the first point."""
+        return (self.baselines or self.points)[0]
+
+    @property
     def baselines(self) -> list[Point]:
         """The undefended models: one, or one for each of several runs drawn together."""
         return [point for point in self.points if self._is_baseline(point)]
@@ -135,6 +164,10 @@ class Summary:
         if split == ALL and ALL not in found:
             return next(iter(found.values())) if len(found) == 1 else None
         return found.get(split)
+
+    def metrics(self, point: Point, source: str) -> list[str]:
+        """The metrics that a source has rows of."""
+        return [metric for p, s, metric in self._values if (p, s) == (point, source)]
 
     def per_split(self, point: Point, source: str, metric: str) -> dict[str, Value]:
         """The values of each split, in the order of the splits."""
@@ -180,8 +213,9 @@ class Summary:
         return self.value(Point(end, ""), "fid", self.fid_metric)
 
     def strongest(self, point: Point, metric: str) -> tuple[str, Value] | None:
-        """The attack with the highest value of a metric, and that value; the first of equals."""
-        found = [(attack, self.value(point, attack, metric)) for attack in self.attacks]
+        """The attack with the highest value of a metric, and that value; the first of equals, and never a control."""
+        controls = self.controls
+        found = [(attack, self.value(point, attack, metric)) for attack in self.attacks if attack not in controls]
         known = [(attack, value) for attack, value in found if value is not None and value.known]
         return max(known, key=lambda pair: pair[1].value) if known else None
 
@@ -199,6 +233,15 @@ class Summary:
 
     def _is_baseline(self, point: Point) -> bool:
         return point.defense in ("none", f"{self._run_of.get(point.defense)}: none")
+
+
+def undefended_cell(run: RunData, summary: Summary) -> Cell | None:
+    """The undefended model of the first split that finished, else the first model; None if there is none."""
+    point = summary.undefended if summary.points else None
+    cells = [
+        cell for cell in run.cells if point is not None and (cell.defense, cell.params) == (point.defense, point.params)
+    ]
+    return next(iter(cells or run.cells), None)
 
 
 def _by_number(split: str) -> tuple[int, str]:

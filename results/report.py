@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakfront.errors import InputError
-from results.figures import figures, save
+from results.attack_tables import attack_table, suite_table
+from results.figures import figures, save, style
 from results.findings import findings
 from results.page import Drawn, page
 from results.run_data import Cell, RunData
-from results.table import attack_table, main_table
+from results.table import main_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ORDER = ("tradeoff", "extraction_curve", "gallery", "membership", "roc", "audit", "cost")
+ORDER = ("tradeoff", "extraction_curve", "gallery", "inpainting", "membership", "heatmap", "roc", "audit", "cost")
 _SUFFIXES = ("pdf", "svg", "png")
 
 
@@ -30,7 +31,8 @@ def write_report(runs: list[RunData], folder: Path) -> Path:
     drawn = [_draw(name, run, folder / "figures") for name in _names()]
     tables = folder / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    for name, table in (("main", main_table(run)), ("attacks", attack_table(run))):
+    for name, make in (("main", main_table), ("suite", suite_table), ("attacks", attack_table)):
+        table = make(run)
         (tables / f"{name}.csv").write_text(table.to_csv(), encoding="utf-8")
         (tables / f"{name}.md").write_text(table.to_markdown(), encoding="utf-8")
         (tables / f"{name}.tex").write_text(table.to_latex(), encoding="utf-8")
@@ -89,6 +91,9 @@ class CombinedRuns(RunData):
                 for name, run in self._runs.items()
                 for label, value in run.info.get(key, {}).items()
             }
+        info["attack_notes"] = list(
+            dict.fromkeys(n for run in self._runs.values() for n in run.info.get("attack_notes", ()))
+        )
         return info
 
 
@@ -129,11 +134,11 @@ def _draw(name: str, run: RunData, folder: Path) -> Drawn:
     """Draw and save a figure; files of an earlier one are taken away when there is nothing to draw now."""
     plugin = figures.get(name)()
     figure = plugin.draw(run)
-    svg = None
+    svg, wide = None, False
     if figure is None:
         for suffix in _SUFFIXES:
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     else:
         save(figure, folder, name)
-        svg = (folder / f"{name}.svg").read_bytes()
-    return Drawn(name, plugin.title, plugin.caption, svg, plugin.reason)
+        svg, wide = (folder / f"{name}.svg").read_bytes(), figure.get_figwidth() > style.WIDTH
+    return Drawn(name, plugin.title, plugin.caption, svg, plugin.reason, wide)

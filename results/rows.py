@@ -26,6 +26,7 @@ class Row:
     kind: privacy, utility or cost. source: the attack, metric, defense or stage that measured it.
     value, ci_low, ci_high: the number and its 95% interval (nan where there is none), ci_method: how it was made.
     n: how many observations it rests on. higher_is_better: for the defender; None where neither end is good.
+    suite: the name and version of the attacks that the run was made with.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Row:
     ci_method: str = ""
     n: int = 0
     higher_is_better: bool | None = None
+    suite: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from results.families import MANY
 from results.points import Point, Summary, Value
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def main_table(run: RunData) -> Table:
     """Guarantee, utility, extraction, membership, audit and time of every defense at every strength."""
     summary = Summary(run)
     points = summary.points
-    strongest_tpr = [summary.strongest(point, "tpr_at_fpr_0.01") for point in points]
+    strongest_auc, strongest_tpr = ([summary.strongest(p, m) for p in points] for m in ("auc", "tpr_at_fpr_0.01"))
+    many = len(summary.attacks) > MANY  # their AUCs are printed in a table of their own
     bounds = [summary.strongest(point, "epsilon_lower_bound") for point in points]
 
     def column(key: str, title: str, entry: Callable[[Point], Entry], decimals: int | None = None) -> Column:
@@ -125,30 +127,15 @@ def main_table(run: RunData) -> Table:
         column("kid", "KID", summary.kid),
         column("extracted", f"Extracted, {summary.fdr} FDR", summary.extracted),
         column("planted_extracted", "of them planted", summary.planted),
-        *(column(f"auc_{a}", f"AUC {a}", lambda p, a=a: summary.value(p, a, "auc"), 3) for a in summary.attacks),  # type: ignore[misc]
+        *(column(f"auc_{a}", "" if many else f"AUC {a}", lambda p, a=a: summary.value(p, a, "auc"), 3)  # type: ignore[misc]
+          for a in summary.attacks),
+        *((Column("auc", "Highest AUC", tuple(t[1] if t else None for t in strongest_auc), 3),
+           Column("auc_attack", "by", tuple(t[0] if t else "" for t in strongest_auc))) if many else ()),
         Column("tpr_at_fpr_0.01", "TPR at 1% FPR, highest", tuple(t[1] if t else None for t in strongest_tpr), 3),
         Column("tpr_at_fpr_0.01_attack", "by", tuple(t[0] if t else "" for t in strongest_tpr)),
         Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2),
         column("training_seconds", "Training (s)", lambda p: summary.value(p, "train", "training_seconds")),
     ), (conditions(run), MEANS, *_terms(run)))  # fmt: skip
-
-
-def attack_table(run: RunData) -> Table:
-    """Every membership number: one row for each defense, strength and attack."""
-    summary = Summary(run)
-    pairs = [(p, a) for p in summary.points for a in summary.attacks if summary.value(p, a, "auc") is not None]
-    metrics = [("auc", "AUC"), ("tpr_at_fpr_0.1", "TPR at 10% FPR"), ("tpr_at_fpr_0.01", "TPR at 1% FPR"),
-               ("tpr_at_fpr_0.001", "TPR at 0.1% FPR"), ("epsilon_lower_bound", "Audited ε ≥"),
-               ("epsilon_lower_bound_ceiling", "Ceiling of the audit")]  # fmt: skip
-    reasons = [next((r for m, _ in metrics if (r := summary.reason(p, a, m))), "") for p, a in pairs]
-    return Table((
-        Column("defense", "Defense", tuple(p.defense for p, _ in pairs)),
-        Column("params", "Strength", tuple(p.params for p, _ in pairs)),
-        Column("attack", "Attack", tuple(a for _, a in pairs)),
-        *(Column(m, title, tuple(summary.value(p, a, m) for p, a in pairs), 2 if m.startswith("epsilon") else 3)
-          for m, title in metrics),
-        Column("note", "", tuple(reasons)),
-    ), tuple(f"{NOTHING}: {reason}." for reason in dict.fromkeys(reasons) if reason))  # fmt: skip
 
 
 def terminal(run: RunData) -> rich.table.Table:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,33 @@ from results.run_data import RunData
 from results.statistics.counts import extracted_at_fdr
 
 ATTACKS = ("extraction", "loss", "pia", "secmi")
+# label -> plug-in's name, access, what shadow models are for, whether what it finds is counted
+FACTS: dict[str, tuple[str, str, str, bool]] = {
+    "blind": ("blind", "none", "choices", False),
+    "extraction": ("extraction", "samples", "none", True),
+    "outlier": ("outlier", "samples", "none", True),
+    "generate_and_filter": ("generate_and_filter", "samples", "choices", True),
+    "side": ("side", "loss", "none", True),
+    "inpainting": ("inpainting", "loss", "none", False),
+    "loss": ("loss", "loss", "choices", False),
+    "lira_online": ("lira", "loss", "fit", False),
+    "lira_offline": ("lira", "loss", "fit", False),
+    "lira_strong": ("lira", "loss", "fit", False),
+    "quantile": ("quantile", "loss", "choices", False),
+    "secmi": ("secmi", "loss", "none", False),
+    "secmi_learned": ("secmi_learned", "loss", "fit", False),
+    "pia": ("pia", "loss", "choices", False),
+    "pian": ("pian", "loss", "choices", False),
+    "sima": ("sima", "loss", "choices", False),
+    "pfami": ("pfami", "loss", "none", False),
+    "rediffuse": ("rediffuse", "loss", "none", False),
+    "dataset_inference": ("dataset_inference", "loss", "fit", False),
+    "gsa1": ("gsa", "gradients", "fit", False),
+    "gsa2": ("gsa", "gradients", "fit", False),
+    "trajectory": ("trajectory", "gradients", "fit", False),
+}
+V1 = tuple(FACTS)
+SET_SIZES = (5, 10, 20)
 
 
 @dataclass(frozen=True)
@@ -77,6 +104,8 @@ class Settings:
     attacks: tuple[str, ...] = ATTACKS
     suite: str = "quick"
     features: str = "embedded"
+    left_out: Mapping[str, str] = field(default_factory=dict)  # attack -> why no model was attacked with it
+    control_leak: float = 0.0  # shift of the control's scores of members, where there should be none
 
 
 def synthetic_run(folder: Path, strengths: Sequence[Strength] = TWO, **settings: Any) -> RunData:
@@ -126,12 +155,29 @@ class _Cell:
         _write(self._folder / "sample" / "samples.safetensors", images=generated)
         rows = []
         for place, attack in enumerate(self._protocol.attacks):
-            shift = strength.leak * (1.0 - 0.15 * place)
-            own = {"score": rng.normal(size=len(members)) + shift * members}
-            scores = extraction if attack == "extraction" else own
+            if attack in self._protocol.left_out:
+                reason = self._protocol.left_out[attack]
+                rows.append(self._one("privacy", attack, "left_out", self._protocol.splits - 1, method=reason))
+                continue
+            access = FACTS.get(attack, ("", "loss", "none", False))[1]
+            strong = {"none": 0.0, "gradients": 2.0}.get(access, 1.0)
+            shift = (
+                self._protocol.control_leak if access == "none" else strong * strength.leak * (1 - 0.15 * (place % 6))
+            )
+            scores = {"score": rng.normal(size=len(members)) + shift * members}
+            if attack == "extraction":
+                scores = extraction
+            elif attack == "inpainting":
+                scores = self._inpainted(scores["score"])
             _write(self._folder / "attack" / attack / "scores.safetensors", **scores)
-            rows += self._membership(attack, scores["score"])
+            rows += self._membership(attack, scores["score"]) + self._costs(attack, place)
+            if attack == "dataset_inference":
+                rows += self._sets(shift)
         rows += self._extracted(extraction["score"])
+        apart = sum(row.value for row in rows if row.metric == "model_calls_per_image")
+        rows.append(self._one("cost", "suite", "model_calls_per_image", 0.4 * apart))
+        rows.append(self._one("cost", "suite", "model_calls_per_image_apart", apart))
+        rows.append(self._one("cost", "probe", "probe_seconds", 31.5))
         fid = strength.fid * float(np.exp(0.05 * rng.normal()))
         features = self._protocol.features
         rows.append(self._one("utility", "fid", f"fid_{features}", fid, fid * 0.95, fid * 1.05))
@@ -147,7 +193,8 @@ class _Cell:
     def _membership(self, attack: str, score: np.ndarray) -> list[Row]:
         member, decoy = score[self._members], score[~self._members]
         auc = float(mannwhitneyu(member, decoy).statistic / len(member) / len(decoy))
-        rows = [self._one("privacy", attack, "auc", auc, auc - 0.04, min(auc + 0.04, 1.0))]
+        half = 0.12 if FACTS.get(attack, ("", ""))[1] == "none" else 0.04  # no false alarm of the control
+        rows = [self._one("privacy", attack, "auc", auc, auc - half, min(auc + half, 1.0))]
         for rate in (0.1, 0.01):
             tpr = float((member > np.quantile(decoy, 1 - rate)).mean())
             metric = f"tpr_at_fpr_{rate}"
@@ -160,8 +207,33 @@ class _Cell:
             self._one("privacy", attack, "tpr_at_fpr_0.001", math.nan, method=reason),
             self._one("privacy", attack, "epsilon_lower_bound", bound, bound, math.inf, audit),
             self._one("privacy", attack, "epsilon_lower_bound_ceiling", 2.9, method=audit),
-            self._one("cost", attack, "model_calls_per_image", 12.0),
         ]
+
+    def _costs(self, attack: str, place: int) -> list[Row]:
+        calls = 0.0 if FACTS.get(attack, ("", "loss"))[1] == "none" else 12.0 * (1 + place)
+        seconds = self._one("cost", attack, "scoring_seconds", 0.02 + 1.7 * place, n=1)
+        return [self._one("cost", attack, "model_calls_per_image", calls), seconds]
+
+    def _sets(self, shift: float) -> list[Row]:
+        """Sets of members are detected the surer the larger they are; one set of decoys in 20 is a false alarm."""
+        rows = []
+        for size in SET_SIZES:
+            found = 1 - 0.95 * math.exp(-shift * size / 3)
+            for kind, share in (("members", found), ("decoys", 0.05)):
+                rows.append(self._one("privacy", "dataset_inference", f"set_p_value_{kind}_{size}", 1 - share))
+                rows.append(self._one("privacy", "dataset_inference", f"set_detected_{kind}_{size}", share, n=200))
+        return rows
+
+    def _inpainted(self, score: np.ndarray) -> dict[str, np.ndarray]:
+        """The best-scored images come back nearly as they were, the others as noise."""
+        masked = self._images.shape[-1] // 2
+        rank = score.argsort().argsort() / len(score)
+        images, noise = self._images.astype(float), self._rng.uniform(0, 255, self._images.shape)
+        share = rank[:, None, None, None] ** 2
+        inpainted = np.round(share * images + (1 - share) * noise).astype(np.uint8)
+        inpainted[..., masked:] = self._images[..., masked:]
+        apart = (inpainted[..., :masked] / 255.0 - self._images[..., :masked] / 255.0) ** 2
+        return {"score": score, "inpainted": inpainted, "errors": np.sqrt(apart.mean(axis=(1, 2, 3)))}
 
     def _extracted(self, score: np.ndarray) -> list[Row]:
         members, source = self._members, "extraction"
@@ -173,6 +245,8 @@ class _Cell:
         rows = [
             self._one("privacy", source, "extracted_at_fdr_0.05", found.count, low, high, n=n),
             self._one("privacy", source, "planted_extracted_at_fdr_0.05", planted, n=groups),
+            self._one("privacy", source, "unique_extracted_at_fdr_0.05", found.count - planted, n=n - groups),
+            self._one("privacy", source, "precision_adaptive", true / max(true + false, 1), 0, 1, n=true + false),
             self._one("privacy", source, "members_adaptive", true, n=n),
             self._one("privacy", source, "decoys_adaptive", false, n=len(members) - n),
             self._one("privacy", source, "excess_adaptive", true - false, true - false - 6, true - false + 6, n=n),
@@ -217,7 +291,8 @@ def _over_splits(rows: list[Row]) -> list[Row]:
     """The rows over splits: the mean, and the hull of the splits' intervals."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.source, row.metric), []).append(row)
+        if row.metric != "left_out":
+            groups.setdefault((row.source, row.metric), []).append(row)
     merged = []
     for group in groups.values():
         value, low, high = (
@@ -250,6 +325,11 @@ def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[st
         "title": protocol.title,
         "suite": protocol.suite,
         "attacks": list(protocol.attacks),
+        "attack_facts": {
+            label: dict(zip(("attack", "access", "shadows", "extracts"), FACTS[label], strict=True))
+            for label in protocol.attacks if label in FACTS
+        },
+        "attack_notes": [f"attack {label}: {reason}" for label, reason in protocol.left_out.items()],
         "config": {
             "name": protocol.name,
             "data": {"dataset": "digits", "pool": protocol.pool, "reference": None},

@@ -164,3 +164,34 @@ def test_randomized_response_is_not_accused_of_more_than_its_epsilon(epsilon: fl
     assert too_high <= binom.isf(1e-3, runs, 0.05)
     assert too_high >= binom.ppf(1e-3, runs, 0.02)  # and it is not safe by being idle
     assert np.median(bounds) >= 0.5 * epsilon
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize(("m", "r", "delta"), [(200, 100, 0.0), (1000, 200, 1e-5), (1000, 50, 1e-3)])
+def test_the_exact_chance_to_accuse_randomized_response_is_within_the_level(
+    epsilon: float, m: int, r: int, delta: float
+) -> None:
+    """Under it the number of right guesses is Bin(r, q), so that chance is a sum over the counts that accuse it."""
+    right = binom.pmf(np.arange(r + 1), r, 1 / (1 + math.exp(-epsilon)))
+    accuses = np.array([one_run_epsilon(m, r, v, delta) > epsilon for v in range(r + 1)])
+    assert right[accuses].sum() <= 0.05
+    assert right[accuses].sum() > 0.02 or m * delta > 0.1 or epsilon > 2  # not safe by being idle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epsilon", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("coins", "guesses", "delta"), [(200, 100, 0.0), (1000, 200, 1e-5)])
+def test_noisy_scores_of_randomized_response_prove_no_more_than_its_epsilon(
+    epsilon: float, coins: int, guesses: int, delta: float
+) -> None:
+    """Scores as attacks give them: each coin wrong with probability 1 / (1 + e^eps), and then noise beside it."""
+    rng = np.random.default_rng(2)
+    runs, everyone, audit = 1000, np.ones(coins, dtype=bool), OneRun(guesses=guesses, delta=delta)
+    bounds = np.empty(runs)
+    for run in range(runs):
+        members = rng.random(coins) < 0.5
+        told = members ^ (rng.random(coins) < 1 / (1 + math.exp(epsilon)))
+        bounds[run] = audit.bound(told + 0.2 * rng.standard_normal(coins), members, everyone).epsilon
+    # the exact level is at most 5%, and the count of that many runs may exceed it by chance
+    assert np.count_nonzero(bounds > epsilon) <= binom.isf(1e-3, runs, 0.05)
+    assert bounds.mean() > 0.3 * epsilon

@@ -18,17 +18,21 @@ from matplotlib.transforms import Bbox
 from rich.console import Console
 
 from leakfront.errors import InputError
+from results.attack_tables import attack_table, suite_table
+from results.families import FAMILIES, family
 from results.figures import figures, save, style
 from results.figures.extraction_curve import spread
+from results.figures.matrix import short
 from results.findings import findings
-from results.points import Point, Summary, Value
+from results.points import Point, Summary, Value, undefended_cell
 from results.report import ORDER, combined, write_report
 from results.run_data import RunData
-from results.table import attack_table, latex, main_table, number, shown, terminal
-from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
+from results.table import latex, main_table, number, shown, terminal
+from tests.synthetic_run import SET_SIZES, TWELVE, TWO, V1, Strength, synthetic_run
 
 HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red]"
 SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
+REASON = "left out: it needs 9 shadow models (other splits of the same defense), and there are 2"
 
 
 class Page(HTMLParser):
@@ -74,6 +78,18 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 
 
 @pytest.fixture(scope="module")
+def two_v1(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    folder = tmp_path_factory.mktemp("two_v1")
+    return synthetic_run(folder, TWO, attacks=V1, suite="v1", left_out={"gsa1": REASON})
+
+
+@pytest.fixture(scope="module")
+def twelve_v1(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    folder = tmp_path_factory.mktemp("twelve_v1")
+    return synthetic_run(folder, TWELVE, pool=256, samples=200, attacks=V1, suite="v1")
+
+
+@pytest.fixture(scope="module")
 def two_report(two: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report([two], tmp_path_factory.mktemp("two_report")).parent
 
@@ -115,7 +131,7 @@ def test_every_number_of_the_csv_is_the_one_of_the_row(two: RunData, two_report:
 
 def test_the_page_prints_the_rows_of_every_table(two: RunData, two_report: Path) -> None:
     page = Page((two_report / "index.html").read_text())
-    for printed, table in zip(page.tables, (main_table(two), attack_table(two)), strict=True):
+    for printed, table in zip(page.tables, (main_table(two), suite_table(two), attack_table(two)), strict=True):
         assert printed[0] == [column.title for column in table.printed]
         assert printed[1:] == [[str(cell) for cell in cells] for cells in table.rows()]
     fid = row(two, "none", "", "fid", "fid_embedded")
@@ -217,6 +233,209 @@ def test_a_diverged_model_is_reported_and_the_others_are_drawn(tmp_path: Path) -
     assert (tmp_path / "report" / "figures" / "tradeoff.pdf").exists()
 
 
+def test_what_chance_may_give_among_many_attacks_is_not_called_membership_inference(twelve_v1: RunData) -> None:
+    summary, few = Summary(twelve_v1), 0
+    for point in summary.points:
+        attacks = [a for a in summary.attacks if a not in summary.controls]
+        above = sum(v.above(0.5) for a in attacks if (v := summary.value(point, a, "auc")) is not None)
+        text = finding(twelve_v1, point.label)
+        if 0 < above <= 2:
+            few += 1
+            assert f"{above} of {len(attacks)} attacks" in text
+            assert "which chance may give" in text
+            assert "still stands" not in text
+    assert few
+
+
+def test_the_control_is_never_the_strongest_attack_and_its_success_is_a_finding(
+    two_v1: RunData, tmp_path: Path
+) -> None:
+    assert not any("control" in text for text in findings(two_v1))
+    attacks = ("blind", "extraction", "loss")
+    run = synthetic_run(tmp_path, TWO, pool=128, samples=150, attacks=attacks, control_leak=4.0)
+    summary = Summary(run)
+    assert summary.controls == ["blind"]
+    for point in summary.points:
+        for metric in ("auc", "tpr_at_fpr_0.01", "epsilon_lower_bound"):
+            strongest, blind = summary.strongest(point, metric), summary.value(point, "blind", metric)
+            assert strongest is not None
+            assert blind is not None
+            assert strongest[0] != "blind"
+            assert strongest[1].value < blind.value
+    found = findings(run)[0]
+    assert (
+        "control (blind) tells members from decoys in 6 of 6 cells (none split 0, none split 1, none split 2," in found
+    )
+    assert "1 interval in 20 misses" in found
+    assert "2 of 2 attacks have" in finding(run, "none")
+
+
+def test_the_finding_on_whole_sets_is_the_smallest_size_that_is_detected(two_v1: RunData, two: RunData) -> None:
+    shares = {k: row(two_v1, "none", "", "dataset_inference", f"set_detected_members_{k}")["value"] for k in SET_SIZES}
+    enough = min(size for size, share in shares.items() if share >= 0.95)
+    assert enough > min(SET_SIZES)
+    text = next(text for text in findings(two_v1) if text.startswith("Whole sets"))
+    assert f"95% of them are detected from {enough} images on" in text
+    assert f"{100 * shares[enough]:.0f}% of random sets of {enough} members, and 5% of sets of {enough} decoys," in text
+    assert not any("Whole sets" in text for text in findings(two))
+
+
+# many attacks -------------------------------------------------------------------------------------------------------
+
+
+def test_every_attack_has_one_family(two_v1: RunData, two: RunData) -> None:
+    families = Summary(two_v1).families()
+    assert sorted(attack for group in families.values() for attack in group) == sorted(V1)
+    assert families["control"] == ["blind"]
+    assert "side" in families["samples"]  # what it finds is counted
+    assert set(families["gradients"]) == {"gsa1", "gsa2", "trajectory"}
+    assert "lira_online" in families["fitted"]
+    assert "pia" in families["loss"]
+    assert family({}) in FAMILIES
+    assert Summary(two).families() == {"samples": ["extraction"], "loss": ["loss", "pia", "secmi"]}
+
+
+def test_the_suite_table_says_what_the_rows_say(two_v1: RunData) -> None:
+    table = suite_table(two_v1)
+    lines = {line["attack"]: line for line in csv.DictReader(io.StringIO(table.to_csv()))}
+    assert sorted(lines) == sorted(V1)
+    for attack, line in lines.items():
+        assert (line["access"], line["shadows"]) == tuple(
+            two_v1.info["attack_facts"][attack][key] for key in ("access", "shadows")
+        )
+        if attack == "gsa1":
+            assert line["auc"] == line["model_calls_per_image"] == ""
+            assert line["note"] == REASON
+            continue
+        for metric in ("auc", "tpr_at_fpr_0.01", "model_calls_per_image", "scoring_seconds"):
+            assert float(line[metric]) == row(two_v1, "none", "", attack, metric)["value"]
+        assert line["note"] == ""
+    together, apart = (
+        row(two_v1, "none", "", "suite", f"model_calls_per_image{end}")["value"] for end in ("", "_apart")
+    )
+    notes = " ".join(table.notes)
+    assert f"makes {number(together)} model calls per pool image, samples included" in notes
+    assert f"apart would make {number(apart)}." in notes
+    assert "attack suite v1" in notes
+
+
+def test_a_suite_table_without_facts_or_costs_is_still_a_table(two: RunData, tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, TWO[:1], splits=1, **SMALL)
+    info = json.loads((tmp_path / "run.json").read_text())
+    del info["attack_facts"], info["attack_notes"]
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    run.rows[run.rows["kind"] != "cost"].to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
+    lines = list(csv.DictReader(io.StringIO(suite_table(RunData(tmp_path)).to_csv())))
+    assert [line["attack"] for line in lines] == ["extraction", "loss"]
+    assert [line["model_calls_per_image"] for line in lines] == ["", ""]
+
+
+def test_of_many_attacks_the_main_table_prints_the_highest_and_keeps_all_in_the_csv(two_v1: RunData) -> None:
+    table = main_table(two_v1)
+    titles = [column.title for column in table.printed]
+    assert titles.count("by") == 2
+    assert "Highest AUC" in titles
+    assert not any(title.startswith("AUC") for title in titles)
+    line = next(csv.DictReader(io.StringIO(table.to_csv())))
+    best = max((a for a in V1 if a not in ("gsa1", "blind")), key=lambda a: float(line[f"auc_{a}"]))
+    assert (line["auc_attack"], line["auc"]) == (best, line[f"auc_{best}"])
+
+
+def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path) -> None:
+    page = Page(write_report([two_v1], tmp_path).read_text())
+    assert f"Attack gsa1: {REASON}." in page.text
+    assert page.tables[1][0][:3] == ["Attack", "Access", "Shadows"]
+    assert len(page.tables[1]) == 1 + len(V1)
+    assert "Grey dashes: the control" in page.text
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "guess"), [("heatmap", "tpr_at_fpr_0.01", 0.01), ("membership", "auc", 0.5)]
+)
+def test_a_matrix_prints_the_rows_and_marks_what_is_told_apart(
+    name: str, metric: str, guess: float, twelve_v1: RunData
+) -> None:
+    with style.paper():
+        figure = figures.get(name)().draw(twelve_v1)
+    (ax,) = figure.axes
+    attacks = {round(y, 3): text.get_text() for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
+    printed = {}
+    for text in ax.texts:
+        x, y = text.get_position()
+        if round(y, 3) in attacks and float(x).is_integer() and re.fullmatch(r"[01]?\.?\d*", text.get_text()):
+            printed[attacks[round(y, 3)], int(x)] = (text.get_text(), text.get_fontweight() == "bold")
+    assert len(printed) == len(V1) * len(TWELVE)
+    for column, strength in enumerate(TWELVE):
+        for attack in V1:
+            expected = row(twelve_v1, strength.defense, strength.params, attack, metric)
+            low, high = expected["ci_low"] > guess, expected["ci_high"] < guess and metric == "auc"
+            assert printed[attack, column] == (short(expected["value"]), low or high)
+
+
+def test_numbers_in_a_matrix_are_short() -> None:
+    assert [short(x) for x in (0.0, 0.001, 0.034, 0.5, 0.996, 1.0)] == ["0", ".00", ".03", ".50", "1", "1"]
+
+
+def test_what_was_left_out_is_hatched(two_v1: RunData) -> None:
+    with style.paper():
+        (ax,) = figures.get("heatmap")().draw(two_v1).axes
+    hatched = {patch.get_y() + 0.5 for patch in ax.patches if patch.get_hatch()}
+    rows = {text.get_text(): y for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
+    assert hatched == {rows["gsa1"]}
+
+
+def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: RunData) -> None:
+    roc = figures.get("roc")()
+    with style.paper():
+        figure = roc.draw(two_v1)
+    families = {name: group for name, group in Summary(two_v1).families().items() if name != "control"}
+    assert len(figure.axes) == len(families)
+    for ax, (name, group) in zip(figure.axes, families.items(), strict=True):
+        attacks = [attack for attack in group if attack != "gsa1"]
+        shown_aucs = {}
+        for text in ax.get_legend().get_texts():
+            value, attack = text.get_text().split()
+            shown_aucs[attack] = value
+        assert sorted(shown_aucs) == sorted([*attacks, "blind"])
+        for attack, value in shown_aucs.items():
+            assert value == f"{row(two_v1, 'none', '', attack, 'auc', '0')['value']:.2f}"
+        assert bool(ax.collections) == (len(attacks) <= 2), name
+    assert "the pointwise 95% band" in roc.caption
+
+
+def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunData, two: RunData) -> None:
+    with style.paper():
+        figure = figures.get("inpainting")().draw(two_v1)
+    cell = undefended_cell(two_v1, Summary(two_v1))
+    assert cell is not None
+    assert (cell.defense, cell.split) == ("none", "0")
+    scores, members = two_v1.scores(cell, "inpainting"), two_v1.members(cell)
+    for ax, side in zip(figure.axes, (members, ~members), strict=True):
+        best = sorted(np.flatnonzero(side), key=lambda image: -scores["score"][image])[:8]
+        assert [text.get_text() for text in ax.texts] == [f"{scores['errors'][image]:.3f}" for image in best]
+        assert len(ax.images) == 3 * len(best)
+        np.testing.assert_allclose(ax.images[2].get_array(), scores["inpainted"][best[0], 0] / 255)
+    without = figures.get("inpainting")()
+    assert without.draw(two) is None
+    assert "inpainting attack was not run" in without.reason
+
+
+def test_hostile_notes_and_facts_are_text(tmp_path: Path) -> None:
+    synthetic_run(tmp_path / "run", TWO[:1], splits=1, **SMALL)
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    info["attack_notes"] = [f"attack loss: {HOSTILE}"]
+    info["attack_facts"]["loss"]["access"] = HOSTILE
+    (tmp_path / "run" / "run.json").write_text(json.dumps(info))
+    page = Page(write_report([RunData(tmp_path / "run")], tmp_path / "report").read_text())
+    assert "script" not in page.tags
+    assert f"Attack loss: {HOSTILE}." in page.text
+    assert page.tables[1][2][1] == HOSTILE
+    assert page.tables[1][2][-1] == HOSTILE
+    markdown = (tmp_path / "report" / "tables" / "suite.md").read_text()
+    assert "<script>" not in markdown
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines()[:4]}) == 1
+
+
 # the page -----------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +446,7 @@ def test_the_page_needs_no_network_and_no_script(two_report: Path) -> None:
     assert "http://" not in text
     assert "https://" not in text
     addresses = [value or "" for name, value in page.attributes if name in ("src", "href")]
-    assert len(addresses) == len(ORDER)
+    assert len(addresses) == len(ORDER) - 1  # nothing was inpainted
     for address in addresses:
         head, _, data = address.partition(",")
         assert head == "data:image/svg+xml;base64"
@@ -275,7 +494,7 @@ def test_latex_makes_every_special_character_harmless() -> None:
 def test_the_same_run_gives_the_same_bytes(two: RunData, two_report: Path, tmp_path: Path) -> None:
     again = write_report([RunData(two.folder)], tmp_path).parent
     first = sorted(path.relative_to(two_report) for path in two_report.rglob("*") if path.is_file())
-    assert len(first) == 3 * len(ORDER) + 6 + 1
+    assert len(first) == 3 * (len(ORDER) - 1) + 3 * 3 + 1
     assert first == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     different = [path for path in first if (two_report / path).read_bytes() != (again / path).read_bytes()]
     assert not different
@@ -332,6 +551,7 @@ def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[l
 
     with style.paper(), monkeypatch.context() as patch:
         figure = figures.get(name)().draw(run)
+        assert figure.get_figwidth() <= style.PAGE
         patch.setattr(Text, "draw", draw)
         figure.draw_without_rendering()
         renderer = figure.canvas.get_renderer()
@@ -341,9 +561,9 @@ def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[l
 
 @pytest.mark.parametrize("name", ORDER)
 def test_no_two_texts_of_a_figure_overlap(
-    name: str, two: RunData, twelve: RunData, monkeypatch: pytest.MonkeyPatch
+    name: str, two: RunData, twelve: RunData, two_v1: RunData, twelve_v1: RunData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for run in (two, twelve):
+    for run in (two_v1, twelve_v1) if name == "inpainting" else (two, twelve, two_v1, twelve_v1):
         boxes, width = written(name, run, monkeypatch)
         assert len(boxes) > 3
         for index, (text, box) in enumerate(boxes):
@@ -394,6 +614,36 @@ def test_the_end_of_the_extraction_curve_is_the_count_of_the_row(two: RunData) -
         found = summary.extracted(Point(cell.defense, cell.params), cell.split)
         assert found is not None
         assert _curve(two, summary, cell)["controlled"][-1] == pytest.approx(found.value)
+
+
+def test_the_extraction_curve_counts_in_the_order_of_the_samples(two: RunData) -> None:
+    from results.figures.extraction_curve import _curve
+
+    cell = two.cells[0]
+    curve, members, scores = _curve(two, Summary(two), cell), two.members(cell), two.scores(cell, "extraction")
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
+    counts = []
+    for images, distances in zip(scores["neighbours"], scores["neighbour_scores"], strict=True):
+        for image in images[distances < 1]:
+            seen[bool(members[image])].add(int(image))
+        counts.append((len(seen[True]), len(seen[False])))
+    assert counts[-1][0] > 20
+    assert [tuple(pair) for pair in zip(curve["members"], curve["decoys"], strict=True)] == [
+        counts[m - 1] for m in curve["at"]
+    ]
+
+
+def test_the_expected_curve_goes_on_to_four_times_the_samples_and_is_a_floor(two: RunData) -> None:
+    from results.figures.extraction_curve import _curve
+
+    curve = _curve(two, Summary(two), two.cells[0])
+    scores, members = two.scores(two.cells[0], "extraction"), two.members(two.cells[0])
+    samples = len(scores["neighbours"])
+    assert curve["beyond"][-1] == 4 * samples
+    hits = np.bincount(scores["neighbours"][scores["neighbour_scores"] < 1], minlength=len(members))[members]
+    by_hand = sum(1 - (1 - h / samples) ** (4 * samples) for h in hits)
+    assert curve["members expected"][-1] == pytest.approx(by_hand)
+    assert by_hand <= curve["members"][-1]
 
 
 def test_end_labels_are_spread_and_stay_near() -> None:

@@ -20,6 +20,7 @@ from results.statistics.counts import (
     extracted_at_fdr,
     unique_curve,
     unique_expected,
+    unique_observed,
 )
 from results.statistics.front import front_probability, pareto_front
 from results.statistics.roc import auc, auc_interval, roc_band, roc_curve, tpr_at_fpr, tpr_interval
@@ -320,6 +321,17 @@ def test_fresh_samples_find_what_the_rates_predict() -> None:
     assert unique_expected(np.array([1e-12]), np.array([1000]))[0] == pytest.approx(1e-9, rel=1e-6)
     with pytest.raises(ValueError, match="rates must lie"):
         unique_expected(np.array([1.1]), np.array([1]))
+
+
+@given(st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_unique_images_are_counted_in_the_order_of_the_samples(samples: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pairs, matched, of = rng.integers(0, 8, (samples, 3)), rng.random((samples, 3)) < 0.2, rng.random(8) < 0.5
+    at = np.arange(samples + 1)
+    expected = [len({int(image) for image in pairs[:m][matched[:m]] if of[image]}) for m in at]
+    assert unique_observed(pairs, matched, of, at).tolist() == expected
+    hits = np.array([len(set(np.nonzero(matched & (pairs == image))[0])) for image in range(8)])
+    assert unique_curve(np.where(of, hits, 0), samples, at)[-1] == pytest.approx(expected[-1])
 
 
 # Over splits

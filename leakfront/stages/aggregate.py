@@ -100,7 +100,7 @@ def _pairs(group: Sequence[Row], guessed: Sequence[Row]) -> list[tuple[Row, Row]
 
 def write_results(layout: Layout, rows: Sequence[Row], info: dict[str, Any]) -> None:
     """Write results.csv, results.parquet and run.json, each in one step."""
-    table = frame(rows)
+    table = frame(replace(row, suite=info["suite"]) for row in rows)
     write_atomically(layout.root / "results.csv", table.to_csv(index=False, lineterminator="\n"))
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)

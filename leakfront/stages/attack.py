@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,37 +24,48 @@ from leakfront.stages.sample import load_sample_labels, load_samples
 from leakfront.store import stored_key, writing
 
 
-def attack_cell(plan: Plan, name: str, cell: CellPlan, shadows: Sequence[CellPlan], layout: Layout, pool: Pool) -> str:
-    """Score the pool by one attack, with the models of the other splits as shadows; returns the key of the scores.
+def attack_cell(plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], layout: Layout, pool: Pool) -> list[str]:
+    """Score the pool by every attack that can do with these shadow models; returns the keys of the scores.
 
-    The target is handed over without its coins, which are not read in this stage. Shadows come with theirs.
+    The target is handed over without its coins, which are not read in this stage: a cell may not be its own shadow.
+    Shadows, the models of the other splits, come with theirs.
     """
-    folder, key = layout.stage(cell.name, f"attack/{name}"), plan.attack_key(name, cell, shadows)
-    if stored_key(folder) == key:
-        return key
-    view = PoolView(pool.images, pool.labels, load_pool_features(layout), pool.variants, pool.variant_of)
-    # by split alone: an attack's own random choices do not differ between defenses
-    seed = derive_seed(plan.config.seed, "attack", name, cell.split)
-    target = _target(plan, cell, layout, pool, view, seed)
-    known = [
-        Shadow(**vars(_target(plan, s, layout, pool, view, seed)), members=load_members(s, layout)) for s in shadows
-    ]
-    start = time.monotonic()
-    scores: Scores = plan.attacks[name].score(target, known)
-    seconds = time.monotonic() - start
-    if not np.isfinite(scores.score).all() or scores.score.shape != (len(pool.images),):
-        raise ValueError(f"attack {name!r} must give one finite score for every pool image")
-    with writing(folder, key) as place:
-        arrays = {"score": scores.score.astype(np.float64)}
-        arrays |= {f"matched_{rule}": matched for rule, matched in scores.matched.items()}
-        arrays |= scores.evidence
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, place / "scores.safetensors")
-        facts = {"choices": scores.choices, "shadows": len(shadows), "seconds": seconds}
-        (place / "attack.json").write_text(json.dumps(facts, indent=1))
-    return key
+    if cell.name in {shadow.name for shadow in shadows}:
+        raise ValueError(f"{cell.name} is under attack and cannot be its own shadow model")
+
+    @cache
+    def seen() -> tuple[Target, list[Shadow]]:
+        view = PoolView(pool.images, pool.labels, load_pool_features(layout), pool.variants, pool.variant_of)
+        known = [(_target(plan, s, layout, pool, view), load_members(s, layout)) for s in shadows]
+        return _target(plan, cell, layout, pool, view), [Shadow(**vars(t), members=coins) for t, coins in known]
+
+    keys = []
+    for name in plan.judged_by(len(shadows)):
+        folder, key = layout.stage(cell.name, f"attack/{name}"), plan.attack_key(name, cell, shadows)
+        keys.append(key)
+        if stored_key(folder) == key:
+            continue
+        # by split alone: an attack's own random choices do not differ between defenses
+        seed = derive_seed(plan.config.seed, "attack", name, cell.split)
+        target, known = seen()
+        start = time.monotonic()
+        scores = plan.attacks[name].score(replace(target, seed=seed), [replace(s, seed=seed) for s in known])
+        facts = {"choices": scores.choices, "shadows": len(shadows), "seconds": time.monotonic() - start}
+        if not np.isfinite(scores.score).all() or scores.score.shape != (len(pool.images),):
+            raise ValueError(f"attack {name!r} must give one finite score for every pool image")
+        with writing(folder, key) as place:
+            save_file(_arrays(scores), place / "scores.safetensors")
+            (place / "attack.json").write_text(json.dumps(facts, indent=1))
+    return keys
 
 
-def _target(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, view: PoolView, seed: int) -> Target:
+def _arrays(scores: Scores) -> dict[str, np.ndarray]:
+    matched = {f"matched_{rule}": mask for rule, mask in scores.matched.items()}
+    arrays = {"score": scores.score.astype(np.float64), **matched, **scores.evidence}
+    return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+
+
+def _target(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, view: PoolView) -> Target:
     """What an attacker sees of a model."""
     return Target(
         pool=view,
@@ -61,7 +74,7 @@ def _target(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, view: PoolVi
         signals=load_signals(cell, layout),
         generated=load_generated(cell, layout),
         outside=load_outside(plan, cell, layout, pool),
-        seed=seed,
+        seed=0,
     )
 
 

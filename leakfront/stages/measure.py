@@ -41,7 +41,7 @@ def measure_cell(
     for name, attack in plan.attacks.items():
         if name not in judged:
             reason = attack.note(len(shadows))
-            rows.append(_row(plan, cell)("privacy", name, "left_out", float(len(shadows)), ci_method=reason))
+            rows.append(row_of(plan, cell)("privacy", name, "left_out", float(len(shadows)), ci_method=reason))
             continue
         scores = load_scores(name, cell, layout)
         rows += _membership_rows(plan, cell, name, scores["score"], members, pool)
@@ -65,12 +65,12 @@ def cell_rows(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
 def diverged_row(plan: Plan, cell: CellPlan, layout: Layout) -> Row:
     """The one row of a cell whose training diverged: the step at which it did."""
     step = _read(layout.stage(cell.name, "train") / "train.json")["diverged"]
-    return _row(plan, cell)("utility", "train", "diverged", float(step), n=1)
+    return row_of(plan, cell)("utility", "train", "diverged", float(step), n=1)
 
 
 def failed_row(plan: Plan, cell: CellPlan) -> Row:
     """The one row of a cell that could not be finished."""
-    return _row(plan, cell)("utility", "run", "failed", 1.0, n=1)
+    return row_of(plan, cell)("utility", "run", "failed", 1.0, n=1)
 
 
 def audit_method(correct: int, guesses: int, attacks: int) -> str:
@@ -78,10 +78,11 @@ def audit_method(correct: int, guesses: int, attacks: int) -> str:
     return f"one-run audit, {correct} of {guesses} guesses right, corrected for {attacks} attacks"
 
 
-def _row(plan: Plan, cell: CellPlan) -> Callable[..., Row]:
+def row_of(plan: Plan, cell: CellPlan, split: str = "") -> Callable[..., Row]:
+    """A row of a cell, or of all splits of its defense; lacks what comes after `split`."""
     return partial(
-        Row, plan.config.name, cell.name, plan.config.data.dataset, plan.model.name, cell.point.line,
-        cell.point.params, str(cell.split),
+        Row, plan.config.name, "" if split else cell.name, plan.config.data.dataset, plan.model.name, cell.point.line,
+        cell.point.params, split or str(cell.split),
     )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def _membership_rows(
     plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
 ) -> list[Row]:
     """AUC, TPR at low FPR, and the one-run audit's bound on epsilon."""
-    row, seed = _row(plan, cell), derive_seed(plan.config.seed, "intervals", attack, cell.split)
+    row, seed = row_of(plan, cell), derive_seed(plan.config.seed, "intervals", attack, cell.split)
     value, low, high, method = auc_interval(score, members, seed)
     rows = [row("privacy", attack, "auc", value, low, high, method, len(score), False)]
     for fpr in FPRS:
@@ -104,7 +105,7 @@ def _audit_rows(
     plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
 ) -> list[Row]:
     """The one-run audit's bound on epsilon, from the images that were not planted more than once."""
-    row, statistics = _row(plan, cell), plan.config.statistics
+    row, statistics = row_of(plan, cell), plan.config.statistics
     audit = OneRun(guesses=statistics.audit_guesses, delta=statistics.audit_delta)
     bound = audit.bound(score, members, pool.copies == 1, corrections=len(plan.attacks))
     method, lowest = audit_method(bound.correct, bound.guesses, len(plan.attacks)), bound.epsilon
@@ -119,7 +120,7 @@ def _extraction_rows(
     plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool
 ) -> list[Row]:
     """Unique images extracted at the false-discovery rate, and under the attack's fixed rules."""
-    row, config = _row(plan, cell), plan.config
+    row, config = row_of(plan, cell), plan.config
     rate, n_members, n_decoys = config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
     extracted = extracted_at_fdr(scores["score"], members, rate, config.data.coin)
     planted, unique = members & (pool.copies > 1), members & (pool.copies == 1)
@@ -155,7 +156,7 @@ def _set_rows(
     plan: Plan, cell: CellPlan, attack: str, sizes: Sequence[int], score: np.ndarray, members: np.ndarray
 ) -> list[Row]:
     """How surely the attack tells a set of members from images that were not trained on, by the size of the set."""
-    row, seed, rows = _row(plan, cell), derive_seed(plan.config.seed, "sets", attack, cell.split), []
+    row, seed, rows = row_of(plan, cell), derive_seed(plan.config.seed, "sets", attack, cell.split), []
     for size in sizes:
         if size > min(int(members.sum()), int((~members).sum())) // 2:
             continue
@@ -172,7 +173,7 @@ def _set_rows(
 
 def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
     """What the defenses measured of themselves: duplicates removed, epsilon spent, …"""
-    row = _row(plan, cell)
+    row = row_of(plan, cell)
     prepared = _read(layout.stage(cell.name, "prepare") / "prepare.json")
     trained = _read(layout.stage(cell.name, "train") / "train.json")
     by_place = {defense.acts_on: defense.name for defense in cell.point.stack}
@@ -188,7 +189,7 @@ def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row
 
 
 def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout) -> list[Row]:
-    row = partial(_row(plan, cell), "cost", ci_method="", higher_is_better=False)
+    row = partial(row_of(plan, cell), "cost", ci_method="", higher_is_better=False)
     trained = _read(layout.stage(cell.name, "train") / "train.json")
     sampled = _read(layout.stage(cell.name, "sample") / "sample.json")
     probed = _read(layout.stage(cell.name, "probe") / "probe.json")

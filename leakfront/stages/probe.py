@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from attacks import Attack, Outside, Signals
 from attacks.contract import signal_key
@@ -148,17 +150,39 @@ def _alone(
     return {label: alone(attack) for label, attack in plan.attacks.items()}
 
 
+class StoredArrays(Mapping[str, np.ndarray]):
+    """The arrays of a safetensors file by name, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with safe_open(path, framework="numpy") as file:
+            self._names = tuple(file.keys())
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        with safe_open(self._path, framework="numpy") as file:
+            array: np.ndarray = file.get_tensor(name)
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 def load_signals(cell: CellPlan, layout: Layout) -> Signals:
     """The stored signals of a cell."""
-    return Signals(load_file(layout.stage(cell.name, "probe") / "signals.safetensors"))
+    return Signals(StoredArrays(layout.stage(cell.name, "probe") / "signals.safetensors"))
 
 
 def load_generated(cell: CellPlan, layout: Layout) -> Signals:
     """The stored generations of a cell."""
-    return Signals(load_file(layout.stage(cell.name, "probe") / "generated.safetensors"))
+    return Signals(StoredArrays(layout.stage(cell.name, "probe") / "generated.safetensors"))
 
 
 def load_outside(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> Outside:
     """Images outside the pool, with the stored signals of a cell on them."""
-    arrays = load_file(layout.stage(cell.name, "probe") / "outside.safetensors")
+    arrays = StoredArrays(layout.stage(cell.name, "probe") / "outside.safetensors")
     return Outside(_outside(plan, pool)[0], Signals(arrays))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from results.run_data import RunData
 
-figures = Registry("figure", "results.figures", "leakfront.figures", not_plugins={"style", "labels"})
+figures = Registry("figure", "results.figures", "leakfront.figures", not_plugins={"style", "labels", "matrix"})
 
 
 class RunFigure(Protocol):
@@ -20,7 +20,7 @@ class RunFigure(Protocol):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    caption: ClassVar[str]  # what is drawn and how to read it; the conditions of the run are added by the report
+    caption: str  # what is drawn and how to read it, which `draw` may change; the report adds the run's conditions
     reason: str  # why `draw` returned None
 
     def draw(self, run: RunData) -> Figure | None:

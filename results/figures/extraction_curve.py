@@ -22,11 +22,14 @@ class ExtractionCurve:
 
     title = "Extraction against the number of samples"
     caption = (
-        "Unique pool images matched among the first m samples, in expectation over the order of the samples "
-        "(rarefaction); thick: mean over splits, thin: each split. Every defense at the strength that lets out the "
-        "most. Above: members matched at the threshold of the controlled false-discovery rate (FDR). Below: members "
-        "and decoys (dashed) matched by the fixed rule, adaptive distance below 1. Decoys were never trained on: their "
-        "curve is what chance resemblance gives, and only members in excess of it were extracted."
+        "Unique pool images matched by the first m samples in the order in which they were drawn, mean over splits "
+        "(thick steps; shaded: range over the splits). Every defense at the strength that lets out the most. Thin "
+        "dashes: the expectation, sum over images of 1 - (1 - p)^m, with each image's rate p estimated as the share of "
+        "the samples that match it, continued to four times the samples drawn (grey ground). An image that no sample "
+        "matched has an estimated rate of 0, so that the continuation is a floor and cannot rise above the count that "
+        "was observed. Above: members matched at the threshold of the controlled false-discovery rate (FDR). Below: "
+        "members and decoys (dotted) matched by the fixed rule, adaptive distance below 1. Decoys were never trained "
+        "on: their curve is what chance resemblance gives, and only members in excess of it were extracted."
     )
 
     def __init__(self) -> None:
@@ -47,35 +50,45 @@ class ExtractionCurve:
 def _draw(run: RunData, summary: Summary) -> Figure:
     curves = {defense: _curves(run, summary, defense) for defense in summary.defenses}
     curves = {defense: found for defense, found in curves.items() if found}
-    at = next(iter(curves.values()))["at"]
+    one = next(iter(curves.values()))
+    at, beyond = one["at"], one["beyond"]
     looks = style.looks(summary.defenses)
     figure = style.new_figure(3.0 if len(curves) <= 6 else 3.9)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for defense, found in curves.items():
         colour = looks[defense].colour
         for ax, kind in ((upper, "controlled"), (lower, "members")):
-            ax.plot(at, found[kind].mean(axis=0), color=colour, zorder=3)
-            ax.plot(at, found[kind].T, color=colour, linewidth=0.4, alpha=0.45, zorder=2.5)
-        lower.plot(
+            ax.step(at, found[kind].mean(axis=0), where="post", color=colour, linewidth=1.2, zorder=3)
+            low, high = found[kind].min(axis=0), found[kind].max(axis=0)
+            ax.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0, step="post", zorder=2)
+            expected = found[f"{kind} expected"].mean(axis=0)
+            ax.plot(beyond, expected, color=colour, linewidth=0.6, linestyle=(0, (3, 1.5)), zorder=3.2)
+        lower.step(
             at,
             found["decoys"].mean(axis=0),
+            where="post",
             color=colour if len(curves) <= 4 else style.GREY,
-            linestyle=(0, (3, 1.5)),
-            linewidth=0.8 if len(curves) <= 4 else 0.5,
-            zorder=2,
+            linestyle=(0, (1, 1)),
+            linewidth=0.9 if len(curves) <= 4 else 0.6,
+            zorder=2.5,
         )
     for ax, kinds in ((upper, ("controlled",)), (lower, ("members", "decoys"))):
         ax.set_xscale("log")
         style.count_scale(ax, max(found[kind].max() for found in curves.values() for kind in kinds))
         ax.set_ylabel("unique images")
+        ax.axvspan(at[-1], beyond[-1], color="#efefef", linewidth=0, zorder=0)
         style.despine(ax)
     upper.set_title(f"members, {summary.fdr} FDR", loc="left", pad=2)
-    lower.set_title("fixed rule; decoys dashed", loc="left", pad=2)
-    lower.set_xlim(1, at[-1])
+    upper.set_title("expected", loc="right", pad=2, fontsize=5.5, color=style.GREY)
+    lower.set_title("fixed rule; decoys dotted", loc="left", pad=2)
+    lower.set_xlim(1, beyond[-1])
     lower.set_xlabel("samples drawn")
-    style.ticks(lower, "x", gap=0.1)
-    last = {kind: {d: float(c[kind].mean(axis=0)[-1]) for d, c in curves.items()} for kind in ("controlled", "members")}
-    _end_labels({upper: last["controlled"], lower: last["members"]}, float(at[-1]), looks)
+    style.ticks(lower, "x", gap=0.13)
+    last = {
+        kind: {name: float(found[f"{kind} expected"].mean(axis=0)[-1]) for name, found in curves.items()}
+        for kind in ("controlled", "members")
+    }
+    _end_labels({upper: last["controlled"], lower: last["members"]}, float(beyond[-1]), looks)
     return figure
 
 
@@ -85,31 +98,31 @@ def _curves(run: RunData, summary: Summary, defense: str) -> dict[str, np.ndarra
     rows = [_curve(run, summary, cell) for cell in run.cells if (cell.defense, cell.params) == (defense, worst.params)]
     if not rows:
         return {}
-    curves = {kind: np.stack([row[kind] for row in rows]) for kind in ("controlled", "members", "decoys")}
-    return {"at": rows[0]["at"], **curves}
+    shared = ("at", "beyond")
+    return {name: rows[0][name] if name in shared else np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _curve(run: RunData, summary: Summary, cell: Cell) -> dict[str, np.ndarray]:
-    """The curves [K] of one model, from the pairs of generated and pool images that match."""
-    from results.statistics.counts import unique_curve
+    """The curves of one model, from the pairs of generated and pool images that match: counts at `at` samples, and
+    their expectation at `beyond`, which goes on to four times the samples drawn."""
+    from results.statistics.counts import unique_expected, unique_observed
 
     scores, members = run.scores(cell, EXTRACTION), run.members(cell)
     pairs, distances = scores["neighbours"], scores["neighbour_scores"]
     samples = len(pairs)
-    at = np.unique(np.geomspace(1, samples, 80).astype(int))
+    at, beyond = (np.unique(np.geomspace(1, most, 400).astype(int)) for most in (samples, 4 * samples))
     # the score is minus the distance; distances are stored in single precision, so the threshold's own is let in
     limit = -summary.threshold(Point(cell.defense, cell.params), cell.split) * (1 + 1e-6)
-
-    def unique(matched: np.ndarray, of: np.ndarray) -> np.ndarray:
+    curves = {"at": at, "beyond": beyond}
+    for kind, matched, of in (
+        ("controlled", distances <= limit, members),
+        ("members", distances < 1, members),
+        ("decoys", distances < 1, ~members),
+    ):
         hits = np.bincount(pairs[matched].ravel(), minlength=len(members))
-        return unique_curve(np.where(of, hits, 0), samples, at)
-
-    return {
-        "at": at,
-        "controlled": unique(distances <= limit, members),
-        "members": unique(distances < 1, members),
-        "decoys": unique(distances < 1, ~members),
-    }
+        curves[kind] = unique_observed(pairs, matched, of, at)
+        curves[f"{kind} expected"] = unique_expected(hits[of] / samples, beyond)
+    return curves
 
 
 def _end_labels(ends: dict[Axes, dict[str, float]], x: float, looks: dict[str, style.Look]) -> None:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from results.families import MANY, NOTE
 from results.figures import figures, style
+from results.figures.matrix import draw_matrix
 from results.points import Point, Summary, Value
 
 if TYPE_CHECKING:
@@ -17,13 +19,19 @@ if TYPE_CHECKING:
 
 @figures.register("membership")
 class Membership:
-    """One line of text for each defense and strength, one marker for each attack, with its interval."""
+    """One line of text for each defense and strength, one marker for each attack, with its interval; of more attacks
+    than can be told apart a matrix."""
 
     title = "Membership inference under each defense"
     caption = (
         "Area under the ROC curve of every attack on every defense, mean over splits with 95% interval. At 0.5 (the "
         "vertical line) members and decoys cannot be told apart; an open marker has an interval that covers it. A "
         "defense that stops extraction need not stop these attacks."
+    )
+    many = (
+        "Area under the ROC curve of every attack on every defense, mean over splits. At .50 (white) members and "
+        "decoys cannot be told apart; red is above, blue below. Bold: the 95% interval leaves out .5. Hatched: not "
+        f"measured. A defense that stops extraction need not stop these attacks. Attacks by what they use ({NOTE})."
     )
 
     def __init__(self) -> None:
@@ -37,7 +45,20 @@ class Membership:
             self.reason = "no attack has an AUC row"
             return None
         with style.paper():
+            if len(summary.suite) > MANY:
+                self.caption = self.many
+                return _matrix(summary, values)
             return _draw(summary, values)
+
+
+def _matrix(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
+    points = [p for p in summary.points if any(q == p for q, _ in values)]
+    reach = min(0.5, max(0.1, *(abs(value.value - 0.5) for value in values.values())))
+    return draw_matrix(values, points, summary.families(), style.diverging(0.5, reach), _told_apart)
+
+
+def _told_apart(value: Value) -> bool:
+    return value.above(0.5) or value.below(0.5)
 
 
 def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
@@ -59,7 +80,6 @@ def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
             look, y = looks[attack], place + offset
             if value.has_interval:
                 ax.plot([value.low, value.high], [y, y], color=look.colour, linewidth=0.7, zorder=2)
-            told_apart = value.above(0.5) or value.below(0.5)
             ax.plot(
                 value.value,
                 y,
@@ -67,7 +87,7 @@ def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
                 marker=look.marker,
                 markersize=2.8,
                 color=look.colour,
-                markerfacecolor=look.colour if told_apart else "white",
+                markerfacecolor=look.colour if _told_apart(value) else "white",
                 markeredgewidth=0.6,
                 zorder=3,
             )
@@ -83,7 +103,7 @@ def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
         )
     ax.axvline(0.5, color=style.GREY, linewidth=0.7, zorder=1)
     ax.set_ylim(len(points) - 0.5, -0.5)
-    ax.set_yticks(range(len(points)), [_name(p) for p in points], fontsize=6 if len(points) <= 8 else 5.5)
+    ax.set_yticks(range(len(points)), [style.column_name(p) for p in points], fontsize=6 if len(points) <= 8 else 5.5)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("AUC of membership inference")
     style.despine(ax)
@@ -96,7 +116,3 @@ def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
         labelspacing=0.2,
     )
     return figure
-
-
-def _name(point: Point) -> str:
-    return f"{style.shortened(point.defense)} {style.shortened(style.strength(point.params))}".strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from results.points import Point
+
+Colour = Callable[[float], tuple[float, float, float, float]]  # of a value: RGBA in 0 … 1
+
 WIDTH = 3.35  # inches: one column
+PAGE = 2.1 * WIDTH  # both columns
 DPI = 300
 GREY, FAINT = "#6b6b6b", "#c9c9c9"
 MEMBER, DECOY = "#0072B2", "#D55E00"
@@ -188,3 +193,28 @@ def strength(params: str) -> str:
     letters = {"epsilon": "ε=", "delta": "δ=", "sigma": "σ="}
     parts = [part.partition("=") for part in params.split(",")]
     return ", ".join(letters.get(name.strip(), "") + value if equals else name for name, equals, value in parts)
+
+
+def column_name(point: Point) -> str:
+    """A defense at a strength as the label of a row or column."""
+    return f"{shortened(point.defense)} {shortened(strength(point.params))}".strip()
+
+
+def logarithmic(low: float, high: float) -> Colour:
+    """From pale at `low` (and below) to dark at `high`, evenly in the logarithm; lightness alone tells the value."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LogNorm
+
+    palette = colormaps["Blues"]
+    scale = LogNorm(low, high, clip=True)
+    return lambda value: palette(float(scale(max(value, low))))
+
+
+def diverging(middle: float, reach: float) -> Colour:
+    """White at `middle`, red above and blue below, full at `reach` from it."""
+    import seaborn as sns
+    from matplotlib.colors import Normalize
+
+    palette = sns.color_palette("vlag", as_cmap=True)
+    scale = Normalize(middle - reach, middle + reach, clip=True)
+    return lambda value: palette(float(scale(value)))

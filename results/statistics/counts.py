@@ -116,6 +116,19 @@ def extracted_at_fdr(scores: np.ndarray, members: np.ndarray, q: float = 0.05, c
     return Extracted(int(members_matched[loosest]), float(thresholds[loosest]), mask, int(decoys_matched[loosest]))
 
 
+def unique_observed(pairs: np.ndarray, matched: np.ndarray, of: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Unique images matched by the first m samples, in the order in which they were drawn.
+
+    pairs: int [G, n], pool images compared with each of the G samples; matched: bool [G, n], whether they match;
+    of: bool [P], which pool images count; at: int [K], values of m. Returns int64 [K].
+    """
+    first = np.full(len(of), len(pairs))  # the sample that matches an image first; G if none does
+    sample, place = np.nonzero(matched)
+    np.minimum.at(first, np.asarray(pairs)[sample, place], sample)
+    found: np.ndarray = np.searchsorted(np.sort(first[of & (first < len(pairs))]), at, side="left")
+    return found
+
+
 def unique_curve(hits: np.ndarray, samples: int, at: np.ndarray) -> np.ndarray:
     """Expected number of unique images among m of the samples that were drawn, without replacement (rarefaction).
 

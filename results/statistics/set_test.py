@@ -20,7 +20,10 @@ class SetPower(NamedTuple):
 
 
 def welch_p_value(scores: np.ndarray, of_non_members: np.ndarray) -> float:
-    """One-sided p-value of "these scores are no higher on average than those of non-members", 1 if nothing varies."""
+    """One-sided p-value of "these scores are no higher on average than those of non-members".
+
+    Where neither side varies, the test has no variance to go by: 0 if the scores are higher, else 1.
+    """
     if np.ptp(scores) == 0 and np.ptp(of_non_members) == 0:
         return 0.0 if scores[0] > of_non_members[0] else 1.0
     return float(ttest_ind(scores, of_non_members, equal_var=False, alternative="greater").pvalue)
@@ -29,7 +32,7 @@ def welch_p_value(scores: np.ndarray, of_non_members: np.ndarray) -> float:
 def set_power(
     scores: np.ndarray, members: np.ndarray, size: int, seed: int, sets: int = SETS, of_decoys: bool = False
 ) -> SetPower:
-    """The test of Dubinski et al. (CDI, CVPR 2025, arXiv 2411.12858, §4.3) on random sets of `size` members.
+    """The test of Dubinski et al. (CDI, CVPR 2025, arXiv 2411.12858) on random sets of `size` members.
 
     scores: float [P]; members: bool [P]. Each set is compared with as many decoys drawn at random; with `of_decoys` the
     set itself is of decoys (other ones), which shows the test's false alarms. Draws are without replacement. The sets
