@@ -12,6 +12,7 @@ import defenses
 import models
 import results.features
 import results.metrics
+from attacks.suites import SUITES
 from leakfront.config import bundled
 from leakfront.datasets import datasets
 from leakfront.registry import Registry
@@ -33,12 +34,19 @@ def print_listing(what: str | None) -> None:
         if what not in (None, title):
             continue
         console.print(f"[bold]{title}[/bold]")
+        width = max(map(len, registry.names())) + 2
         for name in registry.names():
             plugin = registry.get(name)
             summary = getattr(plugin, "summary", "") or (inspect.getdoc(plugin) or "").split("\n")[0]
-            console.print(f"  {name:<16}{summary}", markup=False)
+            console.print(f"  {name:<{width}}{summary}", markup=False)
             if what is not None:
+                if issubclass(plugin, attacks.Attack):
+                    console.print(f"      access: {plugin.access}; shadow models: {plugin.shadows}", markup=False)
                 for field in dataclasses.fields(plugin):
                     console.print(f"      {field.name} = {field.default!r}", markup=False)
+    if what in (None, "attacks"):
+        console.print("[bold]suites[/bold]")
+        for name, suite in SUITES.items():
+            console.print(f"  {name}: {', '.join(suite)}", markup=False)
     if what is None:
         console.print(f"[bold]benchmarks[/bold]\n  {', '.join(bundled())}")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from attacks import Attack
 from attacks.extraction import Extraction
+from attacks.gsa import GSA
+from attacks.lira import LiRA
 from leakfront.training import to_unit_range
 from models.planted_leak import PlantedLeak, PlantedLeakDiffusion
 from models.sampling import SamplerSettings, make_sampler
@@ -105,3 +110,34 @@ def test_extraction_finds_as_many_planted_images_as_are_expected() -> None:
     assert 10 < expected < PLANTED - 5  # neither none nor all, so that the count says something
     assert np.mean(found) == pytest.approx(expected, abs=4 * np.std(found) / np.sqrt(len(found)))
     assert np.mean(false_share) <= rate + 4 * np.std(false_share) / np.sqrt(len(false_share))
+
+
+class PlantedSplit(NamedTuple):
+    """A model that leaks the planted members of its own coins and saw nothing else of the pool."""
+
+    members: np.ndarray
+    model: PlantedLeakDiffusion
+
+
+def split_of(pool: np.ndarray, planted: np.ndarray, seed: int) -> PlantedSplit:
+    members = oracle.coins(seed, len(pool))
+    elsewhere = to_unit_range(oracle.digits()[500:1100]).double().flatten(1)
+    model = PlantedLeak(PROBABILITY).build((1, 8, 8), 0, 0)
+    points = to_unit_range(pool[members & planted]).double().flatten(1)
+    model.set_parts(points, elsewhere.mean(0), torch.cov(elsewhere.T))
+    return PlantedSplit(members, model)
+
+
+@pytest.mark.parametrize(
+    "attack", [LiRA(timesteps=(100,)), LiRA(form="offline", timesteps=(100,)), GSA(form=1), GSA(form=2)], ids=str
+)
+def test_planted_members_come_first(attack: Attack) -> None:
+    """Before all decoys, planted ones among them, and before all members that did not leak."""
+    pool = oracle.digits()[: oracle.POOL]
+    planted = np.arange(len(pool)) % 4 == 0
+    seen, *others = (split_of(pool, planted, seed) for seed in range(1, 11))
+    shadows = [oracle.shadow(attack, other.model, pool, other.members) for other in others]
+    score = attack.score(oracle.target(attack, seen.model, pool), shadows).score
+    leaked = seen.members & planted
+    assert 10 < leaked.sum() < 20
+    assert score[leaked].min() > score[~leaked].max()

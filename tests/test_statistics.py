@@ -18,7 +18,6 @@ from results.statistics.counts import (
     clopper_pearson,
     excess_interval,
     extracted_at_fdr,
-    unique_curve,
     unique_expected,
     unique_observed,
 )
@@ -289,30 +288,6 @@ def test_the_false_discovery_rate_is_kept_whatever_the_coin(coin: float) -> None
         assert np.mean(corrected_wrongly) > 0.3
 
 
-def test_the_unique_curve_is_the_mean_over_all_subsets_of_samples() -> None:
-    samples = 8
-    owners = np.array([0, 0, 0, 1, 2, 2, -1, -1])  # the image that each sample matched
-    hits = np.array([np.count_nonzero(owners == image) for image in range(5)])  # images 3 and 4 were never matched
-    at = np.arange(samples + 1)
-    expected = [
-        np.mean([len({owners[i] for i in drawn} - {-1}) for drawn in itertools.combinations(range(samples), int(m))])
-        for m in at
-    ]
-    np.testing.assert_allclose(unique_curve(hits, samples, at), expected, atol=1e-12)
-
-
-def test_the_unique_curve_is_exact_for_many_samples() -> None:
-    samples, at = 2**20, np.array([0, 1, 1000, 2**19, 2**20])
-    hits = np.array([1, 1, 2, 0, 2**20])
-    once = at / samples
-    twice = 1 - (1 - at / samples) * (1 - at / (samples - 1))
-    np.testing.assert_allclose(unique_curve(hits, samples, at), 2 * once + twice + (at > 0), rtol=1e-7)
-    with pytest.raises(ValueError, match="hits must lie between 0 and the number of samples 3"):
-        unique_curve(np.array([4]), 3, np.array([1]))
-    with pytest.raises(ValueError, match="samples drawn must lie between"):
-        unique_curve(np.array([1]), 3, np.array([4]))
-
-
 def test_fresh_samples_find_what_the_rates_predict() -> None:
     rates = np.array([0.0, 0.2, 0.5, 0.2, 1.0, 1e-12])
     for m in (0, 1, 3, 10):
@@ -330,8 +305,6 @@ def test_unique_images_are_counted_in_the_order_of_the_samples(samples: int, see
     at = np.arange(samples + 1)
     expected = [len({int(image) for image in pairs[:m][matched[:m]] if of[image]}) for m in at]
     assert unique_observed(pairs, matched, of, at).tolist() == expected
-    hits = np.array([len(set(np.nonzero(matched & (pairs == image))[0])) for image in range(8)])
-    assert unique_curve(np.where(of, hits, 0), samples, at)[-1] == pytest.approx(expected[-1])
 
 
 # Over splits

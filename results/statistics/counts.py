@@ -1,11 +1,11 @@
-"""Counts of matched images: exact intervals, the count at a controlled false-discovery rate, the unique-image curve."""
+"""Counts of matched images: exact intervals, the count at a controlled false-discovery rate, unique images."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv, gammaln, xlog1py
+from scipy.special import betaincinv, xlog1py
 
 
 class Extracted(NamedTuple):
@@ -126,29 +126,6 @@ def unique_observed(pairs: np.ndarray, matched: np.ndarray, of: np.ndarray, at: 
     sample, place = np.nonzero(matched)
     np.minimum.at(first, np.asarray(pairs)[sample, place], sample)
     found: np.ndarray = np.searchsorted(np.sort(first[of & (first < len(pairs))]), at, side="left")
-    return found
-
-
-def unique_curve(hits: np.ndarray, samples: int, at: np.ndarray) -> np.ndarray:
-    """Expected number of unique images among m of the samples that were drawn, without replacement (rarefaction).
-
-    hits: int [P], how many of the `samples` generated images matched each pool image; at: int [K], values of m in
-    0 … samples. Returns float64 [K]: the sum over images of 1 - C(N - h, m) / C(N, m), by log-gamma (relative accuracy
-    about 1e-8 at a million samples). It is the mean over all orders of the samples; at m = N it is the number of images
-    hit. Source: Hurlbert 1971.
-
-    Raises ValueError for hits or m outside 0 … samples.
-    """
-    hits, at = np.asarray(hits), np.asarray(at)
-    for what, values in (("hits", hits), ("samples drawn", at)):
-        if values.size and (values.min() < 0 or values.max() > samples):
-            raise ValueError(f"{what} must lie between 0 and the number of samples {samples}")
-    distinct, images = np.unique(hits[hits > 0], return_counts=True)
-    h, m = distinct[:, None].astype(np.float64), at[None, :].astype(np.float64)
-    missable = h + m <= samples
-    rest = np.where(missable, samples - h - m, 0)
-    log_miss = gammaln(samples - h + 1) - gammaln(rest + 1) - gammaln(samples + 1) + gammaln(samples - m + 1)
-    found: np.ndarray = images @ np.where(missable, -np.expm1(log_miss), 1.0)
     return found
 
 
