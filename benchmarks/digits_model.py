@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
-from defenses import TrainingSetup
+from defenses import TrainingSet, TrainingSetup
 from defenses.dp_sgd import DPSGD
 from defenses.plain_step import PlainStep
 from models.unet import UNet
+
+
+def blank(size: int) -> TrainingSet:
+    """A training set of which only the size matters."""
+    return TrainingSet(np.zeros((size, 1, 8, 8), np.uint8), np.zeros(size, np.int64), np.arange(size))
 
 
 def training_setup(batch_size: int) -> TrainingSetup:
@@ -18,7 +24,8 @@ def training_setup(batch_size: int) -> TrainingSetup:
     return TrainingSetup(
         network=model.network,
         loss=model.loss(),
-        size=640,
+        dataset=blank(640),
+        public=blank(0),
         expected_size=640.0,
         steps=200,
         batch_size=batch_size,

@@ -1,6 +1,15 @@
 """What is tried against leakage; one file is one defense."""
 
-from defenses.contract import Defense, Guarantee, TrainingSet, TrainingSetup, TrainingStep
+from defenses.contract import (
+    Defense,
+    Guarantee,
+    Sampler,
+    Serving,
+    Stopping,
+    TrainingSet,
+    TrainingSetup,
+    TrainingStep,
+)
 from leakfront.registry import Registry
 
 NOT_PLUGINS = {"contract", "plain_step", "conv_grad_sample", "private_step"}
@@ -8,4 +17,7 @@ NOT_PLUGINS = {"contract", "plain_step", "conv_grad_sample", "private_step"}
 registry = Registry("defense", "defenses", "leakfront.defenses", not_plugins=NOT_PLUGINS)
 register = registry.register
 
-__all__ = ["Defense", "Guarantee", "TrainingSet", "TrainingSetup", "TrainingStep", "register", "registry"]
+__all__ = [
+    "Defense", "Guarantee", "Sampler", "Serving", "Stopping", "TrainingSet", "TrainingSetup", "TrainingStep",
+    "register", "registry",
+]  # fmt: skip

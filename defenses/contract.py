@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # (network, images float32 [B, C, H, W] in [-1, 1], labels int64 [B], generator) -> loss of each image [B]
 PerExampleLoss = Callable[["torch.nn.Module", "torch.Tensor", "torch.Tensor", "torch.Generator"], "torch.Tensor"]
+# (batch float32 [B, C, H, W] in [-1, 1], generator) -> the same shape
+Augmentation = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 # indices of the wanted samples [n] -> images float32 [n, C, H, W] in [-1, 1]
 Sampler = Callable[[Sequence[int]], "torch.Tensor"]
 
@@ -47,6 +49,19 @@ class Guarantee:
     unit: str = "training image"
 
 
+class Stopping(Protocol):
+    """Ends a training before its last step."""
+
+    def should_stop(self, done: int, network: torch.nn.Module) -> bool:
+        """Asked after each step, with the number of steps done and the network as it stands."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next answers depend on; see `TrainingStep.state_dict`."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+
 class TrainingStep(Protocol):
     """Draws a batch and updates the network with it; owns the optimizer."""
 
@@ -73,27 +88,55 @@ class TrainingStep(Protocol):
 class TrainingSetup:
     """Everything that decides a training run; a defense changes it in place or returns another.
 
-    size: images in the training set; expected_size: its expectation over the coins (public, unlike `size`, which is
-    private under differential privacy). make_step is called once, after all defenses have had their say.
+    network: may be replaced, or changed in place. dataset: what is trained on, of `size` images; expected_size: the
+    expectation of that over the coins (public, unlike `size`, which is private under differential privacy). public:
+    images outside the pool, for defenses that need some. augment: what the step does to a batch. stopping: ends the
+    training early. finish: makes the network that is kept of the one that was trained (and of its averaged weights).
+    make_step is called once, after all defenses have had their say. seed: for a defense's own random choices.
     """
 
     network: torch.nn.Module
     loss: PerExampleLoss
-    size: int
+    dataset: TrainingSet
+    public: TrainingSet
     expected_size: float
     steps: int
     batch_size: int
     learning_rate: float
     ema_decay: float
     make_step: Callable[[TrainingSetup], TrainingStep]
+    augment: Augmentation = field(default=lambda batch, generator: batch)
+    weight_decay: float = 0.0
+    stopping: Stopping | None = None
+    finish: Callable[[torch.nn.Module], torch.nn.Module] = field(default=lambda network: network)
     device: str = "cpu"
+    seed: int = 0
+
+    @property
+    def size(self) -> int:
+        """Images in the training set."""
+        return len(self.dataset)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A trained model as it is sampled, for defenses that stand between it and its users.
+
+    model: a `models.contract.DiffusionModel`. training_images: uint8 [N, C, H, W], what it was trained on.
+    make_sampler: the run's sampler of a model (this one, or one changed), whose sample i depends on i alone.
+    """
+
+    model: Any
+    training_images: np.ndarray
+    make_sampler: Callable[[Any], Sampler]
 
 
 class Defense:
     """A frozen dataclass of parameters with hooks that do nothing unless overridden.
 
-    Class attributes: `name` (set by registration), `acts_on` (data, batches, training or sampling), `covers` (the
-    attackers' access levels that its protection holds for) and `summary` (one line for `leakfront list`).
+    Class attributes: `name` (set by registration), `acts_on` (data, batches, training or sampling; what acts on
+    sampling overrides `guard`, and is attacked twice, as served and with the weights), `covers` (the attackers' access
+    levels that its protection holds for) and `summary` (one line for `leakfront list`).
     """
 
     name: ClassVar[str]
@@ -120,6 +163,6 @@ class Defense:
         """Change how the model is trained."""
         return setup
 
-    def guard(self, sampler: Sampler) -> Sampler:
-        """Change how the model is sampled."""
+    def guard(self, sampler: Sampler, serving: Serving) -> Sampler:
+        """Change how the model is sampled; `sampler` is what the defenses before this one made of it."""
         return sampler

@@ -9,17 +9,26 @@ import torch
 from defenses.contract import Guarantee, TrainingSetup
 
 
+def make_optimizer(setup: TrainingSetup) -> torch.optim.Optimizer:
+    """Adam on the parameters that are trained; AdamW, whose decay is apart from the gradient, where there is decay."""
+    trained = [parameter for parameter in setup.network.parameters() if parameter.requires_grad]
+    if setup.weight_decay:
+        return torch.optim.AdamW(trained, lr=setup.learning_rate, weight_decay=setup.weight_decay, fused=True)
+    return torch.optim.Adam(trained, lr=setup.learning_rate, fused=True)
+
+
 class PlainStep:
-    """Batches drawn uniformly with replacement; Adam on the mean loss."""
+    """Batches drawn uniformly with replacement; Adam on the mean loss (AdamW where there is weight decay)."""
 
     def __init__(self, setup: TrainingSetup) -> None:
         self._setup = setup
-        self.optimizer = torch.optim.Adam(setup.network.parameters(), lr=setup.learning_rate, fused=True)
+        self.optimizer = make_optimizer(setup)
 
     def draw(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randint(self._setup.size, (self._setup.batch_size,), generator=generator)
 
     def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
+        images = self._setup.augment(images, generator)
         loss = self._setup.loss(self._setup.network, images, labels, generator).mean()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)

@@ -18,6 +18,7 @@ from torch import nn
 
 from defenses.contract import Guarantee, TrainingSetup
 from defenses.conv_grad_sample import install
+from defenses.plain_step import make_optimizer
 from leakfront.errors import InputError
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class PrivateStep:
         self._verified = False
         self._images_seen = self._images_clipped = 0
         self.optimizer = DPOptimizer(
-            torch.optim.Adam(self._named.values(), lr=setup.learning_rate, fused=True),
+            make_optimizer(setup),
             noise_multiplier=find_noise_multiplier(
                 defense.epsilon, self._delta, self.sampling_rate, setup.steps, defense.accountant
             ),
@@ -139,6 +140,7 @@ class PrivateStep:
             for start in starts:
                 rows = images[start : start + chunk].repeat_interleave(draws, dim=0)
                 if len(rows):
+                    rows = self._setup.augment(rows, generator)  # each draw of an image in its own way
                     row_labels = labels[start : start + chunk].repeat_interleave(draws, dim=0)
                     losses = self._setup.loss(network, rows, row_labels, generator)
                     torch.autograd.backward(losses.sum())

@@ -52,6 +52,7 @@ def to_unit_range(images: Any) -> torch.Tensor:
 def train(
     model: DiffusionModel,
     dataset: TrainingSet,
+    public: TrainingSet,
     expected_size: float,
     stack: Sequence[Defense],
     settings: Training,
@@ -60,28 +61,32 @@ def train(
     checkpoints: Checkpoints,
     progress: Progress,
 ) -> Trained:
-    """Train `model.network` in place; it ends with the EMA weights.
+    """Train `model.network`, or what the defenses put in its place; it ends with the EMA weights.
+
+    public: images outside the pool, for defenses that need some.
 
     Every random number of step k comes from (seed, k), so a run that goes on from a checkpoint is the run that was
     never stopped. Raises `DivergedError` at the first loss or weight that is not finite.
     """
-    network = model.network
-    assert network is not None
-    network.to(device).train()
+    assert model.network is not None
     setup = TrainingSetup(
-        network=network,
+        network=model.network.to(device).train(),
         loss=model.loss(),
-        size=len(dataset),
+        dataset=dataset,
+        public=public,
         expected_size=expected_size,
         steps=settings.steps,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         ema_decay=settings.ema_decay,
         make_step=PlainStep,
+        augment=lambda batch, generator: _augmented(stack, batch, generator),
         device=device,
+        seed=derive_seed(seed, "defenses"),
     )
     for defense in stack:
         setup = defense.training(setup)
+    network = setup.network.to(device).train()
     step = setup.make_step(setup)
     ema = EMAModel(network.parameters(), decay=setup.ema_decay, foreach=True)
     images, labels = to_unit_range(dataset.images).to(device), torch.as_tensor(dataset.labels).to(device)
@@ -95,6 +100,8 @@ def train(
         ema.load_state_dict(state["ema"])
         ema.to(device)
         step.load_state_dict(state["step"])
+        if setup.stopping is not None:
+            setup.stopping.load_state_dict(state["stopping"])
         done, earlier_seconds, counter.calls = state["done"], state["seconds"], state["model_calls"]
         losses, recent = [tuple(pair) for pair in state["losses"]], state["recent"]
 
@@ -104,17 +111,17 @@ def train(
         generator.manual_seed(derive_seed(seed, "step", k))
         torch.manual_seed(derive_seed(seed, "global", k))  # dropout and torchvision draw from the global generator
         indices = step.draw(generator)
-        batch = images[indices]
-        for defense in stack:
-            batch = defense.augment(batch, generator)
-        value = step.update(batch, labels[indices], generator)
+        value = step.update(images[indices], labels[indices], generator)
         if len(indices) and not math.isfinite(value):
             raise DivergedError(k + 1)
         ema.step(network.parameters())
         recent += [value] if len(indices) else []
-        if (k + 1) % max(1, setup.steps // 50) == 0 or k + 1 == setup.steps:
+        done, stop = k + 1, setup.stopping is not None and setup.stopping.should_stop(k + 1, network)
+        if (k + 1) % max(1, setup.steps // 50) == 0 or k + 1 == setup.steps or stop:
             losses.append((k + 1, sum(recent) / len(recent) if recent else math.nan))
             recent = []
+        if stop:
+            break
         now = time.monotonic()
         if now - saved > checkpoints.seconds:
             spent = step.report()  # what the accountant says of the steps so far, in the checkpoint and on the display
@@ -123,6 +130,7 @@ def train(
                 "seconds": earlier_seconds + now - started, "model_calls": counter.calls, "losses": losses,
                 "recent": recent,
                 "report": spent,
+                "stopping": setup.stopping.state_dict() if setup.stopping is not None else {},
             }  # fmt: skip
             save_checkpoint(checkpoints.folder, checkpoints.key, state)
             progress(k + 1, setup.steps, spent)
@@ -134,11 +142,17 @@ def train(
 
     ema.copy_to(network.parameters())
     if not all(bool(p.isfinite().all()) for p in network.parameters()):
-        raise DivergedError(setup.steps)
+        raise DivergedError(done)
     counter.remove()
-    network.eval().requires_grad_(False)
-    trained = Trained(setup.steps, seconds, counter.calls, losses, step.report(), step.guarantee())
+    model.network = setup.finish(network).eval().requires_grad_(False)
+    trained = Trained(done, seconds, counter.calls, losses, step.report(), step.guarantee())
     return trained
+
+
+def _augmented(stack: Sequence[Defense], batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    for defense in stack:
+        batch = defense.augment(batch, generator)
+    return batch
 
 
 class _CallCounter:

@@ -28,7 +28,8 @@ def training_set(images: np.ndarray, pool_index: np.ndarray | None = None) -> Tr
 def setup() -> TrainingSetup:
     model = UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 10, 0)
     return TrainingSetup(
-        network=model.network, loss=model.loss(), size=64, expected_size=64.0, steps=100, batch_size=8,
+        network=model.network, loss=model.loss(), dataset=training_set(oracle.digits()[:64]),
+        public=training_set(oracle.digits()[100:164], np.full(64, -1)), expected_size=64.0, steps=100, batch_size=8,
         learning_rate=1e-3, ema_decay=0.9, make_step=PlainStep,
     )  # fmt: skip
 

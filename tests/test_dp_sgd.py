@@ -7,12 +7,13 @@ import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import leakfront  # noqa: F401  (lets torchvision, and so diffusers, be imported)
-from defenses import Guarantee, TrainingSetup, registry
+from defenses import Guarantee, TrainingSet, TrainingSetup, registry
 from defenses.dp_sgd import DPSGD
 from defenses.plain_step import PlainStep
 from leakfront.checkpoint import load_checkpoint, save_checkpoint
@@ -74,13 +75,19 @@ def _loss_at(network, images, labels, t, eps):
     return (network(noisy, t, class_labels=labels).sample - eps).square().mean(dim=(1, 2, 3))
 
 
+def blank(size: int) -> TrainingSet:
+    """A training set of which only the size matters."""
+    return TrainingSet(np.zeros((size, 1, 8, 8), np.uint8), np.zeros(size, np.int64), np.arange(size))
+
+
 def private_step(network=None, loss=keyed_loss, size=100, expected_size=100.0, sigma=None, **parameters):
     """A PrivateStep with expected batch size 10 and 50 steps unless said otherwise; sigma overrides the one found."""
     defense = DPSGD(**{"batch_size": 10, "steps": 50, "accountant": "rdp", **parameters})
     setup = TrainingSetup(
         network=network or unet(),
         loss=loss,
-        size=size,
+        dataset=blank(size),
+        public=blank(0),
         expected_size=expected_size,
         steps=1,
         batch_size=1,

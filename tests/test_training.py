@@ -29,13 +29,14 @@ def run(
     model = UNet(channels=(8, 8), head_channels=8, dropout=dropout).build((1, 8, 8), 10, 3)
     images = oracle.digits()[:40]
     data = TrainingSet(images, np.zeros(40, np.int64), np.arange(40))
+    public = TrainingSet(oracle.digits()[100:140], np.zeros(40, np.int64), np.full(40, -1))
     budget = Training(**{"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.9, **settings})  # type: ignore[arg-type]
 
     def progress(done: int, total: int, numbers: dict[str, float]) -> None:
         if done == kill_at:
             raise Killed
 
-    trained = train(model, data, 40.0, stack, budget, 7, "cpu", Checkpoints(folder, "key", 0.0), progress)
+    trained = train(model, data, public, 40.0, stack, budget, 7, "cpu", Checkpoints(folder, "key", 0.0), progress)
     return trained, model.network.state_dict()
 
 

@@ -20,8 +20,10 @@ from leakfront.seeds import derive_seed
 from leakfront.stages.prepare import load_members
 from leakfront.stages.probe import load_generated, load_outside, load_signals
 from leakfront.stages.reference import load_pool_features
-from leakfront.stages.sample import load_sample_labels, load_samples
+from leakfront.stages.sample import load_sample_labels, load_samples, load_unguarded_samples
 from leakfront.store import stored_key, writing
+
+WITH_WEIGHTS = "with_weights/"
 
 
 def attack_cell(plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], layout: Layout, pool: Pool) -> list[str]:
@@ -49,17 +51,23 @@ def attack_cell(plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], layout:
         seed = derive_seed(plan.config.seed, "attack", name, cell.split)
         target, known = seen()
         start = time.monotonic()
-        scores = plan.attacks[name].score(replace(target, seed=seed), [replace(s, seed=seed) for s in known])
+        attack, known = plan.attacks[name], [replace(shadow, seed=seed) for shadow in known]
+        scores = attack.score(replace(target, seed=seed), known)
         facts = {"choices": scores.choices, "shadows": len(shadows), "seconds": time.monotonic() - start}
-        if not np.isfinite(scores.score).all() or scores.score.shape != (len(pool.images),):
-            raise ValueError(f"attack {name!r} must give one finite score for every pool image")
+        arrays = _arrays(scores, pool)
+        unguarded = load_unguarded_samples(cell, layout)
+        if attack.extracts and unguarded is not None:
+            past = attack.score(replace(target, seed=seed, samples=unguarded), known)
+            arrays |= {f"{WITH_WEIGHTS}{key}": values for key, values in _arrays(past, pool).items()}
         with writing(folder, key) as place:
-            save_file(_arrays(scores), place / "scores.safetensors")
+            save_file(arrays, place / "scores.safetensors")
             (place / "attack.json").write_text(json.dumps(facts, indent=1))
     return keys
 
 
-def _arrays(scores: Scores) -> dict[str, np.ndarray]:
+def _arrays(scores: Scores, pool: Pool) -> dict[str, np.ndarray]:
+    if not np.isfinite(scores.score).all() or scores.score.shape != (len(pool),):
+        raise ValueError("an attack must give one finite score for every pool image")
     matched = {f"matched_{rule}": mask for rule, mask in scores.matched.items()}
     arrays = {"score": scores.score.astype(np.float64), **matched, **scores.evidence}
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
@@ -85,5 +93,9 @@ def load_facts(name: str, cell: CellPlan, layout: Layout) -> dict[str, Any]:
 
 
 def load_scores(name: str, cell: CellPlan, layout: Layout) -> dict[str, np.ndarray]:
-    """`score` float64 [P], `matched_RULE` bool [P] and the attack's evidence."""
+    """`score` float64 [P], `matched_RULE` bool [P] and the attack's evidence.
+
+    Behind defenses that guard the sampler, an attack on samples has the same again by "with_weights/" and its name:
+    from samples that were drawn past them.
+    """
     return load_file(layout.stage(cell.name, f"attack/{name}") / "scores.safetensors")

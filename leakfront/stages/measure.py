@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
-from leakfront.stages.attack import load_facts, load_scores
+from leakfront.stages.attack import WITH_WEIGHTS, load_facts, load_scores
 from leakfront.stages.prepare import load_members
 from leakfront.stages.reference import load_reference, utility_rows
 from leakfront.stages.sample import load_samples
@@ -47,6 +48,10 @@ def measure_cell(
         rows += _membership_rows(plan, cell, name, scores["score"], members, pool)
         if attack.extracts:
             rows += _extraction_rows(plan, cell, name, scores, members, pool)
+            past = {k.removeprefix(WITH_WEIGHTS): v for k, v in scores.items() if k.startswith(WITH_WEIGHTS)}
+            if past:
+                again = _extraction_rows(plan, cell, name, past, members, pool)
+                rows += [replace(row, metric=f"{row.metric}_with_weights") for row in again]
         rows += _set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
     extractor, real = load_reference(plan, layout)
     features = extractor.extract(load_samples(cell, layout))

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from defenses import Defense
+from defenses import Defense, Sampler, Serving
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.seeds import derive_seed
+from leakfront.stages.prepare import load_prepared
 from leakfront.store import stored_key, writing
 from leakfront.training import Progress
 from models import DiffusionModel
@@ -27,16 +28,25 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
 
 
 def sample_cell(plan: Plan, cell: CellPlan, layout: Layout, progress: Progress) -> None:
-    """Draw the config's number of images; the same seeds for every defense of a split."""
+    """Draw the config's number of images; the same seeds for every defense of a split.
+
+    Behind defenses that guard the sampler they are drawn twice: as served ("images"), and as whoever holds the weights
+    draws them ("unguarded").
+    """
     folder, key = layout.stage(cell.name, "sample"), cell.keys["sample"]
     if stored_key(folder) == key:
         return
     model = load_model(plan, cell, layout)
+    guards = [defense for defense in cell.point.stack if defense.acts_on == "sampling"]
     start = time.monotonic()
-    images = draw_samples(plan, model, cell.split, cell.point.stack, progress)
+    arrays = {"images": draw_samples(plan, model, cell.split, progress=progress)}
+    if guards:
+        arrays["unguarded"], start = arrays["images"], time.monotonic()
+        images = load_prepared(cell, layout)[0].images
+        arrays["images"] = draw_samples(plan, model, cell.split, guards, images, progress)
+    arrays["labels"] = np.arange(len(arrays["images"])) % max(model.classes, 1)
     with writing(folder, key) as place:
-        labels = np.arange(len(images)) % max(model.classes, 1)
-        save_file({"images": images, "labels": labels}, place / "samples.safetensors")
+        save_file(arrays, place / "samples.safetensors")
         facts = {"seconds": time.monotonic() - start, "model_calls_per_image": plan.config.sampling.steps}
         (place / "sample.json").write_text(json.dumps(facts, indent=1))
 
@@ -46,14 +56,23 @@ def draw_samples(
     model: DiffusionModel,
     split: int,
     guards: Sequence[Defense] = (),
+    training_images: np.ndarray | None = None,
     progress: Progress = lambda *_: None,
 ) -> np.ndarray:
-    """The config's number of images from a model, by the config's sampler, behind the defenses that guard it."""
+    """The config's number of images from a model, uint8 [G, C, H, W], by the config's sampler.
+
+    guards: defenses that stand before the model, and know the training images.
+    """
     settings, seed = plan.config.sampling, derive_seed(plan.config.seed, "sampling", split)
     solver = SamplerSettings(settings.scheduler, settings.steps, settings.eta)
-    sampler = make_sampler(model, solver, seed, plan.config.execution.device)
+
+    def sampler_of(served: DiffusionModel) -> Sampler:
+        return make_sampler(served, solver, seed, plan.config.execution.device)
+
+    sampler = sampler_of(model)
     for defense in guards:
-        sampler = defense.guard(sampler)
+        assert training_images is not None
+        sampler = defense.guard(sampler, Serving(model, training_images, sampler_of))
     batches = []
     for first in range(0, settings.images, settings.batch_size):
         indices = range(first, min(first + settings.batch_size, settings.images))
@@ -64,12 +83,21 @@ def draw_samples(
 
 def load_sample_labels(cell: CellPlan, layout: Layout) -> np.ndarray:
     """The class that each sample was asked for, int64 [N_G]; 0 for an unconditional model."""
-    return load_file(layout.stage(cell.name, "sample") / "samples.safetensors")["labels"]
+    return _load(cell, layout)["labels"]
 
 
 def load_samples(cell: CellPlan, layout: Layout) -> np.ndarray:
-    """uint8 [N_G, C, H, W]."""
-    return load_file(layout.stage(cell.name, "sample") / "samples.safetensors")["images"]
+    """uint8 [N_G, C, H, W], as the model is served."""
+    return _load(cell, layout)["images"]
+
+
+def load_unguarded_samples(cell: CellPlan, layout: Layout) -> np.ndarray | None:
+    """uint8 [N_G, C, H, W], past the defenses that guard the sampler; None if there are none."""
+    return _load(cell, layout).get("unguarded")
+
+
+def _load(cell: CellPlan, layout: Layout) -> dict[str, np.ndarray]:
+    return load_file(layout.stage(cell.name, "sample") / "samples.safetensors")
 
 
 def load_model(plan: Plan, cell: CellPlan, layout: Layout) -> DiffusionModel:

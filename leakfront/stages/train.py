@@ -6,6 +6,9 @@ import json
 import time
 from dataclasses import asdict
 
+import numpy as np
+
+from defenses import TrainingSet
 from leakfront.checkpoint import remove_checkpoint
 from leakfront.errors import DivergedError
 from leakfront.layout import Layout
@@ -17,6 +20,12 @@ from leakfront.stages.prepare import load_prepared
 from leakfront.store import stored_key, writing
 from leakfront.training import Checkpoints, Progress, Trained, to_unit_range, train
 from models import DiffusionModel
+
+
+def _public(pool: Pool) -> TrainingSet:
+    """Images outside the pool and outside the reference, which are nobody's secret."""
+    index = np.full(len(pool.extractor_images), -1, np.int64)
+    return TrainingSet(pool.extractor_images, pool.extractor_labels, index)
 
 
 def train_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress: Progress) -> bool:
@@ -39,7 +48,7 @@ def train_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress:
                 if plan.model.trained:
                     checkpoints = Checkpoints(checkpoint, key, config.training.checkpoint_seconds)
                     trained = train(
-                        model, dataset, expected_size, cell.point.stack, config.training, seed,
+                        model, dataset, _public(pool), expected_size, cell.point.stack, config.training, seed,
                         config.execution.device, checkpoints, progress,
                     )  # fmt: skip
                 else:
