@@ -76,6 +76,14 @@ def test_every_cell_has_every_row(finished: tuple[Path, str]) -> None:
     assert {"(held-out images)", "(noise)"} < set(rows["defense"])
 
 
+def test_every_number_lies_in_its_interval(finished: tuple[Path, str]) -> None:
+    rows = read_rows(finished[0] / "results.csv")
+    held = rows[rows["ci_low"].notna() & rows["value"].notna()]
+    assert len(held) > 200
+    assert (held["ci_low"] <= held["value"] + 1e-9).all()
+    assert (held["value"] <= held["ci_high"] + 1e-9).all()
+
+
 def test_a_private_model_reports_the_epsilon_that_it_spent(finished: tuple[Path, str]) -> None:
     rows = without_cost(finished[0])
     spent = rows[(rows["source"] == "dp_sgd") & (rows["metric"] == "epsilon") & (rows["split"] != "all")]["value"]

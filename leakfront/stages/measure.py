@@ -148,12 +148,12 @@ def _extraction_rows(
         excess, low, high = excess_interval(true, n_members, false, n_decoys)
         rows.append(row("privacy", attack, f"members_{rule}", float(true), n=n_members, higher_is_better=False))
         rows.append(row("privacy", attack, f"decoys_{rule}", float(false), n=n_decoys))
-        if true + false:
-            low, high = clopper_pearson(true, true + false)
-            rows.append(row("privacy", attack, f"precision_{rule}", true / (true + false), low, high,
-                            "Clopper-Pearson", true + false, False))  # fmt: skip
         method = "two Clopper-Pearson intervals at 97.5%"
         rows.append(row("privacy", attack, f"excess_{rule}", excess, low, high, method, n_members, False))
+        if true + false:
+            lowest, highest = clopper_pearson(true, true + false)
+            rows.append(row("privacy", attack, f"precision_{rule}", true / (true + false), lowest, highest,
+                            "Clopper-Pearson", true + false, False))  # fmt: skip
     return rows
 
 
