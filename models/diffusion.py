@@ -51,7 +51,8 @@ def denoising_loss(alphas_cumprod: torch.Tensor, prediction: Prediction, conditi
     The function returned takes (network, x_0 float32 [B, C, H, W] in [-1, 1], labels int64 [B], generator) and returns
     [B]: the mean squared error at one uniformly drawn timestep and one Gaussian draw for each image. The draws are made
     on the CPU, so that they are the same wherever the network is. `network` is called as diffusers' UNets are; labels
-    reach it only if it is `conditional`.
+    reach it only if it is `conditional`. The three arguments are the function's attributes, for those who put another
+    loss of the same model in its place.
     """
 
     def loss(
@@ -66,6 +67,7 @@ def denoising_loss(alphas_cumprod: torch.Tensor, prediction: Prediction, conditi
         squared: torch.Tensor = (output - wanted).square()
         return squared.flatten(1).mean(1)
 
+    vars(loss).update(alphas_cumprod=alphas_cumprod, prediction=prediction, conditional=conditional)
     return loss
 
 
