@@ -56,9 +56,8 @@ def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
     if not isinstance(layers, list) or not layers or not all(isinstance(layer, dict) for layer in layers):
         raise InputError(f'{where}.stack must be a list of tables, for example [{{name = "dedup"}}]')
     options = [_options(layer, where) for layer in layers]
-    swept = {
-        (i, key) for i, choices in enumerate(options) for key in choices[0] if len({repr(c[key]) for c in choices}) > 1
-    }
+    # what is given as a list is the strength, were it a list of one
+    swept = {(i, key) for i, layer in enumerate(layers) for key in layer if _is_swept(layer, key)}
     line = label or "+".join(str(layer.get("name")) for layer in layers)
     points = []
     for combination in itertools.product(*options):
@@ -81,15 +80,17 @@ def _options(layer: dict[str, Any], where: str) -> list[dict[str, Any]]:
     params = {key: value for key, value in layer.items() if key != "name"}
     if not isinstance(layer.get("name"), str):
         raise InputError(f"{where} must have a key 'name' with the name of a defense")
-    defaults = default_values(defenses.registry.get(layer["name"]))
-    choices = {
-        key: value if isinstance(value, list) and not isinstance(defaults.get(key), tuple) else [value]
-        for key, value in params.items()
-    }
+    choices = {key: value if _is_swept(layer, key) else [value] for key, value in params.items()}
     for key, values in choices.items():
         if not values:
             raise InputError(f"{where}.{key} is an empty list; give at least one value")
     return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+
+
+def _is_swept(layer: dict[str, Any], key: str) -> bool:
+    """Whether a key holds the values of a sweep, and not one value that is a list itself."""
+    default = default_values(defenses.registry.get(layer["name"])).get(key)
+    return isinstance(layer[key], list) and not isinstance(default, tuple)
 
 
 def _short(value: Any) -> str:

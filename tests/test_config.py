@@ -108,6 +108,12 @@ def test_stacks_sweep_too_and_lines_can_be_named() -> None:
     assert expand([{"stack": [{"name": "dedup"}, {"name": "augment"}]}])[1].line == "dedup+augment"
 
 
+def test_a_list_of_one_names_the_strength() -> None:
+    [_, point] = expand([{"name": "dp_sgd", "epsilon": [10], "steps": 40}])
+    assert (point.label, point.stack[0].steps) == ("dp_sgd (epsilon=10)", 40)
+    assert expand([{"name": "dp_sgd", "epsilon": 10, "steps": 40}])[1].label == "dp_sgd (epsilon=10, steps=40)"
+
+
 def test_the_undefended_model_is_always_there() -> None:
     assert [point.line for point in expand([{"name": "dedup"}])] == ["none", "dedup"]
 
