@@ -118,6 +118,9 @@ def _extraction(summary: Summary, against_none: _Comparisons, point: Point) -> s
         if other is not None and other.known:
             verdict = against_none.verdict("extracted", point, "fewer", "more")
             text += f", against {number(other.value)} for {baseline.label}" + (f" ({verdict})" if verdict else "")
+    past = summary.extracted_with_weights(point)
+    if past is not None and past.known:
+        text += f"; {_estimate(past)} from the weights, past what guards the sampler"
     return text
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EXTRACTION = "extraction"  # the attack whose count is the privacy axis
 HELD_OUT, NOISE = "(held-out images)", "(noise)"
 ALL = "all"
+WITH_WEIGHTS = "_with_weights"  # ends a metric of what was drawn past the defenses that guard the sampler
 NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
 
 
@@ -102,7 +103,7 @@ class Summary:
                 attacks[source] = None
             if source in ("fid", "kid"):
                 metrics[metric] = None
-            if source == EXTRACTION and metric.startswith("extracted_at_fdr_"):
+            if source == EXTRACTION and metric.startswith("extracted_at_fdr_") and not metric.endswith(WITH_WEIGHTS):
                 rate = metric.removeprefix("extracted_at_fdr_")
         self.rate = rate
         self.points: list[Point] = _by_defense(order)
@@ -189,6 +190,10 @@ class Summary:
     def extracted(self, point: Point, split: str = ALL) -> Value | None:
         """Unique images extracted at the false-discovery rate."""
         return self.value(point, EXTRACTION, f"extracted_at_fdr_{self.rate}", split)
+
+    def extracted_with_weights(self, point: Point) -> Value | None:
+        """The same, drawn by whoever holds the weights; None where nothing guards the sampler."""
+        return self.value(point, EXTRACTION, f"extracted_at_fdr_{self.rate}{WITH_WEIGHTS}")
 
     def planted(self, point: Point) -> Value | None:
         """Of them, how many had been planted more than once."""

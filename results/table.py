@@ -127,6 +127,8 @@ def main_table(run: RunData) -> Table:
         column("kid", "KID", summary.kid),
         column("extracted", f"Extracted, {summary.fdr} FDR", summary.extracted),
         column("planted_extracted", "of them planted", summary.planted),
+        *((column("extracted_with_weights", "Extracted with the weights", summary.extracted_with_weights),)
+          if any(summary.extracted_with_weights(p) for p in points) else ()),
         *(column(f"auc_{a}", "" if many else f"AUC {a}", lambda p, a=a: summary.value(p, a, "auc"), 3)  # type: ignore[misc]
           for a in summary.attacks),
         *((Column("auc", "Highest AUC", tuple(t[1] if t else None for t in strongest_auc), 3),

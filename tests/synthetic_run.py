@@ -62,6 +62,7 @@ class Strength:
     leak: float = 0.0  # shift of the members' scores, in standard deviations
     epsilon: float | None = None
     diverged: tuple[int, ...] = ()  # splits whose training diverged
+    past: int | None = None  # extracted past a defense that guards the sampler
 
     @property
     def label(self) -> str:
@@ -86,8 +87,8 @@ TWELVE = (
     Strength("ambient", "corruption=0.2", fid=35, leak=0.2),
     Strength("ambient", "corruption=0.6", fid=90),
     Strength("distill", fid=16, leak=0.15),
-    Strength("guidance", "threshold=0.5", fid=13.5, leak=1.0),
-    Strength("filter", "distance=0.1", fid=12.8, leak=1.1),
+    Strength("guidance", "threshold=0.5", fid=13.5, leak=1.0, past=29),
+    Strength("filter", "distance=0.1", fid=12.8, leak=1.1, past=29),
     Strength("dedup+dp_sgd", "threshold=0.9, epsilon=10", fid=240, epsilon=10.0),
 )
 
@@ -174,6 +175,9 @@ class _Cell:
             if attack == "dataset_inference":
                 rows += self._sets(shift)
         rows += self._extracted(extraction["score"])
+        if strength.past is not None:
+            rows.append(self._one("privacy", "extraction", "extracted_at_fdr_0.05_with_weights", strength.past,
+                                  strength.past - 3, strength.past + 3))  # fmt: skip
         apart = sum(row.value for row in rows if row.metric == "model_calls_per_image")
         rows.append(self._one("cost", "suite", "model_calls_per_image", 0.4 * apart))
         rows.append(self._one("cost", "suite", "model_calls_per_image_apart", apart))

@@ -208,6 +208,19 @@ def test_an_auc_interval_that_covers_a_half_is_not_called_membership_inference(t
         assert "still stands" not in finding(twelve, point.label)
 
 
+def test_what_the_weights_give_past_a_guard_is_shown_beside_what_is_served(twelve: RunData, two: RunData) -> None:
+    table = main_table(twelve)
+    column = next(c for c in table.columns if c.key == "extracted_with_weights")
+    for point, entry in zip(Summary(twelve).points, column.entries, strict=True):
+        assert (entry is not None) == (point.defense in ("guidance", "filter"))
+        assert entry is None or (isinstance(entry, Value) and entry.value == 29)
+    served = next(c for c in table.columns if c.key == "extracted").title
+    assert served == "Extracted, 5% FDR"
+    sentence = next(s for s in findings(twelve) if s.startswith("filter"))
+    assert "; 29 [26, 32] from the weights, past what guards the sampler" in sentence
+    assert "extracted_with_weights" not in [c.key for c in main_table(two).columns]
+
+
 def test_an_audit_above_the_claim_is_the_first_finding(tmp_path: Path) -> None:
     run = synthetic_run(tmp_path, [TWO[0], Strength("dp_sgd", "epsilon=0.1", leak=1.5, epsilon=0.1)], **SMALL)
     assert "the guarantee does not hold as implemented" in findings(run)[0]

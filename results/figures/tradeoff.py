@@ -27,7 +27,9 @@ class Tradeoff:
         "controlled false-discovery rate (FDR; lower is better, square-root axis). A marker is the mean over splits "
         "at one strength of a defense, bars are 95% intervals, small dots are the splits. Rings and the grey line mark "
         "the front: the points that no other point beats on both axes. Dotted lines are the FID of held-out real "
-        "images and of noise, the two ends of the scale. At an FDR of q a split can report 1/q images or more, or none."
+        "images and of noise, the two ends of the scale. A cross, on a dotted line from its marker, is what the "
+        "weights give past a defense that only guards the sampler. At an FDR of q a split can report 1/q images or "
+        "more, or none."
     )
 
     def __init__(self) -> None:
@@ -54,7 +56,8 @@ def _draw(summary: Summary, points: list[tuple[Point, Value, Value]]) -> Figure:
     splits = [_splits(summary, point) for point, _, _ in points]
     ends = {end: summary.scale_end(end) for end in (HELD_OUT, NOISE)}
     marks = {end: value.value for end, value in ends.items() if value is not None and value.known}
-    _scales(ax, points, splits, list(marks.values()))
+    unguarded = [value for p, _, _ in points if (value := summary.extracted_with_weights(p)) is not None]
+    _scales(ax, points, splits, list(marks.values()), [value.value for value in unguarded if value.known])
 
     on_front = pareto_front(np.array([f.value for _, f, _ in points]), np.array([e.value for _, _, e in points]))
     front = sorted((f.value, e.value) for (_, f, e), on in zip(points, on_front, strict=True) if on)
@@ -93,6 +96,12 @@ def _draw(summary: Summary, points: list[tuple[Point, Value, Value]]) -> Figure:
             markeredgewidth=0.7,
             zorder=4,
         )
+        past = summary.extracted_with_weights(point)
+        if past is not None and past.known:
+            from_served = [extracted.value, past.value]
+            ax.plot([fid.value] * 2, from_served, color=look.colour, linestyle=":", linewidth=0.7, zorder=2.1)
+            ax.plot(fid.value, past.value, linestyle="none", marker="x", markersize=3.4, color=look.colour, zorder=4)
+            paths.append(np.array([[fid.value, y] for y in from_served]))
         if on:
             ax.plot(
                 fid.value,
@@ -142,7 +151,13 @@ def _splits(summary: Summary, point: Point) -> np.ndarray:
     return np.array([[fids[s].value, counts[s].value] for s in both]).reshape(-1, 2)
 
 
-def _scales(ax: Axes, points: list[tuple[Point, Value, Value]], splits: list[np.ndarray], marks: list[float]) -> None:
+def _scales(
+    ax: Axes,
+    points: list[tuple[Point, Value, Value]],
+    splits: list[np.ndarray],
+    marks: list[float],
+    past: list[float],
+) -> None:
     """A logarithmic FID axis where the values span more than a factor of five, and the square-root count axis."""
     dots = np.concatenate(splits)
     fids = [f.value for _, f, _ in points] + marks + dots[:, 0].tolist()
@@ -157,7 +172,7 @@ def _scales(ax: Axes, points: list[tuple[Point, Value, Value]], splits: list[np.
         room = 0.08 * ((max(highs) - min(lows)) or 1.0)
         ax.set_xlim(min(lows) - room, max(highs) + room)
     counts = [e.high if e.has_interval else e.value for _, _, e in points] + dots[:, 1].tolist()
-    style.count_scale(ax, max(counts))
+    style.count_scale(ax, max([*counts, *past]))
 
 
 def _front(ax: Axes, front: list[tuple[float, float]]) -> np.ndarray:
