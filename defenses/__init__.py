@@ -12,7 +12,7 @@ from defenses.contract import (
 )
 from leakfront.registry import Registry
 
-NOT_PLUGINS = {"contract", "plain_step", "conv_grad_sample", "private_step"}
+NOT_PLUGINS = {"contract", "plain_step", "conv_grad_sample", "private_step", "distill_step", "augment_conditioning"}
 
 registry = Registry("defense", "defenses", "leakfront.defenses", not_plugins=NOT_PLUGINS)
 register = registry.register
