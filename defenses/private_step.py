@@ -13,7 +13,7 @@ import torch
 from opacus.accountants import create_accountant
 from opacus.accountants.utils import get_noise_multiplier
 from opacus.grad_sample import GradSampleModule
-from opacus.optimizers import DPOptimizer
+from opacus.optimizers import DPOptimizer, DPPerLayerOptimizer
 from torch import nn
 
 from defenses.contract import Guarantee, TrainingSetup
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from defenses.dp_sgd import DPSGD
 
 History = tuple[tuple[float, float, int], ...]  # (noise multiplier, sampling rate, steps), one for each stretch
+CHECKED_BATCHES = 10  # per-image gradients that are zero at first are verified in one of so many batches
 
 
 def precision_of(epsilon: float) -> float:
@@ -47,7 +48,9 @@ def spent_epsilon(history: History, delta: float, accountant: str, precision: fl
 
 
 @lru_cache(maxsize=256)
-def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: str) -> float:
+def find_noise_multiplier(
+    epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: str, defense: str = "dp_sgd"
+) -> float:
     """The least sigma (to `precision_of(epsilon)`) with which `steps` steps cost at most `epsilon`, or `InputError`."""
     precision = precision_of(epsilon)
     try:
@@ -68,7 +71,7 @@ def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, st
         spent, reason = math.nan, str(error)
     if not spent <= epsilon:
         raise InputError(
-            f"dp_sgd.epsilon is {epsilon}; the accountant {accountant!r} finds no noise that reaches it with delta "
+            f"{defense}.epsilon is {epsilon}; the accountant {accountant!r} finds no noise that reaches it with delta "
             f"{delta:.2g}, sampling rate {sampling_rate:.3g} and {steps} steps ({reason})"
         )
     return float(sigma)
@@ -104,7 +107,7 @@ class PrivateStep:
 
     def __init__(self, setup: TrainingSetup, defense: DPSGD) -> None:
         defense.check(setup.expected_size, setup.batch_size)
-        _refuse_layers(setup.network)
+        _refuse_layers(setup.network, defense.name)
         warnings.filterwarnings("ignore", message="Full backward hook is firing")  # the first layers' input has no grad
         self.sampling_rate = setup.batch_size / setup.expected_size
         self._setup = setup
@@ -113,18 +116,27 @@ class PrivateStep:
         self._accountant = create_accountant(defense.accountant)
         # Any, since Opacus adds the attribute grad_sample
         self._named: dict[str, Any] = {name: p for name, p in setup.network.named_parameters() if p.requires_grad}
-        self._verified = False
+        self._unverified, self._checks_left = set(self._named), CHECKED_BATCHES
         self._images_seen = self._images_clipped = 0
-        self.optimizer = DPOptimizer(
-            make_optimizer(setup),
-            noise_multiplier=find_noise_multiplier(
-                defense.epsilon, self._delta, self.sampling_rate, setup.steps, defense.accountant
-            ),
-            max_grad_norm=defense.max_grad_norm,
-            expected_batch_size=setup.batch_size,
-        )
+        self.optimizer = self._make_optimizer()
         # called once per logical step, after the noise and before the weights change
         self.optimizer.attach_step_hook(self._accountant.get_optimizer_hook_fn(sample_rate=self.sampling_rate))
+
+    def _make_optimizer(self) -> DPOptimizer:
+        setup, defense = self._setup, self._defense
+        settings = {
+            "noise_multiplier": find_noise_multiplier(
+                defense.epsilon, self._delta, self.sampling_rate, setup.steps, defense.accountant, defense.name
+            ),
+            "expected_batch_size": setup.batch_size,
+        }
+        if defense.clipping == "flat":
+            return DPOptimizer(make_optimizer(setup), max_grad_norm=defense.max_grad_norm, **settings)
+        return DPPerLayerOptimizer(make_optimizer(setup), max_grad_norm=self._layer_bounds(), **settings)
+
+    def _layer_bounds(self) -> list[float]:
+        """C / sqrt(K) for each of the K trainable tensors, so that an image moves all of them by at most C together."""
+        return [self._defense.max_grad_norm / math.sqrt(len(self._named))] * len(self._named)
 
     def draw(self, generator: torch.Generator) -> torch.Tensor:
         chance = torch.rand(self._setup.size, dtype=torch.float64, generator=generator)
@@ -160,36 +172,45 @@ class PrivateStep:
         for name, parameter in self._named.items():
             if getattr(parameter, "grad_sample", None) is None:
                 raise InputError(
-                    f"dp_sgd: the trainable parameter {name!r} gets no per-image gradient, so it cannot be trained "
-                    "privately; freeze it, or use it through its own module's forward"
+                    f"{self._defense.name}: the trainable parameter {name!r} gets no per-image gradient, so it cannot "
+                    "be trained privately; freeze it, or use it through its own module's forward"
                 )
-        if not self._verified:
+        if self._unverified and self._checks_left:
             self._verify_gradients()
         for parameter in self._named.values():
             if draws > 1:
                 parameter.grad_sample = parameter.grad_sample.unflatten(0, (-1, draws)).mean(dim=1)
-        norms = torch.stack([p.grad_sample.flatten(1).norm(dim=1) for p in self._named.values()]).norm(dim=0)
-        self._images_clipped += int((~(norms <= self._defense.max_grad_norm)).sum())
+        layer_norms = torch.stack([p.grad_sample.flatten(1).norm(dim=1) for p in self._named.values()])
+        norms = layer_norms.norm(dim=0)
+        if self._defense.clipping == "flat":
+            within = norms <= self._defense.max_grad_norm
+        else:
+            within = (layer_norms <= layer_norms.new_tensor(self._layer_bounds())[:, None]).all(dim=0)
+        self._images_clipped += int((~within).sum())
         broken = ~norms.isfinite()
         if broken.any():  # 0 * inf is no clipping: without this, one image could turn the sum into nan
             for parameter in self._named.values():
                 parameter.grad_sample[broken] = 0
 
     def _verify_gradients(self) -> None:
-        """Compare with autograd, once: per-row gradients that do not add up to the gradient come from a broken layer.
+        """Compare with autograd: per-row gradients that do not add up to the gradient come from a broken layer.
 
-        At a single row some errors do not show (see `defenses.conv_grad_sample`), so that does not count as verified.
+        At a single row some errors do not show (see `defenses.conv_grad_sample`), nor do they where a gradient is zero
+        but for rounding (an attention's key bias always, a low-rank adapter's first factor in the first step), so
+        neither counts as verified.
         """
         lengths = {name: float(p.grad_sample.flatten(1).norm(dim=1).sum()) for name, p in self._named.items()}
-        rounding = 1e-5 * math.hypot(*lengths.values())  # some gradients are zero but for it: an attention's key bias
+        rounding = 1e-5 * math.hypot(*lengths.values())
         for name, parameter in self._named.items():
             error = float((parameter.grad_sample.sum(dim=0) - parameter.grad).norm())
             if error > 1e-2 * lengths[name] + rounding:
                 raise InputError(
-                    f"dp_sgd: the per-image gradients of {name!r} do not add up to its gradient, so its layer cannot "
-                    "be trained privately; replace the layer, or do not share its parameters"
+                    f"{self._defense.name}: the per-image gradients of {name!r} do not add up to its gradient, so its "
+                    "layer cannot be trained privately; replace the layer, or do not share its parameters"
                 )
-        self._verified = len(next(iter(self._named.values())).grad_sample) > 1
+        if len(next(iter(self._named.values())).grad_sample) > 1:
+            self._unverified -= {name for name, length in lengths.items() if length > rounding}
+            self._checks_left -= 1
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -204,10 +225,9 @@ class PrivateStep:
         self._accountant.history[:] = [(float(sigma), float(q), int(n)) for sigma, q, n in state["history"]]
         self._images_seen, self._images_clipped = int(state["images_seen"]), int(state["images_clipped"])
 
-    def _epsilon(self, accountant: str) -> float:
-        return spent_epsilon(
-            tuple(self._accountant.history), self._delta, accountant, precision_of(self._defense.epsilon)
-        )
+    def _epsilon(self, accountant: str, history: History | None = None) -> float:
+        ran = tuple(self._accountant.history) if history is None else history
+        return spent_epsilon(ran, self._delta, accountant, precision_of(self._defense.epsilon))
 
     def report(self) -> dict[str, float]:
         steps = sum(n for _, _, n in self._accountant.history)
@@ -223,8 +243,10 @@ class PrivateStep:
         }
 
     def guarantee(self) -> Guarantee:
+        # where the steps end depends on the weights, what is proven is the epsilon of all that might have been made
+        planned = ((float(self.optimizer.noise_multiplier), self.sampling_rate, self._setup.steps),)
         return Guarantee(
-            epsilon=self._epsilon(self._defense.accountant),
+            epsilon=self._epsilon(self._defense.accountant, planned if self._setup.stopping is not None else None),
             delta=self._delta,
             accountant=self._defense.accountant,
             unit="training image (one copy of it, where copies were planted)",
@@ -238,9 +260,9 @@ def _noise_generator(generator: torch.Generator, device: torch.device) -> torch.
     return torch.Generator(device).manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
 
 
-def _refuse_layers(network: nn.Module) -> None:
+def _refuse_layers(network: nn.Module, defense: str) -> None:
     for name, module in network.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            raise InputError(f"dp_sgd: {name!r} is a BatchNorm, which mixes the images of a batch; use GroupNorm")
+            raise InputError(f"{defense}: {name!r} is a BatchNorm, which mixes the images of a batch; use GroupNorm")
     for error in GradSampleModule.validate(network):
-        raise InputError(f"dp_sgd: the network cannot be trained privately: {error}")
+        raise InputError(f"{defense}: the network cannot be trained privately: {error}")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ import torch
 import defenses
 from defenses import Defense, TrainingSet, TrainingSetup
 from defenses.augment import Augment
+from defenses.capacity import Capacity
 from defenses.dedup import Dedup, pair_precision_recall
 from defenses.early_stop import EarlyStop
 from defenses.plain_step import PlainStep
+from defenses.regularize import Regularize
 from leakfront.errors import InputError
 from models.unet import UNet
 from tests import oracle_targets as oracle
@@ -83,7 +87,7 @@ def test_one_step_trains_and_its_state_can_be_restored(name: str) -> None:
     assert np.isfinite(loss)
     assert any(not torch.equal(a, b) for a, b in zip(before, changed.network.parameters(), strict=True))
     step.load_state_dict(step.state_dict())
-    assert (step.guarantee() is None) == (name != "dp_sgd")
+    assert (step.guarantee() is None) == (name not in ("dp_sgd", "dp_finetune"))
 
 
 @pytest.mark.parametrize("name", DEFENSES)
@@ -168,3 +172,37 @@ def test_early_stop_stops_at_the_fraction_or_the_step() -> None:
 def test_a_strength_out_of_range_is_named(build, key: str) -> None:
     with pytest.raises(InputError, match=key):
         build()
+
+
+@pytest.mark.parametrize(("width", "channels", "groups"), [(1.0, (16, 32), 8), (0.5, (8, 16), 4), (0.25, (4, 8), 2)])
+def test_capacity_trains_a_narrower_network_that_plain_diffusers_loads(
+    width: float, channels: tuple[int, ...], groups: int, tmp_path: Path
+) -> None:
+    model = UNet(channels=(16, 32)).build((1, 8, 8), 10, 0)
+    changed = Capacity(width=width).training(replace(setup(), network=model.network))
+    config = changed.network.config
+    assert tuple(config["block_out_channels"]) == channels
+    assert config["norm_num_groups"] == groups
+    model.network = changed.network.eval()
+    model.save(tmp_path)
+    x, t = torch.randn(2, 1, 8, 8), torch.tensor([5, 700])
+    with torch.no_grad():
+        torch.testing.assert_close(UNet().load(tmp_path).predict_noise(x, t), model.predict_noise(x, t))
+        early, late = (model.predict_noise(x, torch.full((2,), at)) for at in (5, 700))
+    assert not torch.allclose(early, late)  # it is told the time
+
+
+def test_weight_decay_shrinks_weights_and_dropout_is_set_in_training_alone() -> None:
+    changed = Regularize(weight_decay=10.0, dropout=0.3).training(setup())
+    assert {m.p for m in changed.network.modules() if isinstance(m, torch.nn.Dropout)} == {0.3}
+    before = sum(float(p.detach().square().sum()) for p in changed.network.parameters())
+    step = changed.make_step(changed)
+    images = torch.rand(8, 1, 8, 8) * 2 - 1
+    for k in range(3):
+        step.update(images, torch.zeros(8, dtype=torch.long), torch.Generator().manual_seed(k))
+    after = sum(float(p.detach().square().sum()) for p in changed.network.parameters())
+    assert after < before * (1 - 1e-3 * 10) ** 2  # three steps of learning rate x decay, and what Adam adds
+    plain = setup()
+    assert plain.weight_decay == 0
+    with pytest.raises(InputError, match="no dropout layers"):
+        Regularize(dropout=0.1).training(replace(setup(), network=torch.nn.Linear(2, 2)))

@@ -14,7 +14,8 @@ from torch import nn
 
 import leakfront  # noqa: F401  (lets torchvision, and so diffusers, be imported)
 from defenses import Guarantee, TrainingSet, TrainingSetup, registry
-from defenses.dp_sgd import DPSGD
+from defenses.augment import Augment
+from defenses.dp_sgd import DPSGD, group_epsilon
 from defenses.plain_step import PlainStep
 from leakfront.checkpoint import load_checkpoint, save_checkpoint
 from leakfront.errors import InputError
@@ -229,6 +230,93 @@ def test_no_image_moves_the_clipped_sum_by_more_than_the_bound(draws):
         assert moved > bound * 0.99  # the bound is tight here: every gradient is longer than it
 
 
+def test_per_layer_clipping_bounds_each_tensor_and_so_the_whole():
+    bound, images, labels = 0.05, *batch(5)
+    sizes = [p.numel() for p in unet().parameters()]
+    share = bound / len(sizes) ** 0.5
+
+    def clipped_sum(kept):
+        step = private_step(sigma=0.0, max_grad_norm=bound, clipping="per_layer")
+        return 10 * gradient_of(step, images[kept], labels[kept])
+
+    everyone = clipped_sum(list(range(5)))
+    for left_out in range(5):
+        moved = everyone - clipped_sum([i for i in range(5) if i != left_out])
+        of_tensors = torch.stack([tensor.norm() for tensor in moved.split(sizes)])
+        assert moved.norm() <= bound * 1.0001
+        assert of_tensors.max() <= share * 1.001
+        assert (of_tensors > share * 0.99).sum() > len(sizes) / 2  # tight where a gradient is longer than its share
+
+
+def test_per_layer_clipping_clips_each_tensor_of_each_image():
+    images, labels = batch(3)
+    step = private_step(sigma=0.0, max_grad_norm=0.4, clipping="per_layer")
+    found = gradient_of(step, images, labels)
+    sizes = [p.numel() for p in unet().parameters()]
+    share = 0.4 / len(sizes) ** 0.5
+    expected, clipped = torch.zeros_like(found), 0
+    for gradient in one_by_one(unet(), images, labels):
+        tensors = gradient.split(sizes)
+        clipped += any(tensor.norm() > share for tensor in tensors)
+        expected += torch.cat([tensor * min(1.0, share / (float(tensor.norm()) + 1e-6)) for tensor in tensors])
+    torch.testing.assert_close(found, expected / 10, rtol=1e-3, atol=1e-6)
+    assert step.report()["clipped_fraction"] == clipped / 3 > 0
+
+
+def test_both_clippings_add_the_same_noise_and_leave_short_gradients_alone():
+    images, labels = batch(4)
+    unclipped = [
+        gradient_of(private_step(sigma=0.0, max_grad_norm=1e6, clipping=c), images, labels)
+        for c in ("flat", "per_layer")
+    ]
+    torch.testing.assert_close(*unclipped, rtol=1e-4, atol=1e-6)
+    step = private_step(sigma=2.0, max_grad_norm=0.5, clipping="per_layer")
+    assert gradient_of(step, *batch(0)).std().item() == pytest.approx(2.0 * 0.5 / 10, rel=0.02)
+    assert step.report()["private_steps"] == 1
+
+
+def test_each_draw_of_an_image_is_augmented_on_its_own():
+    seen = []
+
+    def loss(network, rows, labels, generator):
+        seen.append(rows.clone())
+        return keyed_loss(network, rows, labels, generator)
+
+    images, labels = batch(5)
+    step = private_step(loss=loss, sigma=0.0, noise_multiplicity=6, physical_batch_size=12)
+    step._setup.augment = Augment(shift=1).augment
+    torch.manual_seed(0)
+    step.update(images, labels, torch.Generator().manual_seed(0))
+    assert [len(rows) for rows in seen] == [12, 12, 6]
+    for of_image, image in zip(torch.cat(seen).unflatten(0, (5, 6)), images, strict=True):
+        assert len({row.numpy().tobytes() for row in of_image}) > 2  # of nine shifts
+        padded = nn.functional.pad(image[None], (1, 1, 1, 1), mode="replicate")[0]
+        shifts = torch.stack([padded[:, y : y + 8, x : x + 8] for y in range(3) for x in range(3)])
+        assert all((shifts - row).abs().amax(dim=(1, 2, 3)).min() < 1e-6 for row in of_image)  # and of no other image
+
+
+def test_augmented_draws_are_averaged_and_clipped_as_one_image():
+    bound, draws, images, labels = 0.05, 3, *batch(4)
+
+    def turned(rows, generator):
+        return torch.stack([row.rot90(i % draws, (1, 2)) for i, row in enumerate(rows)])  # each draw by its own angle
+
+    def clipped_sum(kept):
+        step = private_step(sigma=0.0, max_grad_norm=bound, noise_multiplicity=draws)
+        step._setup.augment = turned
+        return 10 * gradient_of(step, images[kept], labels[kept])
+
+    everyone, network = clipped_sum([0, 1, 2, 3]), unet()
+    for left_out in range(4):
+        network.zero_grad()
+        rows = turned(images[left_out].expand(draws, 1, 8, 8), None)
+        keyed_loss(network, rows, labels[left_out].expand(draws), None).mean().backward()
+        own = torch.cat([p.grad.flatten() for p in network.parameters()])
+        moved = everyone - clipped_sum([i for i in range(4) if i != left_out])
+        assert own.norm() > bound
+        torch.testing.assert_close(moved, own * bound / own.norm(), rtol=1e-2, atol=1e-5)
+
+
 def test_gradients_within_the_bound_are_left_alone():
     step = private_step(sigma=0.0, max_grad_norm=1e6)
     images, labels = batch(4)
@@ -255,9 +343,10 @@ def test_virtual_batches_give_the_update_of_one_large_batch():
         gradients = [gradient_of(step, images, labels, seed) for seed in (1, 2)]
         return torch.stack(gradients), step.report()
 
-    for draws, physical in ((1, 3), (1, 1), (2, 5)):  # 7 = 3 + 3 + 1 = 2 + 2 + 2 + 1
-        whole, expected = weights_after(noise_multiplicity=draws)
-        parts, report = weights_after(noise_multiplicity=draws, physical_batch_size=physical)
+    for draws, physical, how in ((1, 3, "flat"), (1, 1, "flat"), (2, 5, "flat"), (1, 3, "per_layer")):
+        # 7 = 3 + 3 + 1 = 2 + 2 + 2 + 1
+        whole, expected = weights_after(noise_multiplicity=draws, clipping=how)
+        parts, report = weights_after(noise_multiplicity=draws, physical_batch_size=physical, clipping=how)
         torch.testing.assert_close(parts, whole, rtol=1e-3, atol=2e-5)
         assert report == expected
         assert report["private_steps"] == 2
@@ -369,6 +458,40 @@ def test_epsilon_agrees_with_a_second_accountant(sigma, rate, steps):
         assert spent_epsilon(((sigma, rate, steps),), 1e-5, name, 0.01) == pytest.approx(expected, rel=tolerance)
 
 
+@pytest.mark.parametrize(("sigma", "rate", "steps"), [(1.0, 0.01, 1000), (4.0, 0.2, 500)])
+@pytest.mark.parametrize("copies", [1, 3, 6])
+def test_the_epsilon_of_all_copies_together_bounds_a_second_accountant_closely(sigma, rate, steps, copies):
+    from dp_accounting.dp_event import MixtureOfGaussiansDpEvent
+    from dp_accounting.pld import PLDAccountant
+    from scipy.stats import binom
+
+    counts = list(range(copies + 1))
+    event = MixtureOfGaussiansDpEvent(sigma, counts, binom.pmf(counts, copies, rate))
+    tight = PLDAccountant(value_discretization_interval=1e-3).compose(event, steps).get_epsilon(1e-5)
+    assert tight <= group_epsilon(((sigma, rate, steps),), 1e-5, copies) <= 1.2 * tight
+
+
+def test_the_epsilon_of_one_copy_is_that_of_the_accountant_of_an_image():
+    from defenses.private_step import spent_epsilon
+
+    history = ((1.1, 0.05, 100), (0.7, 0.01, 30))
+    assert group_epsilon(history, 1e-5, 1) == pytest.approx(spent_epsilon(history, 1e-5, "rdp", 0.01), rel=1e-6)
+
+
+def test_without_sampling_copies_are_a_gaussian_mechanism_of_so_much_more_sensitivity():
+    from defenses.private_step import spent_epsilon
+
+    alone = spent_epsilon(((2.0, 1.0, 5),), 1e-5, "rdp", 0.01)
+    assert group_epsilon(((8.0, 1.0, 5),), 1e-5, 4) == pytest.approx(alone, rel=1e-6)
+
+
+def test_the_epsilon_of_copies_in_its_limits():
+    assert group_epsilon((), 1e-5, 3) == 0
+    assert group_epsilon(((0.0, 0.1, 1),), 1e-5, 3) == math.inf
+    with pytest.raises(InputError, match="copies is 0"):
+        group_epsilon(((1.0, 0.1, 1),), 1e-5, 0)
+
+
 # Resuming, and the network in between
 
 
@@ -477,6 +600,7 @@ def test_an_epsilon_that_the_accountant_cannot_certify_is_refused():
         ("epsilon", 0.0),
         ("epsilon", math.inf),
         ("epsilon", 501.0),
+        ("clipping", "per_image"),
         ("delta", 1.0),
         ("max_grad_norm", -1.0),
         ("noise_multiplicity", 0),
@@ -511,3 +635,15 @@ def test_naming_the_defense_does_not_import_torch():
     assert "private_step" not in registry.names()
     code = "import sys, defenses.dp_sgd; sys.exit('torch' in sys.modules or 'opacus' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
+
+
+def test_a_run_that_may_stop_early_claims_what_all_its_steps_would_cost() -> None:
+    """Where it stops depends on the weights, so the epsilon of the steps that ran alone is not proven."""
+    step, images = private_step(), torch.rand(10, 1, 8, 8)
+    for k in range(3):
+        step.update(images, torch.zeros(10, dtype=torch.long), torch.Generator().manual_seed(k))
+    of_three_steps = step.guarantee().epsilon
+    step._setup.stopping = object()
+    assert step.report()["epsilon"] == of_three_steps
+    assert 9 < step.guarantee().epsilon <= 10
+    assert of_three_steps < 5
