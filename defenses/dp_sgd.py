@@ -57,9 +57,10 @@ class DPSGD(Defense):
     noise_multiplicity: int = 1  # K
     clipping: Literal["flat", "per_layer"] = "flat"  # what is clipped: the whole gradient or each tensor's
     accountant: Literal["prv", "rdp"] = "prv"
-    batch_size: int | None = None  # the expected one; None, here and in the next two: as the benchmark has it
+    batch_size: int | None = None  # the expected one; None, here and in the next three: as the benchmark has it
     steps: int | None = None
     learning_rate: float | None = None
+    ema_decay: float | None = None
     physical_batch_size: int = 256  # images x draws in memory at once; changes memory and speed, not the mathematics
 
     def __post_init__(self) -> None:
@@ -71,6 +72,8 @@ class DPSGD(Defense):
             value = getattr(self, key)
             if value is not None and (value < 1 or value != int(value)):
                 raise InputError(f"{self.name}.{key} is {value}; it must be a whole number of at least 1")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise InputError(f"{self.name}.ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
         if self.delta is not None and not 0 < self.delta < 1:
             raise InputError(f"{self.name}.delta is {self.delta}; it must lie between 0 and 1")
         if self.clipping not in ("flat", "per_layer"):
@@ -93,6 +96,7 @@ class DPSGD(Defense):
         setup.batch_size = self.batch_size or setup.batch_size
         setup.steps = self.steps or setup.steps
         setup.learning_rate = self.learning_rate or setup.learning_rate
+        setup.ema_decay = setup.ema_decay if self.ema_decay is None else self.ema_decay
         setup.make_step = partial(PrivateStep, defense=self)
         return setup
 

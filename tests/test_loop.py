@@ -234,3 +234,26 @@ def test_the_oracles_are_the_two_ends_of_the_scale(model: str, tmp_path: Path) -
         assert everything["extraction", "extracted_at_fdr_0.05"] > 30
     else:
         assert everything["extraction", "extracted_at_fdr_0.05"] == 0
+
+
+def test_a_guarded_model_is_attacked_as_served_and_with_its_weights(tmp_path: Path) -> None:
+    """Past the guard it is the undefended model; redrawing costs calls, which are counted."""
+    defenses = [{"name": "none"}, {"name": "guidance", "threshold": 1.0}, {"name": "filter", "ratio": 0.5}]
+    settings = small(model={"name": "memorizer"}, sampling={"images": 300, "steps": 20}, defenses=defenses)
+    config = write_toml(tmp_path / "c.toml", settings)
+    result = leakfront("run", config, "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    rows = read_rows(tmp_path / "run" / "results.csv")
+    rows = rows[rows["split"] == "all"].set_index(["defense", "source", "metric"])["value"]
+    for metric in ("extracted_at_fdr_0.05", "members_adaptive", "members_ratio"):
+        for guard in ("guidance", "filter"):
+            past = rows[guard, "extraction", f"{metric}_with_weights"]
+            assert past == rows["none", "extraction", metric]
+    assert rows["none", "extraction", "members_adaptive"] > 30
+    assert rows["guidance", "extraction", "members_adaptive"] == 0
+    assert ("none", "extraction", "extracted_at_fdr_0.05_with_weights") not in rows.index
+    assert rows["guidance", "loss", "auc"] == rows["none", "loss", "auc"] == 1  # the weights are the same
+    assert rows["none", "sample", "model_calls_per_image"] == 20
+    assert rows["filter", "sample", "model_calls_per_image"] == 200  # ten tries: on this model every sample is a copy
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert "from the weights, past what guards the sampler" in page

@@ -22,7 +22,7 @@ from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
 from leakfront.stages.reference import load_reference
-from leakfront.stages.sample import draw_samples, load_model, load_samples
+from leakfront.stages.sample import CountedModel, draw_samples, load_model, load_samples
 from leakfront.store import stored_key, writing
 from leakfront.training import Progress, to_unit_range
 from models import DiffusionModel
@@ -107,28 +107,13 @@ def _generate(
     features, arrays, calls = extractor.extract(samples), {}, {}
     for generation in plan.generations:
         key = signal_key(generation)
-        counted = _Counted(model)
+        counted = CountedModel(model)
         seed = derive_seed(plan.config.seed, "generation", key, cell.split)
         images = generation.generate(
             counted, samples, features, lambda changed: draw_samples(plan, changed, cell.split), seed
         )
         arrays[f"{key}/images"], calls[key] = np.ascontiguousarray(images), counted.calls
     return arrays, calls
-
-
-class _Counted:
-    """A model that counts the images which pass through it."""
-
-    def __init__(self, model: DiffusionModel) -> None:
-        self._model = model
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        self.calls += len(x_t)
-        return self._model.predict_noise(x_t, t, labels)
 
 
 def _alone(

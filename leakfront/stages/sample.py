@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,19 +37,34 @@ def sample_cell(plan: Plan, cell: CellPlan, layout: Layout, progress: Progress) 
     folder, key = layout.stage(cell.name, "sample"), cell.keys["sample"]
     if stored_key(folder) == key:
         return
-    model = load_model(plan, cell, layout)
+    model: Any = CountedModel(load_model(plan, cell, layout))
     guards = [defense for defense in cell.point.stack if defense.acts_on == "sampling"]
     start = time.monotonic()
     arrays = {"images": draw_samples(plan, model, cell.split, progress=progress)}
     if guards:
-        arrays["unguarded"], start = arrays["images"], time.monotonic()
+        arrays["unguarded"], start, model.calls = arrays["images"], time.monotonic(), 0
         images = load_prepared(cell, layout)[0].images
         arrays["images"] = draw_samples(plan, model, cell.split, guards, images, progress)
     arrays["labels"] = np.arange(len(arrays["images"])) % max(model.classes, 1)
     with writing(folder, key) as place:
         save_file(arrays, place / "samples.safetensors")
-        facts = {"seconds": time.monotonic() - start, "model_calls_per_image": plan.config.sampling.steps}
+        facts = {"seconds": time.monotonic() - start, "model_calls_per_image": model.calls / len(arrays["images"])}
         (place / "sample.json").write_text(json.dumps(facts, indent=1))
+
+
+class CountedModel:
+    """A model that counts the images which pass through it."""
+
+    def __init__(self, model: DiffusionModel) -> None:
+        self._model = model
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        self.calls += len(x_t)
+        return self._model.predict_noise(x_t, t, labels)
 
 
 def draw_samples(
