@@ -140,7 +140,11 @@ def test_the_distance_is_the_one_that_flags_most_members_beyond_decoys(images: n
     assert chosen[0]["distance"] < chosen[1]["distance"]
     assert "shadow" in chosen[0]["chosen by"]
     nothing = shadow([random_images(20, 7)])
-    assert attack.score(target, [nothing]).choices["quantile"] == 0.01  # a tie goes to the smaller distance
+    unchosen = attack.score(target, [nothing]).choices
+    assert unchosen["quantile"] == attack.default_quantile  # where nothing is flagged, nothing can be chosen
+    assert "the default quantile" in unchosen["chosen by"]
+    both = shadow([copies(images[4], 10, 5, 1)])
+    assert attack.score(target, [both]).choices["quantile"] == 0.01  # a tie goes to the smaller distance
 
 
 def test_a_clique_of_a_changed_copy_counts_as_its_image_and_equal_images_share_it(images: np.ndarray) -> None:
