@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from results.attack_tables import attack_table, suite_table
+from results.matched_table import matched_table
 from results.points import Summary
 from results.table import Table, conditions, main_table, number
 
@@ -111,7 +112,9 @@ dd { margin: 0; overflow-wrap: anywhere; }
 {% endfor %}</ul>
 <h2>Defenses</h2>
 {{ table(main) }}
-<h2>Figures</h2>
+{% if matched %}<h2>Leakage at equal quality</h2>
+{{ table(matched) }}
+{% endif %}<h2>Figures</h2>
 <div class="figures">
 {% for figure in figures if figure.svg %}<figure id="{{ figure.name }}"{% if figure.wide %} class="wide"{% endif %}>
 <img src="{{ figure.source }}" alt="{{ figure.title }}">
@@ -180,6 +183,7 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
         summary=_summary(run),
         findings=_with_subjects(run, sentences),
         main=main_table(run),
+        matched=matched_table(run),
         suite=suite_table(run),
         attacks=attack_table(run),
         notes=[f"{note[:1].upper()}{note[1:]}." for note in map(str, run.info.get("attack_notes", []))],

@@ -11,6 +11,7 @@ from leakfront.errors import InputError
 from results.attack_tables import attack_table, suite_table
 from results.figures import figures, save, style
 from results.findings import findings
+from results.matched_table import matched_table
 from results.page import Drawn, page
 from results.run_data import Cell, RunData
 from results.table import main_table
@@ -31,8 +32,11 @@ def write_report(runs: list[RunData], folder: Path) -> Path:
     drawn = [_draw(name, run, folder / "figures") for name in _names()]
     tables = folder / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    for name, make in (("main", main_table), ("suite", suite_table), ("attacks", attack_table)):
+    made = {"main": main_table, "matched": matched_table, "suite": suite_table, "attacks": attack_table}
+    for name, make in made.items():
         table = make(run)
+        if table is None:
+            continue
         (tables / f"{name}.csv").write_text(table.to_csv(), encoding="utf-8")
         (tables / f"{name}.md").write_text(table.to_markdown(), encoding="utf-8")
         (tables / f"{name}.tex").write_text(table.to_latex(), encoding="utf-8")
