@@ -53,6 +53,8 @@ def matched_table(run: RunData) -> Table | None:
         ):
             entries = tuple(read(points, source, metric, target, ceiling) for points in lines.values())
             columns.append(Column(f"{key}_at_{factor:g}", f"{title} at FID {number(target)}", entries, decimals))
+    if all(entry is None for column in columns[1:] for entry in column.entries):
+        return None
     times = ", ".join(f"{factor:g}" for factor in FACTORS)
     return Table(
         tuple(columns),

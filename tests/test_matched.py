@@ -84,3 +84,8 @@ def test_the_table_reads_the_rows(tmp_path: Path) -> None:
 
 def test_without_a_curve_there_is_no_table(tmp_path: Path) -> None:
     assert matched_table(synthetic_run(tmp_path, TWO)) is None
+
+
+def test_curves_that_reach_none_of_the_fids_make_no_table(tmp_path: Path) -> None:
+    far = (Strength("none", fid=10), Strength("capacity", "width=8", fid=200), Strength("capacity", "width=4", fid=300))
+    assert matched_table(synthetic_run(tmp_path, far)) is None
