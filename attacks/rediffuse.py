@@ -29,17 +29,12 @@ class ReconstructionErrors:
     def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
         import torch
 
-        alpha_bar = queries.alphas_cumprod
-
         def reconstruction(draw: int) -> torch.Tensor:
             x = queries.noised(queries.noise(draw), self.timestep)
             for t in range(self.timestep, 0, -self.interval):
                 first = t == self.timestep
                 noise = queries.noisy_prediction(draw, t) if first else queries.predict(x, t)
-                # one deterministic DDIM step (Song et al. 2021, Eq. 12 with sigma = 0)
-                x_0 = (x - (1 - alpha_bar[t]).sqrt() * noise) / alpha_bar[t].sqrt()
-                below = alpha_bar[t - self.interval]
-                x = below.sqrt() * x_0 + (1 - below).sqrt() * noise
+                x = queries.ddim_step(x, noise, t, t - self.interval)
             return x
 
         mean = torch.stack([reconstruction(draw) for draw in range(self.repeats)]).mean(0)

@@ -31,20 +31,13 @@ class InversionErrors:
     def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
         import torch
 
-        alpha_bar = queries.alphas_cumprod
-
-        def move(x: torch.Tensor, noise: torch.Tensor, here: int, there: int) -> torch.Tensor:
-            # one deterministic DDIM step (Song et al. 2021, Eq. 12 with sigma = 0), in either direction
-            x_0 = (x - (1 - alpha_bar[here]).sqrt() * noise) / alpha_bar[here].sqrt()
-            return alpha_bar[there].sqrt() * x_0 + (1 - alpha_bar[there]).sqrt() * noise
-
         x = queries.images
         for t in range(0, self.timestep, self.interval):
             noise = queries.clean_prediction(0) if t == 0 else queries.predict(x, t)
-            x = move(x, noise, t, t + self.interval)
+            x = queries.ddim_step(x, noise, t, t + self.interval)
         above = self.timestep + self.interval
-        up = move(x, queries.predict(x, self.timestep), self.timestep, above)
-        back = move(up, queries.predict(up, above), above, self.timestep)
+        up = queries.ddim_step(x, queries.predict(x, self.timestep), self.timestep, above)
+        back = queries.ddim_step(up, queries.predict(up, above), above, self.timestep)
         height, width = (min(side, MAP_SIDE) for side in x.shape[2:])
         averaged = torch.nn.functional.adaptive_avg_pool2d((back - x).abs(), (height, width))
         return {"errors": (back - x).square().flatten(1).sum(1), "map": averaged}

@@ -25,6 +25,7 @@ from leakfront.stages.reference import load_reference
 from leakfront.stages.sample import CountedModel, draw_samples, load_model, load_samples
 from leakfront.store import stored_key, writing
 from leakfront.training import Progress, to_unit_range
+from leakfront.trial import model_calls
 from models import DiffusionModel
 
 
@@ -62,7 +63,7 @@ def probe_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress:
         # all calls for the attacks together, by the number of pool images; what sampling took is in its own stage
         per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
         seconds = time.monotonic() - start
-        alone = _alone(plan, model, pool, len(outside[0]), generation_calls)
+        alone = _alone(plan, pool, len(outside[0]), generation_calls)
         facts = {"seconds": seconds, "model_calls_per_image": per_image, "model_calls_per_image_alone": alone}
         (place / "probe.json").write_text(json.dumps(facts, indent=1))
 
@@ -116,15 +117,11 @@ def _generate(
     return arrays, calls
 
 
-def _alone(
-    plan: Plan, model: DiffusionModel, pool: Pool, outside: int, generation_calls: dict[str, int]
-) -> dict[str, float]:
+def _alone(plan: Plan, pool: Pool, outside: int, generation_calls: dict[str, int]) -> dict[str, float]:
     """Model calls per pool image that each attack would take if it were the only one, its samples included."""
-    device = plan.config.execution.device
-    images, labels = to_unit_range(pool.images[:1]).to(device), torch.as_tensor(pool.labels[:1]).to(device)
 
     def calls(signals: Sequence[Any]) -> int:
-        return measure_signals(signals, model, images, labels, ProbeSettings(), lambda *_: None)[1]
+        return model_calls(signals, pool.images.shape[1:], plan.model.timesteps)
 
     def alone(attack: Attack) -> float:
         beside = calls(attack.outside_signals()) * outside
