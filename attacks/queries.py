@@ -65,8 +65,10 @@ class Queries:
         return alpha_bar.sqrt() * self.seen(view) + (1 - alpha_bar).sqrt() * noise
 
     def ddim_step(self, x: torch.Tensor, noise: torch.Tensor, here: int, there: int) -> torch.Tensor:
-        """From timestep `here` to `there`, up or down, by deterministic DDIM with the noise predicted at `here`: Song et
-        al. 2021, Eq. 12 with sigma = 0."""
+        """From timestep `here` to `there`, up or down, by deterministic DDIM (Song et al. 2021, Eq. 12 with sigma = 0).
+
+        noise: the prediction at `here`.
+        """
         alpha_bar = self.alphas_cumprod
         x_0 = (x - (1 - alpha_bar[here]).sqrt() * noise) / alpha_bar[here].sqrt()
         return alpha_bar[there].sqrt() * x_0 + (1 - alpha_bar[there]).sqrt() * noise
