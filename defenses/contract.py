@@ -38,15 +38,25 @@ class TrainingSet:
         """The subset at `keep` (indices or mask), with `notes` added."""
         return TrainingSet(self.images[keep], self.labels[keep], self.pool_index[keep], notes={**self.notes, **notes})
 
+    @property
+    def copies(self) -> int:
+        """How many images the pool image has that is there most often."""
+        return int(np.unique(self.pool_index, return_counts=True)[1].max(initial=1))
+
 
 @dataclass(frozen=True)
 class Guarantee:
-    """A differential-privacy guarantee: (epsilon, delta) by `accountant`, for adding or removing one `unit`."""
+    """A differential-privacy guarantee: (epsilon, delta) by `accountant`, for adding or removing one `unit`.
+
+    group_epsilon: that for adding or removing `group` units at once, as many as the image that is there most often has.
+    """
 
     epsilon: float
     delta: float
     accountant: str
     unit: str = "training image"
+    group: int = 1
+    group_epsilon: float | None = None  # None for a group of one
 
 
 class Stopping(Protocol):
@@ -92,7 +102,8 @@ class TrainingSetup:
     expectation of that over the coins (public, unlike `size`, which is private under differential privacy). public:
     images outside the pool, for defenses that need some. augment: what the step does to a batch. stopping: ends the
     training early. finish: makes the network that is kept of the one that was trained (and of its averaged weights).
-    make_step is called once, after all defenses have had their say. seed: for a defense's own random choices.
+    make_step is called once, after all defenses have had their say. seed: for a defense's own random choices. unit:
+    what one image of the dataset is, for a guarantee (see `Defense.unit`).
     """
 
     network: torch.nn.Module
@@ -111,6 +122,7 @@ class TrainingSetup:
     finish: Callable[[torch.nn.Module], torch.nn.Module] = field(default=lambda network: network)
     device: str = "cpu"
     seed: int = 0
+    unit: str = "training image"
 
     @property
     def size(self) -> int:
@@ -154,6 +166,10 @@ class Defense:
     def prepare(self, dataset: TrainingSet) -> TrainingSet:
         """Change the training set before training."""
         return dataset
+
+    def unit(self, unit: str) -> str:
+        """What one image stands for after `prepare`, if it stood for `unit` before; a guarantee is given for that."""
+        return unit
 
     def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Change a batch, float32 [B, C, H, W] in [-1, 1], at each step."""

@@ -68,6 +68,13 @@ class Dedup(Defense):
             duplicate_recall=recall,
         )
 
+    def unit(self, unit: str) -> str:
+        # one image more is either a copy, and changes nothing, or one kept image more; but it may also be the link that
+        # makes one cluster of several, and then all but one of their images go
+        if self.method == "exact":
+            return f"{unit} with all its exact copies"
+        return f"{unit} kept by deduplication, whose choice of what to keep is not protected"
+
     def clusters(self, images: np.ndarray) -> np.ndarray:
         """The cluster of each image, int64 [N], for uint8 images [N, C, H, W]."""
         flat, cluster = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)

@@ -38,10 +38,10 @@ class DPFinetune(DPSGD):
     Guarantees what `dp_sgd` guarantees, for the private images. The public images are not protected at all. None of
     them may be in the training set; that is checked by the SHA-256 of their bytes, so it does not see near copies.
 
-    Costs the pretraining beside `dp_sgd`, in each training anew (its weights are a function of the seed). It runs
-    before the training loop does, which counts the private part alone: pretrain_seconds and pretrain_model_calls are
-    reported apart. A run that goes on from a checkpoint repeats it and then takes the checkpoint's weights. What it
-    does not cover is what `dp_sgd` does not cover; nor does it help where public images look unlike the private ones.
+    Costs the pretraining beside `dp_sgd`, in each training anew (its weights are a function of the seed); its part of
+    the training's seconds and model calls is reported as pretrain_seconds and pretrain_model_calls. A run that goes on
+    from a checkpoint repeats it and then takes the checkpoint's weights. What it does not cover is what `dp_sgd` does
+    not cover; nor does it help where public images look unlike the private ones.
     """
 
     summary = "DP-SGD from weights trained on public images; all weights, or low-rank adapters"

@@ -18,6 +18,7 @@ from torch import nn
 
 from defenses.contract import Guarantee, TrainingSetup
 from defenses.conv_grad_sample import install
+from defenses.dp_sgd import group_epsilon
 from defenses.plain_step import make_optimizer
 from leakfront.errors import InputError
 
@@ -245,11 +246,15 @@ class PrivateStep:
     def guarantee(self) -> Guarantee:
         # where the steps end depends on the weights, what is proven is the epsilon of all that might have been made
         planned = ((float(self.optimizer.noise_multiplier), self.sampling_rate, self._setup.steps),)
+        history = planned if self._setup.stopping is not None else tuple(self._accountant.history)
+        copies = self._setup.dataset.copies
         return Guarantee(
-            epsilon=self._epsilon(self._defense.accountant, planned if self._setup.stopping is not None else None),
+            epsilon=self._epsilon(self._defense.accountant, history),
             delta=self._delta,
             accountant=self._defense.accountant,
-            unit="training image (one copy of it, where copies were planted)",
+            unit=self._setup.unit + (" (one copy of it)" if copies > 1 else ""),
+            group=copies,
+            group_epsilon=group_epsilon(history, self._delta, copies) if copies > 1 else None,
         )
 
 

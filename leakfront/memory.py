@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
+import sys
 from pathlib import Path
 from types import TracebackType
 
@@ -10,11 +13,13 @@ from types import TracebackType
 class PeakMemory:
     """Measures the peak memory between entering and leaving, in MiB, as `mib`.
 
-    On a GPU, what torch allocated; on a CPU, the resident memory of the whole process (Linux only, else nan).
+    On a GPU, what torch allocated. On a CPU, the resident memory of the whole process (Linux only, else nan), which is
+    first made to give back what earlier work in it has freed.
     """
 
     def __init__(self, device: str) -> None:
         self._device = device
+        self._of_process = device == "cpu" and sys.platform == "linux"
         self.mib = math.nan
 
     def __enter__(self) -> PeakMemory:
@@ -22,11 +27,14 @@ class PeakMemory:
             import torch
 
             torch.cuda.reset_peak_memory_stats(self._device)
-        else:
+        elif self._of_process:
+            gc.collect()
+            if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc
+                trim(0)
             try:
                 Path("/proc/self/clear_refs").write_text("5")  # reset the kernel's high-water mark
             except OSError:
-                self._device = "unknown"
+                self._of_process = False
         return self
 
     def __exit__(
@@ -36,7 +44,7 @@ class PeakMemory:
             import torch
 
             self.mib = torch.cuda.max_memory_allocated(self._device) / 2**20
-        elif self._device == "cpu":
+        elif self._of_process:
             status = Path("/proc/self/status").read_text()
             (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
             self.mib = int(line.split()[1]) / 1024

@@ -25,7 +25,10 @@ Progress = Callable[[int, int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run reports: losses as (step, mean loss since the last entry)."""
+    """What a training run reports: losses as (step, mean loss since the last entry).
+
+    seconds and model_calls include what defenses spent, on public images say; calls are images through the network.
+    """
 
     steps: int
     seconds: float
@@ -85,13 +88,15 @@ def train(
         seed=derive_seed(seed, "defenses"),
     )
     for defense in stack:
+        setup.unit = defense.unit(setup.unit)
         setup = defense.training(setup)
     network = setup.network.to(device).train()
-    step = setup.make_step(setup)
+    started = time.monotonic()
+    counter = _CallCounter(network)
+    step = setup.make_step(setup)  # may train on public images
     ema = EMAModel(network.parameters(), decay=setup.ema_decay, foreach=True)
     images, labels = to_unit_range(dataset.images).to(device), torch.as_tensor(dataset.labels).to(device)
 
-    counter = _CallCounter(network)
     losses: list[tuple[int, float]] = []
     recent: list[float] = []
     done, earlier_seconds = 0, 0.0
@@ -105,7 +110,7 @@ def train(
         done, earlier_seconds, counter.calls = state["done"], state["seconds"], state["model_calls"]
         losses, recent = [tuple(pair) for pair in state["losses"]], state["recent"]
 
-    started = saved = shown = time.monotonic()
+    saved = shown = time.monotonic()
     generator = torch.Generator()
     for k in range(done, setup.steps):
         generator.manual_seed(derive_seed(seed, "step", k))

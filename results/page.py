@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from results.attack_tables import attack_table, suite_table
+from results.cost_table import cost_table
 from results.matched_table import matched_table
 from results.points import Summary
 from results.table import Table, conditions, main_table, number
@@ -114,6 +115,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 {{ table(main) }}
 {% if matched %}<h2>Leakage at equal quality</h2>
 {{ table(matched) }}
+{% endif %}{% if cost %}<h2>Cost</h2>
+{{ table(cost) }}
 {% endif %}<h2>Figures</h2>
 <div class="figures">
 {% for figure in figures if figure.svg %}<figure id="{{ figure.name }}"{% if figure.wide %} class="wide"{% endif %}>
@@ -184,6 +187,7 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
         findings=_with_subjects(run, sentences),
         main=main_table(run),
         matched=matched_table(run),
+        cost=cost_table(run),
         suite=suite_table(run),
         attacks=attack_table(run),
         notes=[f"{note[:1].upper()}{note[1:]}." for note in map(str, run.info.get("attack_notes", []))],

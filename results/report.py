@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakfront.errors import InputError
 from results.attack_tables import attack_table, suite_table
+from results.cost_table import cost_table
 from results.figures import figures, save, style
 from results.findings import findings
 from results.matched_table import matched_table
@@ -32,7 +33,8 @@ def write_report(runs: list[RunData], folder: Path) -> Path:
     drawn = [_draw(name, run, folder / "figures") for name in _names()]
     tables = folder / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    made = {"main": main_table, "matched": matched_table, "suite": suite_table, "attacks": attack_table}
+    made = {"main": main_table, "matched": matched_table, "cost": cost_table, "suite": suite_table,
+            "attacks": attack_table}  # fmt: skip
     for name, make in made.items():
         table = make(run)
         if table is None:
@@ -95,6 +97,9 @@ class CombinedRuns(RunData):
                 for name, run in self._runs.items()
                 for label, value in run.info.get(key, {}).items()
             }
+        info["devices"] = [
+            run.info.get("config", {}).get("execution", {}).get("device", "cpu") for run in self._runs.values()
+        ]
         info["attack_notes"] = list(
             dict.fromkeys(n for run in self._runs.values() for n in run.info.get("attack_notes", ()))
         )

@@ -193,7 +193,10 @@ def guarantee(run: RunData, point: Point) -> str:
     claim = _claim(run, point)
     if not claim:
         return ""
-    return f"ε = {number(float(claim['epsilon']))}, δ = {float(claim['delta']):g}"
+    text = f"ε = {number(float(claim['epsilon']))}, δ = {float(claim['delta']):g}"
+    if claim.get("group_epsilon") is not None:
+        text += f"; ε = {number(float(claim['group_epsilon']))} for {claim['group']} copies together"
+    return text
 
 
 def _terms(run: RunData) -> list[str]:

@@ -187,7 +187,18 @@ class _Cell:
         rows.append(self._one("utility", "fid", f"fid_{features}", fid, fid * 0.95, fid * 1.05))
         rows.append(self._one("utility", "kid", f"kid_{features}", fid / 100, fid / 110, fid / 90))
         seconds = 100.0 + 7 * rng.random() + 150 * (strength.epsilon is not None)
-        return [*rows, self._one("cost", "train", "training_seconds", seconds, n=1)]
+        return [*rows, self._one("cost", "train", "training_seconds", seconds, n=1), *self._more_costs()]
+
+    def _more_costs(self) -> list[Row]:
+        """A private model takes fewer and dearer steps; a guard of the sampler draws some images again."""
+        private, guarded = self._strength.epsilon is not None, self._strength.past is not None
+        seconds = (5 + self._rng.random()) * (1 + guarded)
+        return [
+            self._one("cost", "train", "training_model_calls", 16000 if private else 64000, n=1),
+            self._one("cost", "train", "peak_memory_mib", 500 + 200 * private + 9 * self._rng.random(), n=1),
+            self._one("cost", "sample", "sampling_seconds", seconds),
+            self._one("cost", "sample", "model_calls_per_image", 20.0 * (1 + guarded)),
+        ]
 
     def _one(self, kind: Any, source: str, metric: str, value: float, low: float = math.nan, high: float = math.nan,
              method: str = "formula", n: int = 0) -> Row:  # fmt: skip
@@ -339,6 +350,7 @@ def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[st
             "data": {"dataset": "digits", "pool": protocol.pool, "reference": None},
             "defenses": [{"name": s.defense} for s in strengths],
             "statistics": {"audit_delta": 1e-5},
+            "execution": {"threads": 1, "device": "cpu"},
         },
         "seed": 0,
         "splits": protocol.splits,

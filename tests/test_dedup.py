@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.fft import dct
 from sklearn.datasets import load_sample_images
 
+from defenses import TrainingSet
 from defenses import dedup as dedup_module
 from defenses.dedup import Dedup, mobilenet_embedding, pair_precision_recall, perceptual_hash
 from leakfront.errors import InputError
@@ -217,3 +218,25 @@ def test_the_embedding_is_the_last_pool_of_the_network(checkpoints: Path, monkey
 def test_what_it_cannot_work_with_is_named(build, key: str) -> None:
     with pytest.raises(InputError, match=key):
         build()
+
+
+def test_a_guarantee_after_deduplication_says_for_what_it_holds():
+    """Exact copies stand or fall together; an image more may be the link between clusters of similar ones."""
+    assert Dedup().unit("training image") == "training image with all its exact copies"
+    assert "not protected" in Dedup(method="similarity").unit("training image")
+
+    def kept(values: list[int], **parameters) -> list[int]:
+        images = np.stack([_tilted(value) for value in values])
+        data = TrainingSet(images, np.zeros(len(values), np.int64), np.arange(len(values)))
+        return Dedup(**parameters).prepare(data).pool_index.tolist()
+
+    assert kept([0, 40, 80]) == kept([0, 40, 80, 80]) == [0, 1, 2]
+    assert kept([0, 40], method="similarity", threshold=0.9) == [0, 1]
+    assert kept([0, 40, 20], method="similarity", threshold=0.9) == [0]
+
+
+def _tilted(degrees: int) -> np.ndarray:
+    """A picture [1, 2, 2] whose angle to `_tilted(0)` is `degrees`, but for rounding."""
+    angle = np.radians(degrees)
+    first, second = np.array([[1, -1], [1, -1]]), np.array([[1, 1], [-1, -1]])
+    return (128 + np.round(60 * (np.cos(angle) * first + np.sin(angle) * second)))[None].astype(np.uint8)

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +82,16 @@ def blank(size: int) -> TrainingSet:
     return TrainingSet(np.zeros((size, 1, 8, 8), np.uint8), np.zeros(size, np.int64), np.arange(size))
 
 
-def private_step(network=None, loss=keyed_loss, size=100, expected_size=100.0, sigma=None, **parameters):
-    """A PrivateStep with expected batch size 10 and 50 steps unless said otherwise; sigma overrides the one found."""
+def private_step(network=None, loss=keyed_loss, size=100, expected_size=100.0, sigma=None, pool=100, **parameters):
+    """A PrivateStep with expected batch size 10 and 50 steps unless said otherwise; sigma overrides the one found.
+
+    The training images are copies of as many images as `pool` says.
+    """
     defense = DPSGD(**{"batch_size": 10, "steps": 50, "accountant": "rdp", **parameters})
     setup = TrainingSetup(
         network=network or unet(),
         loss=loss,
-        dataset=blank(size),
+        dataset=replace(blank(size), pool_index=np.arange(size) % pool),
         public=blank(0),
         expected_size=expected_size,
         steps=1,
@@ -647,3 +651,18 @@ def test_a_run_that_may_stop_early_claims_what_all_its_steps_would_cost() -> Non
     assert step.report()["epsilon"] == of_three_steps
     assert 9 < step.guarantee().epsilon <= 10
     assert of_three_steps < 5
+
+
+def test_a_guarantee_says_what_is_left_for_all_copies_of_an_image():
+    """98 images of 10 of the pool: up to 10 copies of each."""
+    alone, copied = private_step(), private_step(size=98, pool=10)
+    for step in (alone, copied):
+        step.update(*batch(3), torch.Generator().manual_seed(0))
+    assert (alone.guarantee().group, alone.guarantee().group_epsilon) == (1, None)
+    assert alone.guarantee().unit == "training image"
+    claim = copied.guarantee()
+    assert claim.epsilon == alone.guarantee().epsilon
+    assert claim.unit == "training image (one copy of it)"
+    assert claim.group == 10
+    history = ((copied.optimizer.noise_multiplier, 0.1, 1),)
+    assert claim.group_epsilon == group_epsilon(history, claim.delta, 10) > 3 * claim.epsilon

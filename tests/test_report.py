@@ -19,6 +19,7 @@ from rich.console import Console
 
 from leakfront.errors import InputError
 from results.attack_tables import attack_table, suite_table
+from results.cost_table import cost_table
 from results.families import FAMILIES, family
 from results.figures import figures, save, style
 from results.figures.extraction_curve import spread
@@ -131,7 +132,9 @@ def test_every_number_of_the_csv_is_the_one_of_the_row(two: RunData, two_report:
 
 def test_the_page_prints_the_rows_of_every_table(two: RunData, two_report: Path) -> None:
     page = Page((two_report / "index.html").read_text())
-    for printed, table in zip(page.tables, (main_table(two), suite_table(two), attack_table(two)), strict=True):
+    tables = (main_table(two), cost_table(two), suite_table(two), attack_table(two))
+    for printed, table in zip(page.tables, tables, strict=True):
+        assert table is not None
         assert printed[0] == [column.title for column in table.printed]
         assert printed[1:] == [[str(cell) for cell in cells] for cells in table.rows()]
     fid = row(two, "none", "", "fid", "fid_embedded")
@@ -357,8 +360,8 @@ def test_of_many_attacks_the_main_table_prints_the_highest_and_keeps_all_in_the_
 def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path) -> None:
     page = Page(write_report([two_v1], tmp_path).read_text())
     assert f"Attack gsa1: {REASON}." in page.text
-    assert page.tables[1][0][:3] == ["Attack", "Access", "Shadows"]
-    assert len(page.tables[1]) == 1 + len(V1)
+    assert page.tables[2][0][:3] == ["Attack", "Access", "Shadows"]
+    assert len(page.tables[2]) == 1 + len(V1)
     assert "Grey dashes: the control" in page.text
 
 
@@ -507,7 +510,7 @@ def test_latex_makes_every_special_character_harmless() -> None:
 def test_the_same_run_gives_the_same_bytes(two: RunData, two_report: Path, tmp_path: Path) -> None:
     again = write_report([RunData(two.folder)], tmp_path).parent
     first = sorted(path.relative_to(two_report) for path in two_report.rglob("*") if path.is_file())
-    assert len(first) == 3 * (len(ORDER) - 1) + 3 * 3 + 1
+    assert len(first) == 3 * (len(ORDER) - 1) + 3 * 4 + 1
     assert first == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     different = [path for path in first if (two_report / path).read_bytes() != (again / path).read_bytes()]
     assert not different

@@ -190,6 +190,9 @@ def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row
         row("privacy", by_place.get("training", "train"), name, value, n=trained["training_images"])
         for name, value in trained["report"].items()
     ]
+    claim = trained["guarantee"] or {}
+    if claim.get("group_epsilon") is not None:  # for all copies of one image together
+        rows.append(row("privacy", by_place["training"], "group_epsilon", claim["group_epsilon"], n=claim["group"]))
     return rows
 
 
