@@ -53,9 +53,15 @@ class Registry:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"unknown {self.kind} {name!r}{hint} (known: {', '.join(self.names())})")
             entries = [entry for entry in entry_points(group=self.group) if entry.name == name]
-            if entries:
-                plugin = entries[0].load()
-                self._registered.setdefault(name, plugin)
-            else:
+            if not entries:
                 importlib.import_module(f"{self._package}.{name}")
+            elif not isinstance(plugin := entries[0].load(), type):
+                raise InputError(f"the entry point {name!r} of {self.group} must name a class: package.module:Class")
+            elif name not in self._registered:
+                self.register(name)(plugin)
+        if name not in self._registered:
+            raise InputError(
+                f"{self._package}.{name} registers no {self.kind} of that name; decorate its class with "
+                f'@register("{name}")'
+            )
         return self._registered[name]

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
 ROOMS = ("defenses", "models", "attacks", "results", "leakfront.datasets")
 _INSIDE = tuple(f"{room}." for room in ROOMS)
+_TOPS = tuple(f"{room.split('.')[0]}." for room in ROOMS)
 
 
 def content_key(stage: str, settings: Any, inputs: Sequence[str], modules: Sequence[str]) -> str:
@@ -42,36 +43,53 @@ def code_version(module: str) -> str:
 
 @cache
 def with_imports(module: str) -> tuple[str, ...]:
-    """`module` and all that it imports from the rooms by `from … import`, however late and far, sorted.
+    """`module` and all that it imports from the rooms, or from its own package, however late and far, sorted.
 
     Nothing is imported to find out.
     """
+    top = module.split(".")[0]
+    inside = _INSIDE if f"{top}.".startswith(_TOPS) else (*_INSIDE, f"{top}.")
     found: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
         source = _source(name)
         if name in found or source is None:
-            continue  # a package's __init__ holds its registry and contract, and nothing that decides an outcome
+            continue
         found.add(name)
-        for node in ast.walk(ast.parse(source.read_text())):
-            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(_INSIDE):
-                waiting += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        imported = _imported(source, name)
+        waiting += [other for other in imported if f"{other}.".startswith(inside)]
     return tuple(sorted(found))
 
 
+def _imported(source: Path, name: str) -> list[str]:
+    """What the module `name` imports: modules, and names in modules that may be modules themselves."""
+    package = name if source.stem == "__init__" else name.rpartition(".")[0]
+    imported = []
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else str(node.module)
+            imported += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return imported
+
+
 def _source(module: str) -> Path | None:
-    """The file of a module, found without importing it or its package; None for packages and names of other things."""
+    """The file of a module, found without importing it or its package; None for names of other things, and for the
+    rooms themselves, which hold their registry and contract and nothing that decides an outcome."""
+    if module in ROOMS:
+        return None
     top, *rest = module.split(".")
     spec = find_spec(top)
     if spec is None:
         return None
     if not rest:
-        return Path(spec.origin) if spec.origin and spec.submodule_search_locations is None else None
+        return Path(spec.origin) if spec.origin else None
     for location in spec.submodule_search_locations or []:
-        path = Path(location, *rest).with_suffix(".py")
-        if path.is_file():
-            return path
+        for path in (Path(location, *rest).with_suffix(".py"), Path(location, *rest, "__init__.py")):
+            if path.is_file():
+                return path
     return None
 
 

@@ -47,6 +47,13 @@ class UNet:
             )
         if any(not 0 <= level < len(self.channels) for level in self.attention):
             raise InputError(f"model.attention {list(self.attention)} must lie in 0 … {len(self.channels) - 1}")
+        attended = {self.channels[level] for level in self.attention}
+        attended |= {self.channels[-1]} if self.middle_attention else set()
+        if self.head_channels < 1 or any(width < self.head_channels for width in attended):
+            raise InputError(
+                f"model.head_channels is {self.head_channels}; it must be at least 1 and at most the width of each "
+                f"level with attention, {min(attended, default=1)} (model.attention, model.middle_attention)"
+            )
         if self.timesteps < 1 or not 0 <= self.dropout < 1:
             raise InputError("model.timesteps must be at least 1 and model.dropout in [0, 1)")
 

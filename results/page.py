@@ -59,8 +59,12 @@ LIMITS = (
     "interval covers sampling error within that model only.",
     "The highest value over several attacks is picked after seeing them, and its interval is not corrected for that; "
     "the audited bound is.",
-    "Guarantees are per training image. An image that occurs several times is covered only as a group, at a "
-    "correspondingly larger epsilon; images planted several times share one coin and are left out of the audit.",
+    "Guarantees are per training image. An image that occurs several times is covered only as a group, at the larger "
+    "epsilon that the table states for its copies together; images planted several times share one coin and are left "
+    "out of the audit. Deduplication runs after the coins, among the members alone; a guarantee after it is for what "
+    "the table's note says.",
+    "Covers names the attackers whom a defense reaches: what changes the weights reaches those who hold them, too. How "
+    "far it protects against them is what the attacks measure; only a guarantee is proven.",
     "The randomness of private training comes from the seeds in this run's folder, so that it can be repeated: its "
     "guarantee holds against those who have the weights and not the seeds. Choosing parameters by looking at several "
     "private runs is not accounted for.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -157,13 +156,11 @@ def test_clusters_do_not_depend_on_the_blocks_of_the_search(method: str, monkeyp
 
 
 @pytest.fixture
-def checkpoints(tmp_path: Path) -> Iterator[Path]:
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty torch hub folder's checkpoints."""
-    before = torch.hub.get_dir()
-    torch.hub.set_dir(str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
-    yield tmp_path / "checkpoints"
-    torch.hub.set_dir(before)
+    return tmp_path / "checkpoints"
 
 
 def test_the_embedding_without_its_weights_is_refused_with_the_place_to_put_them(checkpoints: Path) -> None:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from defenses.early_stop import EarlyStop
 from defenses.plain_step import PlainStep
 from defenses.regularize import Regularize
 from leakfront.errors import InputError
+from leakfront.registry import Registry
 from models.unet import UNet
 from tests import oracle_targets as oracle
 
@@ -47,16 +50,22 @@ def test_says_what_it_is(name: str) -> None:
     assert plugin.covers
     assert len(inspect.getdoc(plugin) or "") > 60
     assert all(field.default is not dataclasses.MISSING for field in dataclasses.fields(plugin))
+    assert plugin.acts_on in ("nothing", "data", "batches", "training", "sampling")
+    assert (plugin.guard is not Defense.guard) == (plugin.acts_on == "sampling"), (
+        "guard is called only if it acts there"
+    )
 
 
 @pytest.mark.parametrize("name", DEFENSES)
-def test_only_ever_shrinks_the_training_set_to_images_that_were_in_it(name: str) -> None:
+def test_adds_nothing_to_the_training_set_and_knows_where_each_image_is_from(name: str) -> None:
     images = oracle.digits()[:50]
     before = training_set(np.concatenate([images, images[:5]]), np.concatenate([np.arange(50), np.arange(5)]))
     after = defenses.registry.get(name)().prepare(before)
-    assert len(after) <= len(before)
-    known = {(image.tobytes(), index) for image, index in zip(before.images, before.pool_index, strict=True)}
-    assert {(image.tobytes(), index) for image, index in zip(after.images, after.pool_index, strict=True)} <= known
+    assert len(after.labels) == len(after.pool_index) == len(after) <= len(before)
+    assert after.images.dtype == np.uint8
+    assert after.images.shape[1:] == images.shape[1:]
+    has, had = (Counter(dataset.pool_index.tolist()) for dataset in (after, before))
+    assert has <= had
 
 
 @pytest.mark.parametrize("name", DEFENSES)
@@ -206,3 +215,16 @@ def test_weight_decay_shrinks_weights_and_dropout_is_set_in_training_alone() -> 
     assert plain.weight_decay == 0
     with pytest.raises(InputError, match="no dropout layers"):
         Regularize(dropout=0.1).training(replace(setup(), network=torch.nn.Linear(2, 2)))
+
+
+def test_the_example_of_a_new_defense_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "(Defense)" in block]
+    registry = Registry("defense", "defenses", "leakfront.defenses")
+    monkeypatch.setattr(defenses, "register", registry.register)
+    exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})
+    plugin = registry.get("quantize")
+    changed = plugin(levels=2).prepare(training_set(oracle.digits()[:50]))
+    assert set(np.unique(changed.images)) == {0, 255}
+    with pytest.raises(InputError, match="levels is 1"):
+        plugin(levels=1)

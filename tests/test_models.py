@@ -197,8 +197,10 @@ def test_ddim_of_the_memorizer_equals_diffusers_pipeline_arithmetic() -> None:
 
 def test_refuses_shapes_and_widths_that_cannot_be_built() -> None:
     with pytest.raises(InputError, match="multiple of 4"):
-        UNet(channels=(8, 8, 8)).check((1, 10, 10))
+        UNet(channels=(8, 8, 8), head_channels=8).check((1, 10, 10))
+    with pytest.raises(InputError, match=r"head_channels is 32; .* at most .* 16"):
+        UNet(channels=(8, 16))
     with pytest.raises(InputError, match="norm_groups"):
         UNet(channels=(12,))
     with pytest.raises(InputError, match="attention"):
-        UNet(channels=(8,), attention=(1,))
+        UNet(channels=(8,), head_channels=8, attention=(1,))

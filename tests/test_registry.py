@@ -11,7 +11,7 @@ from leakfront import registry as registry_module
 from leakfront.errors import InputError
 from leakfront.registry import Registry
 
-ELSEWHERE = type("Elsewhere", (), {"name": "elsewhere"})
+ELSEWHERE = type("Elsewhere", (), {})
 
 
 def test_names_are_known_without_importing_a_plug_in() -> None:
@@ -47,6 +47,21 @@ def test_another_package_adds_its_own_by_entry_point(monkeypatch: pytest.MonkeyP
     fresh = Registry("attack", "attacks", "leakfront.attacks")
     assert "elsewhere" in fresh.names()
     assert fresh.get("elsewhere") is ELSEWHERE
+    assert ELSEWHERE.name == "elsewhere"  # decorated or not
+
+
+def test_an_entry_point_that_names_no_class_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("elsewhere", __name__, "leakfront.attacks")
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: [entry])
+    with pytest.raises(InputError, match=r"'elsewhere' of leakfront\.attacks must name a class"):
+        Registry("attack", "attacks", "leakfront.attacks").get("elsewhere")
+
+
+def test_a_plug_in_that_does_not_register_is_told_how_to() -> None:
+    with pytest.raises(
+        InputError, match=r'attacks.queries registers no attack of that name; .* @register\("queries"\)'
+    ):
+        Registry("attack", "attacks", "leakfront.attacks").get("queries")
 
 
 def test_modules_that_plug_ins_share_are_not_plug_ins() -> None:

@@ -101,3 +101,23 @@ def test_the_code_of_a_plug_in_includes_what_it_imports_from_the_rooms_however_l
     )
     assert "attacks.nearest" in with_imports("attacks.extraction")
     assert "attacks.extraction" not in with_imports("attacks.loss")
+
+
+def test_the_code_of_a_plug_in_from_elsewhere_is_its_package_as_far_as_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {
+        "__init__.py": "from .one import x\nimport json, keyed_elsewhere.two\nimport attacks.nearest",
+        "one.py": "from keyed_elsewhere.deep import y",
+        "two.py": "",
+        "unused.py": "",
+        "deep/__init__.py": "from ..three import y",
+        "three.py": "",
+    }
+    for name, source in files.items():
+        (tmp_path / "keyed_elsewhere" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "keyed_elsewhere" / name).write_text(source)
+    code = {"keyed_elsewhere"} | {f"keyed_elsewhere.{name}" for name in ("one", "two", "three", "deep")}
+    assert set(with_imports("keyed_elsewhere")) == {*code, *with_imports("attacks.nearest")}
+    assert code_version("keyed_elsewhere") != code_version("keyed_elsewhere.two")
