@@ -29,6 +29,7 @@ benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.matching
 	$(PYTHON) -m benchmarks.startup
 	$(PYTHON) -m benchmarks.private_step
+	$(PYTHON) -m benchmarks.defense_steps
 	$(PYTHON) -m benchmarks.threads
 
 clean:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
-from defenses import TrainingSet, TrainingSetup
-from defenses.dp_sgd import DPSGD
+from defenses import Defense, TrainingSet, TrainingSetup
 from defenses.plain_step import PlainStep
 from models.unet import UNet
 
@@ -35,13 +35,28 @@ def training_setup(batch_size: int) -> TrainingSetup:
     )
 
 
-def step_of(batch_size: int, private: DPSGD | None = None) -> Callable[[], object]:
-    """A function that makes one training step on a batch of so many images."""
+def step_of(batch_size: int, *stack: Defense, done: int = 0) -> Callable[[], object]:
+    """A function that makes one training step on a batch of so many images; from step `done` on, where that matters."""
     setup = training_setup(batch_size)
-    if private is not None:
-        setup = private.training(setup)
+    for defense in stack:
+        setup = defense.training(setup)
+    setup.augment = partial(_augmented, stack)
+    setup.network.train()
     step = setup.make_step(setup)
+    if done:
+        step.load_state_dict({**step.state_dict(), "done": done})
     generator = torch.Generator().manual_seed(0)
+
+    def one() -> object:
+        step.draw(generator)  # a step may remember of what its batch is; here all have as many images
+        return step.update(images, labels, generator)
+
     images = torch.rand(batch_size, 1, 8, 8, generator=generator) * 2 - 1
     labels = torch.zeros(batch_size, dtype=torch.long)
-    return lambda: step.update(images, labels, generator)
+    return one
+
+
+def _augmented(stack: Sequence[Defense], images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    for defense in stack:
+        images = defense.augment(images, generator)
+    return images
