@@ -20,7 +20,8 @@ from results.table import main_table
 if TYPE_CHECKING:
     import pandas as pd
 
-ORDER = ("tradeoff", "extraction_curve", "gallery", "inpainting", "membership", "heatmap", "roc", "audit", "cost")
+ORDER = ("tradeoff", "tradeoff_auc", "extraction_curve", "gallery", "inpainting", "membership", "heatmap", "roc",
+         "audit", "cost")  # fmt: skip
 _SUFFIXES = ("pdf", "svg", "png")
 
 

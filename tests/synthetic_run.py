@@ -364,13 +364,19 @@ def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[st
         "model": "unet",
         "cells": cells,
         "guarantees": {s.label: claim(s) for s in strengths},
-        "covers": {s.label: "nothing" if s.defense == "none" else "samples, loss, gradients" for s in strengths},
+        "covers": {s.label: _covers(s) for s in strengths},
         "diverged": [f"{i:02d}-split{split}" for i, s in enumerate(strengths) for split in s.diverged],
         "failed": {},
         "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "git": {"commit": "0" * 40, "dirty": True},
         "machine": {"cpu": "a processor", "cores": 2, "memory_gib": 8},
     }  # fmt: skip
+
+
+def _covers(strength: Strength) -> str:
+    if strength.defense == "none":
+        return "–"
+    return "samples as served; nothing with the weights" if strength.past is not None else "samples, loss, gradients"
 
 
 def _write(path: Path, **arrays: np.ndarray) -> None:

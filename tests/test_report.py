@@ -556,8 +556,8 @@ def test_every_figure_of_the_room_has_a_place_in_the_report() -> None:
     assert set(ORDER) == set(figures.names())
 
 
-def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[str, Bbox]], float]:
-    """Every text that is really drawn in a figure, with its box in pixels, and the figure's width."""
+def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[str, Bbox]], Bbox]:
+    """Every text that is really drawn in a figure, with its box in pixels, and the figure's."""
     texts: dict[int, Text] = {}
     original = Text.draw
 
@@ -572,7 +572,19 @@ def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[l
         figure.draw_without_rendering()
         renderer = figure.canvas.get_renderer()
         seen = [text for text in texts.values() if text.get_visible() and text.get_text().strip()]
-        return [(text.get_text(), Text.get_window_extent(text, renderer)) for text in seen], figure.bbox.width
+        return [(text.get_text(), Text.get_window_extent(text, renderer)) for text in seen], figure.bbox
+
+
+def assert_legible(boxes: list[tuple[str, Bbox]], page: Bbox) -> None:
+    """No text is cut off or lies on another."""
+    assert len(boxes) > 3
+    for index, (text, box) in enumerate(boxes):
+        inside = -1 <= box.x0 < box.x1 <= page.width + 1 and -1 <= box.y0 < box.y1 <= page.height + 1
+        assert inside, f"{text!r} is cut off"
+        for other, its in boxes[:index]:
+            wide = min(box.x1, its.x1) - max(box.x0, its.x0)
+            high = min(box.y1, its.y1) - max(box.y0, its.y0)
+            assert not (wide > 2 and high > 2), f"{text!r} overlaps {other!r}"
 
 
 @pytest.mark.parametrize("name", ORDER)
@@ -580,14 +592,7 @@ def test_no_two_texts_of_a_figure_overlap(
     name: str, two: RunData, twelve: RunData, two_v1: RunData, twelve_v1: RunData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for run in (two_v1, twelve_v1) if name == "inpainting" else (two, twelve, two_v1, twelve_v1):
-        boxes, width = written(name, run, monkeypatch)
-        assert len(boxes) > 3
-        for index, (text, box) in enumerate(boxes):
-            assert -1 <= box.x0 < box.x1 <= width + 1, f"{text!r} is cut off"
-            for other, its in boxes[:index]:
-                wide = min(box.x1, its.x1) - max(box.x0, its.x0)
-                high = min(box.y1, its.y1) - max(box.y0, its.y0)
-                assert not (wide > 2 and high > 2), f"{text!r} overlaps {other!r}"
+        assert_legible(*written(name, run, monkeypatch))
 
 
 def test_fonts_are_embedded_and_figures_are_one_column_wide(two_report: Path) -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from results.run_data import RunData
 
-figures = Registry("figure", "results.figures", "leakfront.figures", not_plugins={"style", "labels", "matrix"})
+_SHARED = {"style", "labels", "matrix", "front_data", "fronts", "facets"}
+figures = Registry("figure", "results.figures", "leakfront.figures", not_plugins=_SHARED)
 
 
 class RunFigure(Protocol):

@@ -54,15 +54,16 @@ class _Place(NamedTuple):
         return np.array([self.anchor, np.clip(self.anchor, self.box[:2], self.box[2:])])
 
 
-def place(ax: Axes, labels: Sequence[Label], paths: Sequence[np.ndarray]) -> None:
+def place(ax: Axes, labels: Sequence[Label], paths: Sequence[np.ndarray], settled: bool = False) -> None:
     """Write the labels on `ax`, clear of each other and of `paths` ([K, 2] data coordinates; one point or a line).
 
-    Call it last: limits and layout must be final. Labels are placed one after the other, in several orders, and the
-    cheapest outcome is kept; it depends on nothing but the arguments.
+    Call it last: limits must be final, and the layout too if it is said to be `settled`. Labels are placed one after
+    the other, in several orders, and the cheapest outcome is kept; it depends on nothing but the arguments.
     """
     figure = ax.figure.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()
+    if not settled:
+        figure.draw_without_rendering()
     scale = _GRAIN * 72 / figure.dpi  # from pixels to grains
     texts = [_write(ax, label) for label in labels]
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
