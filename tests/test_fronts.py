@@ -274,6 +274,7 @@ def test_the_front_is_what_no_other_point_beats(twelve: RunData) -> None:
     for name in NAMES:
         marks = chart_of(twelve, name).marks
         at = np.array([mark.at for mark in marks])
+        at[:, 1] = np.maximum(at[:, 1], 0.5 if name == "tradeoff_auc" else 0)
         beaten = [((at <= own).all(axis=1) & (at < own).any(axis=1)).any() for own in at]
         assert [mark.on_front for mark in marks] == [not lost for lost in beaten]
 
