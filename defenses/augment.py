@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -25,7 +26,9 @@ class Augment(Defense):
     operations, each of strength `magnitude` in 0 … 30, on 8-bit images; what comes in from outside is black.
     policy "cutout" (DeVries and Taylor 2017, arXiv 1708.04552): a square of `area` times the image's pixels, somewhere
     within the image, is made mid-grey.
-    There is no policy that mixes images: under dp_sgd it would void the guarantee.
+    policy "mixup" (Zhang et al. 2018, arXiv 1710.09412): an image is mixed with another of the batch in the proportion
+    l : 1 - l, l from Beta(`alpha`, `alpha`), one l a batch; it keeps its own label. It is refused under dp_sgd, where
+    no image may have a say in the gradient of another.
 
     An augmentation leaks into the samples, since nothing tells the network which images were augmented; that costs
     quality. The form that does not leak is `conditioned` (EDM, Karras et al. 2022, arXiv 2206.00364, App. F.2): the
@@ -39,27 +42,30 @@ class Augment(Defense):
     """
 
     acts_on = "batches"
-    summary = "random shifts and flips, RandAugment or cutout; or augmentation that the network is told of"
+    summary = "random shifts and flips, RandAugment, cutout or mixup; or augmentation that the network is told of"
 
     probability: float = 1.0
     shift: int = 1
     flip: bool = False
     rotate: float = 0.0
     brightness: float = 0.0
-    policy: Literal["basic", "randaugment", "cutout"] = "basic"
+    policy: Literal["basic", "randaugment", "cutout", "mixup"] = "basic"
     operations: int = 2
     magnitude: int = 9
     area: float = 0.25
+    alpha: float = 0.4
     conditioned: bool = False
 
     _owner: ClassVar[dict[str, str]] = {  # the policy that a parameter belongs to
         "shift": "basic", "flip": "basic", "rotate": "basic", "brightness": "basic",
-        "operations": "randaugment", "magnitude": "randaugment", "area": "cutout",
+        "operations": "randaugment", "magnitude": "randaugment", "area": "cutout", "alpha": "mixup",
     }  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.policy not in ("basic", "randaugment", "cutout"):
-            raise InputError(f"augment.policy is {self.policy!r}; it must be 'basic', 'randaugment' or 'cutout'")
+        if self.policy not in ("basic", "randaugment", "cutout", "mixup"):
+            raise InputError(
+                f"augment.policy is {self.policy!r}; it must be 'basic', 'randaugment', 'cutout' or 'mixup'"
+            )
         if not 0 <= self.probability <= 1:
             raise InputError(f"augment.probability is {self.probability}; it must lie in [0, 1]")
         for key in ("shift", "rotate", "brightness"):
@@ -71,6 +77,8 @@ class Augment(Defense):
             raise InputError(f"augment.magnitude is {self.magnitude}; it must lie in 0 … 30")
         if not 0 < self.area <= 0.5:
             raise InputError(f"augment.area is {self.area}; it must be above 0 and at most 0.5")
+        if not 0 < self.alpha < math.inf:
+            raise InputError(f"augment.alpha is {self.alpha}; it must be a positive number")
         for key, policy in self._owner.items():
             if policy != self.policy and self._is_set(key):
                 raise InputError(
@@ -94,6 +102,7 @@ class Augment(Defense):
         return bool(getattr(self, key) != next(field.default for field in fields(self) if field.name == key))
 
     def training(self, setup: TrainingSetup) -> TrainingSetup:
+        setup.mixes_images |= self.policy == "mixup"
         if not self.conditioned:
             return setup
         from defenses.augment_conditioning import condition, fold, told_loss
@@ -112,8 +121,10 @@ class Augment(Defense):
         if self.conditioned:  # within the loss, which can tell the network
             return batch
         height, width = batch.shape[2:]
-        transform = self._policy(height, width)
         chosen = torch.rand(len(batch), generator=generator) < self.probability
+        if self.policy == "mixup":
+            return _mixed(batch, chosen, self.alpha)
+        transform = self._policy(height, width)
         # torchvision draws from the global generator; the loop seeds that one at each step too
         changed = [transform((image + 1) / 2) * 2 - 1 if c else image for image, c in zip(batch, chosen, strict=True)]
         return torch.stack(changed) if changed else batch
@@ -141,3 +152,15 @@ class Augment(Defense):
                 policy.append(v2.ColorJitter(brightness=self.brightness))
         compose: torch.nn.Module = v2.Compose(policy or [v2.Identity()])
         return compose
+
+
+def _mixed(batch: torch.Tensor, chosen: torch.Tensor, alpha: float) -> torch.Tensor:
+    """The batch with its chosen images mixed with those before them."""
+    import torch
+    from torchvision.transforms import v2
+
+    if len(batch) < 2:
+        return batch
+    mix = v2.MixUp(alpha=alpha, num_classes=1)  # labels are not mixed: the networks are told one class, or none
+    mixed, _ = mix(batch, torch.zeros(len(batch), dtype=torch.long))
+    return torch.where(chosen.to(batch.device)[:, None, None, None], mixed, batch)

@@ -100,10 +100,11 @@ class TrainingSetup:
 
     network: may be replaced, or changed in place. dataset: what is trained on, of `size` images; expected_size: the
     expectation of that over the coins (public, unlike `size`, which is private under differential privacy). public:
-    images outside the pool, for defenses that need some. augment: what the step does to a batch. stopping: ends the
-    training early. finish: makes the network that is kept of the one that was trained (and of its averaged weights).
-    make_step is called once, after all defenses have had their say. seed: for a defense's own random choices. unit:
-    what one image of the dataset is, for a guarantee (see `Defense.unit`).
+    images outside the pool, for defenses that need some. augment: what the step does to a batch, where `mixes_images`
+    says if an image there depends on others. stopping: ends the training early. finish: makes the network that is kept
+    of the one that was trained (and of its averaged weights). make_step is called once, after all defenses have had
+    their say. seed: for a defense's own random choices. unit: what one image of the dataset is, for a guarantee (see
+    `Defense.unit`).
     """
 
     network: torch.nn.Module
@@ -117,6 +118,7 @@ class TrainingSetup:
     ema_decay: float
     make_step: Callable[[TrainingSetup], TrainingStep]
     augment: Augmentation = field(default=lambda batch, generator: batch)
+    mixes_images: bool = False
     weight_decay: float = 0.0
     stopping: Stopping | None = None
     finish: Callable[[torch.nn.Module], torch.nn.Module] = field(default=lambda network: network)

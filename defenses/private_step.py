@@ -109,6 +109,11 @@ class PrivateStep:
     def __init__(self, setup: TrainingSetup, defense: DPSGD) -> None:
         defense.check(setup.expected_size, setup.batch_size)
         _refuse_layers(setup.network, defense.name)
+        if setup.mixes_images:
+            raise InputError(
+                f"{defense.name} cannot be stacked with an augmentation that mixes images, such as policy 'mixup': an "
+                "image would have a say in the gradients of others"
+            )
         warnings.filterwarnings("ignore", message="Full backward hook is firing")  # the first layers' input has no grad
         self.sampling_rate = setup.batch_size / setup.expected_size
         self._setup = setup

@@ -101,6 +101,32 @@ def test_every_policy_touches_the_share_that_it_is_told(policy) -> None:
     assert abs(share - 0.3) < 0.06
 
 
+def test_mixup_mixes_the_chosen_images_with_another_in_one_proportion_of_the_batch() -> None:
+    batch, proportions = digits(40), []
+    for seed in range(200):
+        torch.manual_seed(seed)
+        found = Augment(policy="mixup", probability=0.5, alpha=2.0).augment(batch, torch.Generator().manual_seed(seed))
+        other = batch.roll(1, 0)
+        changed = (found != batch).flatten(1).any(1)
+        assert 5 < changed.sum() < 35
+        own = ((found - other)[changed] * (batch - other)[changed]).sum() / (batch - other)[changed].square().sum()
+        torch.testing.assert_close(found[changed], (own * batch + (1 - own) * other)[changed], rtol=0, atol=1e-5)
+        proportions.append(own.item())
+    assert 0 < min(proportions) < max(proportions) < 1
+    assert np.mean(proportions) == pytest.approx(0.5, abs=0.06)
+    assert np.var(proportions) == pytest.approx(1 / 20, rel=0.3)  # of Beta(2, 2)
+    assert torch.equal(Augment(policy="mixup").augment(batch[:1], torch.Generator()), batch[:1])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_mixing_images_is_refused_under_dp_sgd(order) -> None:
+    made = setup()
+    for defense in (Augment(policy="mixup"), DPSGD(accountant="rdp", batch_size=4, steps=10))[::order]:
+        made = defense.training(made)
+    with pytest.raises(InputError, match="dp_sgd cannot be stacked with an augmentation that mixes images"):
+        made.make_step(made)
+
+
 def test_each_discrete_augmentation_is_what_its_name_says() -> None:
     image = np.random.default_rng(0).random((3, 6, 6), np.float32)
 
@@ -211,10 +237,11 @@ def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(stack,
 @pytest.mark.parametrize(
     ("attempt", "words"),
     [
-        (lambda: Augment(policy="mixup"), "augment.policy is 'mixup'"),  # type: ignore[arg-type]
+        (lambda: Augment(policy="cutmix"), "augment.policy is 'cutmix'"),  # type: ignore[arg-type]
         (lambda: Augment(policy="cutout", rotate=5.0), "augment.rotate is set, but belongs to policy 'basic'"),
         (lambda: Augment(area=0.1), "augment.area is set, but belongs to policy 'cutout'"),
         (lambda: Augment(policy="cutout", area=0.6), "augment.area is 0.6"),
+        (lambda: Augment(policy="mixup", alpha=0.0), "augment.alpha is 0.0"),
         (lambda: Augment(policy="randaugment", magnitude=31), "augment.magnitude is 31"),
         (lambda: Augment(policy="randaugment", operations=0), "augment.operations is 0"),
         (lambda: Augment(conditioned=True), "augment.probability is 1"),
