@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ class DPFinetune(DPSGD):
     them may be in the training set; that is checked by the SHA-256 of their bytes, so it does not see near copies.
 
     Costs the pretraining beside `dp_sgd`, in each training anew (its weights are a function of the seed); its part of
-    the training's seconds and model calls is reported as pretrain_seconds and pretrain_model_calls. A run that goes on
+    the training's model calls is reported as pretrain_model_calls. A run that goes on
     from a checkpoint repeats it and then takes the checkpoint's weights. What it does not cover is what `dp_sgd` does
     not cover; nor does it help where public images look unlike the private ones.
     """
@@ -112,7 +111,7 @@ def pretrain(setup: TrainingSetup, steps: int) -> dict[str, float]:
 
     from defenses.plain_step import PlainStep
 
-    started, calls = time.monotonic(), 0
+    calls = 0
 
     def count(module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
         nonlocal calls
@@ -130,7 +129,7 @@ def pretrain(setup: TrainingSetup, steps: int) -> dict[str, float]:
             raise DivergedError(k + 1)
     counter.remove()
     setup.network.zero_grad(set_to_none=True)  # the private step compares per-image gradients with what is there
-    return {"pretrain_seconds": time.monotonic() - started, "pretrain_model_calls": float(calls)}
+    return {"pretrain_model_calls": float(calls)}
 
 
 def add_adapters(setup: TrainingSetup, rank: int) -> None:
@@ -166,11 +165,10 @@ class _FinetuningStep:
         return self._private.update(images, labels, generator)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"private": self._private.state_dict(), "spent": dict(self._spent)}
+        return self._private.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._private.load_state_dict(state["private"])
-        self._spent = dict(state["spent"])  # of the pretraining that led to the checkpoint
+        self._private.load_state_dict(state)
 
     def report(self) -> dict[str, float]:
         return {**self._private.report(), **self._spent}

@@ -15,6 +15,7 @@ from diffusers.training_utils import EMAModel
 from defenses import Defense, Guarantee, TrainingSet, TrainingSetup
 from defenses.plain_step import PlainStep
 from leakfront.checkpoint import load_checkpoint, save_checkpoint
+from leakfront.clock import Stopwatch
 from leakfront.config import Training
 from leakfront.errors import DivergedError
 from leakfront.seeds import derive_seed
@@ -27,7 +28,8 @@ Progress = Callable[[int, int, dict[str, float]], None]
 class Trained:
     """What a training run reports: losses as (step, mean loss since the last entry).
 
-    seconds and model_calls include what defenses spent, on public images say; calls are images through the network.
+    seconds (see `Stopwatch`) and model_calls include what defenses spent, on public images say; calls are images
+    through the network.
     """
 
     steps: int
@@ -91,7 +93,7 @@ def train(
         setup.unit = defense.unit(setup.unit)
         setup = defense.training(setup)
     network = setup.network.to(device).train()
-    started = time.monotonic()
+    watch = Stopwatch(device)
     counter = _CallCounter(network)
     step = setup.make_step(setup)  # may train on public images
     ema = EMAModel(network.parameters(), decay=setup.ema_decay, foreach=True)
@@ -132,7 +134,7 @@ def train(
             spent = step.report()  # what the accountant says of the steps so far, in the checkpoint and on the display
             state = {
                 "network": network.state_dict(), "ema": ema.state_dict(), "step": step.state_dict(), "done": k + 1,
-                "seconds": earlier_seconds + now - started, "model_calls": counter.calls, "losses": losses,
+                "seconds": earlier_seconds + watch.seconds, "model_calls": counter.calls, "losses": losses,
                 "recent": recent,
                 "report": spent,
                 "stopping": setup.stopping.state_dict() if setup.stopping is not None else {},
@@ -143,7 +145,7 @@ def train(
         elif now - shown > 1:
             progress(k + 1, setup.steps, {})
             shown = now
-    seconds = earlier_seconds + time.monotonic() - started
+    seconds = earlier_seconds + watch.seconds
 
     ema.copy_to(network.parameters())
     if not all(bool(p.isfinite().all()) for p in network.parameters()):

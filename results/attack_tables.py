@@ -56,7 +56,7 @@ def suite_table(run: RunData) -> Table:
           for key in ("access", "shadows")),
         *(Column(m, title, tuple(summary.value(point, a, m) for a in attacks), 3) for m, title in metrics),
         Column("model_calls_per_image", "Model calls per image", tuple(_bare(value) for value in calls)),
-        Column("scoring_seconds", "Scoring (s)", tuple(_bare(value) for value in seconds)),
+        Column("scoring_seconds", f"Scoring ({summary.seconds})", tuple(_bare(value) for value in seconds)),
         Column("note", "Note", tuple(_note(run, summary, point, attack) for attack in attacks)),
     ), (
         f"{point.label}: means over splits with 95% intervals. Model calls are per pool image, for the attack alone.",
@@ -89,7 +89,7 @@ def _together(summary: Summary, point: Point) -> list[str]:
             f"would make {number(apart.value)}."
         )
     if seconds is not None and seconds.known:
-        sentences.append(f"Probing one model took {number(seconds.value)} s.")
+        sentences.append(f"Probing one model took {number(seconds.value)} {summary.seconds}.")
     return [" ".join(sentences)] if sentences else []
 
 

@@ -15,10 +15,10 @@ RATIO = "× none"
 SAMPLING_CALLS = "model_calls_per_sample"
 # key, title, title of the ratio, source and metric of the rows
 _COSTS = (
-    ("training_seconds", "Training (s)", RATIO, "train", "training_seconds"),
+    ("training_seconds", "Training ({})", RATIO, "train", "training_seconds"),
     ("peak_memory_mib", "Peak memory (MiB)", RATIO, "train", "peak_memory_mib"),
     ("training_model_calls", "Model calls in training", RATIO, "train", "training_model_calls"),
-    ("sampling_seconds", "Sampling (s)", RATIO, "sample", "sampling_seconds"),
+    ("sampling_seconds", "Sampling ({})", RATIO, "sample", "sampling_seconds"),
     (SAMPLING_CALLS, "", f"Model calls per sample, {RATIO}", "sample", "model_calls_per_image"),
 )
 
@@ -45,7 +45,7 @@ def cost_table(run: RunData) -> Table | None:
         alike = key == SAMPLING_CALLS and all(ratio == 1 for ratio in known)
         printed = known and not alike
         columns += [
-            Column(key, title if printed else "", costs),
+            Column(key, title.format(summary.seconds) if printed else "", costs),
             Column(f"{key}_ratio", times if printed else "", ratios),
         ]
     table = Table(tuple(columns), _notes(run, summary))
@@ -67,10 +67,13 @@ def _ratio(summary: Summary, point: Point, base: Point, source: str, metric: str
 def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
     """How the numbers were made, and what they cannot tell."""
     if len(summary.baselines) > 1:
-        machine = "Times are those of each run's machine, with its workers and threads"
+        machine = "on each run's machine, with its workers and threads"
     else:
         workers, threads = (_counted(run.info.get(key), key) for key in ("workers", "threads"))
-        machine = f"Times are those of this run's machine, with {workers} of {threads} each"
+        machine = f"on this run's machine, with {workers} of {threads} each"
+    in_cpu_time = summary.seconds != "s"
+    clock = "the CPU time of a worker, all its threads together," if in_cpu_time else "those that passed"
+    busy = "" if in_cpu_time else ", and vary with what else it did"
     samples = run.info.get("samples_per_model")
     on_gpu = [device.startswith("cuda") for device in _devices(run)]
     return (
@@ -79,7 +82,7 @@ def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
         "splits have the same ratio.",
         "Model calls are images that pass through the network; some defenses make the network smaller, or a call "
         f"dearer. Sampling is of {number(float(samples)) if samples is not None else '?'} images from each model.",
-        f"{machine}, and vary with what else it did.",
+        f"Times are {clock} {machine}{busy}.",
         "Training includes what a defense does before its first step, such as pretraining on public images; preparing "
         "the training set, such as the search for duplicates, is not timed.",
         *(() if all(on_gpu) else (

@@ -119,6 +119,13 @@ class Summary:
         return f"{100 * float(self.rate):g}%"
 
     @property
+    def seconds(self) -> str:
+        """The unit of times: "CPU s" where they are CPU time, else "s"."""
+        times = (by_split for (_, _, metric), by_split in self._values.items() if metric.endswith("_seconds"))
+        kinds = {value.method for by_split in times for split, value in by_split.items() if split != ALL}
+        return "CPU s" if kinds == {"CPU time"} else "s"
+
+    @property
     def features(self) -> str:
         """The feature extractor behind FID and KID, as the metric's name states it."""
         return self.fid_metric.removeprefix("fid").removeprefix("_")

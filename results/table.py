@@ -136,7 +136,8 @@ def main_table(run: RunData) -> Table:
         Column("tpr_at_fpr_0.01", "TPR at 1% FPR, highest", tuple(t[1] if t else None for t in strongest_tpr), 3),
         Column("tpr_at_fpr_0.01_attack", "by", tuple(t[0] if t else "" for t in strongest_tpr)),
         Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2),
-        column("training_seconds", "Training (s)", lambda p: summary.value(p, "train", "training_seconds")),
+        column("training_seconds", f"Training ({summary.seconds})",
+               lambda p: summary.value(p, "train", "training_seconds")),
     ), (conditions(run), MEANS, *_terms(run)))  # fmt: skip
 
 
@@ -153,7 +154,13 @@ def terminal(run: RunData) -> rich.table.Table:
         pad_edge=False, collapse_padding=True,
     )  # fmt: skip
     table.add_column("Defense", overflow="fold")
-    for heading in ("FID", f"Extracted\n{summary.fdr} FDR", "Highest\nAUC", "Claimed,\naudited ε", "Train\n(s)"):
+    for heading in (
+        "FID",
+        f"Extracted\n{summary.fdr} FDR",
+        "Highest\nAUC",
+        "Claimed,\naudited ε",
+        f"Train\n({summary.seconds})",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in summary.points:
         auc, bound = summary.strongest(point, "auc"), summary.strongest(point, "epsilon_lower_bound")

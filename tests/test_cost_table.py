@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from results.attack_tables import suite_table
 from results.cost_table import cost_table
 from results.points import Summary, Value
 from results.report import combined, write_report
 from results.run_data import RunData
 from results.statistics.ratio import ratio_over_splits
-from results.table import Entry, Table
+from results.table import Entry, Table, main_table
 from tests.synthetic_run import TWO, Strength, synthetic_run
 
 SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
@@ -197,3 +198,18 @@ def test_the_report_writes_the_table(tmp_path: Path) -> None:
     assert table is not None
     assert (tmp_path / "report" / "tables" / "cost.csv").read_text() == table.to_csv()
     assert page.index("<h2>Defenses</h2>") < page.index("<h2>Cost</h2>") < page.index("<h2>Figures</h2>")
+
+
+def test_times_in_cpu_seconds_are_called_so_everywhere(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, TWO, **SMALL)
+    rows = run.rows.copy()
+    rows.loc[rows["metric"].str.endswith("_seconds") & (rows["split"] != "all"), "ci_method"] = "CPU time"
+    rows.to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
+    timed = RunData(tmp_path)
+    table = cost_table(timed)
+    assert table is not None
+    assert {"Training (CPU s)", "Sampling (CPU s)"} <= {column.title for column in table.printed}
+    assert any("CPU time of a worker" in note for note in table.notes)
+    assert "Training (CPU s)" in {column.title for column in main_table(timed).printed}
+    assert "Scoring (CPU s)" in {column.title for column in suite_table(timed).printed}
+    assert "Training (s)" in {column.title for column in main_table(run).printed}

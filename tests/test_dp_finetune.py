@@ -15,7 +15,6 @@ from defenses.capacity import Capacity
 from defenses.dp_finetune import DPFinetune, refuse_overlap
 from defenses.dp_sgd import DPSGD
 from defenses.plain_step import PlainStep
-from leakfront.checkpoint import load_checkpoint
 from leakfront.config import Training
 from leakfront.errors import DivergedError, InputError
 from leakfront.training import Checkpoints, Trained, to_unit_range, train
@@ -312,14 +311,12 @@ def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(rank, 
     for kill_at in (3, 6):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "broken", stack, kill_at=kill_at)
-    kept = load_checkpoint(tmp_path / "broken", "key")
     resumed, found = run(tmp_path / "broken", stack)
     assert all(torch.equal(value, expected.parameters()[name]) for name, value in found.parameters().items())
     assert resumed.losses == whole.losses
     assert resumed.model_calls == whole.model_calls
     assert resumed.guarantee == whole.guarantee
-    assert resumed.report["pretrain_seconds"] == kept["step"]["spent"]["pretrain_seconds"]
-    assert {**resumed.report, "pretrain_seconds": 0} == {**whole.report, "pretrain_seconds": 0}
+    assert resumed.report == whole.report
 
 
 def test_the_pretraining_is_part_of_the_cost(tmp_path: Path):
@@ -327,7 +324,6 @@ def test_the_pretraining_is_part_of_the_cost(tmp_path: Path):
         tmp_path, (DPFinetune(pretrain_steps=6, pretrain_batch_size=5, noise_multiplicity=3, accountant="rdp"),)
     )
     assert trained.report["pretrain_model_calls"] == 6 * 5
-    assert 0 < trained.report["pretrain_seconds"] < trained.seconds
     assert trained.model_calls == pytest.approx(6 * 5 + 3 * 8 * trained.report["mean_batch_size"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -13,6 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from attacks import PoolView, Scores, Shadow, Target
+from leakfront.clock import Stopwatch
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
@@ -50,10 +50,10 @@ def attack_cell(plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], layout:
         # by split alone: an attack's own random choices do not differ between defenses
         seed = derive_seed(plan.config.seed, "attack", name, cell.split)
         target, known = seen()
-        start = time.monotonic()
+        watch = Stopwatch(plan.config.execution.device)
         attack, known = plan.attacks[name], [replace(shadow, seed=seed) for shadow in known]
         scores = attack.score(replace(target, seed=seed), known)
-        facts = {"choices": scores.choices, "shadows": len(shadows), "seconds": time.monotonic() - start}
+        facts = {"choices": scores.choices, "shadows": len(shadows), "seconds": watch.seconds}
         arrays = _arrays(scores, pool)
         unguarded = load_unguarded_samples(cell, layout)
         if attack.extracts and unguarded is not None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from attacks.one_run import OneRun
+from leakfront.clock import kind_of_time
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
@@ -198,6 +199,7 @@ def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row
 
 def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout) -> list[Row]:
     row = partial(row_of(plan, cell), "cost", ci_method="", higher_is_better=False)
+    timed = partial(row, ci_method=kind_of_time(plan.config.execution.device))
     trained = _read(layout.stage(cell.name, "train") / "train.json")
     sampled = _read(layout.stage(cell.name, "sample") / "sample.json")
     probed = _read(layout.stage(cell.name, "probe") / "probe.json")
@@ -205,19 +207,19 @@ def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout
     sampled_calls = sampling.images * sampling.steps / plan.config.data.pool
     alone = {name: float(probed["model_calls_per_image_alone"][name]) for name in judged}
     return [
-        row("train", "training_seconds", trained["seconds"], n=1),
+        timed("train", "training_seconds", trained["seconds"], n=1),
         row("train", "training_steps", float(trained["steps"]), n=1),
         row("train", "training_model_calls", float(trained["model_calls"]), n=1),
         row("train", "peak_memory_mib", trained["peak_memory_mib"], n=1),
-        row("sample", "sampling_seconds", sampled["seconds"], n=plan.config.sampling.images),
+        timed("sample", "sampling_seconds", sampled["seconds"], n=plan.config.sampling.images),
         row("sample", "model_calls_per_image", float(sampled["model_calls_per_image"]), n=plan.config.sampling.images),
-        row("probe", "probe_seconds", probed["seconds"], n=plan.config.data.pool),
+        timed("probe", "probe_seconds", probed["seconds"], n=plan.config.data.pool),
         row("probe", "model_calls_per_image", float(probed["model_calls_per_image"]), n=plan.config.data.pool),
         # of a pool image, the samples that extraction looks at included
         *(row(name, "model_calls_per_image", calls, n=plan.config.data.pool) for name, calls in alone.items()),
         row("suite", "model_calls_per_image", probed["model_calls_per_image"] + sampled_calls, n=plan.config.data.pool),
         row("suite", "model_calls_per_image_apart", sum(alone.values()), n=plan.config.data.pool),
-        *(row(name, "scoring_seconds", load_facts(name, cell, layout)["seconds"], n=1) for name in judged),
+        *(timed(name, "scoring_seconds", load_facts(name, cell, layout)["seconds"], n=1) for name in judged),
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.numpy import save_file
 from attacks import Attack, Outside, Signals
 from attacks.contract import signal_key
 from attacks.queries import Queries
+from leakfront.clock import Stopwatch
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
@@ -47,7 +47,7 @@ def probe_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress:
     model, device = load_model(plan, cell, layout), plan.config.execution.device
     settings = ProbeSettings(plan.config.probe.batch_size, plan.config.probe.gradient_batch_size, plan.config.seed)
     outside = _outside(plan, pool)
-    start = time.monotonic()
+    watch = Stopwatch(device)
 
     def measured(signals: Sequence[Any], images: np.ndarray, labels: np.ndarray, said: Progress) -> Any:
         on_device = to_unit_range(images).to(device), torch.as_tensor(labels).to(device)
@@ -62,7 +62,7 @@ def probe_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress:
         save_file(generated, place / "generated.safetensors")
         # all calls for the attacks together, by the number of pool images; what sampling took is in its own stage
         per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
-        seconds = time.monotonic() - start
+        seconds = watch.seconds
         alone = _alone(plan, pool, len(outside[0]), generation_calls)
         facts = {"seconds": seconds, "model_calls_per_image": per_image, "model_calls_per_image_alone": alone}
         (place / "probe.json").write_text(json.dumps(facts, indent=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from defenses import Defense, Sampler, Serving
+from leakfront.clock import Stopwatch
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.seeds import derive_seed
@@ -39,16 +39,16 @@ def sample_cell(plan: Plan, cell: CellPlan, layout: Layout, progress: Progress) 
         return
     model: Any = CountedModel(load_model(plan, cell, layout))
     guards = [defense for defense in cell.point.stack if defense.acts_on == "sampling"]
-    start = time.monotonic()
+    watch = Stopwatch(plan.config.execution.device)
     arrays = {"images": draw_samples(plan, model, cell.split, progress=progress)}
     if guards:
-        arrays["unguarded"], start, model.calls = arrays["images"], time.monotonic(), 0
+        arrays["unguarded"], watch, model.calls = arrays["images"], Stopwatch(plan.config.execution.device), 0
         images = load_prepared(cell, layout)[0].images
         arrays["images"] = draw_samples(plan, model, cell.split, guards, images, progress)
     arrays["labels"] = np.arange(len(arrays["images"])) % max(model.classes, 1)
     with writing(folder, key) as place:
         save_file(arrays, place / "samples.safetensors")
-        facts = {"seconds": time.monotonic() - start, "model_calls_per_image": model.calls / len(arrays["images"])}
+        facts = {"seconds": watch.seconds, "model_calls_per_image": model.calls / len(arrays["images"])}
         (place / "sample.json").write_text(json.dumps(facts, indent=1))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict
 
 import numpy as np
 
 from defenses import TrainingSet
 from leakfront.checkpoint import remove_checkpoint
+from leakfront.clock import Stopwatch
 from leakfront.errors import DivergedError
 from leakfront.layout import Layout
 from leakfront.memory import PeakMemory
@@ -52,9 +52,9 @@ def train_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress:
                         config.execution.device, checkpoints, progress,
                     )  # fmt: skip
                 else:
-                    start = time.monotonic()
+                    watch = Stopwatch(config.execution.device)
                     model.fit(to_unit_range(dataset.images))
-                    trained = Trained(0, time.monotonic() - start, 0, [], {}, None)
+                    trained = Trained(0, watch.seconds, 0, [], {}, None)
                 facts = {**asdict(trained), "diverged": None}
             except DivergedError as error:
                 facts = {"diverged": error.step}

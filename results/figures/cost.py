@@ -59,7 +59,7 @@ def _draw(summary: Summary, seconds: dict[Point, float]) -> Figure:
     style.count_scale(lower, max([np.nanmax([v.value, v.high]) for v in counts.values() if v and v.known], default=1.0))
     upper.set_ylabel("FID")
     lower.set_ylabel(f"extracted, {summary.fdr} FDR")
-    lower.set_xlabel("training time (s)")
+    lower.set_xlabel(f"training time ({summary.seconds})")
     for ax, measured in ((upper, fids), (lower, counts)):
         style.despine(ax)
         _points(ax, seconds, {p: v for p, v in measured.items() if v is not None and v.known}, looks)
