@@ -18,6 +18,7 @@ from results.rows import read_rows
 from tests.small_config import small, write_toml
 
 THREE = [{"name": "none"}, {"name": "dedup"}, {"name": "dp_sgd", "epsilon": 10}]
+METRICS = ["fid", "kid", "precision", "recall", "density", "coverage"]
 
 
 def leakfront(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -39,7 +40,7 @@ def bytes_without_cost(folder: Path) -> str:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished run, with its config."""
     folder = tmp_path_factory.mktemp("loop")
-    config = write_toml(folder / "small.toml", small(defenses=THREE))
+    config = write_toml(folder / "small.toml", small(defenses=THREE, metrics__names=METRICS))
     result = leakfront("run", config, "--out", folder / "run")
     assert result.returncode == 0, result.stderr
     return folder / "run", config
@@ -74,6 +75,21 @@ def test_every_cell_has_every_row(finished: tuple[Path, str]) -> None:
     for source, metric in (("fid", "fid_embedded"), ("kid", "kid_embedded"), ("dedup", "duplicate_recall")):
         assert (source, metric) in found
     assert {"(held-out images)", "(noise)"} < set(rows["defense"])
+
+
+def test_every_metric_has_its_rows_apart_from_those_of_attacks(finished: tuple[Path, str]) -> None:
+    rows = without_cost(finished[0])
+    rows = rows[rows["kind"] == "utility"]
+    for name in METRICS:
+        mine = rows[rows["source"] == name]
+        assert set(mine["metric"]) == {f"{name}_embedded"}
+        assert len(mine) == 11  # three defenses on two splits and over both, and both ends of the scale
+        assert set(mine["higher_is_better"]) == {name not in ("fid", "kid")}
+        assert (mine["ci_low"] < mine["ci_high"]).all()
+        if name in METRICS[2:]:
+            assert (mine["ci_low"] >= 0).all()
+        if name in ("precision", "recall", "coverage"):
+            assert (mine["ci_high"] <= 1).all()
 
 
 def test_every_number_lies_in_its_interval(finished: tuple[Path, str]) -> None:
@@ -153,7 +169,9 @@ def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], t
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)
     kept = {p: p.stat().st_mtime_ns for p in run.glob("cells/*/train/manifest.json")}
-    config = write_toml(tmp_path / "more.toml", small(defenses=[*THREE, {"name": "early_stop"}]))
+    config = write_toml(
+        tmp_path / "more.toml", small(defenses=[*THREE, {"name": "early_stop"}], metrics__names=METRICS)
+    )
     result = leakfront("run", config, "--out", run)
     assert result.returncode == 0, result.stderr
     assert "8 models (4 defenses x 2 splits), 2 to train" in result.stdout
@@ -164,7 +182,7 @@ def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], t
 
 
 def test_workers_and_order_of_cells_change_no_row(finished: tuple[Path, str], tmp_path: Path) -> None:
-    config = write_toml(tmp_path / "other.toml", small(defenses=list(reversed(THREE))))
+    config = write_toml(tmp_path / "other.toml", small(defenses=list(reversed(THREE)), metrics__names=METRICS))
     assert leakfront("run", config, "--out", tmp_path / "run", "--workers", "1").returncode == 0
     here, there = (
         frame.sort_values(["defense", "split", "source", "metric"]).reset_index(drop=True)

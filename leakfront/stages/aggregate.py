@@ -23,7 +23,10 @@ _RANGES: tuple[tuple[str, float | None, float | None], ...] = (
     ("extracted", 0, None),
     ("planted", 0, None),
     ("unique", 0, None),
-    ("precision_", 0, 1),
+    ("precision_", 0, 1),  # of an attack, and of images
+    ("recall_", 0, 1),
+    ("density_", 0, None),
+    ("coverage_", 0, 1),
     ("set_", 0, 1),
     ("members_", 0, None),
     ("decoys_", 0, None),

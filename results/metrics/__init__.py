@@ -8,7 +8,7 @@ import numpy as np
 
 from leakfront.registry import Registry
 
-registry = Registry("metric", "results.metrics", "leakfront.metrics")
+registry = Registry("metric", "results.metrics", "leakfront.metrics", not_plugins={"manifold"})
 register = registry.register
 
 
