@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: figures inside, no script, no network."""
+"""The report as one HTML file that needs nothing else: figures inside, no network, and a script only to sort tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from results import sorting
 from results.attack_tables import attack_table, suite_table
 from results.cost_table import cost_table
 from results.matched_table import matched_table
@@ -78,7 +79,7 @@ _TEMPLATE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
 <title>{{ title }}</title>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 70rem; margin: 2rem auto;
@@ -106,7 +107,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
   table, pre { font-size: 6.5pt; } th, td { padding: 2pt 3pt; } .interval { font-size: 6pt; }
   h2, h3 { break-after: avoid; } tr { break-inside: avoid; } .figures { grid-template-columns: 1fr 1fr; }
 }
-</style>
+{{- sorting.style }}</style>
 </head>
 <body>
 <h1>{{ title }}</h1>
@@ -152,7 +153,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 {% endfor %}</dl>
 <h4>Settings</h4>
 <pre>{{ run.config }}</pre>
-{% endfor %}</body>
+{% endfor %}<script>{{ sorting.script }}</script>
+</body>
 </html>
 """
 _TABLE = """<div class="scroll"><table>
@@ -165,7 +167,8 @@ _TABLE = """<div class="scroll"><table>
 {% for row in table.rows() %}<tr>
 {%- for cell in row %}
 <td{% if table.printed[loop.index0].numeric %} class="number"{% elif cell.text|length > 40 %} class="sentence"
-{%- elif cell.text|length > 12 %} class="words"{% endif %}>
+{%- elif cell.text|length > 12 %} class="words"{% endif %}
+{%- if cell.value is not none %} data-value="{{ cell.value }}"{% endif %}>
 {{- cell.text }}{% if cell.interval %}<span class="interval">{{ cell.interval }}</span>{% endif %}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody>
@@ -196,6 +199,8 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
         attacks=attack_table(run),
         notes=[f"{note[:1].upper()}{note[1:]}." for note in map(str, run.info.get("attack_notes", []))],
         table=table,
+        policy=Markup(sorting.POLICY),
+        sorting={"style": Markup(sorting.STYLE), "script": Markup(sorting.SCRIPT)},
         figures=drawn,
         conditions=conditions(run),
         reading=READING,

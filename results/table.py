@@ -35,10 +35,12 @@ Entry = Value | str | None
 
 @dataclass(frozen=True)
 class Cell:
-    """What is printed: a text or number, and the interval beside it ("[11.8, 13.2]" or nothing)."""
+    """What is printed: a text or number, and the interval beside it ("[11.8, 13.2]" or nothing); `value` is the number
+    itself, None for a text."""
 
     text: str
     interval: str = ""
+    value: float | None = None
 
     def __str__(self) -> str:
         return f"{self.text} {self.interval}".strip()
@@ -248,7 +250,7 @@ def shown(entry: Entry, decimals: int | None = None) -> Cell:
     if entry is None or not entry.known:
         return Cell(NOTHING)
     ends = f"[{number(entry.low, decimals)}, {number(entry.high, decimals)}]" if entry.has_interval else ""
-    return Cell(number(entry.value, decimals), ends)
+    return Cell(number(entry.value, decimals), ends, entry.value)
 
 
 def latex(text: str) -> str:

@@ -443,7 +443,7 @@ def test_hostile_notes_and_facts_are_text(tmp_path: Path) -> None:
     info["attack_facts"]["loss"]["access"] = HOSTILE
     (tmp_path / "run" / "run.json").write_text(json.dumps(info))
     page = Page(write_report([RunData(tmp_path / "run")], tmp_path / "report").read_text())
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1
     assert f"Attack loss: {HOSTILE}." in page.text
     assert page.tables[1][2][1] == HOSTILE
     assert page.tables[1][2][-1] == HOSTILE
@@ -455,10 +455,11 @@ def test_hostile_notes_and_facts_are_text(tmp_path: Path) -> None:
 # the page -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_needs_no_network_and_no_script(two_report: Path) -> None:
+def test_the_page_needs_no_network_and_has_one_script(two_report: Path) -> None:
     text = (two_report / "index.html").read_text()
     page = Page(text)
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not {"link", "iframe", "object"} & set(page.tags)
+    assert page.tags.count("script") == 1
     assert "http://" not in text
     assert "https://" not in text
     addresses = [value or "" for name, value in page.attributes if name in ("src", "href")]
@@ -483,7 +484,7 @@ def test_the_page_states_its_conditions_and_where_it_comes_from(two_report: Path
 
 def test_hostile_names_are_text(hostile_report: Path) -> None:
     page = Page((hostile_report / "index.html").read_text())
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1
     assert HOSTILE in page.text
     assert page.tables[0][2][:2] == [HOSTILE, HOSTILE]
 
