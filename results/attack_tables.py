@@ -38,7 +38,7 @@ def attack_table(run: RunData) -> Table:
         *(Column(m, title, tuple(summary.value(p, a, m) for p, a in pairs), 2 if "epsilon" in m else 3)
           for m, title in metrics),
         Column("note", "", tuple(reasons)),
-    ), tuple(f"{NOTHING}: {reason}." for reason in dict.fromkeys(reasons) if reason))  # fmt: skip
+    ), (*(f"{NOTHING}: {reason}." for reason in dict.fromkeys(reasons) if reason), *run.differences))  # fmt: skip
 
 
 def suite_table(run: RunData) -> Table:
@@ -73,6 +73,8 @@ def _note(run: RunData, summary: Summary, point: Point, attack: str) -> str:
         reason = next(iter(left_out.values())).method
         splits = len(summary.splits(point))
         return reason if len(left_out) >= splits else f"{reason} ({len(left_out)} of {splits} splits)"
+    if run.differences and summary.value(point, attack, "auc") is None:
+        return "not in the suite of this model's run"
     start = f"attack {attack}: "
     return "; ".join(str(n).removeprefix(start) for n in run.info.get("attack_notes", []) if str(n).startswith(start))
 

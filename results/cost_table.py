@@ -74,14 +74,14 @@ def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
     in_cpu_time = summary.seconds != "s"
     clock = "the CPU time of a worker, all its threads together," if in_cpu_time else "those that passed"
     busy = "" if in_cpu_time else ", and vary with what else it did"
-    samples = run.info.get("samples_per_model")
+    samples = " or ".join(dict.fromkeys(_samples(source) for source in run.sources))
     on_gpu = [device.startswith("cuda") for device in _devices(run)]
     return (
         f"Means over splits with 95% intervals. {RATIO}: the ratio to the undefended model of the same split, "
         "geometric mean over splits with a 95% t interval of its logarithm; no interval for one split, or where all "
         "splits have the same ratio.",
         "Model calls are images that pass through the network; some defenses make the network smaller, or a call "
-        f"dearer. Sampling is of {number(float(samples)) if samples is not None else '?'} images from each model.",
+        f"dearer. Sampling is of {samples} images from each model.",
         f"Times are {clock} {machine}{busy}.",
         "Training includes what a defense does before its first step, such as pretraining on public images; preparing "
         "the training set, such as the search for duplicates, is not timed.",
@@ -90,7 +90,13 @@ def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
             "ratios lie nearer to 1 than those of what the training itself takes.",
         )),
         *(("Peak memory on a GPU is the most that torch had allocated there in training.",) if any(on_gpu) else ()),
+        *run.differences,
     )  # fmt: skip
+
+
+def _samples(run: RunData) -> str:
+    samples = run.info.get("samples_per_model")
+    return number(float(samples)) if samples is not None else "?"
 
 
 def _counted(count: object, plural: str) -> str:

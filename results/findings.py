@@ -27,6 +27,7 @@ def findings(run: RunData) -> list[str]:
     few = [point for point in measured if len(summary.splits(point)) < FEWEST_SPLITS]
     against_none = _Comparisons(summary, measured)
     return [
+        *run.differences,
         *(text for point in measured if (text := _refuted(run, summary, point))),
         *(text for control in summary.controls if (text := _control(summary, measured, control))),
         *(_of_point(run, summary, against_none, point) for point in measured),

@@ -63,5 +63,6 @@ def matched_table(run: RunData) -> Table | None:
             f"axis, at {times} times the FID of the undefended model ({number(base.value)}). A defense has no number "
             "at a FID that its strengths do not enclose; nothing is extrapolated.",
             f"Means over splits with 95% intervals. {attack} has the highest AUC on the undefended model.",
+            *run.differences,
         ),
     )

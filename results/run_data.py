@@ -40,6 +40,16 @@ class RunData:
         """`folder` is a finished run's; reading is lazy."""
         self.folder = folder
 
+    @property
+    def sources(self) -> list[RunData]:
+        """The runs that this one was put together from: itself."""
+        return [self]
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """Sentences on what keeps the numbers of several runs from being comparable: none for one run."""
+        return ()
+
     @cached_property
     def rows(self) -> pd.DataFrame:
         """All rows, with the columns of `results.rows.Row`."""
@@ -63,6 +73,10 @@ class RunData:
     def pool(self) -> Mapping[str, np.ndarray]:
         """images uint8 [P, C, H, W]; labels int64 [P]; copies int64 [P], how often a member is in the training set."""
         return self._arrays(self.folder / self.info["pool"])
+
+    def pool_of(self, cell: Cell) -> Mapping[str, np.ndarray]:
+        """The pool that a cell's arrays are about."""
+        return self.pool
 
     def members(self, cell: Cell) -> np.ndarray:
         """The coins of a cell, bool [P]: True for a member, False for a decoy."""

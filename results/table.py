@@ -180,21 +180,26 @@ def terminal(run: RunData) -> rich.table.Table:
 
 
 def conditions(run: RunData) -> str:
-    """What every number of the run rests on, in one sentence."""
-    summary, info = Summary(run), run.info
-    data = info.get("dataset", {})
+    """What every number of the run rests on, in one sentence; and what several runs do not share, in another."""
+    summary, infos = Summary(run), [source.info for source in run.sources]
+    data = [info.get("dataset", {}) for info in infos]
     counts = sorted({len(summary.splits(point)) for point in summary.points} or {0})
     trained = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     parts = [
-        f"Pool of {data.get('pool', '?')} {data.get('name', '')} images, each a member with probability "
-        f"{data.get('coin', '?')}",
+        f"Pool of {stated(data, 'pool')} {stated(data, 'name', '')} images, each a member with probability "
+        f"{stated(data, 'coin')}",
         f"{trained} split{'s' if trained != '1' else ''} (one model each) per defense and strength",
-        f"{info.get('samples_per_model', '?')} samples from each model",
-        f"FID on {summary.features or info.get('features', 'unnamed')} features against {data.get('reference', '?')} "
-        "real images outside the pool",
-        f"attack suite {info.get('suite', '?')}",
+        f"{stated(infos, 'samples_per_model')} samples from each model",
+        f"FID on {summary.features or stated(infos, 'features', 'unnamed')} features against "
+        f"{stated(data, 'reference')} real images outside the pool",
+        f"attack suite {stated(infos, 'suite')}",
     ]
-    return "; ".join(parts) + "."
+    return " ".join(["; ".join(parts) + ".", *run.differences])
+
+
+def stated(infos: Sequence[dict[str, Any]], key: str, unknown: str = "?") -> str:
+    """What run.json says, or what those of several runs say: "120 or 150"."""
+    return " or ".join(dict.fromkeys(str(info.get(key, unknown)) for info in infos))
 
 
 def guarantee(run: RunData, point: Point) -> str:

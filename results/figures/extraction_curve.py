@@ -43,6 +43,8 @@ class ExtractionCurve:
         if not run.cells:
             self.reason = "no model was trained to the end"
             return None
+        if len({source.info.get("samples_per_model") for source in run.sources}) > 1:
+            self.caption = self.caption.replace(" (grey ground)", "")
         with style.paper():
             return _draw(run, summary)
 
@@ -50,13 +52,13 @@ class ExtractionCurve:
 def _draw(run: RunData, summary: Summary) -> Figure:
     curves = {defense: _curves(run, summary, defense) for defense in summary.defenses}
     curves = {defense: found for defense, found in curves.items() if found}
-    one = next(iter(curves.values()))
-    at, beyond = one["at"], one["beyond"]
+    drawn = {int(found["at"][-1]) for found in curves.values()}  # more than one number only in runs that differ
+    most = max(int(found["beyond"][-1]) for found in curves.values())
     looks = style.looks(summary.defenses)
     figure = style.new_figure(3.0 if len(curves) <= 6 else 3.9)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for defense, found in curves.items():
-        colour = looks[defense].colour
+        colour, at, beyond = looks[defense].colour, found["at"], found["beyond"]
         for ax, kind in ((upper, "controlled"), (lower, "members")):
             ax.step(at, found[kind].mean(axis=0), where="post", color=colour, linewidth=1.2, zorder=3)
             low, high = found[kind].min(axis=0), found[kind].max(axis=0)
@@ -76,26 +78,32 @@ def _draw(run: RunData, summary: Summary) -> Figure:
         ax.set_xscale("log")
         style.count_scale(ax, max(found[kind].max() for found in curves.values() for kind in kinds))
         ax.set_ylabel("unique images")
-        ax.axvspan(at[-1], beyond[-1], color="#efefef", linewidth=0, zorder=0)
+        if len(drawn) == 1:
+            ax.axvspan(*drawn, most, color="#efefef", linewidth=0, zorder=0)
         style.despine(ax)
     upper.set_title(f"members, {summary.fdr} FDR", loc="left", pad=2)
     upper.set_title("expected", loc="right", pad=2, fontsize=5.5, color=style.GREY)
     lower.set_title("fixed rule; decoys dotted", loc="left", pad=2)
-    lower.set_xlim(1, beyond[-1])
+    lower.set_xlim(1, most)
     lower.set_xlabel("samples drawn")
     style.ticks(lower, "x", gap=0.13)
     last = {
         kind: {name: float(found[f"{kind} expected"].mean(axis=0)[-1]) for name, found in curves.items()}
         for kind in ("controlled", "members")
     }
-    _end_labels({upper: last["controlled"], lower: last["members"]}, float(beyond[-1]), looks)
+    for ax, kind in ((upper, "controlled"), (lower, "members")):
+        for name, found in curves.items():
+            if (end := found["beyond"][-1]) < most:  # a level thread to where it is named
+                ax.plot([end, most], [last[kind][name]] * 2, color=looks[name].colour, linewidth=0.4, zorder=2)
+    _end_labels({upper: last["controlled"], lower: last["members"]}, float(most), looks)
     return figure
 
 
 def _curves(run: RunData, summary: Summary, defense: str) -> dict[str, np.ndarray]:
     """The curves [S, K] of a defense at the strength that lets out the most; empty if no split finished."""
     worst = summary.leakiest(defense)
-    rows = [_curve(run, summary, cell) for cell in run.cells if (cell.defense, cell.params) == (defense, worst.params)]
+    cells = [cell for cell in run.cells if (cell.defense, cell.params) == (defense, worst.params)]
+    rows = [_curve(run, summary, cell) for cell in cells if EXTRACTION in summary.attacks_on(cell)]
     if not rows:
         return {}
     shared = ("at", "beyond")

@@ -40,11 +40,13 @@ class Gallery:
         summary = Summary(run)
         first: dict[Point, Cell] = {}
         for cell in run.cells:
+            if EXTRACTION not in summary.attacks_on(cell):
+                continue
             first.setdefault(Point(cell.defense, cell.params), cell)
         if len(first) > _ROWS:
             shown = {summary.leakiest(defense) for defense in summary.defenses}
             first = {point: cell for point, cell in first.items() if point in shown}
-        if not first or EXTRACTION not in summary.attacks:
+        if not first:
             self.reason = "the extraction attack was not run on any finished model"
             return None
         with style.paper():
@@ -76,7 +78,7 @@ def _row(ax: Axes, run: RunData, cell: Cell, threshold: float) -> None:
     """The best matches of one model's pool."""
     from matplotlib.patches import Rectangle
 
-    scores, members, pool = run.scores(cell, EXTRACTION), run.members(cell), run.pool
+    scores, members, pool = run.scores(cell, EXTRACTION), run.members(cell), run.pool_of(cell)
     matched = np.flatnonzero(scores["nearest_sample"] >= 0)
     ranked = matched[np.argsort(-scores["score"][matched], kind="stable")][:_PAIRS]
     samples = run.samples(cell)

@@ -52,7 +52,7 @@ class Inpainting:
 
 
 def _draw(run: RunData, cell: Cell, score: np.ndarray, inpainted: np.ndarray, errors: np.ndarray) -> Figure:
-    members, pool = run.members(cell), run.pool["images"]
+    members, pool = run.members(cell), run.pool_of(cell)["images"]
     shape = pool.shape[-2] / pool.shape[-1]  # height of an image in its widths
     picked = {}
     for name, side in (("member", members), ("decoy", ~members)):
