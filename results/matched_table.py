@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -13,13 +14,26 @@ if TYPE_CHECKING:
     from results.run_data import RunData
 
 FACTORS = (1.5, 2.0, 4.0)  # times the FID of the undefended model, fixed beforehand
+Leak = Literal["extracted", "auc"]
 
 
-def matched_table(run: RunData) -> Table | None:
-    """For each defense of several strengths: images extracted and the AUC of one attack at each FID; None without any.
+@dataclass(frozen=True)
+class Matched:
+    """Leakage at each FID. attack: whose AUC it is, the highest on the undefended model; fid: that model's; values: by
+    defense, factor and measure, None where a defense's strengths do not enclose the FID."""
 
-    The attack is the one with the highest AUC on the undefended model.
-    """
+    attack: str
+    fid: float
+    values: dict[tuple[str, float, Leak], Value | None]
+
+    @property
+    def defenses(self) -> list[str]:
+        return list(dict.fromkeys(defense for defense, _, _ in self.values))
+
+
+def at_equal_fid(run: RunData) -> Matched | None:
+    """For each defense of several strengths: images extracted and the AUC of one attack at each FID; None without any
+    number."""
     from results.statistics.matched import matched
 
     summary = Summary(run)
@@ -28,10 +42,14 @@ def matched_table(run: RunData) -> Table | None:
     lines = {defense: points for defense, points in lines.items() if len(points) > 1}
     if base is None or not base.known or not base.value > 0 or strongest is None or not lines:
         return None
-    targets = [factor * base.value for factor in FACTORS]
-    attack = strongest[0]
+    attack, fid = strongest[0], base.value
+    rows: dict[Leak, tuple[str, str, float | None]] = {
+        "extracted": (EXTRACTION, f"extracted_at_fdr_{summary.rate}", None),
+        "auc": (attack, "auc", 1.0),
+    }
 
-    def read(points: list[Point], source: str, metric: str, target: float, ceiling: float | None) -> Value | None:
+    def read(points: list[Point], leak: Leak, factor: float) -> Value | None:
+        source, metric, ceiling = rows[leak]
         splits = sorted({split for point in points for split in summary.splits(point)})
 
         def curves(of: str, called: str, part: str) -> list[np.ndarray]:
@@ -40,29 +58,34 @@ def matched_table(run: RunData) -> Table | None:
 
         fids = curves("fid", summary.fid_metric, "value")
         values, lows, highs = (curves(source, metric, part) for part in ("value", "low", "high"))
-        estimate = matched(fids, values, lows, highs, target, 0, ceiling)
+        estimate = matched(fids, values, lows, highs, factor * fid, 0, ceiling)
         value = Value(estimate.value, estimate.low, estimate.high, len(splits), estimate.method)
         return value if value.known else None
 
-    count = f"extracted_at_fdr_{summary.rate}"
-    columns = [Column("defense", "Defense", tuple(lines))]
-    for factor, target in zip(FACTORS, targets, strict=True):
-        for key, title, source, metric, ceiling, decimals in (
-            ("extracted", "Extracted", EXTRACTION, count, None, None),
-            ("auc", f"AUC {attack}", attack, "auc", 1.0, 3),
-        ):
-            entries = tuple(read(points, source, metric, target, ceiling) for points in lines.values())
-            columns.append(Column(f"{key}_at_{factor:g}", f"{title} at FID {number(target)}", entries, decimals))
-    if all(entry is None for column in columns[1:] for entry in column.entries):
+    found = {(d, f, leak): read(points, leak, f) for d, points in lines.items() for f in FACTORS for leak in rows}
+    return Matched(attack, fid, found) if any(value is not None for value in found.values()) else None
+
+
+def matched_table(run: RunData) -> Table | None:
+    """The same as a table."""
+    found = at_equal_fid(run)
+    if found is None:
         return None
+    columns = [Column("defense", "Defense", tuple(found.defenses))]
+    titles: dict[Leak, tuple[str, int | None]] = {"extracted": ("Extracted", None), "auc": (f"AUC {found.attack}", 3)}
+    for factor in FACTORS:
+        for leak, (title, decimals) in titles.items():
+            entries = tuple(found.values[defense, factor, leak] for defense in found.defenses)
+            title = f"{title} at FID {number(factor * found.fid)}"
+            columns.append(Column(f"{leak}_at_{factor:g}", title, entries, decimals))
     times = ", ".join(f"{factor:g}" for factor in FACTORS)
     return Table(
         tuple(columns),
         (
             "Read off each defense's own curve over its strengths, linear between its points on a logarithmic FID "
-            f"axis, at {times} times the FID of the undefended model ({number(base.value)}). A defense has no number "
+            f"axis, at {times} times the FID of the undefended model ({number(found.fid)}). A defense has no number "
             "at a FID that its strengths do not enclose; nothing is extrapolated.",
-            f"Means over splits with 95% intervals. {attack} has the highest AUC on the undefended model.",
+            f"Means over splits with 95% intervals. {found.attack} has the highest AUC on the undefended model.",
             *run.differences,
         ),
     )

@@ -14,8 +14,8 @@ from results.page import Drawn, page
 from results.run_data import RunData
 from results.table import main_table
 
-ORDER = ("tradeoff", "tradeoff_auc", "extraction_curve", "gallery", "inpainting", "membership", "heatmap", "roc",
-         "audit", "cost")  # fmt: skip
+ORDER = ("tradeoff", "tradeoff_auc", "matched", "timeline", "extraction_curve", "gallery", "inpainting", "membership",
+         "heatmap", "roc", "audit", "cost")  # fmt: skip
 _SUFFIXES = ("pdf", "svg", "png")
 
 

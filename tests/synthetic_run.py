@@ -63,6 +63,7 @@ class Strength:
     epsilon: float | None = None
     diverged: tuple[int, ...] = ()  # splits whose training diverged
     past: int | None = None  # extracted past a defense that guards the sampler
+    steps: int | None = None  # of training; None: those of `params`, "steps=1000", or 4,000
 
     @property
     def label(self) -> str:
@@ -193,7 +194,10 @@ class _Cell:
         """A private model takes fewer and dearer steps; a guard of the sampler draws some images again."""
         private, guarded = self._strength.epsilon is not None, self._strength.past is not None
         seconds = (5 + self._rng.random()) * (1 + guarded)
+        name, _, stated = self._strength.params.partition("=")
+        steps = self._strength.steps or (int(stated) if name == "steps" else 4000)
         return [
+            self._one("cost", "train", "training_steps", steps, n=1),
             self._one("cost", "train", "training_model_calls", 16000 if private else 64000, n=1),
             self._one("cost", "train", "peak_memory_mib", 500 + 200 * private + 9 * self._rng.random(), n=1),
             self._one("cost", "sample", "sampling_seconds", seconds),

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results.matched_table import FACTORS, matched_table
+from results.figures import figures, style
+from results.matched_table import FACTORS, at_equal_fid, matched_table
 from results.points import Point, Summary, Value
 from results.statistics.matched import at_fid, matched
 from results.statistics.splits import over_splits
-from tests.synthetic_run import TWO, Strength, synthetic_run
+from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
+from tests.test_report import SMALL, assert_legible, written
 
 
 def test_a_curve_is_linear_in_the_logarithm_of_the_fid() -> None:
@@ -89,3 +91,49 @@ def test_without_a_curve_there_is_no_table(tmp_path: Path) -> None:
 def test_curves_that_reach_none_of_the_fids_make_no_table(tmp_path: Path) -> None:
     far = (Strength("none", fid=10), Strength("capacity", "width=8", fid=200), Strength("capacity", "width=4", fid=300))
     assert matched_table(synthetic_run(tmp_path, far)) is None
+
+
+def test_the_figure_shows_the_table_the_least_leaking_first(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, TWELVE, **SMALL)
+    found, plugin = at_equal_fid(run), figures.get("matched")()
+    assert found is not None
+    figure = plugin.draw(run)
+    blocks = [figure.axes[i : i + 2] for i in range(0, len(figure.axes), 2)]
+    shown = [factor for factor in FACTORS if any(found.values[d, factor, "auc"] for d in found.defenses)]
+    assert [block[0].get_title(loc="left").split("(")[1] for block in blocks] == [f"{f:g} × undefended)" for f in shown]
+    looks, drawn = style.looks(Summary(run).defenses), 0
+    for factor, (auc, extracted) in zip(shown, blocks, strict=True):
+        names = [text.get_text() for text in auc.get_yticklabels()]
+        values = [found.values[name, factor, "auc"] for name in names]
+        assert [v.value for v in values if v] == sorted(v.value for v in values if v)
+        assert set(names) == {d for d in found.defenses if found.values[d, factor, "auc"]}
+        for ax, leak in ((auc, "auc"), (extracted, "extracted")):
+            marked = {(float(li.get_xdata()[0]), int(li.get_ydata()[0])): li.get_color() for li in ax.lines
+                      if li.get_linestyle() == "None"}  # fmt: skip
+            bars = {tuple(map(float, li.get_xdata())) for li in ax.lines if len(set(li.get_ydata())) == 1}
+            for y, name in enumerate(names):
+                value = found.values[name, factor, leak]  # type: ignore[index]
+                assert value is not None
+                assert marked[value.value, y] == looks[name].colour
+                assert (value.low, value.high) in bars
+                drawn += 1
+            assert len(marked) == len(names)
+    assert drawn > 8
+    assert f"the AUC of {found.attack}, which has the highest" in plugin.caption
+    assert "at 1.5, 2, 4 times the FID" in plugin.caption
+
+
+@pytest.mark.parametrize("lines", [1, 9, 29])
+def test_the_figure_is_legible_whatever_has_a_curve(
+    lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = [Strength(f"{'a_rather_long_' * (i % 2)}plugin_{i}", f"width={j}", (13, 60)[j], 22 * (1 - j), 1 - 0.03 * i)
+             for i in range(lines) for j in range(2)]  # fmt: skip
+    run = synthetic_run(tmp_path, [TWO[0], *crowd], **SMALL)
+    assert_legible(*written("matched", run, monkeypatch))
+
+
+def test_without_a_table_there_is_no_figure(tmp_path: Path) -> None:
+    plugin = figures.get("matched")()
+    assert plugin.draw(synthetic_run(tmp_path, TWO, **SMALL)) is None
+    assert plugin.reason == "no defense has strengths whose FIDs enclose one that is compared"

@@ -156,15 +156,20 @@ def despine(*axes: Axes) -> None:
 STEPS = tuple(m * 10.0**e for e in range(-6, 10) for m in (1, 2, 5))
 
 
-def count_scale(ax: Axes, top: float) -> None:
-    """A square-root y axis for counts, on which 0, 5 and 500 can all be read; a little room below 0."""
+def count_scale(ax: Axes, top: float, which: Literal["x", "y"] = "y", gap: float = 0.09) -> None:
+    """A square-root axis for counts, on which 0, 5 and 500 can all be read; a little room below 0."""
     import numpy as np
 
     top = max(top, 1.0) * 1.08
     top = next((1.02 * s for s in STEPS if top / 1.02 <= s <= 1.35 * top), top)
-    ax.set_yscale("function", functions=(lambda y: np.sign(y) * np.sqrt(np.abs(y)), lambda z: np.sign(z) * z**2))
-    ax.set_ylim(-top * 0.0075, top)
-    ticks(ax, "y", [0.0, *(s for s in STEPS if s >= 1)], gap=0.09)
+    bent = {"functions": (lambda y: np.sign(y) * np.sqrt(np.abs(y)), lambda z: np.sign(z) * z**2)}
+    if which == "x":
+        ax.set_xscale("function", **bent)
+        ax.set_xlim(-top * 0.0075, top)
+    else:
+        ax.set_yscale("function", **bent)
+        ax.set_ylim(-top * 0.0075, top)
+    ticks(ax, which, [0.0, *(s for s in STEPS if s >= 1)], gap=gap)
 
 
 def ticks(ax: Axes, which: Literal["x", "y"], candidates: Sequence[float] = STEPS, gap: float = 0.12) -> None:
