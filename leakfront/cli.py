@@ -98,13 +98,15 @@ def run(
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report, or report]")
 @click.option("--force", is_flag=True, help="Merge runs that differ in suite or protocol; the report says in what.")
-def report(runs: tuple[str, ...], out: Path | None, force: bool) -> None:
+@click.option("--theme", type=click.Choice(["paper", "talk"]), default="paper", show_default=True,
+              help="Figures for a paper's column or for slides: 16:9, larger type, wider lines.")  # fmt: skip
+def report(runs: tuple[str, ...], out: Path | None, force: bool, theme: str) -> None:
     """Redraw tables and figures; several runs are drawn together."""
     from leakfront.report import draw_report
     from leakfront.run_folder import find_run
 
     layouts = [find_run(folder) for folder in runs]
-    page = draw_report(layouts, out or (layouts[0].report if len(layouts) == 1 else Path("report")), force)
+    page = draw_report(layouts, out or (layouts[0].report if len(layouts) == 1 else Path("report")), force, theme)
     click.echo(page)
 
 

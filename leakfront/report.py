@@ -12,12 +12,12 @@ from leakfront.store import MANIFEST, checksum, content_key, stored_key, with_im
 PAGE = "index.html"
 
 
-def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False) -> Path:
+def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme: str = "paper") -> Path:
     """Write the report of finished runs to `folder` and return its page.
 
-    force: merge runs that differ in what makes their numbers incomparable; the report then says so. A folder that is
-    there is replaced only if it holds a report. Raises `InputError` for runs that are not finished or that cannot be
-    drawn together.
+    theme: of the figures, see `results.figures.themes`. force: merge runs that differ in what makes their numbers
+    incomparable; the report then says so. A folder that is there is replaced only if it holds a report. Raises
+    `InputError` for runs that are not finished or that cannot be drawn together.
     """
     for layout in runs:
         if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
@@ -28,12 +28,12 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False) -> Pa
     from results.figures import figures
 
     drawn_by = [type_name for name in figures.names() for type_name in with_imports(figures.get(name).__module__)]
-    key = content_key("report", [force], inputs, sorted({*with_imports("results.report"), *drawn_by}))
+    key = content_key("report", [force, theme], inputs, sorted({*with_imports("results.report"), *drawn_by}))
     if stored_key(folder) != key:
         from results.report import write_report
         from results.run_data import RunData
 
         folder.parent.mkdir(parents=True, exist_ok=True)
         with writing(folder, key) as place:
-            write_report([RunData(layout.root) for layout in runs], place, force)
+            write_report([RunData(layout.root) for layout in runs], place, force, theme)
     return folder / PAGE

@@ -7,7 +7,7 @@ from pathlib import Path
 from results.attack_tables import attack_table, suite_table
 from results.combined import combined
 from results.cost_table import cost_table
-from results.figures import figures, save, style
+from results.figures import figures, save, themes
 from results.findings import findings
 from results.matched_table import matched_table
 from results.page import Drawn, page
@@ -16,17 +16,19 @@ from results.table import main_table
 
 ORDER = ("tradeoff", "tradeoff_auc", "matched", "timeline", "extraction_curve", "gallery", "inpainting", "membership",
          "heatmap", "roc", "audit", "cost")  # fmt: skip
+PAPER = themes.PAPER.name
 _SUFFIXES = ("pdf", "svg", "png")
 
 
-def write_report(runs: list[RunData], folder: Path, force: bool = False) -> Path:
+def write_report(runs: list[RunData], folder: Path, force: bool = False, theme: str = PAPER) -> Path:
     """Write figures, tables and `index.html` into `folder`; returns the page's path.
 
-    The same rows and arrays give the same bytes. Raises `InputError` for runs that cannot be compared, unless they are
-    to be merged all the same (`force`).
+    theme: of the figures, "paper" or "talk". The same rows and arrays give the same bytes. Raises `InputError` for runs
+    that cannot be compared, unless they are to be merged all the same (`force`).
     """
     run = combined(runs, force)
-    drawn = [_draw(name, run, folder / "figures") for name in _names()]
+    with themes.use(theme):
+        drawn = [_draw(name, run, folder / "figures") for name in _names()]
     tables = folder / "tables"
     tables.mkdir(parents=True, exist_ok=True)
     made = {"main": main_table, "matched": matched_table, "cost": cost_table, "suite": suite_table,
@@ -59,5 +61,5 @@ def _draw(name: str, run: RunData, folder: Path) -> Drawn:
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     else:
         save(figure, folder, name)
-        svg, wide = (folder / f"{name}.svg").read_bytes(), figure.get_figwidth() > style.WIDTH
+        svg, wide = (folder / f"{name}.svg").read_bytes(), figure.get_figwidth() > themes.current().broad
     return Drawn(name, plugin.title, plugin.caption, svg, plugin.reason, wide)

@@ -372,7 +372,7 @@ def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path
 def test_a_matrix_prints_the_rows_and_marks_what_is_told_apart(
     name: str, metric: str, guess: float, twelve_v1: RunData
 ) -> None:
-    with style.paper():
+    with style.theme():
         figure = figures.get(name)().draw(twelve_v1)
     (ax,) = figure.axes
     attacks = {round(y, 3): text.get_text() for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
@@ -394,7 +394,7 @@ def test_numbers_in_a_matrix_are_short() -> None:
 
 
 def test_what_was_left_out_is_hatched(two_v1: RunData) -> None:
-    with style.paper():
+    with style.theme():
         (ax,) = figures.get("heatmap")().draw(two_v1).axes
     hatched = {patch.get_y() + 0.5 for patch in ax.patches if patch.get_hatch()}
     rows = {text.get_text(): y for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
@@ -403,7 +403,7 @@ def test_what_was_left_out_is_hatched(two_v1: RunData) -> None:
 
 def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: RunData) -> None:
     roc = figures.get("roc")()
-    with style.paper():
+    with style.theme():
         figure = roc.draw(two_v1)
     families = {name: group for name, group in Summary(two_v1).families().items() if name != "control"}
     assert len(figure.axes) == len(families)
@@ -421,7 +421,7 @@ def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: R
 
 
 def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunData, two: RunData) -> None:
-    with style.paper():
+    with style.theme():
         figure = figures.get("inpainting")().draw(two_v1)
     cell = undefended_cell(two_v1, Summary(two_v1))
     assert cell is not None
@@ -567,7 +567,7 @@ def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[l
         texts[id(self)] = self
         original(self, *args)
 
-    with style.paper(), monkeypatch.context() as patch:
+    with style.theme(), monkeypatch.context() as patch:
         figure = figures.get(name)().draw(run)
         assert figure.get_figwidth() <= style.PAGE
         patch.setattr(Text, "draw", draw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from leakfront.registry import Registry
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from results.run_data import RunData
 
-_SHARED = {"style", "labels", "matrix", "front_data", "fronts", "facets"}
+_SHARED = {"style", "themes", "enlarge", "labels", "matrix", "front_data", "fronts", "facets"}
 figures = Registry("figure", "results.figures", "leakfront.figures", not_plugins=_SHARED)
 
 
@@ -29,18 +29,24 @@ class RunFigure(Protocol):
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write `name` as PDF, SVG and PNG; the same figure gives the same bytes. Returns the paths."""
-    from results.figures import style
+    """Write `name` as PDF, SVG and PNG, in the theme in force; the same figure gives the same bytes. The paths."""
+    from results.figures import enlarge, style, themes
 
     folder.mkdir(parents=True, exist_ok=True)
-    undated = {
+    undated: dict[str, dict[str, Any]] = {
         "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
         "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
         "png": {"Software": None},
     }
+    factor = themes.current().enlarged(figure.get_figwidth())
     paths = []
-    with style.paper():
+    with style.theme():
         for suffix, metadata in undated.items():
             paths.append(folder / f"{name}.{suffix}")
-            figure.savefig(paths[-1], metadata=metadata, dpi=style.DPI)
+            if suffix == "pdf" and factor != 1:
+                enlarge.save_pdf(figure, paths[-1], factor, metadata)
+                continue
+            figure.savefig(paths[-1], metadata=metadata, dpi=style.DPI if factor == 1 else style.SLIDE_DPI * factor)
+            if suffix == "svg" and factor != 1:
+                enlarge.enlarge_svg(paths[-1], factor)
     return paths

@@ -42,7 +42,7 @@ class Audit:
             return None
         guarantees = run.info.get("guarantees", {})
         claims = {p: float(guarantees[p.label]["epsilon"]) for p in known if guarantees.get(p.label)}
-        with style.paper():
+        with style.theme():
             return _draw(summary, known, claims)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.figures import figures, style
+from results.figures import figures, style, themes
 from results.figures.labels import Label, place
 from results.points import Point, Summary, Value
 
@@ -23,8 +23,8 @@ class Cost:
 
     title = "Training time"
     caption = (
-        "Training time of one model on the machine of this run, mean over splits, against FID (above) and images "
-        "extracted at the run's false-discovery rate (below; square-root axis). Bars are 95% intervals."
+        "Training time of one model on the machine of this run, mean over splits, against FID ({0}) and images "
+        "extracted at the run's false-discovery rate ({1}; square-root axis). Bars are 95% intervals."
     )
 
     def __init__(self) -> None:
@@ -37,14 +37,20 @@ class Cost:
         if not timed:
             self.reason = "no training time was recorded"
             return None
-        with style.paper():
+        self.caption = self.caption.format(*(("left", "right") if themes.current().slide else ("above", "below")))
+        with style.theme():
             return _draw(summary, timed)
 
 
 def _draw(summary: Summary, seconds: dict[Point, float]) -> Figure:
     crowd = len({point.defense for point in seconds})
-    figure = style.new_figure(3.0 if crowd <= 6 else 4.0)
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    if themes.current().slide:
+        figure = style.new_figure(2.3 if crowd <= 6 else 2.7)
+        upper, lower = figure.subplots(1, 2, sharex=True)
+        upper.set_xlabel(f"training time ({summary.seconds})")
+    else:
+        figure = style.new_figure(3.0 if crowd <= 6 else 4.0)
+        upper, lower = figure.subplots(2, 1, sharex=True)
     looks = style.looks(summary.defenses)
     values = np.array(list(seconds.values()))
     if values.max() > 5 * values.min() > 0:

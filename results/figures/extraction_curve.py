@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.figures import figures, style
+from results.figures import figures, style, themes
 from results.points import EXTRACTION, Point, Summary
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ExtractionCurve:
         "dashes: the expectation, sum over images of 1 - (1 - p)^m, with each image's rate p estimated as the share of "
         "the samples that match it, continued to four times the samples drawn (grey ground). An image that no sample "
         "matched has an estimated rate of 0, so that the continuation is a floor and cannot rise above the count that "
-        "was observed. Above: members matched at the threshold of the controlled false-discovery rate (FDR). Below: "
+        "was observed. {0}: members matched at the threshold of the controlled false-discovery rate (FDR). {1}: "
         "members and decoys (dotted) matched by the fixed rule, adaptive distance below 1. Decoys were never trained "
         "on: their curve is what chance resemblance gives, and only members in excess of it were extracted."
     )
@@ -43,9 +43,10 @@ class ExtractionCurve:
         if not run.cells:
             self.reason = "no model was trained to the end"
             return None
+        self.caption = self.caption.format(*(("Left", "Right") if themes.current().slide else ("Above", "Below")))
         if len({source.info.get("samples_per_model") for source in run.sources}) > 1:
             self.caption = self.caption.replace(" (grey ground)", "")
-        with style.paper():
+        with style.theme():
             return _draw(run, summary)
 
 
@@ -55,8 +56,12 @@ def _draw(run: RunData, summary: Summary) -> Figure:
     drawn = {int(found["at"][-1]) for found in curves.values()}  # more than one number only in runs that differ
     most = max(int(found["beyond"][-1]) for found in curves.values())
     looks = style.looks(summary.defenses)
-    figure = style.new_figure(3.0 if len(curves) <= 6 else 3.9)
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    if themes.current().slide:
+        figure = style.new_figure(2.5 if len(curves) <= 6 else max(2.7, 0.75 + len(curves) * 6 / 72))
+        upper, lower = figure.subplots(1, 2, sharex=True)
+    else:
+        figure = style.new_figure(3.0 if len(curves) <= 6 else 3.9)
+        upper, lower = figure.subplots(2, 1, sharex=True)
     for defense, found in curves.items():
         colour, at, beyond = looks[defense].colour, found["at"], found["beyond"]
         for ax, kind in ((upper, "controlled"), (lower, "members")):
@@ -82,11 +87,15 @@ def _draw(run: RunData, summary: Summary) -> Figure:
             ax.axvspan(*drawn, most, color="#efefef", linewidth=0, zorder=0)
         style.despine(ax)
     upper.set_title(f"members, {summary.fdr} FDR", loc="left", pad=2)
-    upper.set_title("expected", loc="right", pad=2, fontsize=5.5, color=style.GREY)
+    if themes.current().slide:  # no room above for a second title
+        for ax in (upper, lower):
+            ax.set_xlabel("samples drawn" + ("; grey: expected" if len(drawn) == 1 else ""))
+    else:
+        upper.set_title("expected", loc="right", pad=2, fontsize=5.5, color=style.GREY)
+        lower.set_xlabel("samples drawn")
     lower.set_title("fixed rule; decoys dotted", loc="left", pad=2)
     lower.set_xlim(1, most)
-    lower.set_xlabel("samples drawn")
-    style.ticks(lower, "x", gap=0.13)
+    style.ticks(lower, "x", gap=0.2 if themes.current().slide else 0.13)
     last = {
         kind: {name: float(found[f"{kind} expected"].mean(axis=0)[-1]) for name, found in curves.items()}
         for kind in ("controlled", "members")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.figures import style
+from results.figures import style, themes
 from results.figures.fronts import (
     anchors,
     draw_front,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from results.figures.front_data import Chart
 
-_ROW = 1.3  # inches
+_ROW, _SLIDE_ROW, _SLIDE_COLUMN = 1.3, 0.9, 1.2  # inches
 _SMALL, _NAME = 5.0, 6.5  # points: the smallest type, and a defense's name
 _OTHERS = "#a9a9a9"
 _BLACK = style.Look("#000000", "o", "-", False)
@@ -37,18 +37,23 @@ _LABELLED = 6  # of more strengths only the first and the last are labelled
 
 def draw(chart: Chart) -> Figure:
     """One panel, or one for each defense where it could not hold them."""
-    with style.paper():
+    with style.theme():
         return draw_facets(chart) if chart.crowded else draw_panel(chart)
 
 
 def draw_facets(chart: Chart) -> Figure:
     """A panel for each defense, the whole page wide."""
     panels = chart.defended
-    columns = min((4, 5), key=lambda n: (-len(panels) % n, -n))
-    rows = math.ceil(len(panels) / columns)
-    figure = style.new_figure(0.35 + _ROW * rows, style.PAGE)
+    if themes.current().slide:
+        columns = themes.current().columns(len(panels), _SLIDE_ROW, _SLIDE_COLUMN, 0.35)
+        rows = math.ceil(len(panels) / columns)
+        figure = style.new_figure(0.35 + _SLIDE_ROW * rows, 0.45 + _SLIDE_COLUMN * columns)
+    else:
+        columns = min((4, 5), key=lambda n: (-len(panels) % n, -n))
+        rows = math.ceil(len(panels) / columns)
+        figure = style.new_figure(0.35 + _ROW * rows, style.PAGE)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    scale(grid[0, 0], chart, gap=0.16)
+    scale(grid[0, 0], chart, gap=0.16, rise=0.16 if themes.current().slide else 0.09)
     axes = grid.ravel()
     for ax in axes[len(panels) :]:
         ax.remove()
@@ -56,7 +61,7 @@ def draw_facets(chart: Chart) -> Figure:
         ax.tick_params(labelbottom=True)
     figure.supxlabel(chart.xlabel, fontsize=7)
     figure.supylabel(chart.ylabel, fontsize=7)
-    width = 72 * (style.PAGE - 0.45) / columns - 8
+    width = 72 * (figure.get_figwidth() - 0.45) / columns - 8
     drawn = []
     for number, (ax, line) in enumerate(zip(axes, panels, strict=False)):
         style.despine(ax)

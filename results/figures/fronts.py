@@ -58,9 +58,9 @@ def _suffix(chart: Chart, line: str) -> str:
     return " (DP)" * promise.private + " (served)" * promise.served
 
 
-def scale(ax: Axes, chart: Chart, gap: float = 0.07) -> None:
+def scale(ax: Axes, chart: Chart, gap: float = 0.07, rise: float = 0.09) -> None:
     """A logarithmic FID axis where the values span more than a factor of five; a square-root axis for counts, a linear
-    one otherwise. gap: between ticks, of the axis' length."""
+    one otherwise. gap: between ticks, of the axis' length; rise: the same for counts."""
     dots = np.concatenate([mark.splits for mark in chart.marks])
     fids = [m.fid.value for m in chart.marks] + list(chart.ends.values()) + dots[:, 0].tolist()
     highs = [m.fid.high for m in chart.marks if m.fid.has_interval] + fids
@@ -77,7 +77,7 @@ def scale(ax: Axes, chart: Chart, gap: float = 0.07) -> None:
     leaks = [m.leak.value for m in chart.marks] + past + dots[:, 1].tolist()
     tops = leaks + [m.leak.high for m in chart.marks if m.leak.has_interval]
     if chart.guess is None:
-        style.count_scale(ax, max(tops))
+        style.count_scale(ax, max(tops), gap=rise)
         return
     bottoms = [chart.guess, *leaks, *(max(m.leak.low, _LOWEST_AUC) for m in chart.marks if m.leak.has_interval)]
     low, high = min(bottoms), max(tops)

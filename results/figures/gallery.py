@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.figures import figures, style
+from results.figures import figures, style, themes
 from results.points import EXTRACTION, Point, Summary
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from results.run_data import Cell, RunData
 
 _PAIRS = 7  # in a row
+_SLIDE_PAIRS = (7, 5, 4)  # in a row of a slide of one column, of two, of three and more
 _STEP = 2.36  # from one pair to the next, in widths of an image
 _ROWS = 16  # that fit a page
 
@@ -49,7 +51,7 @@ class Gallery:
         if not first:
             self.reason = "the extraction attack was not run on any finished model"
             return None
-        with style.paper():
+        with style.theme():
             return _draw(run, summary, first)
 
 
@@ -57,14 +59,20 @@ def _draw(run: RunData, summary: Summary, cells: dict[Point, Cell]) -> Figure:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    pair = style.WIDTH / (_STEP * _PAIRS) * _STEP  # inches from one pair to the next
     row_height = style.WIDTH / (_STEP * _PAIRS) * 1.3 + 0.16
-    figure = style.new_figure(0.3 + row_height * len(cells))
-    rows = figure.subplots(len(cells), 1, squeeze=False).ravel()
-    for ax, (point, cell) in zip(rows, cells.items(), strict=True):
-        _row(ax, run, cell, summary.threshold(point, cell.split))
+    columns, pairs = _columns(len(cells), row_height, pair) if themes.current().slide else (1, _PAIRS)
+    lines = math.ceil(len(cells) / columns)
+    figure = style.new_figure(0.3 + row_height * lines, None if columns == 1 else columns * pairs * pair + 0.1)
+    rows = figure.subplots(lines, columns, squeeze=False).T.ravel()
+    for ax in rows[len(cells) :]:
+        ax.set_axis_off()
+    for ax, (point, cell) in zip(rows, cells.items(), strict=False):
+        _row(ax, run, cell, summary.threshold(point, cell.split), pairs)
         found = summary.extracted(point, cell.split)
         count = f"{found.value:.0f} extracted" if found is not None and found.known else "extraction not measured"
-        ax.set_title(f"{style.shortened(point.label, 60)}: {count}", loc="left", pad=0.5, fontsize=5.5)
+        label = style.shortened(point.label, 60 if columns == 1 else 8 * pairs - 12)
+        ax.set_title(f"{label}: {count}", loc="left", pad=0.5, fontsize=5.5)
     handles = [
         Patch(facecolor="none", edgecolor=style.MEMBER, label="member"),
         Patch(facecolor="none", edgecolor=style.DECOY, linestyle=(0, (2, 1)), label="decoy"),
@@ -74,13 +82,26 @@ def _draw(run: RunData, summary: Summary, cells: dict[Point, Cell]) -> Figure:
     return figure
 
 
-def _row(ax: Axes, run: RunData, cell: Cell, threshold: float) -> None:
+def _columns(models: int, height: float, pair: float) -> tuple[int, int]:
+    """In how many columns, of how many pairs a row, so many models take the least room on a slide; in one column fewer
+    pairs, and larger, where there is room."""
+    theme = themes.current()
+    shapes = [(columns, _SLIDE_PAIRS[min(columns, len(_SLIDE_PAIRS)) - 1]) for columns in range(1, models + 1)]
+    found = min(shapes, key=lambda s: theme.size(0.3 + height * math.ceil(models / s[0]), s[0] * s[1] * pair))
+    if found[0] > 1:
+        return found
+    width, whole = theme.size(0.3 + height * models)
+    high = ((whole - 0.3) / models - 0.16) / 1.3  # inches that an image may be high
+    return 1, int(np.clip(math.ceil(width / (_STEP * high)), 4, _PAIRS))
+
+
+def _row(ax: Axes, run: RunData, cell: Cell, threshold: float, pairs: int) -> None:
     """The best matches of one model's pool."""
     from matplotlib.patches import Rectangle
 
     scores, members, pool = run.scores(cell, EXTRACTION), run.members(cell), run.pool_of(cell)
     matched = np.flatnonzero(scores["nearest_sample"] >= 0)
-    ranked = matched[np.argsort(-scores["score"][matched], kind="stable")][:_PAIRS]
+    ranked = matched[np.argsort(-scores["score"][matched], kind="stable")][:pairs]
     samples = run.samples(cell)
     for place, image in enumerate(ranked):
         left = place * _STEP
@@ -111,7 +132,7 @@ def _row(ax: Axes, run: RunData, cell: Cell, threshold: float) -> None:
             ax.plot(left + 1.03, 1.18, marker="v", markersize=2.6, color="black", clip_on=False, markeredgewidth=0)
         if member and pool["copies"][image] > 1:
             ax.text(left + 2.08, 1.07, f"×{pool['copies'][image]}", fontsize=4.5, ha="right", va="bottom")
-    ax.set_xlim(-0.1, _PAIRS * _STEP - 0.2)
+    ax.set_xlim(-0.1, pairs * _STEP - 0.2)
     ax.set_ylim(-0.1, 1.4)
     ax.set_aspect("equal", anchor="W")
     ax.set_axis_off()

@@ -40,7 +40,7 @@ class Heatmap:
             self.reason = f"no attack has a TPR at 1% FPR{f' ({reasons[0]})' if reasons else ''}"
             return None
         points = [point for point in summary.points if any(point == p for p, _ in values)]
-        with style.paper():
+        with style.theme():
             return draw_matrix(values, points, summary.families(), style.logarithmic(RATE, 1.0), _above_guessing)
 
 

@@ -47,7 +47,7 @@ class Inpainting:
             self.reason = "the inpainting attack was not run on that model"
             return None
         arrays = run.scores(cell, attacks[0])
-        with style.paper():
+        with style.theme():
             return _draw(run, cell, arrays["score"], arrays["inpainted"], arrays["errors"])
 
 

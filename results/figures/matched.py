@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from results.figures import figures, style
+from results.figures import figures, style, themes
 from results.matched_table import FACTORS, Leak, Matched, at_equal_fid
 from results.points import Summary, Value
 from results.table import number
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from results.run_data import RunData
 
 _ROW, _HEAD, _FOOT = 0.12, 0.2, 0.36  # inches: a defense, the title of a FID, the axes' names
-_STACKED = 30  # rows that a column of a paper holds
+_STACKED, _SLIDE = 30, 24  # rows that a column of a paper holds, and a slide
 _LOWEST_AUC = 0.4  # bars that reach lower are cut
 _LEAKS: tuple[Leak, Leak] = ("auc", "extracted")
 
@@ -43,16 +43,17 @@ class MatchedFigure:
             "splits with 95% intervals; at each FID the defense with the lowest AUC first, and none whose strengths do "
             "not enclose it. Dashed: the undefended model at its own FID; dotted: guessing."
         )
-        with style.paper():
+        with style.theme():
             return _draw(summary, found)
 
 
 def _draw(summary: Summary, found: Matched) -> Figure:
     rows = {factor: _sorted(found, factor) for factor in FACTORS}
     rows = {factor: defenses for factor, defenses in rows.items() if defenses}
-    most, wide = max(map(len, rows.values())), sum(map(len, rows.values())) > _STACKED
+    most, theme = max(map(len, rows.values())), themes.current()
+    wide = sum(map(len, rows.values())) > (_SLIDE if theme.slide else _STACKED)
     if wide:
-        figure = style.new_figure(_FOOT + _HEAD + _ROW * most, style.PAGE)
+        figure = style.new_figure(_FOOT + _HEAD + _ROW * most, theme.page)
         grid = figure.subplots(1, 2 * len(rows), squeeze=False).reshape(len(rows), 2)
     else:
         figure = style.new_figure(_FOOT + sum(_HEAD + _ROW * len(defenses) for defenses in rows.values()))

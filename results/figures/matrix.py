@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.figures import style
+from results.figures import style, themes
 from results.points import Point, Value
 
 if TYPE_CHECKING:
@@ -43,16 +43,22 @@ def draw_matrix(
     panels = math.ceil(len(points) / _MOST_COLUMNS)
     columns = math.ceil(len(points) / panels)
     gaps = 0.3 * (len(families) - 1)
-    width = max(style.WIDTH, min(left + right + _COLUMN * columns, style.PAGE))
-    cell = (width - left - right) / columns
-    flat = max(_inches(name) for name in names) + 0.08 < cell
-    bottom = 0.14 if flat else 0.06 + max(_inches(name) for name in names)
-    panel = _ROW * (len(attacks) + gaps) + bottom + 0.04
+    theme, longest = themes.current(), max(_inches(name) for name in names)
+    width = max(theme.width, min(left + right + _COLUMN * columns, theme.page))
+    flat = longest + 0.08 < (width - left - right) / columns
+    bottom, row = 0.14 if flat else 0.06 + longest, _ROW
+    panel = row * (len(attacks) + gaps) + bottom + 0.04
     figure = style.new_figure(panel * panels, width)
     figure.set_layout_engine("none")
+    if theme.slide:  # more room than asked for
+        width, panel = figure.get_figwidth(), figure.get_figheight() / panels
+        flat = longest + 0.08 < (width - left - right) / columns
+        bottom = 0.14 if flat else bottom
+        row = (panel - bottom - 0.04) / (len(attacks) + gaps)
+    cell = (width - left - right) / columns
     for number in range(panels):
         mine = points[number * columns : (number + 1) * columns]
-        top, height = panel * number + 0.03, _ROW * (len(attacks) + gaps)
+        top, height = panel * number + 0.03, row * (len(attacks) + gaps)
         box = (left / width, 1 - (top + height) / (panel * panels), cell * len(mine) / width, height / (panel * panels))
         ax = figure.add_axes(box)
         _panel(ax, values, mine, families, colour, marked)

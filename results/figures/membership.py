@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from results.families import MANY, NOTE
-from results.figures import figures, style
+from results.figures import figures, style, themes
 from results.figures.matrix import draw_matrix
 from results.points import Point, Summary, Value
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from results.run_data import RunData
+
+
+_SLIDE_COLUMN = 1.8  # inches
 
 
 @figures.register("membership")
@@ -44,7 +48,7 @@ class Membership:
         if not values:
             self.reason = "no attack has an AUC row"
             return None
-        with style.paper():
+        with style.theme():
             if len(summary.suite) > MANY:
                 self.caption = self.many
                 return _matrix(summary, values)
@@ -65,9 +69,32 @@ def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
     points = [p for p in summary.points if any(q == p for q, _ in values)]
     attacks = [a for a in summary.attacks if any(b == a for _, b in values)]
     band = max(0.13, 0.055 * len(attacks))  # inches for one defense at one strength
-    legend_rows = -(-len(attacks) // 4)
-    figure = style.new_figure(0.42 + 0.12 * legend_rows + band * len(points))
-    ax = figure.subplots()
+    frame = 0.42 + 0.12 * -(-len(attacks) // 4)
+    columns = themes.current().columns(len(points), band, _SLIDE_COLUMN, frame)
+    rows = -(-len(points) // columns)
+    figure = style.new_figure(frame + band * rows, None if columns == 1 else columns * _SLIDE_COLUMN)
+    for number, ax in enumerate(figure.subplots(1, columns, sharex=True, squeeze=False).ravel()):
+        _rows(ax, points[number * rows : (number + 1) * rows], attacks, values, 6 if len(points) <= 8 else 5.5)
+        if number == 0:
+            _names(ax, attacks)
+        ax.axvline(0.5, color=style.GREY, linewidth=0.7, zorder=1)
+        ax.set_ylim(rows - 0.5, -0.5)
+        ax.set_xlabel("AUC of membership inference" if columns == 1 else "AUC")
+    figure.legend(
+        loc="outside upper center",
+        ncols=min(4, len(attacks)),
+        handletextpad=0.1,
+        columnspacing=1.0,
+        borderpad=0.1,
+        labelspacing=0.2,
+    )
+    return figure
+
+
+def _rows(
+    ax: Axes, points: list[Point], attacks: list[str], values: dict[tuple[Point, str], Value], size: float
+) -> None:
+    """A row for each point, its attacks one below the other."""
     looks = {attack: style.look(slot) for slot, attack in enumerate(attacks)}
     offsets = np.linspace(-0.34, 0.34, len(attacks)) if len(attacks) > 1 else [0.0]
     for place, point in enumerate(points):
@@ -91,28 +118,13 @@ def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
                 markeredgewidth=0.6,
                 zorder=3,
             )
-    for attack in attacks:
-        ax.plot(
-            [],
-            [],
-            linestyle="none",
-            marker=looks[attack].marker,
-            markersize=3.2,
-            color=looks[attack].colour,
-            label=attack,
-        )
-    ax.axvline(0.5, color=style.GREY, linewidth=0.7, zorder=1)
-    ax.set_ylim(len(points) - 0.5, -0.5)
-    ax.set_yticks(range(len(points)), [style.column_name(p) for p in points], fontsize=6 if len(points) <= 8 else 5.5)
+    ax.set_yticks(range(len(points)), [style.column_name(p) for p in points], fontsize=size)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel("AUC of membership inference")
     style.despine(ax)
-    figure.legend(
-        loc="outside upper center",
-        ncols=min(4, len(attacks)),
-        handletextpad=0.1,
-        columnspacing=1.0,
-        borderpad=0.1,
-        labelspacing=0.2,
-    )
-    return figure
+
+
+def _names(ax: Axes, attacks: list[str]) -> None:
+    """What the legend shows."""
+    for slot, attack in enumerate(attacks):
+        look = style.look(slot)
+        ax.plot([], [], linestyle="none", marker=look.marker, markersize=3.2, color=look.colour, label=attack)

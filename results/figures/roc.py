@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from results.families import CONTROL, FAMILIES, MANY
-from results.figures import figures, style
+from results.figures import figures, style, themes
 from results.points import Point, Summary, Value, undefended_cell
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Roc:
             self.reason = "no model was attacked"
             return None
         rocs = _Rocs(run, cell)
-        with style.paper():
+        with style.theme():
             if len(summary.suite) <= MANY:
                 return _by_attack(summary, rocs, attacks)
             families = {name: [a for a in group if a in attacks] for name, group in summary.families().items()}
@@ -95,8 +95,10 @@ class _Rocs:
 
 def _by_attack(summary: Summary, rocs: _Rocs, attacks: list[str]) -> Figure:
     curves = {attack: rocs.curve(attack) for attack in attacks}
-    columns, rows = 2, math.ceil(len(attacks) / 2)
-    figure = style.new_figure(0.35 + rows * 1.3)
+    slide = themes.current().slide
+    columns = 3 if slide and len(attacks) > 4 else 2
+    rows = math.ceil(len(attacks) / columns)
+    figure = style.new_figure(0.35 + rows * (1.0 if slide else 1.3))
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax, attack in zip(panels, attacks, strict=False):
         for other, curve in curves.items():
@@ -118,8 +120,13 @@ def _by_attack(summary: Summary, rocs: _Rocs, attacks: list[str]) -> Figure:
 
 
 def _by_family(summary: Summary, rocs: _Rocs, families: dict[str, list[str]], controls: list[str]) -> Figure:
-    figure = style.new_figure(0.3 + 1.22 * len(families))
-    panels = figure.subplots(len(families), 1, sharex=True, sharey=True, squeeze=False).ravel()
+    columns = 2 if themes.current().slide and len(families) > 1 else 1
+    rows = math.ceil(len(families) / columns)
+    figure = style.new_figure(0.3 + 1.22 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax in panels[len(families) :]:
+        ax.set_axis_off()
+    panels = panels[: len(families)]
     for ax, (name, group) in zip(panels, families.items(), strict=True):
         known = {attack: _auc(summary, rocs.cell, attack) for attack in (*group, *controls)}
         aucs = {
@@ -149,7 +156,9 @@ def _by_family(summary: Summary, rocs: _Rocs, families: dict[str, list[str]], co
             loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=5.5, handlelength=2.2, labelspacing=0.25,
             borderpad=0.2, title="AUC", title_fontsize=5.5, alignment="left",
         )  # fmt: skip
-    panels[-1].set_xlabel("false-positive rate")
+    for ax in panels[-columns:]:
+        ax.set_xlabel("false-positive rate")
+        ax.tick_params(labelbottom=True)
     figure.supylabel("true-positive rate", fontsize=7)
     return figure
 

@@ -1,4 +1,4 @@
-"""The look of every figure: one column of a paper, colours that colour-blind readers and grey prints keep apart."""
+"""The look of every figure: type, lines, and colours that colour-blind readers and grey prints keep apart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from results.figures.themes import PAPER, current
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -16,9 +18,8 @@ if TYPE_CHECKING:
 
 Colour = Callable[[float], tuple[float, float, float, float]]  # of a value: RGBA in 0 … 1
 
-WIDTH = 3.35  # inches: one column
-PAGE = 2.1 * WIDTH  # both columns
-DPI = 300
+WIDTH, PAGE = PAPER.width, PAPER.page  # inches: one column of a paper, and both
+DPI, SLIDE_DPI = 300, 144
 GREY, FAINT = "#6b6b6b", "#c9c9c9"
 MEMBER, DECOY = "#0072B2", "#D55E00"
 
@@ -89,12 +90,12 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 
 
 @contextmanager
-def paper() -> Iterator[None]:
-    """The theme, for drawing and for saving; nothing outside the block changes."""
+def theme() -> Iterator[None]:
+    """The settings for drawing and for saving; nothing outside the block changes."""
     import matplotlib as mpl
     import seaborn as sns
 
-    theme = {
+    settings = {
         **sns.axes_style("ticks"),
         "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same
         "mathtext.fontset": "dejavusans",
@@ -123,23 +124,24 @@ def paper() -> Iterator[None]:
         "path.simplify": True,
     }
     for axis in ("xtick", "ytick"):
-        theme |= {
+        settings |= {
             f"{axis}.major.size": 2.5,
             f"{axis}.major.width": 0.6,
             f"{axis}.minor.size": 1.5,
             f"{axis}.minor.width": 0.4,
             f"{axis}.major.pad": 2.0,
         }
-    with mpl.rc_context(theme):
+    with mpl.rc_context(settings):
         yield
 
 
-def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure that needs no display, laid out so that nothing is cut off."""
+def new_figure(height: float, width: float | None = None) -> Figure:
+    """An empty figure with so much room or more, by default one column wide; it needs no display, and is laid out so
+    that nothing is cut off."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=current().size(height, width), layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr,call-arg]
     return figure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.figures import figures, style
+from results.figures import figures, style, themes
 from results.figures.labels import Label, place
 from results.points import EXTRACTION, Point, Summary, Value
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _STOP = "early_stop"
 _STEPS_ALONE = re.compile(r"(fraction|steps)=[^,=]+")  # a strength that is nothing but a number of steps
-_APART, _MOST_APART = 2.4, 9.0  # points between two lines at the same step, and between the first and the last
+_APART, _MOST_APART = 2.4, 5.0  # points between two lines at the same step, and between the first and the last
 _LOWEST_AUC = 0.4  # bars that reach lower are cut
 
 
@@ -68,7 +68,7 @@ class Timeline:
             + " against training steps. Means over splits with 95% intervals. The last point of early_stop is the "
             "undefended model, that of a stack with early_stop the same stack without it. Dotted: guessing."
         )
-        with style.paper():
+        with style.theme():
             return _draw(summary, lines, panels)
 
 
@@ -99,21 +99,25 @@ def _to_the_end(summary: Summary, point: Point) -> Point | None:
 
 
 def _draw(summary: Summary, lines: Sequence[_Line], panels: dict[str, dict[Point, Value]]) -> Figure:
-    figure = style.new_figure(0.35 + 0.95 * len(panels))
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False).ravel()
+    slide = themes.current().slide
+    figure = style.new_figure(2.5 if slide else 0.35 + 0.95 * len(panels))
+    shape = (1, len(panels)) if slide else (len(panels), 1)
+    axes = figure.subplots(*shape, sharex=True, squeeze=False).ravel()
     steps = sorted({step for line in lines for step in line.steps})
     if steps[-1] > 5 * steps[0]:
         axes[-1].set_xscale("log")
         axes[-1].set_xlim(steps[0] / 1.3, steps[-1] * 1.3)
     else:
         axes[-1].set_xlim(steps[0] - 0.1 * (steps[-1] - steps[0]), steps[-1] + 0.1 * (steps[-1] - steps[0]))
-    style.ticks(axes[-1], "x", steps, gap=0.1)
-    axes[-1].set_xlabel("training steps")
+    style.ticks(axes[-1], "x", steps, gap=0.24 if slide else 0.1)
+    for ax in axes if slide else axes[-1:]:
+        ax.set_xlabel("training steps")
     for ax, (name, values) in zip(axes, panels.items(), strict=True):
         _scale(ax, name, list(values.values()))
         ax.set_ylabel(name)
         style.despine(ax)
-    figure.align_ylabels(axes)
+    if not slide:
+        figure.align_ylabels(axes)
     for ax, values in zip(axes, panels.values(), strict=True):
         _panel(ax, summary, lines, values, ax is axes[0])
     return figure
