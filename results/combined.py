@@ -113,10 +113,13 @@ def _name(run: str, cell: Cell) -> str:
 
 
 def _differing(infos: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """What the runs do not share, with the value of each: pool and coins, attacks, samples, features, reference."""
+    """What the runs do not share, with the value of each: pool and coins, attacks, samples, features, statistics."""
     stated = {key: [info.get(key) for info in infos] for key in _SHARED}
     for key in dict.fromkeys(key for info in infos for key in info.get("dataset", {})):
         stated[f"dataset {key}"] = [info.get("dataset", {}).get(key) for info in infos]
+    settings = [info.get("config", {}).get("statistics", {}) for info in infos]
+    for key in dict.fromkeys(key for one in settings for key in one):
+        stated[f"statistics {key}"] = [one.get(key) for one in settings]
     return {key: values for key, values in stated.items() if any(value != values[0] for value in values)}
 
 

@@ -127,3 +127,13 @@ def test_without_force_the_command_refuses_and_names_the_way(runs: list[RunData]
     assert "with --force" in made[()].stderr
     assert made["--force",].returncode == 0, made["--force",].stderr
     assert SENTENCE in (tmp_path / "both" / "index.html").read_text()
+
+
+def test_runs_with_other_statistics_are_told_apart(runs: list[RunData], tmp_path: Path) -> None:
+    other = synthetic_run(tmp_path, CURVE, **SMALL)
+    assert combined([runs[0], other]).differences == ()
+    facts = json.loads((tmp_path / "run.json").read_text())
+    facts["config"]["statistics"]["audit_delta"] = 1e-6
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match=r"statistics audit_delta is 1e-05 in the first and 1e-06 in the second"):
+        combined([runs[0], RunData(tmp_path)])
