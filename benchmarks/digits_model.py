@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from defenses import Defense, TrainingSet, TrainingSetup
 from defenses.plain_step import PlainStep
+from leakfront.training import augmented
 from models.unet import UNet
 
 
@@ -40,7 +41,7 @@ def step_of(batch_size: int, *stack: Defense, done: int = 0) -> Callable[[], obj
     setup = training_setup(batch_size)
     for defense in stack:
         setup = defense.training(setup)
-    setup.augment = partial(_augmented, stack)
+    setup.augment = partial(augmented, stack)
     setup.network.train()
     step = setup.make_step(setup)
     if done:
@@ -54,9 +55,3 @@ def step_of(batch_size: int, *stack: Defense, done: int = 0) -> Callable[[], obj
     images = torch.rand(batch_size, 1, 8, 8, generator=generator) * 2 - 1
     labels = torch.zeros(batch_size, dtype=torch.long)
     return one
-
-
-def _augmented(stack: Sequence[Defense], images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    for defense in stack:
-        images = defense.augment(images, generator)
-    return images

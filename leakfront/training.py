@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def train(
         learning_rate=settings.learning_rate,
         ema_decay=settings.ema_decay,
         make_step=PlainStep,
-        augment=lambda batch, generator: _augmented(stack, batch, generator),
+        augment=partial(augmented, stack),
         device=device,
         seed=derive_seed(seed, "defenses"),
     )
@@ -156,7 +157,8 @@ def train(
     return trained
 
 
-def _augmented(stack: Sequence[Defense], batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def augmented(stack: Sequence[Defense], batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A batch, float32 [B, C, H, W] in [-1, 1], as all defenses of the stack change it, one after the other."""
     for defense in stack:
         batch = defense.augment(batch, generator)
     return batch

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from results.points import Value
 
 _FEW = 6  # lines in a low panel, with every strength labelled
-_LOWEST_AUC = 0.4  # bars that reach lower are cut
 
 
 def draw_panel(chart: Chart) -> Figure:
@@ -79,7 +78,7 @@ def scale(ax: Axes, chart: Chart, gap: float = 0.07, rise: float = 0.09) -> None
     if chart.guess is None:
         style.count_scale(ax, max(tops), gap=rise)
         return
-    bottoms = [chart.guess, *leaks, *(max(m.leak.low, _LOWEST_AUC) for m in chart.marks if m.leak.has_interval)]
+    bottoms = [chart.guess, *leaks, *(max(m.leak.low, style.LOWEST_AUC) for m in chart.marks if m.leak.has_interval)]
     low, high = min(bottoms), max(tops)
     room = 0.06 * ((high - low) or 1.0)
     ax.set_ylim(low - room, high + room)

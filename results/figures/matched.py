@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _ROW, _HEAD, _FOOT = 0.12, 0.2, 0.36  # inches: a defense, the title of a FID, the axes' names
 _STACKED, _SLIDE = 30, 24  # rows that a column of a paper holds, and a slide
-_LOWEST_AUC = 0.4  # bars that reach lower are cut
 _LEAKS: tuple[Leak, Leak] = ("auc", "extracted")
 
 
@@ -126,5 +125,5 @@ def _scale(ax: Axes, summary: Summary, found: Matched, leak: Leak, gap: float) -
         style.count_scale(ax, max(ends, default=1.0), "x", gap)
         return
     ax.axvline(0.5, color=style.GREY, linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=1)
-    low, high = min([0.5, *(max(end, _LOWEST_AUC) for end in ends)]), max([0.5, *ends])
+    low, high = min([0.5, *(max(end, style.LOWEST_AUC) for end in ends)]), max([0.5, *ends])
     ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))

@@ -21,6 +21,7 @@ Colour = Callable[[float], tuple[float, float, float, float]]  # of a value: RGB
 WIDTH, PAGE = PAPER.width, PAPER.page  # inches: one column of a paper, and both
 DPI, SLIDE_DPI = 300, 144
 GREY, FAINT = "#6b6b6b", "#c9c9c9"
+LOWEST_AUC = 0.4  # on axes of AUCs: bars that reach lower are cut
 MEMBER, DECOY = "#0072B2", "#D55E00"
 
 # Okabe and Ito's palette without its yellow, which is unreadable on white; black is the undefended model's.

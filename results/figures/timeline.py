@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _STOP = "early_stop"
 _STEPS_ALONE = re.compile(r"(fraction|steps)=[^,=]+")  # a strength that is nothing but a number of steps
 _APART, _MOST_APART = 2.4, 5.0  # points between two lines at the same step, and between the first and the last
-_LOWEST_AUC = 0.4  # bars that reach lower are cut
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _scale(ax: Axes, name: str, values: list[Value]) -> None:
     ends = [end for v in values for end in ((v.low, v.high) if v.has_interval else (v.value,))]
     if name.startswith("AUC"):
         ax.axhline(0.5, color=style.GREY, linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=1)
-        low, high = min([0.5, *(max(end, _LOWEST_AUC) for end in ends)]), max([0.5, *ends])
+        low, high = min([0.5, *(max(end, style.LOWEST_AUC) for end in ends)]), max([0.5, *ends])
         ax.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     elif name.startswith("extracted"):
         style.count_scale(ax, max(ends), gap=0.16)
