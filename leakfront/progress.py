@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,26 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def busy_seconds(log: Path) -> float:
+    """How long a run was worked on: in each of its sessions the time to the last report of a worker, summed.
+
+    A session that found everything done adds nothing. The resolution is that of the log, a second. A last line that a
+    kill cut off is passed over.
+    """
+    total, start, last = 0.0, 0.0, 0.0
+    for text in log.read_text().splitlines():
+        try:
+            line = json.loads(text)
+            now = datetime.fromisoformat(line["time"]).timestamp()
+        except (ValueError, KeyError, TypeError):
+            continue
+        if line.get("session") == "start":
+            total, start, last = total + last - start, now, now
+        elif "cell" in line:
+            last = now
+    return total + last - start
 
 
 class _TimeLeft(ProgressColumn):

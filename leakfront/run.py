@@ -17,7 +17,7 @@ from leakfront.errors import InputError
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan, make_plan, shadow_notes
 from leakfront.pool import Pool, flip_coins
-from leakfront.progress import RunProgress, duration
+from leakfront.progress import RunProgress, busy_seconds, duration
 from leakfront.run_folder import check, claim, locked, resolved
 from leakfront.schedule import execute, has_model, is_diverged, is_done
 from leakfront.stages.pool import draw_pool, pool_settings, store_pool
@@ -90,7 +90,8 @@ def run(config: Config, layout: Layout, workers: int, console: Console) -> Resul
         with RunProgress(work, workers, layout.log, console) as progress:
             progress.say(
                 f"{config.name}: {len(plan.cells)} models ({len(plan.points)} defenses x {config.splits} splits), "
-                f"{len(to_train)} to train{again}, {workers} workers; results in {layout.root}"
+                f"{len(to_train)} to train{again}, {workers} workers; results in {layout.root}",
+                session="start",
             )
             for note in shadow_notes(plan):
                 progress.say(f"  {note}")
@@ -99,7 +100,8 @@ def run(config: Config, layout: Layout, workers: int, console: Console) -> Resul
             for name in diverged:
                 progress.say(f"  {name}: training diverged; the step is in its row, and it has no other results")
             rows, info = _collect(plan, pool, layout, diverged, failed)
-            write_results(layout, rows, {**info, **facts, "workers": workers})
+            wall = {"wall_seconds": busy_seconds(layout.log), "workers": workers}
+            write_results(layout, rows, {**info, **facts, **wall})
             page = _report(layout)
             progress.say(f"done in {duration(time.monotonic() - started)}; the report is {page}")
     return Result(diverged, failed)

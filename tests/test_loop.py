@@ -52,6 +52,8 @@ def test_every_file_of_a_run_is_there(finished: tuple[Path, str]) -> None:
         assert (run / name).is_file(), name
     for suffix in ("pdf", "png", "svg"):
         assert (run / "report" / "figures" / f"tradeoff.{suffix}").is_file()
+    page = (run / "report" / "index.html").read_text()
+    assert "<dt>wall time</dt>" in page
     pd.testing.assert_frame_equal(
         pd.read_parquet(run / "results.parquet").astype(object).fillna(""),
         read_rows(run / "results.csv").astype(object).fillna(""),
