@@ -163,6 +163,7 @@ def _collect(
         ],
         "guarantees": {p.label: _guarantee(p.label, measured, layout) for p in plan.points},
         "covers": {p.label: "; ".join(dict.fromkeys(d.covers for d in p.stack)) for p in plan.points},
+        "acts_on": {p.label: [d.acts_on for d in p.stack] for p in plan.points},
         "diverged": list(diverged),
         "failed": failed,
     }  # fmt: skip

@@ -91,11 +91,11 @@ class CombinedRuns(RunData):
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """The first run's, under all names, with the attacks, the guarantees and the reach of all defenses."""
+        """The first run's, under all names, with the attacks, and the guarantees, reach and place of all defenses."""
         names = {"name": " + ".join(self._runs), "title": " and ".join(self._runs)}
         infos = [run.info for run in self._runs.values()]
         info: dict[str, Any] = {**infos[0], **names}
-        for key in ("guarantees", "covers"):
+        for key in ("guarantees", "covers", "acts_on"):
             info[key] = {
                 f"{name}: {label}": value
                 for name, run in self._runs.items()

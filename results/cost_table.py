@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from results.points import Point, Summary, Value
-from results.table import Column, Table, number
+from results.table import Column, Entry, Table, number
 
 if TYPE_CHECKING:
     from results.run_data import RunData
@@ -48,7 +49,8 @@ def cost_table(run: RunData) -> Table | None:
             Column(key, title.format(summary.seconds) if printed else "", costs),
             Column(f"{key}_ratio", times if printed else "", ratios),
         ]
-    table = Table(tuple(columns), _notes(run, summary))
+    yardstick = _yardstick(run, points, next(c.entries for c in columns if c.key == "training_seconds_ratio"))
+    table = Table(tuple(columns), (*_notes(run, summary), *yardstick, *run.differences))
     return table if len(table.printed) > 2 else None
 
 
@@ -90,8 +92,25 @@ def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
             "ratios lie nearer to 1 than those of what the training itself takes.",
         )),
         *(("Peak memory on a GPU is the most that torch had allocated there in training.",) if any(on_gpu) else ()),
-        *run.differences,
     )  # fmt: skip
+
+
+def _yardstick(run: RunData, points: Sequence[Point], ratios: Sequence[Entry]) -> tuple[str, ...]:
+    """What times are worth: defenses that act in sampling alone train exactly as the undefended model does."""
+    places = run.info.get("acts_on", {})
+    alike = {
+        point.label: ratio.value
+        for point, ratio in zip(points, ratios, strict=True)
+        if set(places.get(point.label, ())) == {"sampling"} and isinstance(ratio, Value) and ratio.known
+    }
+    if not alike:
+        return ()
+    low, high = number(min(alike.values())), number(max(alike.values()))
+    span = f"they took {low} × its time" if low == high else f"they took {low} to {high} × its time"
+    return (
+        f"{', '.join(alike)}: trained exactly as the undefended model, from which they differ in sampling alone. That "
+        f"{span} is what the machine makes of equal work; other ratios of times cannot be trusted further than that.",
+    )
 
 
 def _samples(run: RunData) -> str:

@@ -108,10 +108,15 @@ def _extraction(summary: Summary, against_none: _Comparisons, point: Point) -> s
     text = f"{number(found.value)} of {number(round(float(members)))} members extracted at {summary.fdr} FDR"
     if found.value == 0:
         text += f", at most {number(found.high)} at 95%" if math.isfinite(found.high) else ""
+        closest = summary.per_split(point, EXTRACTION, "members_before_decoys").values()
+        asides = (
+            [f"{_series([number(v.value) for v in closest])} matched more closely than any decoy"] if closest else []
+        )
         excess = summary.value(point, EXTRACTION, "excess_adaptive")
         if excess is not None and excess.known and excess.has_interval:
             sign = "above 0" if excess.above(0) else "below 0" if excess.below(0) else "not told apart from 0"
-            text += f" (under the fixed rule {_estimate(excess)} more members than decoys, {sign})"
+            asides.append(f"under the fixed rule {_estimate(excess)} more members than decoys, {sign}")
+        text += f" ({'; '.join(asides)})" if asides else ""
     elif found.has_interval:
         text += f" {shown(found).interval}"
     if baseline is not None and baseline != point:
@@ -286,6 +291,11 @@ def _scale(summary: Summary) -> list[str]:
 
 def _estimate(value: Value, decimals: int | None = None) -> str:
     return str(shown(value, decimals))
+
+
+def _series(words: list[str]) -> str:
+    """The numbers of the splits: "7, 18 and 13"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _names(points: list[Point]) -> str:

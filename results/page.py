@@ -41,7 +41,9 @@ READING = (
     "decoy, which it never sees. Attacks score every pool image without seeing the coins.",
     "Extracted images are unique members that a generated image matches so well that hardly any decoy is matched as "
     "well: the threshold is the loosest at which (1 + decoys) / members stays within the false-discovery rate. At a "
-    "rate of q that reports 1/q images or more, or none; the interval of a zero says how many it may hide.",
+    "rate of q that reports 1/q images or more, or none. The interval therefore reaches up to what the count would be "
+    "without that 1, so that a zero says how many it may hide. Members matched more closely than any decoy are k or "
+    "more by chance in one of 2^k models (where the coin is fair).",
     "AUC is the probability that a member scores above a decoy; 0.5 is guessing. TPR at a low FPR is the share of "
     "members found while that share of decoys is accused.",
     "Where the suite has a control, it scores images without asking the model. Its AUC must be 0.5 but for chance; "

@@ -130,6 +130,22 @@ def test_calls_in_sampling_are_printed_where_they_differ(tmp_path: Path) -> None
         assert [float(line["model_calls_per_sample"]) for line in lines[:2]] == [20, 20]
 
 
+def test_models_that_train_alike_show_what_times_are_worth(tmp_path: Path) -> None:
+    guarded = synthetic_run(tmp_path / "guarded", THREE, **SMALL)
+    table = cost_table(guarded)
+    times = value(entries(table, "training_seconds_ratio")[2]).value
+    assert table is not None
+    (note,) = [note for note in table.notes if "trained exactly as the undefended model" in note]
+    assert note.startswith("filter (ratio=1): ")
+    assert f"took {times:.3g} × its time" in note
+    several = cost_table(combined([guarded, synthetic_run(tmp_path / "more", THREE, **SMALL)]))
+    assert several is not None
+    assert any(note.count("filter (ratio=1)") == 2 for note in several.notes)
+    alone = cost_table(synthetic_run(tmp_path / "none", TWO, **SMALL))
+    assert alone is not None
+    assert not any("trained exactly" in note for note in alone.notes)
+
+
 def test_what_peak_memory_means_depends_on_the_device(tmp_path: Path) -> None:
     cpu, gpu = synthetic_run(tmp_path / "cpu", TWO, **SMALL), on_gpu(synthetic_run(tmp_path / "gpu", TWO, **SMALL))
     for run, said in ((cpu, ["CPU"]), (gpu, ["GPU"]), (combined([gpu, cpu]), ["CPU", "GPU"])):

@@ -184,6 +184,13 @@ def test_a_finding_tells_extraction_quality_membership_and_audit(two: RunData) -
     )
     assert high["value"] == 0
     assert f"0 of 125 members extracted at 5% FDR, at most {high['ci_high']:g} at 95%" in dedup
+    closest = two.rows[
+        (two.rows["defense"] == "dedup")
+        & (two.rows["metric"] == "members_before_decoys")
+        & (two.rows["split"] != "all")
+    ]["value"]
+    first, second, third = (f"{value:g}" for value in closest)
+    assert f"({first}, {second} and {third} matched more closely than any decoy; under the fixed rule" in dedup
     assert fid is not None
     assert f"against {fid.value:.3g} for none" in dedup
     assert "membership inference still stands" in dedup

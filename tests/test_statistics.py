@@ -245,12 +245,16 @@ def test_extraction_at_fdr_takes_the_loosest_threshold_that_fits(
     images: list[tuple[int, bool]], q: float, coin: float
 ) -> None:
     scores, members = unzip(images)
-    count, threshold, mask, decoys_matched = extracted_at_fdr(scores, members, q, coin)
-    fits = []
+    count, threshold, mask, decoys_matched, possible, before_decoys = extracted_at_fdr(scores, members, q, coin)
+    fits, fits_without_one = [], []
     for x in scores:
         matched, false = np.count_nonzero(members[scores >= x]), np.count_nonzero(~members[scores >= x])
         if matched and (1 + false) * (coin / (1 - coin)) / matched <= q + 1e-12:
             fits.append(x)
+        if matched and false * (coin / (1 - coin)) / matched <= q + 1e-12:
+            fits_without_one.append(x)
+    np.testing.assert_array_equal(possible, members & (scores >= min(fits_without_one, default=np.inf)))
+    assert before_decoys == np.count_nonzero(scores[members] > scores[~members].max())
     assert threshold == min(fits, default=np.inf)
     np.testing.assert_array_equal(mask, members & (scores >= threshold))
     assert count == mask.sum()
@@ -264,6 +268,14 @@ def test_fewer_than_one_in_q_cannot_be_reported() -> None:
     for n, expected in ((179, 0), (180, 180)):  # 90% members: each match to a decoy stands for 9 to members
         members = np.repeat([True, False], [n, 20])
         assert extracted_at_fdr(members * 1.0, members, q=0.05, coin=0.9).count == expected
+
+
+@pytest.mark.parametrize("coin", [0.5, 0.8])
+def test_as_many_members_score_above_all_decoys_by_chance_as_heads_come_in_a_row(coin: float) -> None:
+    rng = np.random.default_rng(6)
+    runs = [extracted_at_fdr(rng.random(200), rng.random(200) < coin, coin=coin).before_decoys for _ in range(4000)]
+    for k in (1, 3, 6):
+        assert np.mean(np.array(runs) >= k) == pytest.approx(coin**k, abs=4 * math.sqrt(coin**k / 4000))
 
 
 @pytest.mark.parametrize("coin", [0.3, 0.5, 0.8])

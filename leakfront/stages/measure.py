@@ -130,16 +130,19 @@ def _extraction_rows(
     rate, n_members, n_decoys = config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
     extracted = extracted_at_fdr(scores["score"], members, rate, config.data.coin)
     planted, unique = members & (pool.copies > 1), members & (pool.copies == 1)
-    method = f"Clopper-Pearson; at least {math.ceil(1 / rate)} can be reported"
     rows = []
-    for name, found, among in (
-        ("extracted", extracted.count, n_members),
-        ("planted_extracted", int((extracted.mask & planted).sum()), int(planted.sum())),
-        ("unique_extracted", int((extracted.mask & unique).sum()), int(unique.sum())),
-    ):
-        low, high = clopper_pearson(found, among)
-        rows.append(row("privacy", attack, f"{name}_at_fdr_{rate:g}", float(found), low * among, high * among, method,
-                        among, False))  # fmt: skip
+    for name, among in (("extracted", members), ("planted_extracted", planted), ("unique_extracted", unique)):
+        found, most, n = (int(mask.sum()) for mask in (extracted.mask & among, extracted.possible & among, among))
+        # fewer than 1 / rate cannot be reported, so that 0 of them may be many: the upper end is for what could be
+        low, high = clopper_pearson(found, n)[0], clopper_pearson(most, n)[1]
+        method = (
+            f"Clopper-Pearson, the upper end for {most}, the count without the rate's + 1; at least "
+            f"{math.ceil(1 / rate)} can be reported"
+        )
+        rows.append(row("privacy", attack, f"{name}_at_fdr_{rate:g}", float(found), low * n, high * n, method, n,
+                        False))  # fmt: skip
+    rows.append(row("privacy", attack, "members_before_decoys", float(extracted.before_decoys), n=n_members,
+                    higher_is_better=False))  # fmt: skip
     rows.append(row("privacy", attack, f"decoys_matched_at_fdr_{rate:g}", float(extracted.decoys_matched), n=n_decoys))
     if math.isfinite(extracted.threshold):
         rows.append(row("privacy", attack, f"threshold_at_fdr_{rate:g}", extracted.threshold, n=len(members)))

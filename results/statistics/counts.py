@@ -12,13 +12,18 @@ class Extracted(NamedTuple):
     """Images extracted at a false-discovery rate.
 
     count: members at or above the threshold. threshold: lowest score that counts as a match, inf if nothing does.
-    mask: bool [P], True for the members counted. decoys_matched: decoys at or above the threshold.
+    mask: bool [P], True for the members counted. decoys_matched: decoys at or above the threshold. possible: bool [P],
+    the members that would be counted if the rate were estimated without its + 1, of which there may be some where none
+    can be reported. before_decoys: members that score above every decoy; k or more do in 1 of p^-k cases by chance,
+    where p is the probability of being a member.
     """
 
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of this
     threshold: float
     mask: np.ndarray
     decoys_matched: int
+    possible: np.ndarray
+    before_decoys: int
 
 
 def matched_by_threshold(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,10 +115,18 @@ def extracted_at_fdr(scores: np.ndarray, members: np.ndarray, q: float = 0.05, c
     scores, members = np.asarray(scores, dtype=np.float64), np.asarray(members)
     thresholds, members_matched, decoys_matched = matched_by_threshold(scores, members)
     rounding = 1 + 1e-12  # so that 1/20 <= 0.05 holds for every way of writing it
-    fits = (1 + decoys_matched) * coin <= q * (1 - coin) * members_matched * rounding
+    allowed = q * (1 - coin) / coin * members_matched * rounding  # decoys
+    fits = 1 + decoys_matched <= allowed
     loosest = int(np.flatnonzero(fits)[-1]) if fits.any() else 0  # 0 is the threshold inf, which matches nothing
-    mask = members & (scores >= thresholds[loosest])
-    return Extracted(int(members_matched[loosest]), float(thresholds[loosest]), mask, int(decoys_matched[loosest]))
+    possible = int(np.flatnonzero(decoys_matched <= allowed)[-1])
+    return Extracted(
+        int(members_matched[loosest]),
+        float(thresholds[loosest]),
+        members & (scores >= thresholds[loosest]),
+        int(decoys_matched[loosest]),
+        members & (scores >= thresholds[possible]),
+        int(members_matched[decoys_matched == 0][-1]),
+    )
 
 
 def unique_observed(pairs: np.ndarray, matched: np.ndarray, of: np.ndarray, at: np.ndarray) -> np.ndarray:
