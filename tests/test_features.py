@@ -16,6 +16,7 @@ from results.features import inception, registry
 from results.features.embedded import Embedded
 from results.features.inception import Inception
 from results.metrics.fid import FID
+from tests.test_metrics import estimate
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def fitted(digits: tuple[np.ndarray, np.ndarray]) -> Embedded:
 
 
 def fid(first: np.ndarray, second: np.ndarray) -> float:
-    return FID().estimate(first, second, seed=0).value
+    return estimate(FID(), first, second).value
 
 
 # Embedded
@@ -226,6 +227,17 @@ def test_inception_features_take_grey_as_three_equal_channels_in_any_order(trust
     np.testing.assert_allclose(extractor.extract(images.repeat(3, axis=1)[::-1]), features[::-1], rtol=1e-5)
     with pytest.raises(InputError, match="1 or 3 channels, got 2"):
         extractor.extract(images.repeat(2, axis=1))
+
+
+def test_every_extractor_stands_in_for_its_fit_when_it_is_loaded(trusted: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8)).astype(np.uint8)
+    settings = {"embedded": {"steps": 2}, "inception": {"weights": str(trusted)}}
+    for name in registry.names():
+        fitted, loaded = (registry.get(name)(**settings[name]) for _ in range(2))
+        fitted.fit(images, np.arange(12) % 2, seed=0)
+        fitted.save(tmp_path / name)
+        loaded.load(tmp_path / name)
+        np.testing.assert_array_equal(loaded.extract(images), fitted.extract(images))
 
 
 def test_inception_weights_are_downloaded_only_when_asked(

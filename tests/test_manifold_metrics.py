@@ -16,6 +16,7 @@ from results.metrics.manifold import Counts, count, share
 from results.metrics.precision import Precision
 from results.metrics.recall import Recall
 from results.statistics.counts import clopper_pearson
+from tests.test_metrics import estimate as estimate_of
 from tests.test_metrics import features
 
 NAMES = ("precision", "recall", "density", "coverage")
@@ -43,7 +44,7 @@ def by_definition(generated: np.ndarray, real: np.ndarray, k_manifold: int = 3, 
 
 
 def estimates(generated: np.ndarray, real: np.ndarray, seed: int = 0) -> dict[str, Estimate]:
-    return {name: registry.get(name)().estimate(generated, real, seed) for name in NAMES}
+    return {name: estimate_of(registry.get(name)(), generated, real, seed) for name in NAMES}
 
 
 def values(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -131,11 +132,11 @@ def test_each_half_must_have_k_neighbours() -> None:
     assert Density().minimum(8) == 20
     assert Coverage(k=30).minimum(8) == 62
     x = features(1, 62, 8)
-    assert Coverage(k=30).estimate(x, x, 0).value == 1
+    assert estimate_of(Coverage(k=30), x, x, 0).value == 1
     with pytest.raises(
         InputError, match=r"coverage with k = 30 needs at least 62 images .* got 61 generated and 62 real"
     ):
-        Coverage(k=30).estimate(x[1:], x, 0)
+        estimate_of(Coverage(k=30), x[1:], x, 0)
     with pytest.raises(InputError, match="k must be at least 1"):
         Precision(k=0)
 
@@ -168,7 +169,7 @@ def test_density_has_garwoods_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     def interval(pairs: list[int]) -> tuple[float, ...]:
         counts = Counts(np.array([100] + [50] * 40), *[np.zeros(41, int)] * 3, np.array(pairs))
         monkeypatch.setattr("results.metrics.density.count", lambda *_, **__: counts)
-        return Density().estimate(np.zeros((100, 2)), np.zeros((100, 2)), 0)[:3]
+        return estimate_of(Density(), np.zeros((100, 2)), np.zeros((100, 2)), 0)[:3]
 
     assert interval([0] * 41) == pytest.approx((0.0, 0.0, 0.03689), abs=1e-5)  # -ln 0.025 images
     assert interval([10] + [5] * 40) == pytest.approx((0.02, 0.00959, 0.03678), abs=1e-5)  # of 10 pairs: 4.795, 18.39
@@ -187,7 +188,7 @@ def test_the_intervals_cover_the_expectation_at_the_same_number_of_images(images
     for i in range(200):
         generated, real = rng.normal(shift, 1, size=(images, 16)), rng.normal(size=(images, 16))
         for name, metric in metrics.items():
-            drawn[name].append(metric.estimate(generated, real, i))
+            drawn[name].append(estimate_of(metric, generated, real, i))
     for name, of_metric in drawn.items():
         expectation = np.mean([estimate.value for estimate in of_metric])
         covered = np.mean([estimate.low <= expectation <= estimate.high for estimate in of_metric])

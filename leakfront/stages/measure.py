@@ -20,9 +20,10 @@ from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
 from leakfront.stages.attack import WITH_WEIGHTS, load_facts, load_scores
 from leakfront.stages.prepare import load_members
-from leakfront.stages.reference import load_reference, utility_rows
-from leakfront.stages.sample import load_samples
+from leakfront.stages.reference import known_labels, load_reference, utility_rows
+from leakfront.stages.sample import load_sample_labels, load_samples
 from leakfront.store import stored_key, writing
+from results.image_set import ImageSet
 from results.rows import Row
 from results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr
 from results.statistics.roc import auc_interval, tpr_interval
@@ -56,7 +57,9 @@ def measure_cell(
         rows += _set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
     extractor, real = load_reference(plan, layout)
     features = extractor.extract(load_samples(cell, layout))
-    rows += utility_rows(plan, features, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
+    generated = ImageSet.of(features, known_labels(load_sample_labels(cell, layout)))
+    reference = ImageSet.of(real, known_labels(pool.reference_labels))
+    rows += utility_rows(plan, generated, reference, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += _reports_of_defenses(plan, cell, layout)
     rows += _cost_rows(plan, cell, judged, layout)
     with writing(folder, key) as place:

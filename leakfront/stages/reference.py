@@ -14,6 +14,7 @@ from leakfront.plan import Plan
 from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
 from leakfront.store import stored_key, writing
+from results.image_set import ImageSet
 from results.rows import Row
 
 HELD_OUT, NOISE = "(held-out images)", "(noise)"
@@ -31,8 +32,13 @@ def make_reference(plan: Plan, layout: Layout, pool: Pool) -> None:
     shape = (plan.config.sampling.images, *pool.images.shape[1:])
     noise = rng.integers(0, 256, shape, dtype=np.uint8)
     of_pool = extractor.extract(pool.images)
-    ends = {HELD_OUT: of_pool, NOISE: extractor.extract(noise)}
-    rows = [row for name, features in ends.items() for row in utility_rows(plan, features, real, "", name, "", "all")]
+    asked = np.arange(len(noise)) % len(pool.classes)
+    ends = {
+        HELD_OUT: ImageSet.of(of_pool, known_labels(pool.labels)),
+        NOISE: ImageSet.of(extractor.extract(noise), known_labels(asked)),
+    }
+    reference = ImageSet.of(real, known_labels(pool.reference_labels))
+    rows = [row for name, images in ends.items() for row in utility_rows(plan, images, reference, "", name, "", "all")]
     with writing(layout.reference, plan.reference_key) as place:
         extractor.save(place / "extractor.safetensors")
         save_file({"reference": real, "pool": of_pool}, place / "features.safetensors")
@@ -58,10 +64,15 @@ def check_image_counts(plan: Plan, pool: Pool) -> None:
                 )
 
 
+def known_labels(labels: np.ndarray) -> np.ndarray | None:
+    """Labels of a set of images, int64 [N]; None if all are 0, as where there are no classes."""
+    return labels if labels.any() else None
+
+
 def utility_rows(
-    plan: Plan, generated: np.ndarray, real: np.ndarray, cell: str, defense: str, params: str, split: str
+    plan: Plan, generated: ImageSet, real: ImageSet, cell: str, defense: str, params: str, split: str
 ) -> list[Row]:
-    """One row for each metric, from features [N, d] of generated and of real images."""
+    """One row for each metric of generated against real images."""
     rows = []
     for metric in plan.metrics:
         estimate = metric.estimate(generated, real, derive_seed(plan.config.seed, "metric", metric.name))

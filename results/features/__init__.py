@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -13,7 +14,11 @@ register = registry.register
 
 
 class FeatureExtractor(Protocol):
-    """Turns images into feature vectors. A metric's value means nothing without the extractor's name."""
+    """Turns images into feature vectors. A metric's value means nothing without the extractor's name.
+
+    Features are stored under a key of the images, the extractor's code and parameters and what it was fitted on; so an
+    extractor that reads weights from a file refuses one whose SHA-256 is not the one in its code.
+    """
 
     name: ClassVar[str]
     dimensions: int
@@ -23,3 +28,9 @@ class FeatureExtractor(Protocol):
 
     def extract(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, C, H, W] -> float64 [N, dimensions]; does not depend on batch size or order."""
+
+    def save(self, path: Path) -> None:
+        """Write what `fit` found, as safetensors."""
+
+    def load(self, path: Path) -> None:
+        """Take what `save` wrote, in place of a fit."""

@@ -1,12 +1,11 @@
-"""The utility metrics, one file each: features of generated and of real images -> one number."""
+"""The utility metrics, one file each: sets of generated and of real images -> one number."""
 
 from __future__ import annotations
 
 from typing import ClassVar, NamedTuple, Protocol
 
-import numpy as np
-
 from leakfront.registry import Registry
+from results.image_set import ImageSet
 
 registry = Registry("metric", "results.metrics", "leakfront.metrics", not_plugins={"manifold"})
 register = registry.register
@@ -31,5 +30,5 @@ class Metric(Protocol):
     def minimum(self, dimensions: int) -> int:
         """The fewest images on each side that the metric accepts for features of this many dimensions."""
 
-    def estimate(self, generated: np.ndarray, real: np.ndarray, seed: int) -> Estimate:
-        """From features float64 [N_G, d] and [N_R, d]."""
+    def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
+        """From the features of both sets, and their labels where the metric needs them."""

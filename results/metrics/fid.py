@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from leakfront.errors import InputError
+from results.image_set import ImageSet
 from results.metrics import Estimate, register
 
 
@@ -24,6 +25,14 @@ class Moments:
         self.count = 0
         self.mean = np.zeros(dimensions)
         self._scatter = np.zeros((dimensions, dimensions))
+
+    @classmethod
+    def of(cls, images: ImageSet) -> Moments:
+        """The moments of a set's features, in one pass over its batches."""
+        moments = cls(images.dimensions)
+        for batch in images.batches():
+            moments.add(batch)
+        return moments
 
     def add(self, batch: np.ndarray) -> None:
         """Take in features [n, d]; an empty batch changes nothing."""
@@ -42,7 +51,8 @@ class Moments:
     def _take(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
         total = self.count + count
         delta = mean - self.mean
-        self._scatter = self._scatter + scatter + np.outer(delta, delta) * (self.count * count / total)
+        self._scatter += scatter
+        self._scatter += np.outer(delta * (self.count * count / total), delta)
         self.mean = self.mean + delta * (count / total)
         self.count = total
 
@@ -125,20 +135,19 @@ class FID:
         """d + 1: with fewer images the covariance is singular and the distance says nothing about the model."""
         return dimensions + 1
 
-    def estimate(self, generated: np.ndarray, real: np.ndarray, seed: int) -> Estimate:
-        """FID of features [N_G, d] against [N_R, d]; nothing is drawn, so `seed` changes nothing.
+    def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
+        """FID of N_G against N_R images; nothing is drawn, so `seed` changes nothing.
 
-        Raises `InputError` below `minimum(d)` images on either side.
+        Passes twice over the batches of both sets, and holds some d x d matrices, but none of N x d. Raises
+        `InputError` below `minimum(d)` images on either side.
         """
-        needed = self.minimum(generated.shape[1])
+        needed = self.minimum(generated.dimensions)
         if min(len(generated), len(real)) < needed:
             raise InputError(
-                f"fid of {generated.shape[1]}-dimensional features needs at least {needed} images on each side, "
+                f"fid of {generated.dimensions}-dimensional features needs at least {needed} images on each side, "
                 f"got {len(generated)} generated and {len(real)} real"
             )
-        first, second = Moments(generated.shape[1]), Moments(real.shape[1])
-        first.add(generated)
-        second.add(real)
+        first, second = Moments.of(generated), Moments.of(real)
         coupling = _couple(first.mean, first.covariance, second.mean, second.covariance)
         variance = _mean_variance(generated, first.mean, second.mean, coupling.whitened1, coupling.singular)
         variance += _mean_variance(real, second.mean, first.mean, coupling.whitened2, coupling.singular)
@@ -148,9 +157,12 @@ class FID:
 
 
 def _mean_variance(
-    features: np.ndarray, mean: np.ndarray, other_mean: np.ndarray, whitened: np.ndarray, singular: np.ndarray
+    images: ImageSet, mean: np.ndarray, other_mean: np.ndarray, whitened: np.ndarray, singular: np.ndarray
 ) -> float:
     """var h / n for one side; (x - mu)^T T (x - mu) is taken as sum_k singular_k ((x - mu).whitened_k)^2."""
-    centred = np.asarray(features, dtype=np.float64) - mean
-    influence = 2 * centred @ (mean - other_mean) + (centred**2).sum(axis=1) - (centred @ whitened) ** 2 @ singular
-    return float(influence.var(ddof=1)) / len(features)
+    influences = []
+    for batch in images.batches():
+        centred = batch - mean
+        influence = 2 * centred @ (mean - other_mean) + (centred**2).sum(axis=1) - (centred @ whitened) ** 2 @ singular
+        influences.append(influence)
+    return float(np.concatenate(influences).var(ddof=1)) / len(images)

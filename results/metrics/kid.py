@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from leakfront.errors import InputError
+from results.image_set import ImageSet
 from results.metrics import Estimate, register
 
 _ROWS = 1024  # rows of the kernel matrix that are in memory at a time
@@ -136,22 +137,23 @@ class KID:
         """20 images, or a subset's size; fewer have an interval that is hardly worth printing."""
         return max(20, self.subset_size or 0)
 
-    def estimate(self, generated: np.ndarray, real: np.ndarray, seed: int) -> Estimate:
-        """KID of features [N_G, d] against [N_R, d]; `seed` draws the subsets, where there are any.
+    def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
+        """KID of N_G against N_R images; `seed` draws the subsets, where there are any.
 
         Raises `InputError` below `minimum(d)` images on either side.
         """
-        needed = self.minimum(generated.shape[1])
+        needed = self.minimum(generated.dimensions)
         if min(len(generated), len(real)) < needed:
             raise InputError(
                 f"kid needs at least {needed} images on each side, got {len(generated)} generated and {len(real)} real"
             )
-        sums = _kernel_sums(generated, real)
+        x, y = generated.matrix(), real.matrix()
+        sums = _kernel_sums(x, y)
         value, method = _mmd(sums), "jackknife, both image sets"
-        variance = _jackknife_variance(sums.xx, sums.xy, len(real))
-        variance += _jackknife_variance(sums.yy, sums.yx, len(generated))
+        variance = _jackknife_variance(sums.xx, sums.xy, len(y))
+        variance += _jackknife_variance(sums.yy, sums.yx, len(x))
         if self.subset_size is not None:
-            values = subset_mmds(generated, real, self.subset_size, self.subsets, seed)
+            values = subset_mmds(x, y, self.subset_size, self.subsets, seed)
             value, method = float(values.mean()), f"{method}; mean over {self.subsets} subsets of {self.subset_size}"
             variance += float(values.var()) / self.subsets
         margin = 1.96 * sqrt(variance)

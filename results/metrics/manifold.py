@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from leakfront.errors import InputError
+from results.image_set import ImageSet
 from results.metrics import Estimate
 
 HALVINGS = 20
@@ -43,22 +44,22 @@ class ManifoldMetric(ABC):
         """20 images, fewer having an interval that is hardly worth printing; and k + 1 in each half of them."""
         return max(20, 2 * (self.k + 1))
 
-    def estimate(self, generated: np.ndarray, real: np.ndarray, seed: int) -> Estimate:
-        """The metric of features [N_G, d] against [N_R, d]; `seed` draws the halvings behind the interval.
+    def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
+        """The metric of N_G against N_R images; `seed` draws the halvings behind the interval.
 
         Raises `InputError` below `minimum(d)` images on either side.
         """
-        needed = self.minimum(generated.shape[1])
+        needed = self.minimum(generated.dimensions)
         if min(len(generated), len(real)) < needed:
             raise InputError(
                 f"{self.name} with k = {self.k} needs at least {needed} images on each side, "
                 f"got {len(generated)} generated and {len(real)} real"
             )
-        return self.measure(generated, real, seed)
+        return self.measure(generated.matrix(), real.matrix(), seed)
 
     @abstractmethod
     def measure(self, generated: np.ndarray, real: np.ndarray, seed: int) -> Estimate:
-        """`estimate` of enough images."""
+        """`estimate` of enough images, from their features [N_G, d] and [N_R, d]."""
 
 
 class Counts(NamedTuple):

@@ -1,0 +1,87 @@
+"""A set of images as the utility metrics see it: their features, read in batches, and their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+ROWS = 1024  # images in a batch, and in a file
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """The features of real or generated images, float64 [N, d], and their classes.
+
+    parts: the features in order, [n, d] each, in memory or in the files that `store_features` wrote; at least one.
+    labels: int64 [N], numbers into the data's classes: of real images their own, of generated ones those that the
+    model was asked for. None where there are none: of data without classes, and of an unconditional model. Raises
+    `ValueError` for another number of labels than images.
+
+    A metric that takes `batches` holds at most 1,024 feature vectors at a time, however many images there are.
+    """
+
+    parts: tuple[np.ndarray | Path, ...]
+    labels: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.labels.shape != (len(self),):
+            raise ValueError(f"{len(self)} images cannot have labels {list(self.labels.shape)}")
+
+    @classmethod
+    def of(cls, features: np.ndarray, labels: np.ndarray | None = None) -> ImageSet:
+        """From features [N, d] in memory."""
+        return cls((features,), labels)
+
+    @classmethod
+    def stored(cls, folder: Path, labels: np.ndarray | None = None) -> ImageSet:
+        """From the files in `folder`, whose features stay there until they are asked for."""
+        return cls(tuple(sorted(folder.glob("*.safetensors"))), labels)
+
+    def __len__(self) -> int:
+        return sum(_shape(part)[0] for part in self.parts)
+
+    @property
+    def dimensions(self) -> int:
+        """The number of features of an image, d."""
+        return _shape(self.parts[0])[1]
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """The features in order, float64 [n, d] with n at most 1,024; may be asked for again."""
+        for part in self.parts:
+            features = _loaded(part)
+            for start in range(0, len(features), ROWS):
+                yield features[start : start + ROWS]
+
+    def matrix(self) -> np.ndarray:
+        """All features at once, float64 [N, d]."""
+        loaded = [_loaded(part) for part in self.parts]
+        return loaded[0] if len(loaded) == 1 else np.concatenate(loaded)
+
+
+def store_features(batches: Iterable[np.ndarray], folder: Path) -> None:
+    """Write features [n, d] as they come, a file each, for `ImageSet.stored`; as float32 where that loses nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, features in enumerate(batches):
+        with np.errstate(over="ignore"):
+            single = features.astype(np.float32)
+        kept = single if np.array_equal(single, features) else features
+        save_file({"features": np.ascontiguousarray(kept)}, folder / f"{number:05d}.safetensors")
+
+
+def _shape(part: np.ndarray | Path) -> tuple[int, int]:
+    if isinstance(part, np.ndarray):
+        rows, dimensions = part.shape
+    else:
+        with safe_open(part, framework="numpy") as file:
+            rows, dimensions = file.get_slice("features").get_shape()
+    return rows, dimensions
+
+
+def _loaded(part: np.ndarray | Path) -> np.ndarray:
+    features = part if isinstance(part, np.ndarray) else load_file(part)["features"]
+    return np.asarray(features, dtype=np.float64)
