@@ -27,6 +27,7 @@ format: $(INSTALLED)
 
 benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.matching
+	$(PYTHON) -m benchmarks.features_metrics
 	$(PYTHON) -m benchmarks.startup
 	$(PYTHON) -m benchmarks.private_step
 	$(PYTHON) -m benchmarks.defense_steps

@@ -13,7 +13,7 @@ from leakfront.plan import Plan
 from leakfront.pool import Pool
 from leakfront.progress import duration
 from leakfront.run import check_everything
-from leakfront.schedule import has_model
+from leakfront.schedule import has_model, is_done
 from leakfront.trial import check_signals
 from leakfront.workload import querying_work, training_work
 
@@ -35,7 +35,8 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         cells = [cell for cell in plan.cells if cell.point is point]
         pending = [cell for cell in cells if not has_model(cell, layout)]
         work = {"train": training_work(plan, cells[0]), **querying}
-        total += len(pending) * sum(work.values()) * seconds
+        left = sum(work[stage] for cell in pending for stage in work if not is_done(cell, layout, stage))
+        total += left * seconds
         times = (duration(work[stage] * seconds) for stage in ("train", "sample", "probe"))
         table.add_row(point.label, str(len(cells)), str(len(pending)), *times)
     console.print(table)
@@ -46,7 +47,8 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     )
     console.print(
         f"estimate: {duration(total)} of work, {duration(total / workers)} with {workers} workers, measured on "
-        f"{config.execution.device} with {config.execution.threads} threads each; attacks and report come on top",
+        f"{config.execution.device} with {config.execution.threads} threads each; features, attacks and report come on "
+        "top",
         highlight=False,
     )
 

@@ -21,6 +21,10 @@ class Layout:
         return self.root / "pool"
 
     @property
+    def extractor(self) -> Path:
+        return self.root / "extractor"
+
+    @property
     def reference(self) -> Path:
         return self.root / "reference"
 
@@ -37,5 +41,5 @@ class Layout:
         return self.root / "cells" / name
 
     def stage(self, cell: str, stage: str) -> Path:
-        """The folder of one stage of a cell: prepare, train, sample, probe, attack/NAME or measure."""
+        """The folder of one stage of a cell: prepare, train, sample, features, probe, attack/NAME or measure."""
         return self.cell(cell) / stage

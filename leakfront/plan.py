@@ -23,10 +23,15 @@ from leakfront.plugins import build, parameters
 from leakfront.store import content_key, with_imports
 from leakfront.sweeps import DefensePoint, expand
 
+_FEATURES = ("leakfront.stages.features", "results.image_set")  # the code that every feature passes through
+
 
 @dataclass(frozen=True)
 class CellPlan:
-    """One model to train: a defense at a strength, on a split. `keys` maps prepare, train, sample, probe to keys."""
+    """One model to train: a defense at a strength, on a split.
+
+    keys: of the stages prepare, train, sample, features and probe.
+    """
 
     name: str
     point: DefensePoint
@@ -47,6 +52,7 @@ class Plan:
     metrics: list[Any]
     extractor: Any
     pool_key: str = field(default="")
+    extractor_key: str = field(default="")
     reference_key: str = field(default="")
     cells: list[CellPlan] = field(default_factory=list)
 
@@ -83,7 +89,7 @@ class Plan:
         plugin = self.attacks[attack]
         inputs = [k.keys[stage] for k in (cell, *shadows) for stage in ("prepare", "sample", "probe")]
         settings = [attack, plugin.name, parameters(plugin)]
-        return content_key("attack", settings, [*inputs, self.reference_key], _code(plugin, "leakfront.stages.attack"))
+        return content_key("attack", settings, [*inputs, self.extractor_key], _code(plugin, "leakfront.stages.attack"))
 
     def measure_key(self, attack_keys: Sequence[str], cell: CellPlan, shadows: int) -> str:
         """Key of a cell's rows."""
@@ -112,20 +118,20 @@ def make_plan(config: Config) -> Plan:
     )
     _check_statistics(config)
     pool_key = _pool_key(plan)
-    reference = [config.metrics.features, parameters(plan.extractor), config.metrics.names, config.seed]
-    code = [name for plugin in (plan.extractor, *plan.metrics) for name in _code(plugin)]
-    reference_key = content_key("reference", reference, [pool_key], [*code, "leakfront.stages.reference"])
+    extractor_key = _extractor_key(plan, pool_key)
+    code = sorted({name for metric in plan.metrics for name in _code(metric, "leakfront.stages.reference")})
+    reference_key = content_key("reference", config.metrics.names, [extractor_key], code)
     names = [_slug(point.label) for point in plan.points]
     if len(set(names)) < len(names):
         raise InputError("two defenses differ only in signs that a folder's name cannot hold; give one a `label`")
     cells = [
-        CellPlan(f"{name}-split{split}", point, split, _cell_keys(plan, pool_key, reference_key, point, split))
+        CellPlan(f"{name}-split{split}", point, split, _cell_keys(plan, pool_key, extractor_key, point, split))
         for name, point in zip(names, plan.points, strict=True)
         for split in range(config.splits)
     ]
     return Plan(
         config, plan.points, suite, plan.attacks, plan.model, plan.dataset, plan.metrics, plan.extractor, pool_key,
-        reference_key, cells,
+        extractor_key, reference_key, cells,
     )  # fmt: skip
 
 
@@ -181,7 +187,15 @@ def _fingerprint(dataset: Any) -> list[Any]:
     return [[str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
 
 
-def _cell_keys(plan: Plan, pool_key: str, reference_key: str, point: DefensePoint, split: int) -> dict[str, str]:
+def _extractor_key(plan: Plan, pool_key: str) -> str:
+    """Of the fitted extractor and its features of real images and noise; whatever metrics are made of them."""
+    libraries = {name: version(name) for name in ("torch", "torch-fidelity")}
+    settings = [plan.extractor.name, parameters(plan.extractor), plan.config.seed, plan.config.sampling.images,
+                libraries]  # fmt: skip
+    return content_key("extractor", settings, [pool_key], _code(plan.extractor, *_FEATURES))
+
+
+def _cell_keys(plan: Plan, pool_key: str, extractor_key: str, point: DefensePoint, split: int) -> dict[str, str]:
     config, stack = plan.config, point.stack
     layers = [[layer.name, parameters(layer)] for layer in stack]
     libraries = {name: version(name) for name in ("torch", "torchvision", "diffusers", "opacus")}
@@ -204,14 +218,15 @@ def _cell_keys(plan: Plan, pool_key: str, reference_key: str, point: DefensePoin
         [train],
         ["leakfront.stages.sample", *with_imports("models.sampling"), *stack_code],
     )
+    features = content_key("features", [], [sample, extractor_key], _FEATURES)
     asked = [[signal_key(s) for s in group] for group in (plan.signals, plan.outside_signals, plan.generations)]
     if plan.outside_signals:
         asked.append([f"outside={config.probe.outside}"])
     attack_code = {name for attack in plan.attacks.values() for name in _code(attack)}
     code = ["leakfront.stages.probe", *attack_code, *with_imports("attacks.queries"), *with_imports("models.sampling")]
-    inputs = [train, sample, reference_key] if plan.generations else [train]
+    inputs = [train, features] if plan.generations else [train]
     probe = content_key("probe", asked, inputs, sorted(set(code)))
-    return {"prepare": prepare, "train": train, "sample": sample, "probe": probe}
+    return {"prepare": prepare, "train": train, "sample": sample, "features": features, "probe": probe}
 
 
 def _code(plugin: Any, *more: str) -> list[str]:

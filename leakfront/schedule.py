@@ -38,10 +38,10 @@ def is_diverged(cell: CellPlan, layout: Layout) -> bool:
 
 
 def has_model(cell: CellPlan, layout: Layout) -> bool:
-    """Whether nothing is left to train, sample or probe, be it that training diverged."""
+    """Whether nothing is left to train, sample, extract features of or probe, be it that training diverged."""
     if not is_done(cell, layout, "prepare", "train"):
         return False
-    return is_diverged(cell, layout) or is_done(cell, layout, "sample", "probe")
+    return is_diverged(cell, layout) or is_done(cell, layout, "sample", "features", "probe")
 
 
 def execute(plan: Plan, layout: Layout, workers: int, progress: RunProgress) -> dict[str, str]:
@@ -103,7 +103,8 @@ def _nodes(plan: Plan, layout: Layout, failed: dict[str, str]) -> list[Node]:
         return cell.name not in failed and not is_diverged(cell, layout)
 
     def reference() -> Task | None:
-        return None if stored_key(layout.reference) == plan.reference_key else task("reference")
+        fitted = stored_key(layout.extractor) == plan.extractor_key
+        return None if fitted and stored_key(layout.reference) == plan.reference_key else task("reference")
 
     def model(cell: CellPlan) -> Task | None:
         trained = is_done(cell, layout, "prepare", "train")
@@ -111,7 +112,7 @@ def _nodes(plan: Plan, layout: Layout, failed: dict[str, str]) -> list[Node]:
         return None if done else task("model", cell.name)
 
     def probe(cell: CellPlan) -> Task | None:
-        return task("probe", cell.name) if usable(cell) and not is_done(cell, layout, "probe") else None
+        return task("probe", cell.name) if usable(cell) and not is_done(cell, layout, "features", "probe") else None
 
     def measure(cell: CellPlan) -> Task | None:
         if not usable(cell):

@@ -21,7 +21,8 @@ _plans: dict[str, Plan] = {}
 class Task:
     """One piece of work on a run, small enough to be sent to another process.
 
-    kind: "reference", "model" (prepare, train and sample a cell), "probe" (of a cell) or "measure" (attack and measure
+    kind: "reference", "model" (prepare, train and sample a cell), "probe" (a cell, after
+    the features of its samples) or "measure" (attack and measure
     a cell whose shadow models are the cells named in `shadows`). settings: the resolved config.
     """
 
@@ -59,8 +60,10 @@ def run_task(task: Task) -> bool:
     plan, layout = _plans[task.settings], Layout(task.root)
     pool = stored_pool(layout)
     if task.kind == "reference":
+        from leakfront.stages.features import fit_extractor
         from leakfront.stages.reference import make_reference
 
+        fit_extractor(plan, layout, pool)
         make_reference(plan, layout, pool)
         return True
     cell = plan.by_name[task.cell]
@@ -73,8 +76,10 @@ def run_task(task: Task) -> bool:
         measure_cell(plan, cell, shadows, keys, layout, pool)
         return True
     if task.kind == "probe":
+        from leakfront.stages.features import extract_features
         from leakfront.stages.probe import probe_cell
 
+        extract_features(plan, cell, layout)
         probe_cell(plan, cell, layout, pool, _Reporter(cell.name, "probe"))
         return True
     from leakfront.stages.prepare import prepare

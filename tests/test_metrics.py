@@ -229,6 +229,24 @@ def test_kid_refuses_subsets_it_is_not_defined_for(wrong: dict[str, int]) -> Non
         KID(**wrong)
 
 
+def test_fid_and_kid_are_torchmetrics() -> None:
+    import torch
+
+    fid, kid = pytest.importorskip("torchmetrics.image.fid"), pytest.importorskip("torchmetrics.image.kid")
+    x, y = features(1, 300, 16), features(2, 300, 16, shift=0.1)
+    given = torch.nn.Identity()
+    given.num_features = 16  # type: ignore[assignment]
+    for theirs, ours in (
+        (fid.FrechetInceptionDistance(feature=given), FID()),
+        (kid.KernelInceptionDistance(feature=given, subsets=1, subset_size=300), KID()),
+    ):
+        theirs.update(torch.from_numpy(y), real=True)
+        theirs.update(torch.from_numpy(x), real=False)
+        found = theirs.compute()
+        value = float(found[0] if isinstance(found, tuple) else found)
+        assert estimate(ours, x, y).value == pytest.approx(value, rel=1e-8)
+
+
 # Coverage
 
 

@@ -1,1 +1,1 @@
-"""The stages of a run, one file each: pool, prepare, train, sample, probe, attack, reference, measure."""
+"""The stages of a run, one file each: pool, prepare, train, sample, features, probe, attack, reference, measure."""

@@ -17,9 +17,9 @@ from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
+from leakfront.stages.features import pool_set
 from leakfront.stages.prepare import load_members
 from leakfront.stages.probe import load_generated, load_outside, load_signals
-from leakfront.stages.reference import load_pool_features
 from leakfront.stages.sample import load_sample_labels, load_samples, load_unguarded_samples
 from leakfront.store import stored_key, writing
 
@@ -37,7 +37,7 @@ def attack_cell(plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], layout:
 
     @cache
     def seen() -> tuple[Target, list[Shadow]]:
-        view = PoolView(pool.images, pool.labels, load_pool_features(layout), pool.variants, pool.variant_of)
+        view = PoolView(pool.images, pool.labels, pool_set(layout, pool).matrix(), pool.variants, pool.variant_of)
         known = [(_target(plan, s, layout, pool, view), load_members(s, layout)) for s in shadows]
         return _target(plan, cell, layout, pool, view), [Shadow(**vars(t), members=coins) for t, coins in known]
 

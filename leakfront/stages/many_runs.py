@@ -13,9 +13,9 @@ from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
 from leakfront.stages.attack import load_scores
+from leakfront.stages.features import pool_set
 from leakfront.stages.measure import row_of
 from leakfront.stages.prepare import load_members
-from leakfront.stages.reference import load_pool_features
 from results.rows import Row
 
 
@@ -30,7 +30,7 @@ def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: P
     if len(cells) < 2 or plan.config.data.coin != 0.5 or not attacks:
         return []
     eligible = pool.copies == 1
-    canary = most_outlying(load_pool_features(layout), eligible)
+    canary = most_outlying(pool_set(layout, pool).matrix(), eligible)
     members = np.array([load_members(cell, layout)[canary] for cell in cells])
     delta, rows = plan.config.statistics.audit_delta, []
     for label in attacks:

@@ -19,11 +19,10 @@ from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
 from leakfront.stages.attack import WITH_WEIGHTS, load_facts, load_scores
+from leakfront.stages.features import reference_set, sample_set
 from leakfront.stages.prepare import load_members
-from leakfront.stages.reference import known_labels, load_reference, utility_rows
-from leakfront.stages.sample import load_sample_labels, load_samples
+from leakfront.stages.reference import utility_rows
 from leakfront.store import stored_key, writing
-from results.image_set import ImageSet
 from results.rows import Row
 from results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr
 from results.statistics.roc import auc_interval, tpr_interval
@@ -55,11 +54,8 @@ def measure_cell(
                 again = _extraction_rows(plan, cell, name, past, members, pool)
                 rows += [replace(row, metric=f"{row.metric}_with_weights") for row in again]
         rows += _set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
-    extractor, real = load_reference(plan, layout)
-    features = extractor.extract(load_samples(cell, layout))
-    generated = ImageSet.of(features, known_labels(load_sample_labels(cell, layout)))
-    reference = ImageSet.of(real, known_labels(pool.reference_labels))
-    rows += utility_rows(plan, generated, reference, cell.name, cell.point.line, cell.point.params, str(cell.split))
+    generated, real = sample_set(cell, layout), reference_set(layout, pool)
+    rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += _reports_of_defenses(plan, cell, layout)
     rows += _cost_rows(plan, cell, judged, layout)
     with writing(folder, key) as place:

@@ -21,7 +21,7 @@ from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
-from leakfront.stages.reference import load_reference
+from leakfront.stages.features import sample_set
 from leakfront.stages.sample import CountedModel, draw_samples, load_model, load_samples
 from leakfront.store import stored_key, writing
 from leakfront.training import Progress, to_unit_range
@@ -103,9 +103,8 @@ def _generate(
     """What the attacks make the model generate, by "<generation key>/images", and the images' passes that each took."""
     if not plan.generations:
         return {}, {}
-    extractor, _ = load_reference(plan, layout)
-    samples = load_samples(cell, layout)
-    features, arrays, calls = extractor.extract(samples), {}, {}
+    samples, features = load_samples(cell, layout), sample_set(cell, layout).matrix()
+    arrays, calls = {}, {}
     for generation in plan.generations:
         key = signal_key(generation)
         counted = CountedModel(model)
