@@ -42,7 +42,7 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     console.print(table)
     console.print(
         f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {', '.join(config.metrics.names)} on "
-        f"{plan.extractor.name} features; pool {len(pool)}, {config.sampling.images} samples a model",
+        f"{plan.features} features; pool {len(pool)}, {config.sampling.images} samples a model",
         highlight=False,
     )
     console.print(

@@ -80,6 +80,11 @@ class Plan:
         """The attacks that can be made with so many shadow models."""
         return [label for label, attack in self.attacks.items() if attack.minimum_shadows <= shadows]
 
+    @property
+    def features(self) -> str:
+        """What rows call the features."""
+        return str(getattr(self.extractor, "label", self.extractor.name))
+
     def siblings(self, cell: CellPlan) -> list[CellPlan]:
         """The other splits of the same defense, the candidates for shadow models."""
         return [other for other in self.cells if other.point.label == cell.point.label and other.split != cell.split]
@@ -190,8 +195,8 @@ def _fingerprint(dataset: Any) -> list[Any]:
 def _extractor_key(plan: Plan, pool_key: str) -> str:
     """Of the fitted extractor and its features of real images and noise; whatever metrics are made of them."""
     libraries = {name: version(name) for name in ("torch", "torch-fidelity")}
-    settings = [plan.extractor.name, parameters(plan.extractor), plan.config.seed, plan.config.sampling.images,
-                libraries]  # fmt: skip
+    depends_on = getattr(plan.extractor, "version", lambda: parameters(plan.extractor))()
+    settings = [plan.extractor.name, depends_on, plan.config.seed, plan.config.sampling.images, libraries]  # fmt: skip
     return content_key("extractor", settings, [pool_key], _code(plan.extractor, *_FEATURES))
 
 

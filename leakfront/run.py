@@ -153,7 +153,7 @@ def _collect(
             "skipped": pool.skipped, "image_shape": list(pool.images.shape[1:]),
         },
         "samples_per_model": config.sampling.images,
-        "features": plan.extractor.name,
+        "features": plan.features,
         "model": plan.model.name,
         "lines": list(dict.fromkeys(point.line for point in plan.points)),
         "cells": [

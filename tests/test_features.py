@@ -16,6 +16,7 @@ from results.features import inception, registry
 from results.features.embedded import Embedded
 from results.features.inception import Inception
 from results.metrics.fid import FID
+from tests.test_dinov2 import saved
 from tests.test_metrics import estimate
 
 
@@ -231,7 +232,8 @@ def test_inception_features_take_grey_as_three_equal_channels_in_any_order(trust
 
 def test_every_extractor_stands_in_for_its_fit_when_it_is_loaded(trusted: Path, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8)).astype(np.uint8)
-    settings = {"embedded": {"steps": 2}, "inception": {"weights": str(trusted)}}
+    tiny = {"folder": str(saved(tmp_path / "tiny")), "dimensions": 16}
+    settings = {"embedded": {"steps": 2}, "inception": {"weights": str(trusted)}, "dinov2": tiny}
     for name in registry.names():
         fitted, loaded = (registry.get(name)(**settings[name]) for _ in range(2))
         fitted.fit(images, np.arange(12) % 2, seed=0)
@@ -252,7 +254,17 @@ def test_inception_weights_are_downloaded_only_when_asked(
     assert wanted.read_bytes() == trusted.read_bytes()
 
 
-def test_both_extractors_are_found_by_name() -> None:
-    assert {"embedded", "inception"} <= set(registry.names())
+def test_a_run_keeps_which_inception_weights_it_had(
+    trusted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Inception(weights=str(trusted)).save(tmp_path / "which")
+    Inception().load(tmp_path / "which")
+    monkeypatch.setattr(inception, "SHA256", "0" * 64)
+    with pytest.raises(InputError, match="inception weights have changed"):
+        Inception().load(tmp_path / "which")
+
+
+def test_the_extractors_are_found_by_name() -> None:
+    assert registry.names() == ["dinov2", "embedded", "inception"]
     assert registry.get("inception")().dimensions == 2048
     assert registry.get("embedded")(dimensions=32).dimensions == 32

@@ -62,7 +62,7 @@ def utility_rows(
                 split,
                 "utility",
                 metric.name,
-                f"{metric.name}_{plan.extractor.name}",
+                f"{metric.name}_{plan.features}",
                 estimate.value,
                 estimate.low,
                 estimate.high,

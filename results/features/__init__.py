@@ -9,15 +9,17 @@ import numpy as np
 
 from leakfront.registry import Registry
 
-registry = Registry("feature extractor", "results.features", "leakfront.features")
+registry = Registry("feature extractor", "results.features", "leakfront.features", not_plugins={"chunks", "weights"})
 register = registry.register
 
 
 class FeatureExtractor(Protocol):
     """Turns images into feature vectors. A metric's value means nothing without the extractor's name.
 
-    Features are stored under a key of the images, the extractor's code and parameters and what it was fitted on; so an
-    extractor that reads weights from a file refuses one whose SHA-256 is not the one in its code.
+    Features are stored under a key of the images, the extractor's code and what it depends on: all its parameters, or
+    what its method `version()` returns, as JSON holds it, if it has one. An extractor that reads weights from a file
+    states the file's SHA-256 there and not its place, and refuses another file. Rows name it by its attribute `label`
+    if it has one, else by `name`.
     """
 
     name: ClassVar[str]
@@ -30,7 +32,7 @@ class FeatureExtractor(Protocol):
         """uint8 [N, C, H, W] -> float64 [N, dimensions]; does not depend on batch size or order."""
 
     def save(self, path: Path) -> None:
-        """Write what `fit` found, as safetensors."""
+        """Write what `fit` found, or which weights were used, as safetensors."""
 
     def load(self, path: Path) -> None:
-        """Take what `save` wrote, in place of a fit."""
+        """Take what `save` wrote, in place of a fit; raises `InputError` if `path` holds something else."""

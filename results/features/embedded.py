@@ -12,6 +12,7 @@ import numpy as np
 
 from leakfront.errors import InputError
 from results.features import register
+from results.features.chunks import filled_chunks
 
 if TYPE_CHECKING:
     import torch
@@ -125,10 +126,8 @@ class Embedded:
             raise InputError(f"the embedded features are of images {self._shape}, got {images.shape[1:]}")
         chunks = []
         with torch.inference_mode():
-            for start in range(0, len(images), _BATCH):
-                chunk = images[start : start + _BATCH]
-                filled = np.concatenate([chunk, np.zeros((_BATCH - len(chunk), *self._shape), dtype=np.uint8)])
-                chunks.append(layers(_scaled(filled))[: len(chunk)].double().numpy())
+            for filled, count in filled_chunks(images, _BATCH):
+                chunks.append(layers(_scaled(filled))[:count].double().numpy())
         return np.concatenate(chunks) if chunks else np.empty((0, self.dimensions))
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from leakfront.errors import InputError
 from results.features import register
+from results.features.chunks import filled_chunks
+from results.features.weights import checksum, load_which, save_which
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,6 +49,10 @@ class Inception:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
         self._network: nn.Module | None = None
 
+    def version(self) -> dict[str, Any]:
+        """What the features depend on beside the code: the weights, wherever they lie."""
+        return {"sha256": SHA256}
+
     def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
         """Load the weights, so that missing ones are told of early; nothing is trained."""
         self._loaded()
@@ -65,23 +70,18 @@ class Inception:
         network = self._loaded()
         chunks = []
         with torch.inference_mode():
-            for start in range(0, len(images), self.batch_size):
-                chunk = images[start : start + self.batch_size]
-                missing = np.zeros((self.batch_size - len(chunk), *images.shape[1:]), dtype=np.uint8)
-                filled = torch.from_numpy(np.concatenate([chunk, missing])).expand(-1, 3, -1, -1)
-                (features,) = network(filled.to(self.device))
-                chunks.append(features[: len(chunk)].double().cpu().numpy())
+            for filled, count in filled_chunks(images, self.batch_size):
+                (features,) = network(torch.from_numpy(filled).expand(-1, 3, -1, -1).to(self.device))
+                chunks.append(features[:count].double().cpu().numpy())
         return np.concatenate(chunks) if chunks else np.empty((0, self.dimensions))
 
     def save(self, path: Path) -> None:
-        """Write which weights the features are of; the weights themselves stay where they are."""
-        from safetensors.numpy import save_file
-
-        save_file({}, path, {"inception": SHA256})
+        """Write to `path` which weights these are; they themselves stay where they lie."""
+        save_which(self.name, SHA256, path)
 
     def load(self, path: Path) -> None:
-        """Load the weights, which `_checked_weights` holds to their one checksum."""
-        self._loaded()
+        """Raise `InputError` unless `path` says that its features were made by these weights."""
+        load_which(self.name, SHA256, path)
 
     def _loaded(self) -> nn.Module:
         if self._network is None:
@@ -114,8 +114,7 @@ class Inception:
                     f"could not download the Inception-v3 weights ({error}): fetch {URL} elsewhere and put the file "
                     f"at {path} by hand"
                 ) from error
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = checksum(path)
         if found != SHA256:
             raise InputError(
                 f"{path} is not the Inception-v3 file that is wanted (its SHA-256 begins with {found[:8]}, not "
