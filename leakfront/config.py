@@ -76,11 +76,12 @@ class Statistics(_Section):
 
 
 class Metrics(_Section):
-    """The feature extractor with its parameters, and the metrics computed from its features."""
+    """The feature extractor with its parameters, and the metrics computed from its features: names, or tables of a name
+    and parameters."""
 
     features: str = "embedded"
     features_params: dict[str, Any] = {}
-    names: tuple[str, ...] = ("fid", "kid")
+    names: tuple[str | dict[str, Any], ...] = ("fid", "kid")
 
 
 class Execution(_Section):

@@ -16,6 +16,7 @@ from leakfront.run import check_everything
 from leakfront.schedule import has_model, is_done
 from leakfront.trial import check_signals
 from leakfront.workload import querying_work, training_work
+from results.metrics import row_name
 
 
 def print_plan(config: Config, layout: Layout, workers: int, console: Console) -> None:
@@ -41,7 +42,7 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         table.add_row(point.label, str(len(cells)), str(len(pending)), *times)
     console.print(table)
     console.print(
-        f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {', '.join(config.metrics.names)} on "
+        f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {', '.join(map(row_name, plan.metrics))} on "
         f"{plan.features} features; pool {len(pool)}, {config.sampling.images} samples a model",
         highlight=False,
     )

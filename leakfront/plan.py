@@ -22,6 +22,7 @@ from leakfront.errors import InputError
 from leakfront.plugins import build, parameters
 from leakfront.store import content_key, with_imports
 from leakfront.sweeps import DefensePoint, expand
+from results.metrics import row_name
 
 _FEATURES = ("leakfront.stages.features", "results.image_set")  # the code that every feature passes through
 
@@ -118,14 +119,14 @@ def make_plan(config: Config) -> Plan:
         attacks={label: _attack(label, params) for label, params in chosen.items()},
         model=build(models.registry, model_settings.pop("name", None), model_settings, "model"),
         dataset=open_dataset(data.dataset, **data.params),
-        metrics=[build(results.metrics.registry, name, {}, "metrics.names") for name in config.metrics.names],
+        metrics=_metrics(config.metrics.names),
         extractor=build(results.features.registry, config.metrics.features, config.metrics.features_params, "metrics"),
     )
     _check_statistics(config)
     pool_key = _pool_key(plan)
     extractor_key = _extractor_key(plan, pool_key)
     code = sorted({name for metric in plan.metrics for name in _code(metric, "leakfront.stages.reference")})
-    reference_key = content_key("reference", config.metrics.names, [extractor_key], code)
+    reference_key = content_key("reference", [row_name(m) for m in plan.metrics], [extractor_key], code)
     names = [_slug(point.label) for point in plan.points]
     if len(set(names)) < len(names):
         raise InputError("two defenses differ only in signs that a folder's name cannot hold; give one a `label`")
@@ -147,6 +148,17 @@ def _attack(label: str, params: dict[str, Any]) -> Attack:
     rest = {key: value for key, value in params.items() if key != "attack"}
     attack: Attack = build(attacks.registry, name, rest, f"attacks.{label}")
     return attack
+
+
+def _metrics(entries: Sequence[str | dict[str, Any]]) -> list[Any]:
+    built = []
+    for number, entry in enumerate(entries):
+        params = {"name": entry} if isinstance(entry, str) else dict(entry)
+        built.append(build(results.metrics.registry, params.pop("name", None), params, f"metrics.names[{number}]"))
+    names = [row_name(metric) for metric in built]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"metrics.names lists {twice!r} twice; take one out")
+    return built
 
 
 def _distinct(signals: Iterable[Any]) -> list[Any]:

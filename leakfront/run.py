@@ -21,7 +21,7 @@ from leakfront.progress import RunProgress, busy_seconds, duration
 from leakfront.run_folder import check, claim, locked, resolved
 from leakfront.schedule import execute, has_model, is_diverged, is_done
 from leakfront.stages.pool import draw_pool, pool_settings, store_pool
-from leakfront.stages.reference import check_image_counts
+from leakfront.stages.reference import check_image_counts, check_labels
 from leakfront.store import clear_temporaries
 from leakfront.trial import check_signals
 from leakfront.workload import querying_work, training_work
@@ -65,6 +65,7 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
                 f"attack {name!r} needs a pool of at least {attack.minimum_pool()} images; data.pool is {len(pool)}"
             )
     check_image_counts(plan, pool)
+    check_labels(plan, pool)
     return plan, pool
 
 

@@ -12,6 +12,7 @@ from results.attack_tables import attack_table, suite_table
 from results.cost_table import cost_table
 from results.matched_table import matched_table
 from results.points import Summary
+from results.quality_table import quality_table
 from results.table import Table, conditions, main_table, number
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 {{ table(main) }}
 {% if matched %}<h2>Leakage at equal quality</h2>
 {{ table(matched) }}
+{% endif %}{% if quality %}<h2>Image quality</h2>
+{{ table(quality) }}
 {% endif %}{% if cost %}<h2>Cost</h2>
 {{ table(cost) }}
 {% endif %}<h2>Figures</h2>
@@ -196,6 +199,7 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
         findings=_with_subjects(run, sentences),
         main=main_table(run),
         matched=matched_table(run),
+        quality=quality_table(run),
         cost=cost_table(run),
         suite=suite_table(run),
         attacks=attack_table(run),

@@ -11,6 +11,7 @@ from results.figures import figures, save, themes
 from results.findings import findings
 from results.matched_table import matched_table
 from results.page import Drawn, page
+from results.quality_table import quality_table
 from results.run_data import RunData
 from results.table import main_table
 
@@ -31,11 +32,13 @@ def write_report(runs: list[RunData], folder: Path, force: bool = False, theme: 
         drawn = [_draw(name, run, folder / "figures") for name in _names()]
     tables = folder / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    made = {"main": main_table, "matched": matched_table, "cost": cost_table, "suite": suite_table,
-            "attacks": attack_table}  # fmt: skip
+    made = {"main": main_table, "matched": matched_table, "quality": quality_table, "cost": cost_table,
+            "suite": suite_table, "attacks": attack_table}  # fmt: skip
     for name, make in made.items():
         table = make(run)
         if table is None:
+            for suffix in ("csv", "md", "tex"):
+                (tables / f"{name}.{suffix}").unlink(missing_ok=True)
             continue
         (tables / f"{name}.csv").write_text(table.to_csv(), encoding="utf-8")
         (tables / f"{name}.md").write_text(table.to_markdown(), encoding="utf-8")

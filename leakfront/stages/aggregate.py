@@ -27,6 +27,7 @@ _RANGES: tuple[tuple[str, float | None, float | None], ...] = (
     ("recall_", 0, 1),
     ("density_", 0, None),
     ("coverage_", 0, 1),
+    ("classifier_accuracy_", 0, 1),
     ("set_", 0, 1),
     ("members_", 0, None),
     ("decoys_", 0, None),

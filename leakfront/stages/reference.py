@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from leakfront.errors import InputError
 from leakfront.layout import Layout
 from leakfront.plan import Plan
@@ -12,6 +14,7 @@ from leakfront.seeds import derive_seed
 from leakfront.stages.features import noise_set, pool_set, reference_set
 from leakfront.store import stored_key, writing
 from results.image_set import ImageSet
+from results.metrics import row_name
 from results.rows import Row
 
 HELD_OUT, NOISE = "(held-out images)", "(noise)"
@@ -44,6 +47,30 @@ def check_image_counts(plan: Plan, pool: Pool) -> None:
                 )
 
 
+def check_labels(plan: Plan, pool: Pool) -> None:
+    """Refuse metrics that need classes where images or samples have none."""
+    for metric in plan.metrics:
+        if not getattr(metric, "needs_labels", False):
+            continue
+        if not getattr(plan.model, "conditional", False):
+            can = hasattr(plan.model, "conditional")
+            remedy = "set model.conditional = true, or" if can else f"{plan.model.name!r} models have no classes, so"
+            raise InputError(
+                f"metrics.names has {metric.name!r}, which needs samples asked for by class; {remedy} take it out"
+            )
+        classes, images = len(pool.classes), plan.config.sampling.images
+        if any((np.bincount(labels) > 1).sum() < 2 for labels in (pool.labels, pool.reference_labels)):
+            raise InputError(
+                f"metrics.names has {metric.name!r}, which needs 2 images each of at least 2 classes in the pool and "
+                f"in the reference; data.dataset = {plan.config.data.dataset!r} gives fewer, so take it out"
+            )
+        if images < 2 * classes:
+            raise InputError(
+                f"metrics.names has {metric.name!r}, which needs 2 samples of each of the {classes} classes, but "
+                f"sampling.images is {images}; it must be at least {2 * classes}"
+            )
+
+
 def utility_rows(
     plan: Plan, generated: ImageSet, real: ImageSet, cell: str, defense: str, params: str, split: str
 ) -> list[Row]:
@@ -62,7 +89,7 @@ def utility_rows(
                 split,
                 "utility",
                 metric.name,
-                f"{metric.name}_{plan.features}",
+                f"{row_name(metric)}_{plan.features}",
                 estimate.value,
                 estimate.low,
                 estimate.high,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, Protocol
+from dataclasses import fields
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from leakfront.registry import Registry
 from results.image_set import ImageSet
@@ -21,7 +22,10 @@ class Estimate(NamedTuple):
 
 
 class Metric(Protocol):
-    """A frozen dataclass of the metric's parameters."""
+    """A frozen dataclass of the metric's parameters, each with a default.
+
+    One that cannot do without labels has `needs_labels = True`, and is refused early where there are none.
+    """
 
     name: ClassVar[str]
     unit: ClassVar[str]
@@ -32,3 +36,9 @@ class Metric(Protocol):
 
     def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
         """From the features of both sets, and their labels where the metric needs them."""
+
+
+def row_name(metric: Any) -> str:
+    """What rows call a metric: its name, with the parameters that are not its defaults, as in "precision_k5"."""
+    changed = [(f.name, value) for f in fields(metric) if (value := getattr(metric, f.name)) != f.default]
+    return "_".join([metric.name, *(f"{key}{value}" for key, value in changed)])
