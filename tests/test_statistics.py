@@ -18,6 +18,7 @@ from results.statistics.counts import (
     clopper_pearson,
     excess_interval,
     extracted_at_fdr,
+    extracted_interval,
     unique_expected,
     unique_observed,
 )
@@ -276,6 +277,25 @@ def test_as_many_members_score_above_all_decoys_by_chance_as_heads_come_in_a_row
     runs = [extracted_at_fdr(rng.random(200), rng.random(200) < coin, coin=coin).before_decoys for _ in range(4000)]
     for k in (1, 3, 6):
         assert np.mean(np.array(runs) >= k) == pytest.approx(coin**k, abs=4 * math.sqrt(coin**k / 4000))
+
+
+def test_a_zero_leaves_open_what_stands_above_every_decoy() -> None:
+    """15 members above all decoys are too few to be reported at 5% FDR, and yet no reason to bound the count by 3.7."""
+    members = np.repeat([True, False], 160)
+    scores = np.where(np.arange(320) < 15, 2.0, np.where(np.arange(320) == 200, 1.0, 0.0))
+    found = extracted_at_fdr(scores, members)
+    assert found.count == 0
+    assert extracted_interval(found, members) == (0, pytest.approx(160 * binomtest(15, 160).proportion_ci().high))
+    among = np.arange(320) < 10
+    assert extracted_interval(found, among) == (0, pytest.approx(10))
+    assert extracted_interval(found, members & ~among)[1] == pytest.approx(150 * binomtest(5, 150).proportion_ci().high)
+    nothing = extracted_at_fdr(-scores, members)
+    assert extracted_interval(nothing, members)[1] == pytest.approx(160 * binomtest(0, 160).proportion_ci().high)
+    twenty = extracted_at_fdr(np.where(np.arange(320) < 20, 2.0, 0.0), members)
+    assert twenty.count == 20
+    assert extracted_interval(twenty, members) == pytest.approx(
+        tuple(160 * end for end in binomtest(20, 160).proportion_ci())
+    )
 
 
 @pytest.mark.parametrize("coin", [0.3, 0.5, 0.8])

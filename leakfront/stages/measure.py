@@ -24,7 +24,7 @@ from leakfront.stages.prepare import load_members
 from leakfront.stages.reference import utility_rows
 from leakfront.store import stored_key, writing
 from results.rows import Row
-from results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr
+from results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
 from results.statistics.roc import auc_interval, tpr_interval
 from results.statistics.set_test import set_power
 
@@ -132,14 +132,12 @@ def _extraction_rows(
     rows = []
     for name, among in (("extracted", members), ("planted_extracted", planted), ("unique_extracted", unique)):
         found, most, n = (int(mask.sum()) for mask in (extracted.mask & among, extracted.possible & among, among))
-        # fewer than 1 / rate cannot be reported, so that 0 of them may be many: the upper end is for what could be
-        low, high = clopper_pearson(found, n)[0], clopper_pearson(most, n)[1]
+        low, high = extracted_interval(extracted, among)
         method = (
             f"Clopper-Pearson, the upper end for {most}, the count without the rate's + 1; at least "
             f"{math.ceil(1 / rate)} can be reported"
         )
-        rows.append(row("privacy", attack, f"{name}_at_fdr_{rate:g}", float(found), low * n, high * n, method, n,
-                        False))  # fmt: skip
+        rows.append(row("privacy", attack, f"{name}_at_fdr_{rate:g}", float(found), low, high, method, n, False))
     rows.append(row("privacy", attack, "members_before_decoys", float(extracted.before_decoys), n=n_members,
                     higher_is_better=False))  # fmt: skip
     rows.append(row("privacy", attack, f"decoys_matched_at_fdr_{rate:g}", float(extracted.decoys_matched), n=n_decoys))

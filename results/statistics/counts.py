@@ -129,6 +129,23 @@ def extracted_at_fdr(scores: np.ndarray, members: np.ndarray, q: float = 0.05, c
     )
 
 
+def extracted_interval(found: Extracted, among: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """(low, high) in images: the Clopper-Pearson interval of how many of the members `among`, bool [P], were extracted.
+
+    Fewer than 1/q cannot be reported, so that 0 of them may be many: the upper end is that of the members `possible`.
+    For every threshold t that decoys never reach, no more members than these have reached t; so the expected number of
+    members that reach t is at most the upper end with probability (1 + level) / 2, whatever the distributions. The
+    upper end of a plain zero would bound nothing, since no score reaches its threshold, inf.
+
+    The interval takes the threshold for fixed. That it was chosen on the same scores is not in its width: within one
+    model the expected count is held less often where members that leak overlap with decoys, and where the count
+    jumps between 0 and 1/q.
+    """
+    n = int(among.sum())
+    counted, possible = int((found.mask & among).sum()), int((found.possible & among).sum())
+    return n * clopper_pearson(counted, n, level)[0], n * clopper_pearson(possible, n, level)[1]
+
+
 def unique_observed(pairs: np.ndarray, matched: np.ndarray, of: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Unique images matched by the first m samples, in the order in which they were drawn.
 
