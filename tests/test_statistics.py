@@ -131,11 +131,12 @@ def test_the_bootstrap_interval_is_that_of_resampling_by_hand() -> None:
         d = rng.choice(scores[~members], (~members).sum())
         areas.append(np.mean(np.sign(m[:, None] - d) / 2 + 0.5))
         tprs.append(max(np.mean(m >= x) if np.mean(d >= x) <= 0.4 else 0 for x in [*np.unique(scores), np.inf]))
-    seen = 0.025 ** (1 / min(members.sum(), (~members).sum()))
+    unseen = 1 - 0.025 ** (1 / min(members.sum(), (~members).sum()))
     low, high = np.quantile(areas, [0.025, 0.975])
     ours = auc_interval(scores, members, seed=1, draws=2000)
-    assert ours.low == pytest.approx(low * seen, abs=0.01)
-    assert ours.high == pytest.approx(1 - (1 - high) * seen, abs=0.01)
+    area = auc(scores, members)
+    assert ours.low == pytest.approx(area - math.sqrt((area - low) ** 2 + (area * unseen) ** 2), abs=0.01)
+    assert ours.high == pytest.approx(area + math.sqrt((high - area) ** 2 + ((1 - area) * unseen) ** 2), abs=0.01)
     assert tpr_interval(scores, members, 0.4, seed=1).high == pytest.approx(np.quantile(tprs, 0.975), abs=0.03)
 
 
