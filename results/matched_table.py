@@ -84,7 +84,7 @@ def matched_table(run: RunData) -> Table | None:
         (
             "Read off each defense's own curve over its strengths, linear between its points on a logarithmic FID "
             f"axis, at {times} times the FID of the undefended model ({number(found.fid)}). A defense has no number "
-            "at a FID that its strengths do not enclose; nothing is extrapolated.",
+            "at a FID that its strengths do not enclose, in two splits at least; nothing is extrapolated.",
             f"Means over splits with 95% intervals. {found.attack} has the highest AUC on the undefended model.",
             *run.differences,
         ),

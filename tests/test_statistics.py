@@ -353,6 +353,20 @@ def test_several_splits_give_students_interval() -> None:
     assert over_splits(values, values, values, ceiling=10).high == 10
 
 
+def test_close_splits_do_not_make_the_mean_surer_than_their_sampling_errors() -> None:
+    values, lows, highs = [5.0, 5.1, 4.9], [4.0, 3.1, 3.9], [6.0, np.nan, 7.9]
+    error_of_mean = math.sqrt(1 + 4 + 1) / 3, math.sqrt(1 + 9) / 3
+    errors_are_one = (1 + 2 + 1) / 3, (1 + 3) / 3
+
+    def interval(floor: float | None, ceiling: float | None) -> tuple[float, float, float]:
+        return over_splits(values, lows, highs, floor, ceiling)[:3]
+
+    for far in ((None, None), (2.3, 7.7)):
+        assert interval(*far) == pytest.approx((5, 5 - error_of_mean[0], 5 + error_of_mean[1]))
+    assert interval(2.3, 7.6) == pytest.approx((5, 5 - errors_are_one[0], 5 + error_of_mean[1]))
+    assert interval(2.4, 7.7) == pytest.approx((5, 5 - error_of_mean[0], 5 + errors_are_one[1]))
+
+
 def test_one_split_speaks_only_for_itself() -> None:
     assert over_splits([3.0], [1.0], [4.0]) == Estimate(3, 1, 4, "within 1 split")
     alone = over_splits([np.nan, 3.0, np.inf], [0, 1, 0], [9, 4, 9])

@@ -43,10 +43,14 @@ def matched(
     """The value at a FID over splits, each read off the split's own curve; see `at_fid` and `over_splits`.
 
     fids, values, lows, highs: for each split the points [K] of its curve, with the values' own intervals, which are
-    read off in the same way. Splits whose curve does not reach the target are left out, and counted in the method.
+    read off in the same way. Splits whose curve does not reach the target are left out, and counted in the method. If
+    all but one of several are, there is no number (nan): those that reach it are no fair draw of the splits. Coverage
+    measured near the end of a curve (docs/coverage.md) is 95% with two of 3 splits or more, and 56 to 72% with one.
     """
     read = [
         [at_fid(fid, curve, target) for curve in curves] for fid, *curves in zip(fids, values, lows, highs, strict=True)
     ]
     value, low, high = (np.array([row[i] for row in read]) for i in range(3))
+    if np.isfinite(value).sum() == 1 < len(value):
+        return Estimate(float("nan"), float("nan"), float("nan"), f"reached by 1 split of {len(value)}")
     return over_splits(value, low, high, floor, ceiling)

@@ -33,6 +33,15 @@ def over_splits(
     One split: its own interval, "within 1 split", which says nothing about other models. None: nan. `floor` and
     `ceiling` cut the interval where the quantity cannot go (0 for a count).
 
+    Near such a bound values are skewed, and three that lie close together there are too sure of it: with rates of 160
+    images, 0.97 on average, a t interval of 3 holds that in 84% of simulations. So where the mean is within two half-
+    widths of a bound, the error on the other side is taken as if the splits' errors were one (their mean half-width,
+    which no dependence exceeds, by Minkowski's inequality): 94%.
+
+    Coverage measured over 3 splits (docs/coverage.md) is 95% for normal values that differ between models by far more
+    than each is measured wrongly, 97% where they differ by as much, 99% where they do not. Too low it is where values
+    are skewed elsewhere (93% for FIDs that vary by half between models), and for counts that jump from 0 to 20.
+
     Raises ValueError for lengths that differ.
     """
     value, low, high = (np.asarray(v, dtype=np.float64).ravel() for v in (values, lows, highs))
@@ -52,7 +61,12 @@ def over_splits(
         ends, method = (np.fmin.reduce(low), np.fmax.reduce(high)), f"hull of intervals within {splits} equal splits"
     else:
         half = stats.t.ppf((1 + level) / 2, splits - 1) * value.std(ddof=1) / np.sqrt(splits)
-        below, above = (np.sqrt(np.nansum((value - end) ** 2)) / splits for end in (low, high))
+        halves = np.nan_to_num(np.stack([value - low, high - value]))
+        (below, above), (if_one_below, if_one_above) = np.sqrt((halves**2).sum(axis=1)) / splits, halves.mean(axis=1)
+        if ceiling is not None and mean + 2 * if_one_above >= ceiling:
+            below = if_one_below
+        if floor is not None and mean - 2 * if_one_below <= floor:
+            above = if_one_above
         ends, method = (mean - max(half, below), mean + max(half, above)), f"t over {splits} splits"
     bottom, top = (float(end) for end in np.clip(ends, floor, ceiling))
     return Estimate(mean, bottom, top, method + note)
