@@ -49,15 +49,16 @@ def findings(run: RunData) -> list[str]:
 class _Comparisons:
     """Every defense against the undefended model of its run.
 
-    A difference is shown by a paired t test over the splits, corrected for the number of defenses (Holm), or by
-    intervals that lie apart: counts that are equal in all splits leave a t test without a variance to test with.
+    A difference is shown by a paired t test over the splits, corrected for the number of defenses (Holm), or, where
+    one of the two is equal in all splits, by intervals that lie apart.
     """
 
     def __init__(self, summary: Summary, points: list[Point]) -> None:
-        from results.statistics.splits import holm, paired_test
+        from results.statistics.splits import apart_without_variance, holm, paired_test
 
         self._p: dict[tuple[str, Point], float] = {}
         self._pairs: dict[tuple[str, Point], tuple[Value, Value]] = {}
+        self._apart: dict[tuple[str, Point], bool] = {}
         quantities = {"fid": ("fid", summary.fid_metric), "extracted": (EXTRACTION, f"extracted_at_fdr_{summary.rate}")}
         for quantity, (source, metric) in quantities.items():
             p_values = {}
@@ -69,7 +70,12 @@ class _Comparisons:
                 shared = [split for split in mine if split in other and mine[split].known and other[split].known]
                 ours, theirs = summary.value(point, source, metric), summary.value(baseline, source, metric)
                 if len(shared) >= FEWEST_SPLITS and ours is not None and theirs is not None:
-                    p_values[point], _ = paired_test([mine[s].value for s in shared], [other[s].value for s in shared])
+                    pairs = [[values[split] for split in shared] for values in (mine, other)]
+                    a, b = ([v.value for v in values] for values in pairs)
+                    ends = [([v.low for v in values], [v.high for v in values]) for values in pairs]
+                    p_values[point], _ = paired_test(a, b, *ends)
+                    over_splits = (ours.low, ours.high), (theirs.low, theirs.high)
+                    self._apart[quantity, point] = apart_without_variance(a, b, *over_splits)
                     self._pairs[quantity, point] = (ours, theirs)
             adjusted: Iterable[float] = holm(list(p_values.values())) if p_values else []
             self._p |= {(quantity, point): float(p) for point, p in zip(p_values, adjusted, strict=True)}
@@ -82,7 +88,7 @@ class _Comparisons:
         p = self._p[quantity, point]
         if p < LEVEL:
             shown_by = f"p = {p:.2g}"
-        elif ours.above(theirs) or ours.below(theirs):
+        elif self._apart[quantity, point]:
             shown_by = "intervals apart"
         else:
             return "no difference shown"
@@ -107,7 +113,7 @@ def _extraction(summary: Summary, against_none: _Comparisons, point: Point) -> s
     members = np.mean([value.n for value in per_split]) if per_split else found.n
     text = f"{number(found.value)} of {number(round(float(members)))} members extracted at {summary.fdr} FDR"
     if found.value == 0:
-        text += f", at most {number(found.high)} at 95%" if math.isfinite(found.high) else ""
+        text += f", with a 95% interval up to {number(found.high)}" if math.isfinite(found.high) else ""
         closest = summary.per_split(point, EXTRACTION, "members_before_decoys").values()
         asides = (
             [f"{_series([number(v.value) for v in closest])} matched more closely than any decoy"] if closest else []

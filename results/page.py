@@ -52,8 +52,8 @@ READING = (
     "FID and KID mean something only beside the same features, reference set and number of samples; held-out real "
     "images and noise are the two ends of their scale.",
     "A finding calls a defense better, worse, fewer or more than the undefended model only where, over at least 3 "
-    "splits, a paired t test corrected for the number of defenses (Holm) gives p < 0.05 or the two intervals lie "
-    "apart.",
+    "splits, a paired t test corrected for the number of defenses (Holm) gives p < 0.05 or, if one of the two has the "
+    "same value in all splits, the two intervals lie apart.",
     "The audited epsilon is a lower bound that the attacks prove at 95%; a guarantee is an upper bound. A bound far "
     "below the guarantee says as much about the attacks and the size of the audit as about the defense.",
 )

@@ -183,7 +183,7 @@ def test_a_finding_tells_extraction_quality_membership_and_audit(two: RunData) -
         Summary(two).fid(Point("none", "")),
     )
     assert high["value"] == 0
-    assert f"0 of 125 members extracted at 5% FDR, at most {high['ci_high']:g} at 95%" in dedup
+    assert f"0 of 125 members extracted at 5% FDR, with a 95% interval up to {high['ci_high']:g}" in dedup
     closest = two.rows[
         (two.rows["defense"] == "dedup")
         & (two.rows["metric"] == "members_before_decoys")

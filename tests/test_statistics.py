@@ -24,7 +24,7 @@ from results.statistics.counts import (
 )
 from results.statistics.front import front_probability, pareto_front
 from results.statistics.roc import auc, auc_interval, roc_band, roc_curve, tpr_at_fpr, tpr_interval
-from results.statistics.splits import holm, over_splits, paired_test
+from results.statistics.splits import apart_without_variance, holm, over_splits, paired_test
 
 
 def pool(size: int, separation: float, seed: int, levels: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -406,6 +406,27 @@ def test_pairs_without_variance_prove_little() -> None:
     assert np.isnan(paired_test([np.nan], [1.0])).all()
     with pytest.raises(ValueError, match="are not pairs"):
         paired_test([1, 2], [1])
+
+
+def test_a_paired_test_is_no_surer_than_the_sampling_error_lets_it() -> None:
+    a, b = np.array([21.0, 22.0, 21.5]), np.array([1.0, 2.5, 1.0])
+    plain, difference = paired_test(a, b)
+    wide = (a - 12, a + 1), (b - 1, b + 16)  # the sides that face each other make errors of 20 in 95% of cases
+    assert paired_test(a, b, *wide) == (pytest.approx(2 * norm.sf(difference / (20 / 1.959964))), difference)
+    assert paired_test(b, a, *wide[::-1]) == (pytest.approx(2 * norm.sf(difference / (20 / 1.959964))), -difference)
+    assert plain < 0.01 < paired_test(a, b, *wide)[0]
+    unknown = np.full(3, np.nan)
+    for narrow in (((a, a), (b, b)), ((unknown, unknown), (unknown, unknown)), ((a - 0.1, a), (b, b + 0.1))):
+        assert paired_test(a, b, *narrow) == (plain, difference)
+    assert math.isnan(paired_test([1.0], [2.0], ([0.0], [2.0]), ([1.0], [3.0]))[0])
+
+
+def test_intervals_apart_count_only_where_all_splits_are_equal() -> None:
+    none, some = [0.0, 0.0, 0.0], [27.0, 33.0, 22.0]
+    assert apart_without_variance(some, none, (12, 42), (0, 4))
+    assert apart_without_variance(none, some, (0, 4), (12, 42))
+    assert not apart_without_variance(some, none, (3, 42), (0, 4))
+    assert not apart_without_variance(some, [0.0, 0.0, 1.0], (12, 42), (0, 4))
 
 
 def test_holm_by_hand() -> None:
