@@ -9,12 +9,11 @@ import pytest
 
 import leakfront  # noqa: F401  lets torch_fidelity be imported
 from leakfront.errors import InputError
-from results.metrics import Estimate, Metric, manifold, registry
+from results.metrics import Estimate, manifold, registry
 from results.metrics.coverage import Coverage
 from results.metrics.density import Density
 from results.metrics.manifold import Counts, count, share
 from results.metrics.precision import Precision
-from results.metrics.recall import Recall
 from results.statistics.counts import clopper_pearson
 from tests.test_metrics import estimate as estimate_of
 from tests.test_metrics import features
@@ -175,23 +174,3 @@ def test_density_has_garwoods_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     assert interval([10] + [5] * 40) == pytest.approx((0.02, 0.00959, 0.03678), abs=1e-5)  # of 10 pairs: 4.795, 18.39
     value, low, high = interval([500] + [225, 275] * 20)  # variance 0.02 of a half, 0.01 of all
     assert (value, high - low) == pytest.approx((1.0, 2 * 2.09 * 0.1), rel=0.06)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shift", [0.0, 0.5])
-@pytest.mark.parametrize("images", [200, 1000])
-def test_the_intervals_cover_the_expectation_at_the_same_number_of_images(images: int, shift: float) -> None:
-    rng = np.random.default_rng([images, int(2 * shift)])
-    drawn: dict[str, list[Estimate]] = {name: [] for name in NAMES}
-    metrics: dict[str, Metric] = {"precision": Precision(), "recall": Recall(), "density": Density(),
-                                  "coverage": Coverage()}  # fmt: skip
-    for i in range(200):
-        generated, real = rng.normal(shift, 1, size=(images, 16)), rng.normal(size=(images, 16))
-        for name, metric in metrics.items():
-            drawn[name].append(estimate_of(metric, generated, real, i))
-    for name, of_metric in drawn.items():
-        expectation = np.mean([estimate.value for estimate in of_metric])
-        covered = np.mean([estimate.low <= expectation <= estimate.high for estimate in of_metric])
-        assert covered > 0.9, (name, covered)  # 0.95 less three standard errors of this simulation
-        widths = np.mean([estimate.high - estimate.low for estimate in of_metric])
-        assert widths < 1.4 * 2 * 1.96 * np.std([estimate.value for estimate in of_metric]), name

@@ -1,4 +1,4 @@
-"""The statistics: each against an independent implementation, by hand, and (slow) against the truth in simulations."""
+"""The statistics: each against an independent implementation or by hand; coverage is in test_coverage.py."""
 
 import itertools
 import math
@@ -488,61 +488,3 @@ def test_errors_do_not_reach_below_zero() -> None:
     chance = front_probability(fid, fid, fid, zero, -spread, spread, seed=0, draws=20_000)
     assert chance[0] == 1  # the better FID is never beaten
     assert chance[1] == pytest.approx(3 / 8, abs=0.015)  # y strictly lower: first above 0 (1/2), and second lower (3/4)
-
-
-# Coverage: the interval holds the truth as often as it says, and is not simply wide
-
-
-def misses(hits: int, runs: int, least: float = 0.95) -> bool:
-    """Whether so few hits would be seen in fewer than 1 of 1,000 experiments if the coverage were `least`."""
-    return bool(hits < binom.ppf(1e-3, runs, least))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("separation", [0.0, 1.0, 3.0])
-def test_auc_and_tpr_intervals_cover_the_truth(separation: float) -> None:
-    rng = np.random.default_rng(7)
-    runs, n = 400, 200
-    members = np.repeat([True, False], n)
-    truths = {fpr: norm.sf(norm.isf(fpr) - separation) for fpr in (0.005, 0.025, 0.1)}
-    area, hits, widths = norm.cdf(separation / math.sqrt(2)), dict.fromkeys([*truths, "auc"], 0), []
-    for run in range(runs):
-        scores = rng.standard_normal(2 * n) + separation * members
-        interval = auc_interval(scores, members, run)
-        hits["auc"] += interval.low <= area <= interval.high
-        widths.append(interval.high - interval.low)
-        _, lows, highs = roc_band(scores, members, np.array([*truths]), run)
-        for (fpr, truth), low, high in zip(truths.items(), lows, highs, strict=True):
-            hits[fpr] += low <= truth <= high
-    assert not any(misses(count, runs) for count in hits.values()), hits
-    if separation < 2:
-        assert np.mean(widths) < 1.25 * 2 * 1.96 * math.sqrt(1 / (6 * n))  # against the width at AUC 0.5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mass", [0.001, 0.01, 0.05])
-def test_the_auc_interval_covers_the_truth_when_most_samples_are_separated(mass: float) -> None:
-    """A share `mass` of the decoys outscores every member: the distribution that is hardest to tell from AUC 1."""
-    rng = np.random.default_rng(8)
-    runs, n, hits = 400, 100, 0
-    members = np.repeat([True, False], n)
-    for run in range(runs):
-        scores = rng.random(2 * n) + np.where(members, 2, 4 * (rng.random(2 * n) < mass))
-        interval = auc_interval(scores, members, run)
-        hits += interval.low <= 1 - mass <= interval.high
-    assert not misses(hits, runs)
-
-
-@pytest.mark.slow
-def test_the_interval_over_splits_covers_the_mean_over_all_models() -> None:
-    rng = np.random.default_rng(9)
-    runs, hits, within = 4000, 0, 0
-    for _ in range(runs):
-        models = 50 + 5 * rng.standard_normal(3)  # the models differ by more than each is measured wrongly
-        values = models + rng.standard_normal(3)
-        interval = over_splits(values, values - 1.96, values + 1.96)
-        hits += interval.low <= 50 <= interval.high
-        alone = over_splits(values[:1], values[:1] - 1.96, values[:1] + 1.96)
-        within += alone.low <= 50 <= alone.high
-    assert binom.ppf(1e-3, runs, 0.95) <= hits <= binom.isf(1e-3, runs, 0.95)
-    assert within < 0.5 * runs  # one split's own interval is blind to the spread between models

@@ -60,7 +60,9 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """The exact interval (low, high) for a probability, from k successes in n independent trials.
 
     It covers with probability at least `level` whatever the true probability; k = 0 has an upper bound above 0 and
-    k = n a lower bound below 1; n = 0 gives (0, 1). Source: Clopper and Pearson 1934, as beta quantiles.
+    k = n a lower bound below 1; n = 0 gives (0, 1). Both ends are those of a two-sided interval: at k = 0 and 95% the
+    upper one is 1 - 0.025^(1/n), about 3.7 / n, which holds with 97.5%; the rule of three, 3 / n, is one-sided at 95%.
+    Source: Clopper and Pearson 1934, as beta quantiles.
 
     Raises ValueError unless 0 <= k <= n and 0 < level < 1.
     """
@@ -81,7 +83,8 @@ def excess_interval(
 
     excess = M - D * n_members / n_decoys. The interval is for its expectation n_members * (P[member is matched] -
     P[decoy is matched]); it joins two Clopper-Pearson intervals, each at 1 - (1 - level) / 2 (97.5% by default), so by
-    Bonferroni it covers with at least `level`, at zero counts too. It may reach below 0.
+    Bonferroni it covers with at least `level`, at zero counts too: 99.2 to 100% with 160 or 320 members (summed over
+    all outcomes, docs/coverage.md). It may reach below 0.
 
     Raises ValueError if a side is empty or more are matched than there are.
     """

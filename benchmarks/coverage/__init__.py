@@ -1,0 +1,125 @@
+"""How often every interval of the project holds the truth, and how often its tests err: simulations.
+
+The tests run them (`tests/test_coverage.py`, slow), and `python -m benchmarks.coverage` writes what they measure into
+docs/coverage.md. Sizes are those of the benchmarks on digits: pools of 320 or 640 fair coins, 3 splits, 64 features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import binom
+
+Draw = Callable[[np.random.Generator], Sequence[object]]
+
+RUNS = 2500  # a true 95% leaves the band in 1 of 1,500 simulations; a true 92% or 98% stays in it in 1 of 300 at most
+LEVEL = 0.95
+
+
+class Measured(NamedTuple):
+    """rate: how often the interval held the truth, or the test erred. runs: 0 where every outcome was summed. width:
+    mean width over that of value +- 1.96 of the value's own standard deviation; nan without two ends."""
+
+    rate: float
+    runs: int
+    width: float
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised of a rate, in words, and the range in which it must be measured."""
+
+    words: str
+    low: float
+    high: float
+
+    def kept(self, measured: Measured) -> bool:
+        """Whether the rate lies in the range."""
+        return self.low <= measured.rate <= self.high
+
+
+def _least(runs: int) -> float:
+    """What fewer than 1 in 1,000 simulations fall below if the coverage is 95%; rates that are summed have no error."""
+    return float(binom.ppf(1e-3, runs, LEVEL)) / runs
+
+
+NOMINAL = Promise("95%", 0.935, 0.965)
+AT_LEAST = Promise("at least 95%", _least(RUNS), 1.0)
+EXACT = Promise("at least 95%", LEVEL, 1.0)
+AT_MOST = Promise("at most 5%", 0.0, 1 - _least(RUNS))
+
+
+def limit(low: float, high: float) -> Promise:
+    """A known limit: what was measured, held so that a change is noticed."""
+    return Promise("a limit, see there", low, high)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """interval: what it measures; conditions: of what truth; where: the code that makes the interval and says more.
+
+    widest: what the width may be at most, so that no interval keeps its promise by being idle.
+    """
+
+    interval: str
+    conditions: str
+    where: str
+    promise: Promise
+    measure: Callable[[], Measured]
+    widest: float = np.inf
+
+    @property
+    def is_claim(self) -> bool:
+        """It is an error rate rather than a coverage."""
+        return self.promise.low == 0
+
+    def __str__(self) -> str:
+        return f"{self.interval}, {self.conditions}"
+
+
+def simulated(draw: Draw, truth: float | None = None, runs: int = RUNS, seed: int = 0) -> Callable[[], Measured]:
+    """The coverage of intervals (value, low, high, …) that `draw` makes of a new sample each time.
+
+    truth: what they should hold; by default the mean of the values over all runs, the expectation. A sample that gives
+    no number counts as no run.
+    """
+
+    def measure() -> Measured:
+        rng = np.random.default_rng(seed)
+        drawn = np.array([draw(rng)[:3] for _ in range(runs)], dtype=np.float64)
+        value, low, high = drawn[np.isfinite(drawn[:, 0])].T
+        aim = value.mean() if truth is None else truth
+        slack = 1e-9 * max(1.0, abs(aim))  # for ends that equal the truth but for rounding
+        held = (low <= aim + slack) & (aim - slack <= high)
+        spread = value.std()
+        wide = float((high - low).mean())
+        width = wide / float(2 * ndtri(0.975) * spread) if spread > 0 and np.isfinite(wide) else np.nan
+        return Measured(float(held.mean()), len(held), width)
+
+    return measure
+
+
+def seed_from(rng: np.random.Generator) -> int:
+    """A new seed for an interval that draws."""
+    return int(rng.integers(2**31))
+
+
+def erring(errs: Callable[[np.random.Generator], bool], runs: int = RUNS, seed: int = 0) -> Callable[[], Measured]:
+    """How often `errs` is true."""
+
+    def measure() -> Measured:
+        rng = np.random.default_rng(seed)
+        return Measured(float(np.mean([errs(rng) for _ in range(runs)])), runs, np.nan)
+
+    return measure
+
+
+def simulations() -> list[Simulation]:
+    """All of them, in the order of the table."""
+    from benchmarks.coverage import claims, images, scores, splits
+
+    return [*scores.SIMULATIONS, *splits.SIMULATIONS, *images.SIMULATIONS, *claims.SIMULATIONS]

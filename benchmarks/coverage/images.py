@@ -1,0 +1,75 @@
+"""Intervals of the utility metrics, for their expectation at the same numbers of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.coverage import AT_LEAST, NOMINAL, Draw, Promise, Simulation, seed_from, simulated
+from results.image_set import ImageSet
+from results.metrics import Metric
+from results.metrics.coverage import Coverage
+from results.metrics.density import Density
+from results.metrics.fid import FID
+from results.metrics.kid import KID
+from results.metrics.precision import Precision
+from results.metrics.recall import Recall
+
+FEATURES = 64
+_MIXING = np.random.default_rng(0).normal(size=(FEATURES, FEATURES)) / np.sqrt(FEATURES)
+
+Images = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def rectified(rng: np.random.Generator, images: int) -> np.ndarray:
+    """Features as a network's last layer gives them: correlated, none below 0."""
+    mixed: np.ndarray = np.maximum(rng.standard_normal((images, FEATURES)) @ _MIXING + 0.5, 0.0)
+    return mixed
+
+
+def heavy(rng: np.random.Generator, images: int) -> np.ndarray:
+    """Student's t with 6 degrees of freedom, correlated."""
+    mixed: np.ndarray = rng.standard_t(6, (images, FEATURES)) @ _MIXING
+    return mixed
+
+
+def drawn(metric: Metric, images: Images, generated: int, real: int, shift: float) -> Draw:
+    """The metric of two new samples, the generated one shifted and wider by a share of `shift`."""
+
+    def draw(rng: np.random.Generator) -> tuple[object, ...]:
+        made = images(rng, generated) * (1 + shift / 2) + shift
+        return metric.estimate(ImageSet.of(made), ImageSet.of(images(rng, real)), seed_from(rng))
+
+    return draw
+
+
+def _simulation(
+    metric: Metric, where: str, images: Images, sizes: tuple[int, int], shift: float, promise: Promise, wide: float
+) -> Simulation:
+    kind = "features with heavy tails" if images is heavy else "rectified features"
+    truth = "equal distributions" if shift == 0 else f"shifted by {shift:g}"
+    conditions = f"{truth}, {sizes[0]:,} generated and {sizes[1]} real images, {FEATURES} {kind}"
+    measure = simulated(drawn(metric, images, *sizes, shift))
+    return Simulation(metric.name, conditions, f"results/metrics/{where}.py", promise, measure, wide)
+
+
+_ALL, _FEW = (2048, 800), (512, 200)  # as on digits, and fewer, for speed
+SIMULATIONS = [
+    _simulation(FID(), "fid", rectified, _ALL, 0.2, NOMINAL, 1.15),
+    _simulation(FID(), "fid", rectified, _FEW, 0.0, AT_LEAST, 1.5),
+    _simulation(FID(), "fid", heavy, _FEW, 0.2, NOMINAL, 1.2),
+    _simulation(KID(), "kid", rectified, _FEW, 0.2, NOMINAL, 1.15),
+    _simulation(KID(), "kid", rectified, _FEW, 0.0, AT_LEAST, 1.5),
+    _simulation(KID(), "kid", heavy, _FEW, 0.2, NOMINAL, 1.2),
+    *(
+        _simulation(metric, metric.name, rectified, (256, 200), shift, NOMINAL, 1.4)
+        for metric, shift in (
+            (Precision(), 0.0),
+            (Precision(), 0.2),
+            (Recall(), 0.2),
+            (Density(), 0.2),
+            (Coverage(), 0.2),
+        )
+    ),
+]
