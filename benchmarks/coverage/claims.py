@@ -69,7 +69,7 @@ def misjudged(low: float, high: float, on: bool, runs: int = 12_000) -> Callable
         apart = rng.uniform(-4, 4, (runs, 2))
         probability = np.array([front(rng, pair) for pair in apart])
         mine = (low <= probability) & (probability <= high)
-        beaten: np.ndarray = (apart > 0).all(axis=1)
+        beaten = np.asarray((apart > 0).all(axis=1))
         return Measured(float((beaten[mine] != on).mean()), int(mine.sum()), np.nan)
 
     return measure
