@@ -108,7 +108,7 @@ def _over(what: str, conditions: str, promise: Promise, draw: Draw, truth: float
 def _matched(target: float, fid_spread: float, promise: Promise, note: str) -> Simulation:
     conditions = f"FIDs of a strength vary by {100 * fid_spread:g}% between {SPLITS} models{note}"
     measure = simulated(curves(target, fid_spread, 0.05), at_fid(*CURVE, target))
-    return Simulation("AUC at a FID", conditions, f"`matched`, {PLACE}/matched.py", promise, measure, 2.5)
+    return Simulation("AUC at a FID", conditions, f"`matched`, {PLACE}/matched.py", promise, measure, 4.0)
 
 
 SIMULATIONS = [
@@ -131,5 +131,5 @@ SIMULATIONS = [
     ),
     _matched(4.5, 0.05, AT_LEAST, ""),
     _matched(4.5, 0.2, AT_LEAST, ""),
-    _matched(9.5, 0.2, AT_LEAST, ", and not all curves reach it"),
+    _matched(9.5, 0.2, limit(0.92, 0.95), ", and not all curves reach it"),
 ]  # fmt: skip

@@ -45,7 +45,8 @@ def matched(
     fids, values, lows, highs: for each split the points [K] of its curve, with the values' own intervals, which are
     read off in the same way. Splits whose curve does not reach the target are left out, and counted in the method. If
     all but one of several are, there is no number (nan): those that reach it are no fair draw of the splits. Coverage
-    measured near the end of a curve (docs/coverage.md) is 95% with two of 3 splits or more, and 56 to 72% with one.
+    measured within a curve is 96% (docs/coverage.md), near its end 93% with two of 3 splits or more, and would be 56 to
+    72% with one.
     """
     read = [
         [at_fid(fid, curve, target) for curve in curves] for fid, *curves in zip(fids, values, lows, highs, strict=True)
