@@ -133,8 +133,8 @@ def test_keys_follow_what_decides_a_stage() -> None:
     def changed(other) -> set[str]:
         return {stage for stage, key in base.cells[0].keys.items() if other.cells[0].keys[stage] != key}
 
-    assert changed(steps) == {"train", "sample", "probe"}
-    assert changed(samples) == {"sample"}
+    assert changed(steps) == {"train", "sample", "features", "probe"}
+    assert changed(samples) == {"sample", "features"}
     assert changed(attacked) == {"probe"}
     assert changed(workers) == set()
 
@@ -142,4 +142,4 @@ def test_keys_follow_what_decides_a_stage() -> None:
 def test_splits_and_defenses_do_not_share_keys() -> None:
     plan = make_plan(parse_config(small(defenses=[{"name": "none"}, {"name": "dedup"}])))
     keys = [key for cell in plan.cells for key in cell.keys.values()]
-    assert len(set(keys)) == len(keys) == 16
+    assert len(set(keys)) == len(keys) == 20

@@ -81,7 +81,7 @@ def test_a_metric_takes_its_minimum_of_images_and_refuses_one_fewer(metric: Metr
 
 def test_naming_a_metric_or_an_extractor_does_not_import_torch() -> None:
     metrics = [f"results.metrics.{name}" for name in registry.names()]
-    plugins = ", ".join([*metrics, "results.features.embedded", "results.features.inception"])
+    plugins = ", ".join([*metrics, *(f"results.features.{name}" for name in ("embedded", "inception", "dinov2"))])
     program = f"import sys, {plugins}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
