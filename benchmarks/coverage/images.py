@@ -58,18 +58,18 @@ _ALL, _FEW = (2048, 800), (512, 200)  # as on digits, and fewer, for speed
 SIMULATIONS = [
     _simulation(FID(), "fid", rectified, _ALL, 0.2, NOMINAL, 1.15),
     _simulation(FID(), "fid", rectified, _FEW, 0.0, AT_LEAST, 1.5),
-    _simulation(FID(), "fid", heavy, _FEW, 0.2, NOMINAL, 1.2),
+    _simulation(FID(), "fid", heavy, _FEW, 0.2, AT_LEAST, 1.2),
     _simulation(KID(), "kid", rectified, _FEW, 0.2, NOMINAL, 1.15),
     _simulation(KID(), "kid", rectified, _FEW, 0.0, AT_LEAST, 1.5),
     _simulation(KID(), "kid", heavy, _FEW, 0.2, NOMINAL, 1.2),
     *(
-        _simulation(metric, metric.name, rectified, (256, 200), shift, NOMINAL, 1.4)
-        for metric, shift in (
-            (Precision(), 0.0),
-            (Precision(), 0.2),
-            (Recall(), 0.2),
-            (Density(), 0.2),
-            (Coverage(), 0.2),
+        _simulation(metric, metric.name, rectified, (256, 200), shift, promise, 1.4)
+        for metric, shift, promise in (
+            (Precision(), 0.0, AT_LEAST),  # shares of images: Clopper and Pearson's interval errs on the wide side
+            (Precision(), 0.2, AT_LEAST),
+            (Recall(), 0.2, AT_LEAST),
+            (Density(), 0.2, NOMINAL),
+            (Coverage(), 0.2, AT_LEAST),
         )
     ),
 ]
