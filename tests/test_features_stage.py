@@ -32,6 +32,14 @@ from tests.small_config import small
 POOL, REFERENCE, SAMPLES, CELLS = 96, 200, 80, 2
 ALL = REFERENCE + POOL + SAMPLES + CELLS * SAMPLES  # the third is the noise
 METRICS = ["fid", "kid", "recall"]
+LOSS = {"loss": {"timesteps": [50], "draws": 1}}
+SIDE = {"clusters": 2, "steps": 2, "neighbours": 10}
+
+
+def quick(**changes: Any) -> dict[str, Any]:
+    """A run that is over in a few seconds, with `changes`."""
+    settings = {"attacks": LOSS, "training__steps": 2, "metrics__features_params": {"dimensions": 16, "steps": 5}}
+    return small(**{**settings, **changes})
 
 
 class Here:
@@ -78,7 +86,7 @@ def extracted_by(root: Path, settings: dict[str, Any]) -> int:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """A finished run, and how many images passed the extractor."""
     root = tmp_path_factory.mktemp("features") / "run"
-    return root, extracted_by(root, small())
+    return root, extracted_by(root, quick())
 
 
 @pytest.fixture
@@ -94,7 +102,7 @@ def test_every_image_passes_the_extractor_once(finished: tuple[Path, int]) -> No
 def test_another_metric_extracts_nothing_and_attacks_nothing_again(copied: Path) -> None:
     scores = copied / "cells/none-split0/attack/loss/scores.safetensors"
     before = scores.stat().st_mtime_ns
-    assert extracted_by(copied, small(metrics__names=METRICS)) == 0
+    assert extracted_by(copied, quick(metrics__names=METRICS)) == 0
     rows = read_rows(copied / "results.csv")
     assert set(METRICS) <= set(rows[rows["split"] == "0"]["source"])
     assert set(METRICS) <= set(rows[rows["defense"] == "(noise)"]["source"])
@@ -102,13 +110,13 @@ def test_another_metric_extracts_nothing_and_attacks_nothing_again(copied: Path)
 
 
 def test_another_attack_extracts_nothing_again_though_it_asks_for_features(copied: Path) -> None:
-    assert extracted_by(copied, small(attacks__side={})) == 0
+    assert extracted_by(copied, quick(attacks={**LOSS, "side": SIDE})) == 0
     rows = read_rows(copied / "results.csv")
     assert "auc" in set(rows[rows["source"] == "side"]["metric"])
 
 
 def test_another_extractor_extracts_everything_again(copied: Path) -> None:
-    assert extracted_by(copied, small(metrics__features_params={"dimensions": 32})) == ALL
+    assert extracted_by(copied, quick(metrics__features_params={"dimensions": 16, "steps": 6})) == ALL
 
 
 def test_what_is_missing_is_extracted_again_and_in_slices_it_is_the_same(
@@ -118,14 +126,14 @@ def test_what_is_missing_is_extracted_again_and_in_slices_it_is_the_same(
     before = ImageSet.stored(features).matrix()
     shutil.rmtree(features)
     monkeypatch.setattr(stage, "ROWS", 32)
-    assert extracted_by(copied, small()) == SAMPLES
+    assert extracted_by(copied, quick()) == SAMPLES
     assert len(list(features.glob("*.safetensors"))) == 3
     np.testing.assert_array_equal(ImageSet.stored(features).matrix(), before)
 
 
 def test_a_cells_fid_is_that_of_all_its_samples_at_once(finished: tuple[Path, int]) -> None:
-    layout, plan = Layout(finished[0]), make_plan(parse_config(small()))
-    pool, extractor = stored_pool(layout), Embedded()
+    layout, plan = Layout(finished[0]), make_plan(parse_config(quick()))
+    pool, extractor = stored_pool(layout), plan.extractor
     extractor.load(layout.extractor / "extractor.safetensors")
     rows = read_rows(layout.root / "results.csv")
     for cell in plan.cells:
@@ -136,7 +144,7 @@ def test_a_cells_fid_is_that_of_all_its_samples_at_once(finished: tuple[Path, in
 
 def test_labels_are_the_images_own_or_those_that_a_conditional_model_was_asked_for(copied: Path) -> None:
     layout = Layout(copied)
-    pool, cell = stored_pool(layout), make_plan(parse_config(small())).cells[0]
+    pool, cell = stored_pool(layout), make_plan(parse_config(quick())).cells[0]
     real, of_pool = reference_set(layout, pool).labels, pool_set(layout, pool).labels
     assert real is not None
     assert of_pool is not None
@@ -152,16 +160,16 @@ def test_labels_are_the_images_own_or_those_that_a_conditional_model_was_asked_f
 
 def test_features_are_keyed_by_the_images_and_the_extractor_and_nothing_else() -> None:
     def keys(**changes: Any) -> tuple[str, str]:
-        plan = make_plan(parse_config(small(**changes)))
+        plan = make_plan(parse_config(quick(**changes)))
         return plan.extractor_key, plan.cells[0].keys["features"]
 
     fitted, features = keys()
-    assert keys(metrics__names=METRICS, attacks__side={}) == (fitted, features)
+    assert keys(metrics__names=METRICS, attacks={**LOSS, "side": SIDE}) == (fitted, features)
     assert keys(statistics__audit_guesses=10, name="another", execution__threads=2) == (fitted, features)
-    longer = keys(training__steps=13)
+    longer = keys(training__steps=3)
     assert longer[0] == fitted
     assert longer[1] != features
-    for changes in ({"metrics__features_params": {"steps": 100}}, {"data__pool": 100}, {"seed": 5}):
+    for changes in ({"metrics__features_params": {"steps": 6}}, {"data__pool": 100}, {"seed": 5}):
         other = keys(**changes)
         assert other[0] != fitted
         assert other[1] != features
