@@ -94,7 +94,7 @@ def test_model_that_never_saw_the_pool_gives_nothing_away(name: str, images: np.
     seen = oracle.target(attack, oracle.fitted("gaussian", elsewhere), images)
     shadows = [oracle.shadow(attack, oracle.fitted("gaussian", elsewhere), images, oracle.coins(s)) for s in (2, 3)]
     score = attack.score(seen, shadows).score
-    _, low, high, _ = auc_interval(score, members, seed=0)
+    _, low, high, _ = auc_interval(score, members, seed=0, level=1 - 0.05 / len(ATTACKS))  # one draw of coins for all
     assert low <= 0.5 <= high
     assert extracted_at_fdr(score, members).count == 0
 
