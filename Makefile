@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow lint format benchmarks clean
+.PHONY: demo test test-slow stress lint format benchmarks clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/leakfront run digits
@@ -15,6 +15,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m "slow"
+
+stress: $(INSTALLED)
+	$(PYTHON) -m stress
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -33,7 +33,22 @@ class _Sentences(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
+        except OSError as error:
+            if debug:
+                raise
+            click.echo(f"error: {_disk_sentence(error)}", err=True)
+            sys.exit(1)
         sys.exit(code or 0)
+
+
+def _disk_sentence(error: OSError) -> str:
+    """What the system refused, and what that means for the run."""
+    from leakfront.errors import is_of_disk
+
+    what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    if is_of_disk(error):
+        return f"{what}; what was finished is kept: make room, or the folder writable, and the same command goes on"
+    return f"{what} (leakfront --debug shows where)"
 
 
 @click.group(cls=_Sentences, context_settings=CONTEXT)
@@ -42,7 +57,8 @@ class _Sentences(click.Group):
 def main(debug: bool) -> None:
     """Measure what a privacy defense for image diffusion models buys.
 
-    Exit codes: 0 done, 1 some models failed or diverged, 2 the input was wrong, 130 interrupted (state is kept).
+    Exit codes: 0 done, 1 some models failed or diverged or the disk is full, 2 the input was wrong, 130 interrupted
+    (state is kept).
     """
 
 
@@ -52,7 +68,7 @@ def main(debug: bool) -> None:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. training.steps=500."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core, or one a GPU]")
 @click.option("--device", help="cpu, cuda or cuda:N.")
 @click.option("--smoke", is_flag=True, help="Shrink everything, to see that it runs; the numbers mean nothing.")
 @click.option("--dry-run", is_flag=True, help="Print the plan with its cost estimate, and do nothing.")
@@ -79,7 +95,7 @@ def run(
     layout = Layout(out or Path("runs") / settings.name)
     from rich.console import Console
 
-    from leakfront.run import default_workers
+    from leakfront.devices import default_workers
 
     count = workers or default_workers(settings)
     console = Console(soft_wrap=True)
@@ -117,11 +133,13 @@ def show(run_folder: str) -> None:
     from rich.console import Console
 
     from leakfront.errors import InputError
+    from leakfront.integrity import check_results
     from leakfront.run_folder import find_run
 
     layout = find_run(run_folder)
     if not (layout.root / "results.csv").is_file():
         raise InputError(f"{run_folder} holds no results yet; finish it with: leakfront run")
+    check_results(layout)
     from results.run_data import RunData
     from results.table import terminal
 
@@ -132,12 +150,13 @@ def show(run_folder: str) -> None:
 @click.argument("run_folder", metavar="RUN")
 def verify(run_folder: str) -> int:
     """Check every artifact of a run against its checksum."""
+    from leakfront.integrity import examine
     from leakfront.run_folder import find_run
-    from leakfront.store import verify as verify_artifacts
 
-    checked, faults = verify_artifacts(find_run(run_folder).root)
+    layout = find_run(run_folder)
+    checked, faults = examine(layout, layout.cells)
     for fault in faults:
-        click.echo(fault, err=True)
+        click.echo(f"{fault.artifact}: {fault.what}" if fault.artifact != "." else fault.what, err=True)
     click.echo(f"{checked} files checked, {len(faults)} missing or changed")
     return 1 if faults else 0
 

@@ -1,5 +1,10 @@
 """The errors that users see, each one sentence that names the cause and what would be right."""
 
+import errno
+
+# a disk that takes nothing more: full, over quota, over the limit on a file's size, read-only
+_OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
 
 class InputError(ValueError):
     """Input from outside (config, folder, name) is wrong. The command line prints it and exits with code 2."""
@@ -14,3 +19,8 @@ class DivergedError(RuntimeError):
 
     def __reduce__(self) -> tuple[type["DivergedError"], tuple[int]]:
         return type(self), (self.step,)
+
+
+def is_of_disk(error: BaseException) -> bool:
+    """Whether the disk is what failed: the work can go on from where it is once there is room again."""
+    return isinstance(error, OSError) and error.errno in _OF_DISK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,19 @@ class Layout:
     @property
     def report(self) -> Path:
         return self.root / "report"
+
+    @property
+    def cells(self) -> list[str]:
+        """The names of the cells that there are."""
+        return sorted(path.name for path in (self.root / "cells").glob("*") if path.is_dir())
+
+    def artifacts(self, cells: Iterable[str]) -> list[Path]:
+        """The folders, of those that there are, that a stage of the run or of these cells wrote as a whole."""
+        folders = [self.pool, self.reference, self.report]
+        for name in cells:
+            for stage in sorted(self.cell(name).glob("[!.]*")):
+                folders += sorted(stage.glob("[!.]*")) if stage.name == "attack" else [stage]
+        return [folder for folder in folders if folder.is_dir()]
 
     def cell(self, name: str) -> Path:
         """The folder of a cell; its stages are the folders in it."""

@@ -222,9 +222,10 @@ def _cell_keys(plan: Plan, pool_key: str, extractor_key: str, point: DefensePoin
         "prepare", [layers, config.data.coin, split, config.seed], [pool_key], ["leakfront.stages.prepare", *stack_code]
     )
     training = config.training.model_dump(exclude={"checkpoint_seconds"})
+    device = config.execution.device.partition(":")[0]  # which of several GPUs does not matter
     train = content_key(
         "train",
-        [training, plan.model.name, parameters(plan.model), layers, libraries, config.execution.device, config.seed],
+        [training, plan.model.name, parameters(plan.model), layers, libraries, device, config.seed],
         [prepare],
         ["leakfront.training", "leakfront.stages.train", "defenses.plain_step", *stack_code, *model_code],
     )

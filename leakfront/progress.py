@@ -31,11 +31,11 @@ def duration(seconds: float) -> str:
 def busy_seconds(log: Path) -> float:
     """How long a run was worked on: in each of its sessions the time to the last report of a worker, summed.
 
-    A session that found everything done adds nothing. The resolution is that of the log, a second. A last line that a
-    kill cut off is passed over.
+    A session that found everything done adds nothing. The resolution is that of the log, a second. Lines that were
+    damaged are passed over.
     """
     total, start, last = 0.0, 0.0, 0.0
-    for text in log.read_text().splitlines():
+    for text in log.read_text(errors="replace").splitlines():
         try:
             line = json.loads(text)
             now = datetime.fromisoformat(line["time"]).timestamp()
@@ -82,6 +82,8 @@ class RunProgress:
             self._live = Progress(*columns, console=console, transient=True)
 
     def __enter__(self) -> RunProgress:
+        if self._log.is_file() and not self._log.read_bytes().endswith(b"\n"):
+            self._log.write_bytes(self._log.read_bytes() + b"\n")  # the end of a line was lost, on a full disk say
         if self._live is not None and self._work:
             self._live.start()
             self._bars[""] = self._live.add_task(f"{len(self._work)} models", total=1.0)
@@ -97,9 +99,18 @@ class RunProgress:
             self._write_log({"message": message, **facts})
         self._console.print(message, highlight=False, markup=False)
 
+    def begins(self, stage: str) -> None:
+        """For the log: a stage of the whole run begins."""
+        self.event({"begins": stage})
+
     def event(self, event: dict[str, Any]) -> None:
-        """A stage of a cell came on: {cell, stage, done, total, numbers}."""
+        """A stage of a cell began, {begins, cell, process}, or came on, {cell, stage, done, total, numbers}; or it is
+        a {message} for the reader."""
+        if "message" in event:
+            return self.say(event["message"])
         with self._lock:
+            if "begins" in event:
+                return self._write_log(event)
             cell, stage = event["cell"], event["stage"]
             amount = self._work.get(cell, {}).get(stage, 0.0)
             self._done[cell, stage] = amount * event["done"] / max(1, event["total"])

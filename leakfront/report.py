@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leakfront.errors import InputError
+from leakfront.integrity import check_results
 from leakfront.layout import Layout
 from leakfront.store import MANIFEST, checksum, content_key, stored_key, with_imports, writing
 
@@ -22,7 +23,8 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme
     for layout in runs:
         if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
             raise InputError(f"{layout.root} holds no results yet; finish it with: leakfront run")
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        check_results(layout)
+    if folder.exists() and any(folder.iterdir()) and not ((folder / MANIFEST).exists() and (folder / PAGE).exists()):
         raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
     inputs = [checksum(layout.root / name) for layout in runs for name in ("results.csv", "run.json")]
     from results.figures import figures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from rich.console import Console
 
 from leakfront import provenance
 from leakfront.config import Config
+from leakfront.devices import check_device
 from leakfront.errors import InputError
+from leakfront.integrity import seal, set_right
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan, make_plan, shadow_notes
 from leakfront.pool import Pool, flip_coins
@@ -35,17 +36,10 @@ class Result:
     failed: dict[str, str]
 
 
-def default_workers(config: Config) -> int:
-    """As many worker processes as the cores carry, with the config's threads each; one on a GPU."""
-    if config.execution.device != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // config.execution.threads)
-
-
 def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
     """Plan and pool of a run; raises `InputError` for whatever is wrong with its input, before anything is written."""
     plan = make_plan(config)
+    check_device(config.execution.device)
     check(layout, config)
     pool = draw_pool(plan, layout)
     for split in range(config.splits):
@@ -71,24 +65,28 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
 
 def run(config: Config, layout: Layout, workers: int, console: Console) -> Result:
     """Carry out a benchmark in a folder; whatever is there already and still valid is kept."""
+    from leakfront.report import draw_report
     from leakfront.stages.aggregate import write_results
 
     started = time.monotonic()
     plan, pool = check_everything(config, layout)
-    pending = [cell for cell in plan.cells if not has_model(cell, layout)]
-    querying: dict[str, float] = {}
-    if pending:
-        check_signals(plan, pool.images.shape[1:])
-        querying = querying_work(plan, pool.images.shape[1:])
+    check_signals(plan, pool.images.shape[1:])
+    querying = querying_work(plan, pool.images.shape[1:])
     facts = {"versions": provenance.versions(), "git": provenance.git_state(), "machine": provenance.machine()}
     with locked(layout):
+        check(layout, config)  # again, since another process may have come first
         clear_temporaries(layout.root)
+        names = [cell.name for cell in plan.cells]
+        wrong = set_right(layout, names)
         claim(layout, config, facts)
         store_pool(plan, layout, pool)
+        pending = [cell for cell in plan.cells if not has_model(cell, layout)]
         to_train = [cell for cell in pending if not is_done(cell, layout, "prepare", "train")]
         work = {c.name: {"train": training_work(plan, c) if c in to_train else 0.0, **querying} for c in pending}
         again = f", {len(pending) - len(to_train)} to query again" if len(pending) > len(to_train) else ""
         with RunProgress(work, workers, layout.log, console) as progress:
+            for sentence in wrong:
+                progress.say(sentence)
             progress.say(
                 f"{config.name}: {len(plan.cells)} models ({len(plan.points)} defenses x {config.splits} splits), "
                 f"{len(to_train)} to train{again}, {workers} workers; results in {layout.root}",
@@ -100,11 +98,14 @@ def run(config: Config, layout: Layout, workers: int, console: Console) -> Resul
             diverged = [c.name for c in plan.cells if c.name not in failed and is_diverged(c, layout)]
             for name in diverged:
                 progress.say(f"  {name}: training diverged; the step is in its row, and it has no other results")
+            progress.begins("results")
             rows, info = _collect(plan, pool, layout, diverged, failed)
             wall = {"wall_seconds": busy_seconds(layout.log), "workers": workers}
             write_results(layout, rows, {**info, **facts, **wall})
-            page = _report(layout)
+            progress.begins("report")
+            page = draw_report([layout], layout.report)
             progress.say(f"done in {duration(time.monotonic() - started)}; the report is {page}")
+            seal(layout, names)
     return Result(diverged, failed)
 
 
@@ -179,10 +180,3 @@ def _guarantee(label: str, measured: Sequence[CellPlan], layout: Layout) -> dict
             facts = json.loads((layout.stage(cell.name, "train") / "train.json").read_text())
             found += [facts["guarantee"]] if facts["guarantee"] else []
     return max(found, key=lambda g: g["epsilon"]) if found else None
-
-
-def _report(layout: Layout) -> str:
-    """Draw the report, unless the rows and the code that draws it are those of the last one."""
-    from leakfront.report import draw_report
-
-    return str(draw_report([layout], layout.report))

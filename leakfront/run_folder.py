@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from leakfront.config import Config
-from leakfront.errors import InputError
+from leakfront.errors import InputError, is_of_disk
 from leakfront.layout import Layout
 from leakfront.store import write_atomically
 
@@ -25,7 +27,10 @@ def check(layout: Layout, config: Config) -> None:
         try:
             held = tomllib.loads(layout.config.read_text())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{layout.config} is not valid TOML ({error}); give another folder with --out") from None
+            raise InputError(
+                f"{layout.config} is not valid TOML ({error}); delete it if the run there is this one, "
+                "or give another folder with --out"
+            ) from None
         for key, there, here in _differences(held, resolved(config), ""):
             raise InputError(
                 f"{layout.root} holds a different run ({key} is {there!r} there and {here!r} here); give another "
@@ -33,8 +38,13 @@ def check(layout: Layout, config: Config) -> None:
             )
     elif layout.root.is_file():
         raise InputError(f"{layout.root} is a file; give a folder with --out")
-    elif layout.root.is_dir() and any(path.name != LOCK for path in layout.root.iterdir()):
+    elif layout.root.is_dir() and not all(_is_left_by_a_start(path.name) for path in layout.root.iterdir()):
         raise InputError(f"{layout.root} is not empty and holds no run; give another folder with --out")
+
+
+def _is_left_by_a_start(name: str) -> bool:
+    """Whether a run that ended before it had claimed its folder leaves a file of this name."""
+    return name == LOCK or (name.startswith(".config.toml.") and name.endswith(".tmp"))
 
 
 def claim(layout: Layout, config: Config, provenance: dict[str, Any]) -> None:
@@ -66,20 +76,37 @@ def locked(layout: Layout) -> Iterator[None]:
     """Hold the folder for this process; `InputError` that names the other process if there is one."""
     import fcntl
 
-    layout.root.mkdir(parents=True, exist_ok=True)
-    with (layout.root / LOCK).open("a+") as file:
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+        file = (layout.root / LOCK).open("a+", errors="replace")
+    except OSError as error:
+        if is_of_disk(error) and error.errno != errno.EROFS:
+            raise
+        raise InputError(
+            f"{layout.root} cannot be written to ({error.strerror}: {error.filename}); make it writable or give "
+            "another folder with --out"
+        ) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
             raise InputError(
-                f"{layout.root} is in use by process {file.read().strip() or 'unknown'}; wait for it or give another "
-                "folder with --out"
+                f"{layout.root} is in use by process {_holder(file)}; wait for it or give another folder with --out"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _holder(file: TextIO) -> str:
+    """Who wrote its number into the lock; it does so just after it has taken it."""
+    for _ in range(20):
+        file.seek(0)
+        if (number := file.read().strip()).isdigit():
+            return number
+        time.sleep(0.05)
+    return "unknown"
 
 
 def find_run(folder: str) -> Layout:

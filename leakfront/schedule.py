@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leakfront.errors import InputError
+from leakfront.devices import shared_gpus
+from leakfront.errors import InputError, is_of_disk
 from leakfront.execution import Outcome, Workers
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
@@ -33,8 +34,11 @@ def is_done(cell: CellPlan, layout: Layout, *stages: str) -> bool:
 
 def is_diverged(cell: CellPlan, layout: Layout) -> bool:
     """Whether the cell's training ended at a value that is not finite."""
-    facts = json.loads((layout.stage(cell.name, "train") / "train.json").read_text())
-    return facts["diverged"] is not None
+    path = layout.stage(cell.name, "train") / "train.json"
+    try:
+        return json.loads(path.read_text())["diverged"] is not None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); `leakfront run` makes it again") from None
 
 
 def has_model(cell: CellPlan, layout: Layout) -> bool:
@@ -67,7 +71,8 @@ def execute(plan: Plan, layout: Layout, workers: int, progress: RunProgress) -> 
     if not first:
         return failed
     names = {task: name for name, task in first}
-    with Workers(min(workers, len(first) + len(waiting)), plan.config.execution.threads, progress.event) as pool:
+    execution, count = plan.config.execution, min(workers, len(first) + len(waiting))
+    with Workers(count, execution.threads, progress.event, shared_gpus(execution.device)) as pool:
         for _, task in first:
             pool.submit(task)
         for outcome in pool.outcomes():
@@ -80,9 +85,9 @@ def execute(plan: Plan, layout: Layout, workers: int, progress: RunProgress) -> 
 
 
 def _take_note(outcome: Outcome, failed: dict[str, str], progress: RunProgress) -> None:
-    """A wrong input, or a reference that cannot be made, ends the run; another error costs its cell."""
+    """A wrong input, a full disk, or a reference that cannot be made ends the run; another error costs its cell."""
     done, error = outcome.task, outcome.error
-    if error is not None and (isinstance(error, InputError) or done.kind == "reference"):
+    if error is not None and (isinstance(error, InputError) or is_of_disk(error) or done.kind == "reference"):
         raise error
     if error is not None:
         failed[done.cell] = f"{type(error).__name__}: {error}"
@@ -118,8 +123,9 @@ def _nodes(plan: Plan, layout: Layout, failed: dict[str, str]) -> list[Node]:
         if not usable(cell):
             return None
         shadows = [other for other in plan.siblings(cell) if usable(other)]
-        keys = [plan.attack_key(name, cell, shadows) for name in plan.judged_by(len(shadows))]
-        done = stored_key(layout.stage(cell.name, "measure")) == plan.measure_key(keys, cell, len(shadows))
+        keys = {f"attack/{name}": plan.attack_key(name, cell, shadows) for name in plan.judged_by(len(shadows))}
+        wanted = {**keys, "measure": plan.measure_key(list(keys.values()), cell, len(shadows))}
+        done = all(stored_key(layout.stage(cell.name, stage)) == key for stage, key in wanted.items())
         return None if done else task("measure", cell.name, [other.name for other in shadows])
 
     work = {cell.name: training_work(plan, cell) for cell in plan.cells}

@@ -6,13 +6,14 @@ import ast
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 MANIFEST = "manifest.json"
 ROOMS = ("defenses", "models", "attacks", "results", "leakfront.datasets")
@@ -93,38 +94,69 @@ def _source(module: str) -> Path | None:
     return None
 
 
+class Recorded(TypedDict):
+    """What a manifest says of a file."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(TypedDict):
+    """The key of an artifact, and its files by their paths in it."""
+
+    key: str
+    files: dict[str, Recorded]
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: a reader sees the old content or the new one, a kill leaves no half."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_manifest(folder: Path, key: str, names: Iterable[str]) -> None:
+    """Record these files of a folder with their checksums."""
+    files = {n: {"sha256": checksum(folder / n), "bytes": (folder / n).stat().st_size} for n in sorted(names)}
+    write_atomically(folder / MANIFEST, json.dumps({"key": key, "files": files}, indent=1))
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a folder; None if there is none that can be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        recorded = {n: Recorded(sha256=str(f["sha256"]), bytes=int(f["bytes"])) for n, f in manifest["files"].items()}
+        return Manifest(key=str(manifest["key"]), files=recorded)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def stored_key(folder: Path) -> str | None:
-    """The key of what lies in `folder`; None if there is nothing whole."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+    """The key of what lies in `folder`; None if there is nothing whole, by the sizes of its files."""
+    if (manifest := read_manifest(folder)) is None:
         return None
-    sizes = manifest["files"].items()
-    whole = all((folder / name).is_file() and (folder / name).stat().st_size == f["bytes"] for name, f in sizes)
-    return manifest["key"] if whole else None
+    sizes = {folder / name: recorded["bytes"] for name, recorded in manifest["files"].items()}
+    return manifest["key"] if all(p.is_file() and p.stat().st_size == size for p, size in sizes.items()) else None
 
 
 @contextmanager
 def writing(folder: Path, key: str) -> Iterator[Path]:
-    """A new folder to write a stage's files to; it takes the place of `folder` when the block ends without error."""
+    """A new folder to write a stage's files to; it takes the place of `folder` when the block ends without error.
+
+    A full disk is an `OSError`, whichever library came upon it.
+    """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        names = sorted(str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file())
-        files = {n: {"sha256": checksum(temporary / n), "bytes": (temporary / n).stat().st_size} for n in names}
-        write_atomically(temporary / MANIFEST, json.dumps({"key": key, "files": files}, indent=1))
+        write_manifest(temporary, key, [str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file()])
         if folder.exists():
             old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             folder.rename(old)
@@ -132,6 +164,12 @@ def writing(folder: Path, key: str) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             temporary.rename(folder)
+    except Exception as error:
+        # libraries in Rust (safetensors) wrap the system's error in one of their own, and keep its number in the text
+        if not isinstance(error, OSError) and (number := re.search(r"\(os error (\d+)\)", str(error))):
+            code = int(number[1])
+            raise OSError(code, os.strerror(code), str(folder)) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -143,28 +181,13 @@ def checksum(path: Path) -> str:
 
 
 def clear_temporaries(root: Path) -> None:
-    """Remove what killed writers left behind."""
+    """Remove what killed writers left behind; put back what one had moved aside to make room for its successor."""
+    for left in root.rglob(".*.old"):
+        folder = left.with_name(left.name[1:].rsplit(".", 2)[0])
+        if not folder.exists():
+            left.rename(folder)
     for left in [*root.rglob(".*.tmp"), *root.rglob(".*.old")]:
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
-
-
-def verify(root: Path) -> tuple[int, list[str]]:
-    """Check every artifact below `root`: (files checked, a sentence for each that is missing or changed)."""
-    checked, faults = 0, []
-    for manifest in sorted(root.rglob(MANIFEST)):
-        try:
-            files = json.loads(manifest.read_text())["files"]
-        except (OSError, ValueError, KeyError):
-            faults.append(f"{manifest.relative_to(root)} is not a readable manifest")
-            continue
-        for name, recorded in files.items():
-            path = manifest.parent / name
-            checked += 1
-            if not path.is_file():
-                faults.append(f"{path.relative_to(root)} is missing")
-            elif checksum(path) != recorded["sha256"]:
-                faults.append(f"{path.relative_to(root)} has changed since it was written")
-    return checked, faults

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from leakfront.devices import show_gpu
 from leakfront.layout import Layout
 from leakfront.plan import Plan, make_plan
 
@@ -33,21 +34,27 @@ class Task:
     shadows: tuple[str, ...] = ()
 
 
-def start_worker(events: Any, threads: int) -> None:
-    """Set up the process: an event queue, its threads; Ctrl-C is the parent's business, whose death ends us."""
+def start_worker(events: Any, threads: int, gpu: int | None = None) -> None:
+    """Set up the process: where events are put, its threads, its GPU (see `leakfront.devices.show_gpu`; None for all).
+
+    Ctrl-C is the parent's business, whose death ends us.
+    """
     global _events
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    if gpu is not None:
+        show_gpu(gpu)
     import torch
 
     torch.set_num_threads(threads)
 
 
-def _follow_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def _follow_parent() -> None:
+    """End this process at once when its parent ends, however that comes to pass."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def run_task(task: Task) -> bool:
@@ -63,6 +70,7 @@ def run_task(task: Task) -> bool:
         from leakfront.stages.features import fit_extractor
         from leakfront.stages.reference import make_reference
 
+        _begin("reference")
         fit_extractor(plan, layout, pool)
         make_reference(plan, layout, pool)
         return True
@@ -72,25 +80,37 @@ def run_task(task: Task) -> bool:
         from leakfront.stages.measure import measure_cell
 
         shadows = [plan.by_name[name] for name in task.shadows]
+        _begin("attack", cell.name)
         keys = attack_cell(plan, cell, shadows, layout, pool)
+        _begin("measure", cell.name)
         measure_cell(plan, cell, shadows, keys, layout, pool)
         return True
     if task.kind == "probe":
         from leakfront.stages.features import extract_features
         from leakfront.stages.probe import probe_cell
 
+        _begin("features", cell.name)
         extract_features(plan, cell, layout)
+        _begin("probe", cell.name)
         probe_cell(plan, cell, layout, pool, _Reporter(cell.name, "probe"))
         return True
     from leakfront.stages.prepare import prepare
     from leakfront.stages.sample import sample_cell
     from leakfront.stages.train import train_cell
 
+    _begin("prepare", cell.name)
     prepare(plan, cell, layout, pool)
+    _begin("train", cell.name)
     if not train_cell(plan, cell, layout, pool, _Reporter(cell.name, "train")):
         return False
+    _begin("sample", cell.name)
     sample_cell(plan, cell, layout, _Reporter(cell.name, "sample"))
     return True
+
+
+def _begin(stage: str, cell: str = "") -> None:
+    """For the log: what this process turns to now."""
+    _events.put({"begins": stage, "cell": cell, "process": os.getpid()})
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
+from leakfront.errors import InputError
 from results.rows import read_rows
 
 if TYPE_CHECKING:
@@ -53,13 +56,15 @@ class RunData:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """All rows, with the columns of `results.rows.Row`."""
-        return read_rows(self.folder / "results.csv")
+        with _readable(self.folder / "results.csv") as path:
+            return read_rows(path)
 
     @cached_property
     def info(self) -> dict[str, Any]:
         """`run.json`: name, config (resolved), versions, git, machine, suite, features, image counts, cells."""
-        info: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
-        return info
+        with _readable(self.folder / "run.json") as path:
+            info: dict[str, Any] = json.loads(path.read_text())
+            return info
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -99,4 +104,14 @@ class RunData:
     def _arrays(path: Path) -> Mapping[str, np.ndarray]:
         from safetensors.numpy import load_file
 
-        return load_file(path)
+        with _readable(path):
+            return load_file(path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """Say of a file that it cannot be read, whatever reading it raises."""
+    try:
+        yield path
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({error}); make it again with: leakfront run") from error

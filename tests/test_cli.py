@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from leakfront.cli import main
+from leakfront.errors import InputError
 from leakfront.registry import Registry
 from tests.small_config import small, write_toml
 
@@ -109,7 +111,80 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
 
     config = write_toml(tmp_path / "c.toml", small())
     with locked(Layout(tmp_path / "run")):
-        assert "is in use by process" in refused(invoke("run", config, "--out", tmp_path / "run"))
+        assert f"is in use by process {os.getpid()};" in refused(invoke("run", config, "--out", tmp_path / "run"))
+
+
+def test_a_lock_that_nobody_holds_is_taken_over(tmp_path: Path) -> None:
+    from leakfront.layout import Layout
+    from leakfront.run_folder import locked
+
+    for stale in (b"1", b"\xff\x00", b"999999999"):
+        (tmp_path / ".lock").write_bytes(stale)
+        with locked(Layout(tmp_path)):
+            assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+def test_a_start_that_was_killed_before_it_claimed_its_folder_leaves_it_free(tmp_path: Path) -> None:
+    from leakfront.config import parse_config
+    from leakfront.layout import Layout
+    from leakfront.run_folder import check
+
+    for name in (".lock", ".config.toml.1.tmp"):
+        (tmp_path / name).write_text("")
+    check(Layout(tmp_path), parse_config(small()))
+    (tmp_path / "chapter.tex").write_text("mine")
+    with pytest.raises(InputError, match="holds no run"):
+        check(Layout(tmp_path), parse_config(small()))
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    config = write_toml(tmp_path / "c.toml", small())
+    said = refused(invoke("run", config, "--out", f"{config}/run"))
+    assert f"{config}/run cannot be written to (Not a directory" in said
+
+
+def test_an_error_of_the_system_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    (tmp_path / "results.csv").write_text("")
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "file").write_text("")
+    result = invoke("report", tmp_path, "--out", tmp_path / "file" / "report")
+    assert result.exit_code == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: Not a directory: ")
+
+
+@pytest.mark.parametrize("name", ["results.csv", "run.json"])
+def test_results_that_are_not_what_was_written_are_not_drawn(name: str, tmp_path: Path) -> None:
+    from leakfront.integrity import seal
+    from leakfront.layout import Layout
+
+    for file in ("config.toml", "results.csv", "run.json"):
+        (tmp_path / file).write_text("{}")
+    seal(Layout(tmp_path), [])
+    (tmp_path / name).write_text("[]")
+    for command in ("show", "report"):
+        assert f"{name} has changed since it was written" in refused(invoke(command, tmp_path))
+
+
+def test_a_config_that_was_destroyed_is_named(tmp_path: Path) -> None:
+    config = write_toml(tmp_path / "c.toml", small())
+    (tmp_path / "run").mkdir()
+    for content in (b"name = ", b"\xff\xfe"):
+        (tmp_path / "run" / "config.toml").write_bytes(content)
+        said = refused(invoke("run", config, "--out", tmp_path / "run"))
+        assert "config.toml is not valid TOML" in said
+        assert "delete it if the run there is this one" in said
+
+
+def test_a_report_takes_the_place_of_a_report_only(tmp_path: Path) -> None:
+    from leakfront.integrity import seal
+    from leakfront.layout import Layout
+
+    for file in ("config.toml", "results.csv", "run.json"):
+        (tmp_path / file).write_text("{}")
+    seal(Layout(tmp_path), [])
+    assert "holds no report" in refused(invoke("report", tmp_path, "--out", tmp_path))
 
 
 @pytest.mark.parametrize("command", ["report", "show", "verify"])

@@ -164,7 +164,35 @@ def test_verify_finds_a_changed_file(finished: tuple[Path, str], tmp_path: Path)
     samples.write_bytes(content)
     result = leakfront("verify", run)
     assert result.returncode == 1
-    assert "cells/none-split0/sample/samples.safetensors has changed" in result.stderr
+    assert "cells/none-split0/sample: samples.safetensors has changed" in result.stderr
+
+
+def test_what_was_damaged_is_said_and_made_again_to_the_same_bytes(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """By checksum: every file keeps its size."""
+    run, cell = tmp_path / "run", tmp_path / "run" / "cells" / "none-split0"
+    shutil.copytree(finished[0], run)
+    for path in (cell / "train/model/unet/diffusion_pytorch_model.safetensors", cell / "sample/manifest.json",
+                 run / "pool/pool.safetensors", run / "results.csv"):  # fmt: skip
+        content = bytearray(path.read_bytes())
+        content[-9] ^= 1
+        path.write_bytes(content)
+    shutil.rmtree(cell / "attack" / "loss")
+    assert leakfront("show", run).returncode == leakfront("report", run).returncode == 2
+    result = leakfront("run", finished[1], "--out", run)
+    assert result.returncode == 0, result.stderr
+    for sentence in (
+        "cells/none-split0/train: model/unet/diffusion_pytorch_model.safetensors has changed since it was written; it",
+        "cells/none-split0/sample: manifest.json ",
+        "cells/none-split0/attack/loss: the folder is missing; it is made again",
+        "pool: pool.safetensors has changed",
+        "results.csv has changed since it was written; it is written again",
+        "1 to train",
+    ):
+        assert sentence in result.stdout
+    assert bytes_without_cost(run) == bytes_without_cost(finished[0])
+    for path in finished[0].rglob("*.safetensors"):
+        assert (run / path.relative_to(finished[0])).read_bytes() == path.read_bytes()
+    assert leakfront("verify", run).returncode == 0
 
 
 def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """Artifacts are whole or absent, their keys change with what decides them, and changes on disk are found."""
 
 import os
+import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from leakfront.errors import is_of_disk
 from leakfront.store import (
     clear_temporaries,
     code_version,
     content_key,
     stored_key,
-    verify,
     with_imports,
     write_atomically,
     writing,
@@ -58,13 +61,42 @@ def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["cells", "kept.txt"]
 
 
-def test_verify_names_what_is_missing_and_what_has_changed(tmp_path: Path) -> None:
-    for name in ("a", "b", "c"):
-        put(tmp_path / name, name)
-    assert verify(tmp_path) == (3, [])
-    (tmp_path / "a" / "file.txt").unlink()
-    (tmp_path / "b" / "file.txt").write_text("CONTENT")
-    assert verify(tmp_path) == (3, ["a/file.txt is missing", "b/file.txt has changed since it was written"])
+def test_what_a_writer_had_moved_aside_when_it_was_killed_is_put_back(tmp_path: Path) -> None:
+    put(tmp_path / "train.checkpoint", "k")
+    (tmp_path / "train.checkpoint").rename(tmp_path / ".train.checkpoint.1.old")
+    clear_temporaries(tmp_path)
+    assert stored_key(tmp_path / "train.checkpoint") == "k"
+    put(tmp_path / ".train.checkpoint.1.old", "older")
+    clear_temporaries(tmp_path)
+    assert stored_key(tmp_path / "train.checkpoint") == "k"
+    assert [path.name for path in tmp_path.iterdir()] == ["train.checkpoint"]
+
+
+@pytest.mark.parametrize(
+    "manifest", ["", "{", "[]", '{"key": "k"}', '{"key": "k", "files": 3}', '{"files": {}}', "\xff"]
+)
+def test_a_manifest_that_says_nothing_is_no_manifest(manifest: str, tmp_path: Path) -> None:
+    put(tmp_path / "stage", "k")
+    (tmp_path / "stage" / "manifest.json").write_text(manifest, encoding="latin-1")
+    assert stored_key(tmp_path / "stage") is None
+
+
+def test_a_full_disk_is_an_error_of_the_disk_whoever_writes(tmp_path: Path) -> None:
+    """safetensors, in Rust, wraps what the system says in an error of its own; a limit on files stands for the disk."""
+
+    def write() -> None:
+        with writing(tmp_path / "stage", "k") as place:
+            save_file({"x": np.zeros(10**6)}, place / "tensors.safetensors")
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert is_of_disk(raised.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_are_replaced_in_one_step(tmp_path: Path) -> None:

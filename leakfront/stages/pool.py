@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from leakfront.errors import InputError
 from leakfront.layout import Layout
 from leakfront.plan import Plan
@@ -23,9 +25,10 @@ def pool_settings(plan: Plan) -> PoolSettings:
 
 
 def draw_pool(plan: Plan, layout: Layout) -> Pool:
-    """The run's pool: from its folder if it is there, else drawn from the data set. Writes nothing."""
+    """The run's pool: from its folder if it is there unharmed, else drawn from the data set. Writes nothing."""
     if stored_key(layout.pool) == plan.pool_key:
-        return stored_pool(layout)
+        with suppress(InputError):  # what is wrong with it is said, and mended, when the run begins
+            return stored_pool(layout)
     images = plan.dataset.load()
     try:
         return build_pool(images, pool_settings(plan), plan.config.seed)

@@ -1,0 +1,190 @@
+"""The run that the stress tests disturb: real in every part, small, and known byte for byte to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cache
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+from leakfront.integrity import examine
+from leakfront.layout import Layout
+from leakfront.store import stored_key
+
+UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # for processes that a stress test starts
+_numbers = count()  # of what runs said
+# in the order of a run; "start" lasts until the first of the others begins
+STAGES = ("start", "reference", "prepare", "train", "sample", "probe", "attack", "measure", "results", "report")
+
+# two defenses on two splits, each the other's shadow; a checkpoint after nearly every step
+CONFIG = """
+name = "stressed"
+splits = 2
+data = { pool = 96, reference = 200, duplicates = { groups = 8, copies = 4 } }
+model = { name = "unet", channels = [8, 8], head_channels = 8 }
+training = { steps = 30, batch_size = 16, checkpoint_seconds = 0.02 }
+sampling = { images = 80, steps = 3 }
+statistics = { audit_guesses = 20 }
+attacks = { extraction = { neighbours = 10 }, loss = { timesteps = [50, 100], draws = 2 } }
+defenses = [{ name = "none" }, { name = "dp_sgd", steps = 6 }]
+"""
+
+
+@cache
+def workplace() -> Path:
+    """A folder of this process, gone when it ends, with the benchmark's config in it."""
+    workplace.held = tempfile.TemporaryDirectory(prefix="leakfront-stress-")  # type: ignore[attr-defined]
+    folder = Path(workplace.held.name)  # type: ignore[attr-defined]
+    (folder / "stressed.toml").write_text(CONFIG)
+    return folder
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    """What runs the benchmark in a folder."""
+    config = str(workplace() / "stressed.toml")
+    return [sys.executable, "-m", "leakfront.cli", "run", config, "--out", str(folder), "--workers", "2", *more]
+
+
+def leakfront(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command line, to its end."""
+    line = [sys.executable, "-m", "leakfront.cli", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def finish(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the benchmark in a folder, to its end."""
+    return subprocess.run(command(folder), capture_output=True, text=True, check=False)
+
+
+class Running:
+    """The benchmark under way in a session of its own, watched through its log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._log = Layout(folder).log
+        self._from = self._log.stat().st_size if self._log.exists() else 0
+        name = workplace() / f"said-{next(_numbers)}"
+        self._out, self._err = Path(f"{name}.out"), Path(f"{name}.err")
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen(command(folder), stdout=out, stderr=err, start_new_session=True)
+
+    def begun(self) -> list[dict[str, Any]]:
+        """What this process said of stages that began: {begins}, and {cell, process} for those of a cell."""
+        if not self._log.exists():
+            return []
+        with self._log.open("rb") as file:
+            file.seek(self._from)
+            lines = [line for line in file.read().split(b"\n")[:-1] if b'"begins"' in line]
+        return [json.loads(line) for line in lines]
+
+    def wait_for(self, stage: str, times: int = 1, cell: str | None = None) -> dict[str, Any] | None:
+        """Wait until a stage, of any cell or of this one, has begun so many times; None if the run ends before."""
+        while self.process.poll() is None:
+            if stage == "start":
+                return {"begins": stage}
+            found = [event for event in self.begun() if event["begins"] == stage]
+            found = [event for event in found if cell in (None, event.get("cell"))]
+            if len(found) >= times:
+                return found[times - 1]
+            time.sleep(0.01)
+        return None
+
+    def under_way(self) -> list[str]:
+        """The stages that have begun and whose artifact is not there."""
+        begun = self.begun()
+        if not begun:
+            return ["start"]
+        latest = {event.get("cell", ""): event["begins"] for event in begun}
+        layout, stages = Layout(self.folder), []
+        for cell, stage in latest.items():
+            if stage in ("results", "report"):
+                return [stage]
+            place = layout.reference if stage == "reference" else layout.stage(cell, stage)
+            if stage == "attack" or stored_key(place) is None:
+                stages.append(stage)
+        return stages
+
+    def said(self) -> tuple[str, str]:
+        """Standard output and errors, up to now."""
+        return self._out.read_text(), self._err.read_text()
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nothing happened to: its folder, and for each stage the longest time until something else begins."""
+
+    folder: Path
+    seconds: dict[str, float]
+
+
+@cache
+def undisturbed() -> Undisturbed:
+    """Run the benchmark once, and keep it to compare with; the one that the environment names, if it does."""
+    if UNDISTURBED in os.environ:
+        return Undisturbed(Path(os.environ[UNDISTURBED]), dict.fromkeys(STAGES, 1.0))
+    run = Running(workplace() / "undisturbed")
+    times = [("start", time.monotonic())]
+    while run.process.poll() is None:
+        begun = [event["begins"] for event in run.begun()]
+        times += [(stage, time.monotonic()) for stage in begun[len(times) - 1 :]]
+        time.sleep(0.01)
+    if run.process.returncode != 0:
+        raise RuntimeError(f"the undisturbed run failed:\n{run.said()[1]}")
+    times.append(("", time.monotonic()))
+    seconds = dict.fromkeys(STAGES, 0.0)
+    for (stage, start), (_, end) in pairwise(times):
+        seconds[stage] = max(seconds[stage], end - start)
+    return Undisturbed(run.folder, seconds)
+
+
+def differences(folder: Path) -> list[str]:
+    """What of a finished run is not, byte for byte, what the undisturbed one has; what it cost aside."""
+    expected = undisturbed().folder
+    found = [] if _rows(folder) == _rows(expected) else ["other rows"]
+    for pattern in ("**/*.safetensors", "**/rows.json"):
+        for path in sorted(expected.glob(pattern)):
+            name = path.relative_to(expected)
+            same = (folder / name).is_file() and _content(folder / name) == _content(path)
+            found += [] if same else [f"another {name}"]
+    layout = Layout(folder)
+    found += [f"{fault.artifact}: {fault.what}" for fault in examine(layout, layout.cells)[1]]
+    return found + [f"{path.name} is left over" for path in folder.rglob(".*") if path.name != ".lock"]
+
+
+def orphans(session: int) -> list[int]:
+    """Processes that are left of a run's session; they are given a moment to end."""
+    for _ in range(100):
+        left = [pid for pid in _processes() if _session(pid) == session]
+        if not left:
+            return []
+        time.sleep(0.1)
+    return left
+
+
+def _rows(folder: Path) -> list[str]:
+    return [line for line in (folder / "results.csv").read_text().splitlines() if ",cost," not in line]
+
+
+def _content(path: Path) -> Any:
+    if path.suffix != ".json":
+        return path.read_bytes()
+    return [row for row in json.loads(path.read_text()) if row["kind"] != "cost"]
+
+
+def _processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _session(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return -1
+    return -1 if fields[0] == "Z" else os.getsid(pid) if Path(f"/proc/{pid}").exists() else -1

@@ -1,0 +1,81 @@
+"""One folder whose run is stopped again and again, once in every stage, before it may end."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stress.benchmark import STAGES, Running, differences, finish, orphans, undisturbed, workplace
+
+
+@dataclass
+class Chain:
+    """What one folder went through: the stages in which it was stopped, and what went wrong."""
+
+    stopped: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+
+def stop_often(stops: int, chain: Callable[[int], Chain]) -> Chain:
+    """Chains, two at a time, until there are so many stops."""
+    undisturbed()
+    total, number = Chain(), 0
+    with ThreadPoolExecutor(2) as pool:
+        while (left := stops - total.stopped.total()) > 0:
+            count = max(1, round(left / len(STAGES)))
+            for one in pool.map(chain, range(number, number + count)):
+                total.stopped += one.stopped
+                total.failures += one.failures
+            number += count
+    return total
+
+
+def stop_in_every_stage(
+    name: str, seed: int, number: int, signal_number: signal.Signals, check: Callable[[Running], list[str]]
+) -> Chain:
+    """Send a signal at a random moment of each stage in turn, then let the run end and compare it.
+
+    Every other signal goes to the whole group, as a terminal sends it, else to the first process alone. check: what
+    else must hold of a run that was stopped. A signal that comes when the run has ended counts for nothing.
+    """
+    rng = random.Random(f"{name} {seed} {number}")
+    folder, chain = workplace() / f"{name}-{number}", Chain()
+    for index, stage in enumerate(STAGES):
+        run = Running(folder)
+        if run.wait_for(stage) is not None:
+            time.sleep(rng.uniform(0, undisturbed().seconds[stage]))
+        whole_group = (index + number) % 2 == 0
+        if run.process.poll() is None:
+            (os.killpg if whole_group else os.kill)(run.process.pid, signal_number)
+        run.process.wait()
+        stages = run.under_way()
+        where = f"{name} {number} (seed {seed}), stopped in {stage}"
+        if run.process.returncode == 0:
+            continue
+        chain.stopped[stage if stage in stages else stages[0] if stages else "between stages"] += 1
+        chain.failures += [f"{where}: {what}" for what in check(run)]
+        if left := orphans(run.process.pid):
+            chain.failures.append(f"{where}: processes {left} are left")
+    chain.failures += [f"{name} {number} (seed {seed}): {what}" for what in ended_well(folder)]
+    return chain
+
+
+def ended_well(folder: Path) -> list[str]:
+    """Let the run in a folder end; what went wrong, or is not as in the undisturbed run."""
+    result = finish(folder)
+    if result.returncode != 0:
+        return [f"ended with {result.returncode}: {result.stdout[-300:]} {result.stderr[-300:]}"]
+    return differences(folder)
+
+
+def histogram(stopped: Counter[str]) -> str:
+    """How often in which stage, in the order of a run."""
+    order = [*STAGES, "between stages"]
+    return "in " + ", ".join(f"{stage} {stopped[stage]}" for stage in order if stage in stopped or stage in STAGES)

@@ -1,0 +1,66 @@
+"""File systems of a test's own: small ones, and ones that turn read-only, in a mount namespace that ends with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from stress.benchmark import UNDISTURBED, undisturbed
+from stress.counts import Counts
+
+
+@cache
+def namespace() -> list[str] | None:
+    """The command that runs another where it may mount things that nobody else sees; None where that is forbidden."""
+    for tried in (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"]):
+        try:
+            mounting = [*tried, "mount", "-t", "tmpfs", "none", "/mnt"]
+            if subprocess.run(mounting, capture_output=True, check=False).returncode == 0:
+                return tried
+        except FileNotFoundError:
+            return None
+    return None
+
+
+def inside(module: str, seed: int, budget: float) -> Counts | None:
+    """The counts of `python -m MODULE SEED BUDGET` in a namespace of its own; None where that is forbidden."""
+    if (prefix := namespace()) is None:
+        return None
+    line = [*prefix, sys.executable, "-m", module, str(seed), str(budget)]
+    environment = {**os.environ, UNDISTURBED: str(undisturbed().folder)}
+    result = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+    if result.returncode != 0:
+        return Counts({}, [f"{module} ended with {result.returncode}: {result.stderr[-500:]}"])
+    return Counts(**json.loads(result.stdout.splitlines()[-1]))
+
+
+def tell(counts: Counts) -> None:
+    """The other end of `inside`."""
+    print(json.dumps(asdict(counts)))
+
+
+def mount_small(folder: Path, size: int) -> None:
+    """A file system of `size` bytes at `folder`."""
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=True)
+
+
+def remount(folder: Path, options: str) -> bool:
+    """Change a file system: "size=…", "ro", "rw". False if it is busy."""
+    line = ["mount", "-o", f"remount,{options}", str(folder)]
+    return subprocess.run(line, capture_output=True, check=False).returncode == 0
+
+
+def unmount(folder: Path) -> None:
+    """Take a file system away again."""
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def size_of(folder: Path) -> int:
+    """What a folder takes on disk, in bytes, in pages of 4 KiB."""
+    return sum(-(-os.lstat(path).st_size // 4096) * 4096 + 4096 for path in folder.rglob("*"))

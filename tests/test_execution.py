@@ -1,0 +1,105 @@
+"""A worker that dies costs its task one retry and the others nothing; workers share out the GPUs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from leakfront.config import parse_config
+from leakfront.devices import check_device, default_workers, shared_gpus, show_gpu
+from leakfront.errors import InputError
+from leakfront.execution import Outcome, Workers
+from leakfront.plan import make_plan
+from leakfront.worker import Task
+from tests.small_config import small
+
+
+def work(task: Task) -> Any:
+    """What the name of the task's cell says; every attempt leaves a line in a file of that name."""
+    with (task.root / task.cell).open("a") as file:
+        file.write("begun\n")
+    attempts = (task.root / task.cell).read_text().count("begun")
+    if task.cell == "dies" or (task.cell == "dies once" and attempts == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.cell == "raises":
+        raise ValueError("of the task")
+    if task.cell == "slow":
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not (task.root / "last").exists():
+            time.sleep(0.01)
+    if task.cell.startswith("gpu"):
+        while len(list(task.root.glob("gpu*"))) < 3:  # so that each of them is on a worker of its own
+            time.sleep(0.01)
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+    return f"{task.cell} is done"
+
+
+def outcomes(root: Path, cells: list[str], count: int, **more: Any) -> tuple[dict[str, Outcome], list[dict[str, Any]]]:
+    events: list[dict[str, Any]] = []
+    with Workers(count, 1, events.append, work=work, **more) as workers:
+        for cell in cells:
+            workers.submit(Task("model", root, "", cell))
+        return {outcome.task.cell: outcome for outcome in workers.outcomes()}, events
+
+
+def test_a_worker_that_dies_costs_its_task_one_retry_and_the_others_nothing(tmp_path: Path) -> None:
+    cells = ["slow", "dies once", "dies", "raises", "last"]
+    ended, events = outcomes(tmp_path, cells, count=2)
+    attempts = {cell: (tmp_path / cell).read_text().count("begun") for cell in cells}
+    assert attempts == {"slow": 1, "dies once": 2, "dies": 2, "raises": 1, "last": 1}
+    for cell in ("slow", "dies once", "last"):
+        assert (ended[cell].result, ended[cell].error) == (f"{cell} is done", None)
+    assert str(ended["dies"].error) == "its worker process died twice (the last time by SIGKILL)"
+    assert isinstance(ended["raises"].error, ValueError)
+    assert "in work" in str(ended["raises"].error.__cause__)  # the traceback, from the other process
+    assert [event["message"] for event in events] == [
+        f"  the worker process of {cell} died (SIGKILL); it is tried once more" for cell in ("dies once", "dies")
+    ]
+
+
+def test_each_worker_sees_a_gpu_of_its_own_as_far_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    ended, _ = outcomes(tmp_path, ["gpu a", "gpu b", "gpu c"], count=3, gpus=2)
+    assert sorted(outcome.result for outcome in ended.values()) == ["5", "5", "7"]
+
+
+def test_a_gpu_is_one_of_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    show_gpu(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    show_gpu(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+@pytest.mark.parametrize(("device", "workers", "shared"), [("cuda", 3, 3), ("cuda:2", 1, 0)])
+def test_there_is_a_worker_for_each_gpu(
+    device: str, workers: int, shared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    check_device(device)
+    assert default_workers(parse_config(small(execution__device=device))) == workers
+    assert shared_gpus(device) == shared
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=r"no CUDA device here; it can be cpu$"):
+        check_device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match=r"finds 2 CUDA devices here; it can be cpu, cuda, cuda:0, cuda:1$"):
+        check_device("cuda:2")
+    check_device("cpu")
+
+
+def test_which_gpu_a_model_was_trained_on_is_not_in_its_key() -> None:
+    def key(device: str) -> str:
+        return make_plan(parse_config(small(execution__device=device))).cells[0].keys["train"]
+
+    assert key("cuda") == key("cuda:0") == key("cuda:3") != key("cpu")
