@@ -95,6 +95,7 @@ def run(config: Config, layout: Layout, workers: int, console: Console) -> Resul
             for note in shadow_notes(plan):
                 progress.say(f"  {note}")
             failed = execute(plan, layout, workers, progress)
+            clear_temporaries(layout.root)  # of workers that died
             diverged = [c.name for c in plan.cells if c.name not in failed and is_diverged(c, layout)]
             for name in diverged:
                 progress.say(f"  {name}: training diverged; the step is in its row, and it has no other results")

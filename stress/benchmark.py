@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import count, pairwise
@@ -73,7 +76,9 @@ class Running:
         name = workplace() / f"said-{next(_numbers)}"
         self._out, self._err = Path(f"{name}.out"), Path(f"{name}.err")
         with self._out.open("w") as out, self._err.open("w") as err:
-            self.process = subprocess.Popen(command(folder), stdout=out, stderr=err, start_new_session=True)
+            self.process = subprocess.Popen(
+                command(folder), stdout=out, stderr=err, start_new_session=True, preexec_fn=_hear_interrupts
+            )
 
     def begun(self) -> list[dict[str, Any]]:
         """What this process said of stages that began: {begins}, and {cell, process} for those of a cell."""
@@ -95,6 +100,15 @@ class Running:
                 return found[times - 1]
             time.sleep(0.01)
         return None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop all of its processes for a while."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.process.pid, signal.SIGCONT)
 
     def under_way(self) -> list[str]:
         """The stages that have begun and whose artifact is not there."""
@@ -166,6 +180,11 @@ def orphans(session: int) -> list[int]:
             return []
         time.sleep(0.1)
     return left
+
+
+def _hear_interrupts() -> None:
+    """Undo what a shell does to its background jobs, which ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _rows(folder: Path) -> list[str]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from stress.benchmark import STAGES, Running, differences, finish, orphans, undisturbed, workplace
 
+BETWEEN = "between stages"  # a worker is starting, say
+
 
 @dataclass
 class Chain:
@@ -24,16 +26,21 @@ class Chain:
 
 
 def stop_often(stops: int, chain: Callable[[int], Chain]) -> Chain:
-    """Chains, two at a time, until there are so many stops."""
+    """Chains, two at a time, until there are so many stops, and one in every stage if half as many again do for it."""
     undisturbed()
     total, number = Chain(), 0
     with ThreadPoolExecutor(2) as pool:
-        while (left := stops - total.stopped.total()) > 0:
-            count = max(1, round(left / len(STAGES)))
+        while total.stopped.total() < stops or (
+            total.stopped.total() < 1.5 * stops and set(STAGES) > set(total.stopped) - {BETWEEN}
+        ):
+            count = max(1, round((stops - total.stopped.total()) / len(STAGES)))
             for one in pool.map(chain, range(number, number + count)):
                 total.stopped += one.stopped
                 total.failures += one.failures
             number += count
+            if number > 10 + stops:
+                total.failures.append(f"{number} runs were stopped only {total.stopped.total()} times")
+                break
     return total
 
 
@@ -50,7 +57,7 @@ def stop_in_every_stage(
     for index, stage in enumerate(STAGES):
         run = Running(folder)
         if run.wait_for(stage) is not None:
-            time.sleep(rng.uniform(0, undisturbed().seconds[stage]))
+            time.sleep(undisturbed().seconds[stage] * rng.random() ** 2)  # early rather than late, to find it there
         whole_group = (index + number) % 2 == 0
         if run.process.poll() is None:
             (os.killpg if whole_group else os.kill)(run.process.pid, signal_number)
@@ -59,7 +66,7 @@ def stop_in_every_stage(
         where = f"{name} {number} (seed {seed}), stopped in {stage}"
         if run.process.returncode == 0:
             continue
-        chain.stopped[stage if stage in stages else stages[0] if stages else "between stages"] += 1
+        chain.stopped[stage if stage in stages else stages[0] if stages else BETWEEN] += 1
         chain.failures += [f"{where}: {what}" for what in check(run)]
         if left := orphans(run.process.pid):
             chain.failures.append(f"{where}: processes {left} are left")
@@ -77,5 +84,4 @@ def ended_well(folder: Path) -> list[str]:
 
 def histogram(stopped: Counter[str]) -> str:
     """How often in which stage, in the order of a run."""
-    order = [*STAGES, "between stages"]
-    return "in " + ", ".join(f"{stage} {stopped[stage]}" for stage in order if stage in stopped or stage in STAGES)
+    return "in " + ", ".join(f"{stage} {stopped[stage]}" for stage in (*STAGES, BETWEEN))

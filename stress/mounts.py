@@ -62,5 +62,5 @@ def unmount(folder: Path) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """What a folder takes on disk, in bytes, in pages of 4 KiB."""
-    return sum(-(-os.lstat(path).st_size // 4096) * 4096 + 4096 for path in folder.rglob("*"))
+    """What the files of a folder take in memory, in bytes, in pages of 4 KiB."""
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*") if path.is_file())

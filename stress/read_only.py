@@ -44,8 +44,12 @@ def mounted() -> Counts:
     failures += ended_well(folder / "run")
     under_way = Running(folder / "lost")
     under_way.wait_for("train")
-    while not remount(folder, "ro") and under_way.process.poll() is None:
-        time.sleep(0.02)  # a file is being written at this moment
+    while under_way.process.poll() is None:
+        with under_way.paused():
+            done = remount(folder, "ro")
+        if done:
+            break
+        time.sleep(0.02)  # a file was being written at this moment
     code, errors = under_way.process.wait(), under_way.said()[1]
     if code != 1 or len(errors.strip().splitlines()) != 1 or not errors.startswith("error: Read-only file system"):
         failures.append(f"read-only in training: exit code {code}, {errors[-500:]!r}")

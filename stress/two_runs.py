@@ -39,7 +39,8 @@ def _second_comer() -> list[str]:
     folder = workplace() / "second"
     first = Running(folder)
     first.wait_for("reference")
-    second = finish(folder)
+    with first.paused():
+        second = finish(folder)
     told = f"is in use by process {first.process.pid};" in second.stderr
     failures = [] if second.returncode == 2 and told else [f"second comer: {second.returncode} {second.stderr!r}"]
     code = first.process.wait()
