@@ -92,7 +92,7 @@ class Running:
     def wait_for(self, stage: str, times: int = 1, cell: str | None = None) -> dict[str, Any] | None:
         """Wait until a stage, of any cell or of this one, has begun so many times; None if the run ends before."""
         while self.process.poll() is None:
-            if stage == "start":
+            if stage == "start" and self._is_at_work():
                 return {"begins": stage}
             found = [event for event in self.begun() if event["begins"] == stage]
             found = [event for event in found if cell in (None, event.get("cell"))]
@@ -100,6 +100,18 @@ class Running:
                 return found[times - 1]
             time.sleep(0.01)
         return None
+
+    def _is_at_work(self) -> bool:
+        """Whether the command line is there; before that, Python itself answers a signal in its own way."""
+        try:
+            return "pydantic" in Path(f"/proc/{self.process.pid}/maps").read_text()  # which checks the config
+        except OSError:
+            return False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all its work was done, be it that the process was stopped while it was leaving."""
+        return self.process.returncode == 0 or "\ndone in " in self.said()[0]
 
     @contextmanager
     def paused(self) -> Iterator[None]:

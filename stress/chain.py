@@ -64,7 +64,7 @@ def stop_in_every_stage(
         run.process.wait()
         stages = run.under_way()
         where = f"{name} {number} (seed {seed}), stopped in {stage}"
-        if run.process.returncode == 0:
+        if run.is_done:
             continue
         chain.stopped[stage if stage in stages else stages[0] if stages else BETWEEN] += 1
         chain.failures += [f"{where}: {what}" for what in check(run)]

@@ -50,10 +50,15 @@ def mount_small(folder: Path, size: int) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=True)
 
 
-def remount(folder: Path, options: str) -> bool:
-    """Change a file system: "size=…", "ro", "rw". False if it is busy."""
-    line = ["mount", "-o", f"remount,{options}", str(folder)]
-    return subprocess.run(line, capture_output=True, check=False).returncode == 0
+def remount(folder: Path, options: str) -> None:
+    """Change a file system: "size=…", "ro", "rw"; to "ro" only while nobody writes to it."""
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
+def cover(folder: Path) -> None:
+    """Make a folder read-only under those who write to it, by itself as another mount; `unmount` undoes it."""
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+    remount(folder, "ro,bind")
 
 
 def unmount(folder: Path) -> None:

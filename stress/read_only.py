@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 from stress.benchmark import Running, command, leakfront, undisturbed, workplace
 from stress.chain import ended_well
 from stress.counts import Counts
-from stress.mounts import inside, mount_small, remount, tell, unmount
+from stress.mounts import cover, inside, mount_small, remount, tell, unmount
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
@@ -44,16 +43,11 @@ def mounted() -> Counts:
     failures += ended_well(folder / "run")
     under_way = Running(folder / "lost")
     under_way.wait_for("train")
-    while under_way.process.poll() is None:
-        with under_way.paused():
-            done = remount(folder, "ro")
-        if done:
-            break
-        time.sleep(0.02)  # a file was being written at this moment
+    cover(folder / "lost")
     code, errors = under_way.process.wait(), under_way.said()[1]
     if code != 1 or len(errors.strip().splitlines()) != 1 or not errors.startswith("error: Read-only file system"):
         failures.append(f"read-only in training: exit code {code}, {errors[-500:]!r}")
-    remount(folder, "rw")
+    unmount(folder / "lost")
     failures += ended_well(folder / "lost")
     unmount(folder)
     return Counts({"read-only folders survived": 3}, failures, ["read-only mounts in a mount namespace"])
