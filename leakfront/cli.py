@@ -17,7 +17,7 @@ class _Sentences(click.Group):
     """Shows an error as one sentence; exit codes as the documentation states them."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        from leakfront.errors import InputError
+        from leakfront.errors import InputError, StageError
 
         debug = "--debug" in sys.argv
         try:
@@ -33,15 +33,15 @@ class _Sentences(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
-        except OSError as error:
+        except (OSError, StageError) as error:
             if debug:
                 raise
-            click.echo(f"error: {_disk_sentence(error)}", err=True)
+            click.echo(f"error: {_system_sentence(error) if isinstance(error, OSError) else error}", err=True)
             sys.exit(1)
         sys.exit(code or 0)
 
 
-def _disk_sentence(error: OSError) -> str:
+def _system_sentence(error: OSError) -> str:
     """What the system refused, and what that means for the run."""
     from leakfront.errors import is_of_disk
 

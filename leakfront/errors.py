@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Input from outside (config, folder, name) is wrong. The command line prints it and exits with code 2."""
 
 
+class StageError(RuntimeError):
+    """A stage that every cell needs cannot be made. The command line prints it and exits with code 1."""
+
+
 class DivergedError(RuntimeError):
     """Training produced a value that is not finite. The cell becomes a row that says so; the run goes on."""
 

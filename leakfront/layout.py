@@ -44,7 +44,7 @@ class Layout:
 
     def artifacts(self, cells: Iterable[str]) -> list[Path]:
         """The folders, of those that there are, that a stage of the run or of these cells wrote as a whole."""
-        folders = [self.pool, self.reference, self.report]
+        folders = [self.pool, self.extractor, self.reference, self.report]
         for name in cells:
             for stage in sorted(self.cell(name).glob("[!.]*")):
                 folders += sorted(stage.glob("[!.]*")) if stage.name == "attack" else [stage]

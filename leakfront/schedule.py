@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leakfront.devices import shared_gpus
-from leakfront.errors import InputError, is_of_disk
+from leakfront.errors import InputError, StageError, is_of_disk
 from leakfront.execution import Outcome, Workers
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
@@ -87,8 +87,10 @@ def execute(plan: Plan, layout: Layout, workers: int, progress: RunProgress) -> 
 def _take_note(outcome: Outcome, failed: dict[str, str], progress: RunProgress) -> None:
     """A wrong input, a full disk, or a reference that cannot be made ends the run; another error costs its cell."""
     done, error = outcome.task, outcome.error
-    if error is not None and (isinstance(error, InputError) or is_of_disk(error) or done.kind == "reference"):
+    if error is not None and (isinstance(error, InputError) or is_of_disk(error)):
         raise error
+    if error is not None and done.kind == "reference":
+        raise StageError(f"the reference cannot be made: {type(error).__name__}: {error}") from error
     if error is not None:
         failed[done.cell] = f"{type(error).__name__}: {error}"
         traceback = str(error.__cause__ or "")  # of the worker, for the log

@@ -24,7 +24,19 @@ from leakfront.store import stored_key
 UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # for processes that a stress test starts
 _numbers = count()  # of what runs said
 # in the order of a run; "start" lasts until the first of the others begins
-STAGES = ("start", "reference", "prepare", "train", "sample", "probe", "attack", "measure", "results", "report")
+STAGES = (
+    "start",
+    "reference",
+    "prepare",
+    "train",
+    "sample",
+    "features",
+    "probe",
+    "attack",
+    "measure",
+    "results",
+    "report",
+)
 
 # two defenses on two splits, each the other's shadow; a checkpoint after nearly every step
 CONFIG = """

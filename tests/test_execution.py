@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -10,12 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from leakfront.config import parse_config
 from leakfront.devices import check_device, default_workers, shared_gpus, show_gpu
-from leakfront.errors import InputError
+from leakfront.errors import InputError, StageError
 from leakfront.execution import Outcome, Workers
 from leakfront.plan import make_plan
+from leakfront.progress import RunProgress
+from leakfront.schedule import _take_note
 from leakfront.worker import Task
 from tests.small_config import small
 
@@ -103,3 +107,18 @@ def test_which_gpu_a_model_was_trained_on_is_not_in_its_key() -> None:
         return make_plan(parse_config(small(execution__device=device))).cells[0].keys["train"]
 
     assert key("cuda") == key("cuda:0") == key("cuda:3") != key("cpu")
+
+
+def test_a_reference_that_cannot_be_made_ends_the_run_in_one_sentence(tmp_path: Path) -> None:
+    """Its worker died twice, say: no cell can be measured without it."""
+    progress = RunProgress({}, 1, tmp_path / "log.jsonl", Console(quiet=True))
+    failed: dict[str, str] = {}
+    lost = RuntimeError("its worker process died twice (the last time by SIGKILL)")
+    with pytest.raises(StageError, match="the reference cannot be made: RuntimeError: its worker process died twice"):
+        _take_note(Outcome(Task("reference", tmp_path, ""), error=lost), failed, progress)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left on device"):
+        _take_note(Outcome(Task("model", tmp_path, "", "cell"), error=full), failed, progress)
+    assert failed == {}
+    _take_note(Outcome(Task("model", tmp_path, "", "cell"), error=lost), failed, progress)
+    assert list(failed) == ["cell"]
