@@ -39,6 +39,9 @@ class CropErrors:
         return {"whole": torch.stack(whole, dim=1), "cropped": torch.stack(cropped, dim=1)}
 
 
+MOST = 10_000  # crops, draws: each is asked of the model
+
+
 @register("pfami")
 @dataclass(frozen=True)
 class PFAMI(Attack):
@@ -69,8 +72,8 @@ class PFAMI(Attack):
         if not self.timesteps:
             raise InputError("attacks.pfami.timesteps is empty; it must hold at least one timestep")
         for key in ("crops", "draws"):
-            if getattr(self, key) < 1:
-                raise InputError(f"attacks.pfami.{key} is {getattr(self, key)}; it must be at least 1")
+            if not 1 <= getattr(self, key) <= MOST:
+                raise InputError(f"attacks.pfami.{key} is {getattr(self, key)}; it must lie in 1 … {MOST:,}")
         if not 0 < self.smallest <= self.largest < 1:
             raise InputError(
                 f"attacks.pfami.smallest is {self.smallest}; it must be above 0 and at most largest, {self.largest}, "

@@ -12,7 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leakfront.errors import InputError
 
-Positive = Annotated[int, Field(ge=1)]
+# strict: "5" and true are no numbers
+Whole = Annotated[int, Field(strict=True)]
+Positive = Annotated[Whole, Field(ge=1)]
+Number = Annotated[float, Field(strict=True)]
+
+MAX_BYTES = 64 * 2**10  # of a config; the largest that is bundled has 3 KiB
+MAX_DEPTH = 16  # of sections and lists in one another; the deepest that means something has 6
+MAX_DOTS = 1000  # in one line: TOML keys of many parts take time with the square of their number
+MAX_SPLITS = 1000  # of one defense; every one is a model, and LiRA's study of shadow models has 256
+INT64 = 2**63  # TOML's integers
 
 
 class _Section(BaseModel):
@@ -22,7 +31,7 @@ class _Section(BaseModel):
 class Duplicates(_Section):
     """Images planted more than once in the training set; `kind` says how the copies differ from the original."""
 
-    groups: int = Field(0, ge=0)
+    groups: Whole = Field(0, ge=0)
     copies: Positive = 10
     kind: Literal["exact", "shifted", "noised", "recompressed"] = "exact"
 
@@ -33,7 +42,7 @@ class Data(_Section):
     dataset: str = "digits"
     params: dict[str, Any] = {}
     pool: Positive = 1024
-    coin: float = Field(0.5, gt=0, lt=1)
+    coin: Number = Field(0.5, gt=0, lt=1)
     reference: Positive | None = None
     duplicates: Duplicates = Duplicates()
 
@@ -43,9 +52,9 @@ class Training(_Section):
 
     steps: Positive = 2000
     batch_size: Positive = 64
-    learning_rate: float = Field(3e-3, gt=0)
-    ema_decay: float = Field(0.999, ge=0, lt=1)
-    checkpoint_seconds: float = Field(60, gt=0)
+    learning_rate: Number = Field(3e-3, gt=0)
+    ema_decay: Number = Field(0.999, ge=0, lt=1)
+    checkpoint_seconds: Number = Field(60, gt=0)
 
 
 class Sampling(_Section):
@@ -54,7 +63,7 @@ class Sampling(_Section):
     images: Positive = 2048
     scheduler: Literal["ddim", "ddpm", "dpm_solver++"] = "ddim"
     steps: Positive = 50
-    eta: float = Field(0.0, ge=0, le=1)
+    eta: Number = Field(0.0, ge=0, le=1)
     batch_size: Positive = 256
 
 
@@ -70,9 +79,9 @@ class Probe(_Section):
 class Statistics(_Section):
     """false_discovery_rate: of the extracted count. guesses, delta: of the one-run audit, fixed beforehand."""
 
-    false_discovery_rate: float = Field(0.05, gt=0, lt=1)
+    false_discovery_rate: Number = Field(0.05, gt=0, lt=1)
     audit_guesses: Positive = 100
-    audit_delta: float = Field(1e-5, gt=0, lt=1)
+    audit_delta: Number = Field(1e-5, gt=0, lt=1)
 
 
 class Metrics(_Section):
@@ -102,8 +111,8 @@ class Config(_Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     title: str = ""
-    seed: int = Field(0, ge=0)
-    splits: Positive = 3
+    seed: Whole = Field(0, ge=0)
+    splits: Positive = Field(3, le=MAX_SPLITS)
     suite: str = ""
     data: Data = Data()
     model: dict[str, Any] = {"name": "unet"}
@@ -145,30 +154,38 @@ def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = Fals
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
             raise InputError(f"--set {override!r} must have the form key=value, for example training.steps=500")
-        _set(settings, key.strip(), _toml_value(text.strip()))
+        _set(settings, key.strip(), _toml_value(key.strip(), text.strip()))
+    _check_values(settings, "", 0)
     return parse_config(settings)
 
 
 def _shrink(settings: dict[str, Any]) -> None:
     """Make a benchmark as small as it can be and still run every part of itself."""
     for key, small in SMOKE.items():
-        _set(settings, key, min(small, _get(settings, key, small)))
-    if _get(settings, "data.duplicates.groups", 0) > SMOKE_GROUPS:
-        _set(settings, "data.duplicates.groups", SMOKE_GROUPS)
-    settings["name"] = f"{settings.get('name', 'run')}-smoke"
-    for entry in settings.get("defenses", []):
-        for layer in entry.get("stack", [entry]):
+        *path, last = key.split(".")
+        place: Any = settings
+        for part in path:
+            place = place.setdefault(part, {}) if isinstance(place, dict) else None
+        _lower(place, last, small, otherwise=small)
+    duplicates = settings["data"].get("duplicates") if isinstance(settings["data"], dict) else None
+    _lower(duplicates, "groups", SMOKE_GROUPS)
+    if isinstance(settings.get("name", "run"), str):
+        settings["name"] = f"{settings.get('name', 'run')}-smoke"
+    defenses = settings.get("defenses")
+    for entry in defenses if isinstance(defenses, list) else []:
+        stack = entry.get("stack") if isinstance(entry, dict) else None
+        for layer in stack if isinstance(stack, list) else [entry]:
             for key in ("steps", "batch_size", "physical_batch_size"):
-                if isinstance(layer.get(key), int):
-                    layer[key] = min(layer[key], SMOKE["training.steps" if key == "steps" else "training.batch_size"])
+                _lower(layer, key, SMOKE["training.steps" if key == "steps" else "training.batch_size"])
 
 
-def _get(settings: dict[str, Any], dotted: str, otherwise: int) -> int:
-    """A number of the settings; what is no number is left for the check of the whole to complain about."""
-    place: Any = settings
-    for part in dotted.split("."):
-        place = place.get(part) if isinstance(place, dict) else None
-    return place if isinstance(place, int) else otherwise
+def _lower(place: Any, key: str, most: int, otherwise: int | None = None) -> None:
+    """Bring a number down to `most`, or set it to `otherwise` if it is not there; what is no number, or no section, is
+    left for the check of the whole to complain about."""
+    if not isinstance(place, dict):
+        return
+    if isinstance(held := place.get(key, otherwise), int) and not isinstance(held, bool):
+        place[key] = min(held, most)
 
 
 def parse_config(settings: dict[str, Any]) -> Config:
@@ -188,27 +205,60 @@ def bundled() -> list[str]:
 
 def _read_toml(source: str) -> dict[str, Any]:
     path = Path(source)
-    if path.suffix == ".toml" or path.is_file():
-        if not path.is_file():
-            raise InputError(f"config file {source!r} does not exist (bundled benchmarks: {', '.join(bundled())})")
-        content = path.read_bytes()
-    elif source in bundled():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+        if is_file:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise InputError(f"config {source!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not is_file and source in bundled():
         content = resources.files("configs").joinpath(f"{source}.toml").read_bytes()
-    else:
+    elif is_folder:
+        raise InputError(f"config {source!r} is a folder; give a TOML file")
+    elif path.suffix == ".toml" and not is_file:
+        raise InputError(f"config file {source!r} does not exist (bundled benchmarks: {', '.join(bundled())})")
+    elif not is_file:
         near = get_close_matches(source, bundled(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"no config file and no bundled benchmark {source!r}{hint} (bundled: {', '.join(bundled())})")
+    if len(content) > MAX_BYTES:
+        raise InputError(f"config {source!r} is larger than {MAX_BYTES // 1024} KiB; no benchmark needs as much")
     try:
-        return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return _parse(content.decode("utf-8-sig"))
+    except ValueError as error:
         raise InputError(f"config {source!r} is not valid TOML: {error}") from None
 
 
-def _toml_value(text: str) -> Any:
+def _parse(text: str) -> dict[str, Any]:
+    """TOML that can be handled; `ValueError` says what is wrong with it."""
+    if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MAX_DOTS} dots")
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from None
+
+
+def _check_values(value: Any, key: str, depth: int) -> None:
+    """Refuse what TOML does not allow though Python does, and depths at which what reads the settings would fail."""
+    if depth > MAX_DEPTH:
+        raise InputError(f"{key.split('.')[0]!r} in the config is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_values(inner, f"{key}.{name}" if key else str(name), depth + 1)
+    elif isinstance(value, int) and not -INT64 <= value < INT64:
+        raise InputError(f"{key!r} in the config is an integer beyond 64 bits; TOML has none")
+
+
+def _toml_value(key: str, text: str) -> Any:
+    try:
+        settings = _parse(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    except ValueError as error:
+        raise InputError(f"--set {key}: {text!r} is no TOML value: {error}") from None
+    return settings["value"] if len(settings) == 1 else text
 
 
 def _set(settings: dict[str, Any], dotted: str, value: Any) -> None:

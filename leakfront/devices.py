@@ -6,6 +6,7 @@ import os
 
 from leakfront.config import Config
 from leakfront.errors import InputError
+from leakfront.limits import cores
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -14,8 +15,7 @@ def default_workers(config: Config) -> int:
     """As many worker processes as the cores carry, with the config's threads each; on GPUs one for each."""
     if config.execution.device != "cpu":
         return max(1, shared_gpus(config.execution.device))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // config.execution.threads)
+    return max(1, cores() // config.execution.threads)
 
 
 def check_device(device: str) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from leakfront.config import Config
+from leakfront.errors import InputError
 from leakfront.layout import Layout
 from leakfront.plan import Plan
 from leakfront.pool import Pool
@@ -43,7 +44,8 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     console.print(table)
     console.print(
         f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {', '.join(map(row_name, plan.metrics))} on "
-        f"{plan.features} features; pool {len(pool)}, {config.sampling.images} samples a model",
+        f"{plan.features} features; pool {len(pool)}, {config.sampling.images} samples a model"
+        + (f"; {pool.skipped} files of the data skipped" if pool.skipped else ""),
         highlight=False,
     )
     console.print(
@@ -63,7 +65,10 @@ def _seconds_per_pass(plan: Plan, pool: Pool) -> float:
     config = plan.config
     torch.set_num_threads(config.execution.threads)
     shape = (pool.images.shape[1], pool.images.shape[2], pool.images.shape[3])
-    model = plan.model.build(shape, len(pool.classes), 0)
+    try:
+        model = plan.model.build(shape, len(pool.classes), 0)
+    except (MemoryError, RuntimeError, ValueError) as error:
+        raise InputError(f"model {plan.model.name!r} cannot be built for {shape} images: {error}") from error
     count = config.training.batch_size
     images = to_unit_range(pool.images[:count]).to(config.execution.device)
     if model.network is None:

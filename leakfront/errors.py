@@ -4,10 +4,19 @@ import errno
 
 # a disk that takes nothing more: full, over quota, over the limit on a file's size, read-only
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+LONGEST = 1000  # characters of a sentence; what is longer loses its middle
 
 
 class InputError(ValueError):
-    """Input from outside (config, folder, name) is wrong. The command line prints it and exits with code 2."""
+    """Input from outside (config, folder, name) is wrong. The command line prints it and exits with code 2.
+
+    Names of files and values from outside may hold anything: what cannot be printed is shown as Python escapes it, so
+    that the sentence stays on one line and no terminal obeys it.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in sentence)
+        super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 + 3 :]}")
 
 
 class StageError(RuntimeError):

@@ -1,13 +1,19 @@
-"""Peak memory of a piece of work."""
+"""The memory of this machine, and the peak of what a piece of work takes of it."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import math
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
+
+
+def memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class PeakMemory:

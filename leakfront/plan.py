@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import attacks
@@ -17,8 +16,9 @@ import results.metrics
 from attacks.contract import Attack, signal_key
 from attacks.suites import chosen_attacks
 from leakfront.config import Config
-from leakfront.datasets import open_dataset
+from leakfront.datasets import open_dataset, user_path
 from leakfront.errors import InputError
+from leakfront.limits import check_models, check_names, check_weights
 from leakfront.plugins import build, parameters
 from leakfront.store import content_key, with_imports
 from leakfront.sweeps import DefensePoint, expand
@@ -122,12 +122,15 @@ def make_plan(config: Config) -> Plan:
         metrics=_metrics(config.metrics.names),
         extractor=build(results.features.registry, config.metrics.features, config.metrics.features_params, "metrics"),
     )
+    check_models(config.splits, len(plan.points))
+    check_weights(getattr(plan.model, "smallest", 0))
     _check_statistics(config)
     pool_key = _pool_key(plan)
     extractor_key = _extractor_key(plan, pool_key)
     code = sorted({name for metric in plan.metrics for name in _code(metric, "leakfront.stages.reference")})
     reference_key = content_key("reference", [row_name(m) for m in plan.metrics], [extractor_key], code)
     names = [_slug(point.label) for point in plan.points]
+    check_names(names)
     if len(set(names)) < len(names):
         raise InputError("two defenses differ only in signs that a folder's name cannot hold; give one a `label`")
     cells = [
@@ -142,6 +145,7 @@ def make_plan(config: Config) -> Plan:
 
 
 def _attack(label: str, params: dict[str, Any]) -> Attack:
+    check_names([label])
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
         raise InputError(f"attacks.{label}: an attack is called by letters, digits, dots, dashes and underscores")
     name = params.get("attack", label)
@@ -199,8 +203,11 @@ def _fingerprint(dataset: Any) -> list[Any]:
     """Names, sizes and times of the files that a data set given by a path consists of; empty for named data sets."""
     if not isinstance(path := getattr(dataset, "path", None), str):
         return []
-    root = Path(path).expanduser()
-    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    root = user_path(path)
+    if hasattr(dataset, "listed"):
+        files = dataset.listed()
+    else:
+        files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
     return [[str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import leakfront
+from leakfront.memory import memory
 
 PACKAGES = (
     "torch", "torchvision", "diffusers", "opacus", "torch-fidelity", "scikit-learn", "scipy", "numpy", "pandas",
@@ -42,11 +43,10 @@ def git_state() -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Processor, cores, memory and system; no name that tells whose machine it is."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(memory, 1),
+        "memory_gib": round(memory() / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }
 

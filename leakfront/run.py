@@ -16,6 +16,7 @@ from leakfront.devices import check_device
 from leakfront.errors import InputError
 from leakfront.integrity import seal, set_right
 from leakfront.layout import Layout
+from leakfront.limits import check_execution, check_sampler
 from leakfront.plan import CellPlan, Plan, make_plan, shadow_notes
 from leakfront.pool import Pool, flip_coins
 from leakfront.progress import RunProgress, busy_seconds, duration
@@ -49,6 +50,8 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
                 f"data.pool is {len(pool)}, which leaves split {split} with {members} members and "
                 f"{len(pool) - members} decoys; attacks need at least 2 of each, so make the pool larger"
             )
+    check_execution(config)
+    check_sampler(plan)
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
     for point in plan.points:
         for defense in point.stack:

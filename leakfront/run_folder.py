@@ -23,10 +23,15 @@ _MAY_CHANGE = ("title", "defenses", "attacks", "metrics", "statistics", "splits"
 
 def check(layout: Layout, config: Config) -> None:
     """Raise `InputError` if the folder holds a different run, or files that are no run. Writes nothing."""
-    if layout.config.exists():
+    try:
+        is_held = layout.config.exists()
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        cause = getattr(error, "strerror", None) or error
+        raise InputError(f"{layout.root} cannot be used ({cause}); give another folder with --out") from None
+    if is_held:
         try:
             held = tomllib.loads(layout.config.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{layout.config} is not valid TOML ({error}); delete it if the run there is this one, "
                 "or give another folder with --out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ import defenses
 from defenses import Defense
 from leakfront.errors import InputError
 from leakfront.plugins import build, default_values
+
+FORMULA = ("=", "+", "-", "@")  # what spreadsheets compute in a CSV
+MAX_POINTS = 1000  # of one entry
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,22 @@ def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
     label = entry.pop("label", None)
     if label is not None and (not isinstance(label, str) or not label.strip()):
         raise InputError(f"{where}.label is {label!r}; it must be a short text")
+    if label is not None and (not label.isprintable() or label.startswith(FORMULA)):
+        raise InputError(
+            f"{where}.label is {label!r}; it must be printable and not begin like a formula, with {' '.join(FORMULA)}"
+        )
     stack = entry.pop("stack", None)
     if stack is not None and entry:
         raise InputError(f"{where} has both 'stack' and {sorted(entry)[0]!r}; put the parameters inside the stack")
     layers = [entry] if stack is None else stack
     if not isinstance(layers, list) or not layers or not all(isinstance(layer, dict) for layer in layers):
         raise InputError(f'{where}.stack must be a list of tables, for example [{{name = "dedup"}}]')
+    for layer in layers:
+        if not isinstance(layer.get("name"), str):
+            raise InputError(f"{where} must have a key 'name' with the name of a defense")
+    count = math.prod(len(layer[key]) for layer in layers for key in layer if key != "name" and _is_swept(layer, key))
+    if count > MAX_POINTS:
+        raise InputError(f"{where} sweeps over {count} combinations of values; at most {MAX_POINTS} are taken")
     options = [_options(layer, where) for layer in layers]
     # what is given as a list is the strength, were it a list of one
     swept = {(i, key) for i, layer in enumerate(layers) for key in layer if _is_swept(layer, key)}
@@ -78,8 +92,6 @@ def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
 def _options(layer: dict[str, Any], where: str) -> list[dict[str, Any]]:
     """All combinations of a layer's swept parameters."""
     params = {key: value for key, value in layer.items() if key != "name"}
-    if not isinstance(layer.get("name"), str):
-        raise InputError(f"{where} must have a key 'name' with the name of a defense")
     choices = {key: value if _is_swept(layer, key) else [value] for key, value in params.items()}
     for key, values in choices.items():
         if not values:

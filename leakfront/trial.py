@@ -17,9 +17,9 @@ def check_signals(plan: Plan, image_shape: tuple[int, ...]) -> None:
     for label, attack in plan.attacks.items():
         try:
             model_calls([*attack.signals(), *attack.outside_signals()], image_shape, plan.model.timesteps)
-        except InputError:
-            raise
-        except (IndexError, ValueError, RuntimeError) as error:
+        except InputError as error:
+            raise InputError(f"attacks.{label}: {error}") from None
+        except (IndexError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
             raise InputError(
                 f"attacks.{label} cannot be made on {'x'.join(map(str, image_shape))} images and a model of "
                 f"{plan.model.timesteps} timesteps: {error}"
@@ -39,6 +39,9 @@ def model_calls(signals: Sequence[Any], image_shape: tuple[int, ...], timesteps:
     return queries.calls
 
 
+MAX_CALLS = 5_000  # per image, of one attack; in suite v1 the most is 273, of dataset_inference
+
+
 class _Nothing:
     """A denoiser that predicts no noise; what `attacks.queries.Queries` needs of a `DiffusionModel`."""
 
@@ -50,8 +53,15 @@ class _Nothing:
 
         self.alphas_cumprod = torch.linspace(0.999, 0.001, timesteps)
         self.image_shape = (1, 1, 1)
+        self._calls = 0
+
+    def _count(self) -> None:
+        self._calls += 1
+        if self._calls > MAX_CALLS:
+            raise InputError(f"it asks the model more than {MAX_CALLS:,} times about each image; lower its parameters")
 
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        self._count()
         return 0 * x_t
 
     def parameters(self) -> dict[str, torch.Tensor]:
@@ -62,6 +72,7 @@ class _Nothing:
     def predict_with(
         self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
+        self._count()
         return parameters["scale"] * x_t
 
     def fit(self, images: torch.Tensor) -> None:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from leakfront.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
     from models.diffusion import PerExampleLoss
+
+MAX_TIMESTEPS = 100_000  # the literature has 1,000 to 4,000; noise levels are computed one by one
+
+
+def check_timesteps(timesteps: int) -> None:
+    """Raise `InputError` for a number of noise levels that no model has."""
+    if not 1 <= timesteps <= MAX_TIMESTEPS:
+        raise InputError(f"model.timesteps is {timesteps}; it must lie in 1 … {MAX_TIMESTEPS}")
 
 
 class DiffusionModel(Protocol):

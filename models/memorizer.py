@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import register
+from models.contract import check_timesteps
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,9 @@ class Memorizer:
     trained = False
 
     timesteps: int = 1000
+
+    def __post_init__(self) -> None:
+        check_timesteps(self.timesteps)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         """Any shape will do."""

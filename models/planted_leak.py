@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from leakfront.errors import InputError
 from models import register
+from models.contract import check_timesteps
 from models.gaussian import GaussianDiffusion
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class PlantedLeak:
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
             raise InputError(f"model.probability is {self.probability}; it must lie in [0, 1]")
+        check_timesteps(self.timesteps)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         """Any shape will do."""

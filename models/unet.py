@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from leakfront.errors import InputError
 from models import register
+from models.contract import check_timesteps
 
 if TYPE_CHECKING:
     import torch
 
     from models.diffusion import PerExampleLoss
+
+MAX_BLOCKS = 1000  # on the way down; the UNet of Dhariwal and Nichol 2021 for 512x512 pixels has 14
 
 
 @register("unet")
@@ -41,7 +44,19 @@ class UNet:
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
 
     def __post_init__(self) -> None:
-        if not self.channels or any(width % self.norm_groups for width in self.channels):
+        check_timesteps(self.timesteps)
+        blocks = len(self.channels) * self.layers_per_block
+        if not 1 <= blocks <= MAX_BLOCKS:
+            raise InputError(
+                f"model.channels has {len(self.channels)} resolutions and model.layers_per_block is "
+                f"{self.layers_per_block}, which makes {blocks} blocks; there must be 1 … {MAX_BLOCKS}"
+            )
+        if self.norm_groups < 1 or any(width < 1 for width in self.channels):
+            raise InputError(
+                f"model.norm_groups is {self.norm_groups} and model.channels {list(self.channels)}; they must be at "
+                "least 1"
+            )
+        if any(width % self.norm_groups for width in self.channels):
             raise InputError(
                 f"model.channels {list(self.channels)} must each be a multiple of model.norm_groups {self.norm_groups}"
             )
@@ -54,8 +69,14 @@ class UNet:
                 f"model.head_channels is {self.head_channels}; it must be at least 1 and at most the width of each "
                 f"level with attention, {min(attended, default=1)} (model.attention, model.middle_attention)"
             )
-        if self.timesteps < 1 or not 0 <= self.dropout < 1:
-            raise InputError("model.timesteps must be at least 1 and model.dropout in [0, 1)")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
+
+    @property
+    def smallest(self) -> int:
+        """A lower bound on the number of parameters: the 3x3 convolutions that keep a resolution's width, of which
+        there are at least 4 a layer (2 down, 2 up) and 4 in the middle."""
+        return 36 * (self.layers_per_block * sum(width**2 for width in self.channels) + self.channels[-1] ** 2)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         _, height, width = image_shape
@@ -97,8 +118,16 @@ class UNet:
         """The model that `save` wrote (or any unconditional diffusers pipeline of a UNet2DModel)."""
         from diffusers import DDPMScheduler, UNet2DModel
 
-        network = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True, low_cpu_mem_usage=False)
-        return UNetDiffusion(network, DDPMScheduler.from_pretrained(folder / "scheduler"))
+        # local only: diffusers takes a path that is not there for a repository's name; safetensors only: the other
+        # weights are pickles
+        try:
+            network = UNet2DModel.from_pretrained(
+                folder / "unet", use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+            )
+            scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        except Exception as error:  # diffusers raises nearly anything on a folder that is not its own
+            raise InputError(f"{folder} cannot be read as a UNet2DModel with safetensors weights: {error}") from error
+        return UNetDiffusion(network, scheduler)
 
 
 class UNetDiffusion:

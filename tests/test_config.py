@@ -31,6 +31,15 @@ def refusal(**changes: object) -> str:
         ({"sampling__scheduler": "euler"}, "sampling.scheduler = 'euler'"),
         ({"name": "a/b"}, "name = 'a/b'"),
         ({"seed": -1}, "seed = -1"),
+        ({"seed": True}, "seed = True"),
+        ({"training__steps": "5"}, "training.steps = '5'"),
+        ({"training__learning_rate": "0.1"}, "training.learning_rate = '0.1'"),
+        ({"attacks": {"a\nb": {}}}, "attacks.a\\nb: an attack is called by"),
+        ({"splits": 1001}, "splits = 1001"),
+        ({"splits": 1000, "defenses": [{"name": "early_stop", "steps": list(range(1, 11))}]}, "11,000 models"),
+        ({"model__timesteps": 0}, "model.timesteps is 0"),
+        ({"model__norm_groups": 0}, "model.norm_groups is 0"),
+        ({"model__layers_per_block": 0}, "which makes 0 blocks"),
         ({"execution__device": "tpu"}, "execution.device = 'tpu'"),
         ({"data__dataset": "digit"}, "did you mean 'digits'?"),
         ({"model__name": "unte"}, "unknown model 'unte'; did you mean 'unet'?"),
@@ -75,6 +84,23 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text("name = ")
     with pytest.raises(InputError, match="not valid TOML"):
         load_config(str(tmp_path / "b.toml"))
+
+
+def test_a_bundled_benchmark_is_found_beside_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "mine"):
+        (tmp_path / name).mkdir()
+    assert load_config("digits").name == "digits"
+    with pytest.raises(InputError, match="config 'mine' is a folder"):
+        load_config("mine")
+
+
+def test_a_mark_of_byte_order_is_no_error(tmp_path: Path) -> None:
+    path = write_toml(tmp_path / "a.toml", small())
+    Path(path).write_bytes(b"\xef\xbb\xbf" + Path(path).read_bytes())
+    assert load_config(path) == parse_config(small())
 
 
 def test_overrides_change_single_settings(tmp_path: Path) -> None:

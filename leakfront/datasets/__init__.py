@@ -1,5 +1,6 @@
 """The data sets that a pool can be drawn from; one file each."""
 
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
@@ -34,7 +35,11 @@ class Dataset(Protocol):
     """A frozen dataclass of parameters that can be read."""
 
     def load(self) -> LabelledImages:
-        """All images; raises `InputError` with one sentence if they are not there or not as they should be."""
+        """All images; raises `InputError` with one sentence if they are not there or not as they should be.
+
+        A data set with a `path` to a folder may also have `listed()`, the files there that it consists of; without it
+        all files below count as such.
+        """
 
 
 def open_dataset(spec: str, **params: object) -> Dataset:
@@ -44,8 +49,10 @@ def open_dataset(spec: str, **params: object) -> Dataset:
     Raises `InputError` for an unknown name or parameter, a path that is missing or not wanted, and refused values.
     """
     name, colon, path = spec.partition(":")
-    if name not in datasets.names() and Path(spec).expanduser().exists():
-        kind = "folder" if Path(spec).expanduser().is_dir() else "npz"
+    if "\0" in spec:
+        raise InputError(f"dataset {spec!r} has a null character, which no path can have")
+    if name not in datasets.names() and os.path.exists(spec):  # noqa: PTH110 (False for what cannot be a path)
+        kind = "folder" if Path(spec).is_dir() else "npz"
         raise InputError(f"unknown dataset {spec!r}: to read a {kind} write {kind + ':' + spec!r}")
     takes_path = any(parameter.name == "path" for parameter in fields(datasets.get(name)))
     if colon and not takes_path:
@@ -58,3 +65,11 @@ def open_dataset(spec: str, **params: object) -> Dataset:
         raise InputError(f"dataset {spec!r} needs a path: write {name}:PATH")
     opened: Dataset = build(datasets, name, params, where=f"dataset {spec!r}")
     return opened
+
+
+def user_path(path: str) -> Path:
+    """A path from a config, with `~` resolved; `InputError` if that names nobody's home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"path {path!r} cannot be resolved: {error}") from None

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from leakfront.errors import InputError
 from leakfront.layout import Layout
+from leakfront.limits import check_data
 from leakfront.plan import Plan
 from leakfront.pool import Pool, PoolSettings, build_pool, load_pool, save_pool
 from leakfront.store import stored_key, writing
@@ -30,6 +31,7 @@ def draw_pool(plan: Plan, layout: Layout) -> Pool:
         with suppress(InputError):  # what is wrong with it is said, and mended, when the run begins
             return stored_pool(layout)
     images = plan.dataset.load()
+    check_data(plan.config, images.images[:1].nbytes)
     try:
         return build_pool(images, pool_settings(plan), plan.config.seed)
     except InputError as error:
