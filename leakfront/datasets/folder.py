@@ -4,18 +4,21 @@ import os
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from leakfront.datasets import LabelledImages, datasets
+from leakfront.datasets import LabelledImages, datasets, user_path
 from leakfront.errors import InputError
+from leakfront.memory import memory
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # decoders in use, whatever a file is called
 MAX_PIXELS = 50_000_000  # of one file; more is taken for a decompression bomb
+MAX_LOOKED = 10_000  # folders below the classes that are looked through for images at the wrong level
 MODES = {"grey": "L", "rgb": "RGB"}
 
 
@@ -45,21 +48,34 @@ class ImageFolder:
         if self.mode is not None and self.mode not in MODES:
             raise InputError(f"mode must be 'grey' or 'rgb' (or left out), not {self.mode!r}")
 
+    def listed(self) -> list[Path]:
+        """The files that it consists of."""
+        return list_images(user_path(self.path))
+
     def load(self) -> LabelledImages:
         """All images; `InputError` names the folder or file that is not as it should be."""
-        root = Path(self.path).expanduser()
+        root = user_path(self.path)
         files = list_images(root)
+        room = memory() // 2  # the images are held one by one, and then as one array
         images: dict[Path, np.ndarray] = {}
         failure: InputError | None = None
         for file in files:
             try:
                 images[file] = pixels = self._pixels(file)
+                room -= pixels.nbytes
+                if room < 0:
+                    break
                 if not self.skip_bad:
                     _require_alike(next(iter(images.items())), (file, pixels))
             except InputError as error:
                 if not self.skip_bad:
                     raise
                 failure = failure or error
+        if room < 0:
+            raise InputError(
+                f"the {len(files)} images in {root} take more than the {memory() / 2**30:,.0f} GiB of this machine; "
+                "set size to make them smaller"
+            )
         if not images:
             raise InputError(f"none of the {len(files)} images in {root} can be used: {failure}")
         commonest = Counter(pixels.shape for pixels in images.values()).most_common(1)[0][0]
@@ -94,15 +110,17 @@ def list_images(root: Path) -> list[Path]:
     home = root.resolve()
     direct, folders, outside = _entries(root, home)
     in_classes: list[Path] = []
+    nested: list[Path] = []
     for folder in folders:
         inside, deeper, left_out = _entries(folder, home)
         in_classes += inside
         outside += left_out
-        for nested in deeper:
-            if _holds_images(nested):
-                raise InputError(
-                    f"{nested} holds images two levels below {root}; give the folder whose sub-folders are the classes"
-                )
+        nested += deeper
+    for below, _, names in islice(chain.from_iterable(map(os.walk, nested)), MAX_LOOKED):
+        if any(Path(name).suffix.lower() in EXTENSIONS for name in names):
+            raise InputError(
+                f"{below} holds images two levels below {root}; give the folder whose sub-folders are the classes"
+            )
     if direct and in_classes:
         places = f"both in itself ({direct[0].name}) and in sub-folders ({in_classes[0].parent.name})"
         raise InputError(f"{root} has images {places}; put all of them into class sub-folders, or none")
@@ -118,7 +136,7 @@ def decode(file: Path) -> Image.Image:
     """The image in `file` as 8-bit grey ("L") or RGB; `InputError` if that cannot be had without changing it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
+            warnings.simplefilter("ignore")  # MAX_PIXELS is stricter, and the rest fails or is read
             with Image.open(file, formats=FORMATS) as image:
                 _require_plain(file, image)
                 image.load()
@@ -193,7 +211,3 @@ def _entries(folder: Path, home: Path) -> tuple[list[Path], list[Path], int]:
         elif entry.suffix.lower() in EXTENSIONS and (entry.is_file() or not entry.exists()):
             files.append(entry)  # a dead link too, which will fail; no pipe, which would wait for ever
     return files, folders, outside
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(Path(file).suffix.lower() in EXTENSIONS for _, _, files in os.walk(folder) for file in files)

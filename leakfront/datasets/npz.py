@@ -1,14 +1,14 @@
 """Images in one NumPy archive."""
 
-import zlib
+import math
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib import format as npy
 
-from leakfront.datasets import LabelledImages, datasets
+from leakfront.datasets import LabelledImages, datasets, user_path
 from leakfront.errors import InputError
+from leakfront.memory import memory
 
 
 @datasets.register("npz")
@@ -39,7 +39,7 @@ class NumpyArchive:
 
     def _read(self) -> tuple[dict[str, np.ndarray], list[str]]:
         """The wanted arrays that the archive has, and the names of all its arrays."""
-        file = Path(self.path).expanduser()
+        file = user_path(self.path)
         if not file.is_file():
             raise InputError(f"{file} is not a file; give the path of an .npz archive written by numpy.savez")
         try:
@@ -47,9 +47,14 @@ class NumpyArchive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array without a name")
             with archive:
-                return {key: archive[key] for key in {self.images, self.labels} & set(archive.files)}, archive.files
-        except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
-            cause = " ".join(str(error).split()).rstrip(".")
+                wanted = sorted({self.images, self.labels} & set(archive.files))
+                for key in wanted:
+                    _require_room(archive, key)
+                return {key: archive[key] for key in wanted}, archive.files
+        except InputError:
+            raise
+        except Exception as error:  # NumPy and zipfile raise nearly anything on damaged files
+            cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             raise InputError(
                 f"{file} cannot be read as an .npz archive of plain arrays ({cause}); write it with numpy.savez"
             ) from error
@@ -82,3 +87,28 @@ class NumpyArchive:
             raise InputError(f"{what}: there must be one label for each of the {n} images")
         values, numbered = np.unique(labels.reshape(n), return_inverse=True)
         return numbered.astype(np.int64), tuple(str(value) for value in values)
+
+
+def _require_room(archive: np.lib.npyio.NpzFile, key: str) -> None:
+    """Raise `ValueError` for an array that declares more bytes than the archive or this machine can hold for it.
+
+    NumPy makes the array as its header says before it reads a byte of it.
+    """
+    assert archive.zip is not None
+    name = key if key in archive.zip.namelist() else f"{key}.npy"
+    with archive.zip.open(name) as file:
+        version = npy.read_magic(file)
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+        if read is None:
+            raise ValueError(f"array {key!r} is of version {version}, not 1.0 or 2.0")
+        shape, _, dtype = read(file)
+    declared = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject:
+        raise ValueError(f"array {key!r} holds Python objects")
+    if declared > archive.zip.getinfo(name).file_size:
+        raise ValueError(f"array {key!r} declares {declared:,} bytes and has fewer")
+    if declared > memory() // 2:
+        raise InputError(
+            f"array {key!r} of {archive.zip.filename} has {declared / 2**30:,.0f} GiB, more than half the memory of "
+            "this machine; make it smaller"
+        )
