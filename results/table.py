@@ -26,7 +26,7 @@ _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|":
     r"\textbar{}", "ε": r"$\varepsilon$", "δ": r"$\delta$", "≥": r"$\geq$", "–": "--",
-    "×": r"$\times$", "−": "$-$", "\n": " ",
+    "×": r"$\times$", "−": "$-$",
 }  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def shown(entry: Entry, decimals: int | None = None) -> Cell:
 
 def latex(text: str) -> str:
     """Text with everything that LaTeX would read as a command made harmless."""
-    return "".join(_TEX.get(character, character) for character in text)
+    return "".join(_TEX.get(character, character if character.isprintable() else " ") for character in text)
 
 
 def _claim(run: RunData, point: Point) -> dict[str, Any] | None:
@@ -273,9 +273,9 @@ def _latex_cell(cell: Cell) -> str:
 
 
 def _markdown(text: str) -> str:
-    for character, replacement in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"), ("\n", " ")):
+    for character, replacement in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"), ("](", "]\\(")):
         text = text.replace(character, replacement)
-    return text
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _csv_keys(column: Column) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leakfront.datasets import LabelledImages, datasets, open_dataset
+from leakfront.datasets import LabelledImages, datasets, open_dataset, through_torchvision
 from leakfront.datasets.folder import MAX_PIXELS
 from leakfront.errors import InputError
 
@@ -400,8 +400,15 @@ def test_without_its_files_a_data_set_says_what_from_where_and_where_to(tmp_path
     said = refusal(name, root=str(tmp_path))
     assert str(tmp_path / files) in said
     assert re.search(
-        r"not there; set download = true, or take it from https?://\S+ and (put|unpack) .*" + str(tmp_path), said
+        r"not there; (set download = true, or )?take it from https?://\S+ and (put|unpack) .*" + str(tmp_path), said
     )
+    assert ("set download" in said) == (name not in ("fashion_mnist", "svhn"))  # offered over plain HTTP only
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "svhn"])
+def test_nothing_is_downloaded_over_plain_http(tmp_path: Path, name: str) -> None:
+    assert "plain HTTP only and is not downloaded" in refusal(name, root=str(tmp_path), download=True)
+    assert not list(tmp_path.iterdir())
 
 
 def write_idx(folder: Path, part: str, images: np.ndarray, labels: np.ndarray) -> None:
@@ -430,6 +437,7 @@ def test_fashion_mnist_is_read_from_raw_files_and_damage_is_said(tmp_path: Path)
 def test_a_failed_download_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.datasets import MNIST
 
+    monkeypatch.setattr(through_torchvision, "SECURE", ("file://",))
     monkeypatch.setattr(MNIST, "mirrors", [f"{(tmp_path / 'nowhere').as_uri()}/"])
     said = refusal("mnist", root=str(tmp_path), download=True)
     assert "the download failed" in said
@@ -453,6 +461,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(through_torchvision, "SECURE", ("http://127.0.0.1",))
     monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
     monkeypatch.setattr(MNIST, "resources", resources)
     yield folder

@@ -28,10 +28,10 @@ from results.findings import findings
 from results.points import Point, Summary, Value, undefended_cell
 from results.report import ORDER, combined, write_report
 from results.run_data import RunData
-from results.table import latex, main_table, number, shown, terminal
+from results.table import Column, Table, latex, main_table, number, shown, terminal
 from tests.synthetic_run import SET_SIZES, TWELVE, TWO, V1, Strength, synthetic_run
 
-HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red]"
+HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red] {{ 7 * 7 }} {% raw %}"
 SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
 NOT_OF_TWO = ("matched", "timeline", "inpainting")  # two models have no curve, and nothing was inpainted
 REASON = "left out: it needs 9 shadow models (other splits of the same defense), and there are 2"
@@ -514,6 +514,12 @@ def test_latex_makes_every_special_character_harmless() -> None:
     assert latex("a_b & 50% $x$ #1 {y} ~ ^ \\z") == (
         r"a\_b \& 50\% \$x\$ \#1 \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}z"
     )
+    assert latex("a\nb\rc\x0bd\u2028e") == "a b c d e"  # any of them may end the comment that a note is printed in
+
+
+def test_markdown_has_no_links_and_no_lines_of_its_own(tmp_path: Path) -> None:
+    table = Table((Column("defense", "Defense", ("[a](javascript:b)\r\nc",)),), ("![d](e)",))
+    assert table.to_markdown() == "| Defense |\n| --- |\n| [a]\\(javascript:b)  c |\n\n![d]\\(e)\n"
 
 
 def test_the_same_run_gives_the_same_bytes(two: RunData, two_report: Path, tmp_path: Path) -> None:

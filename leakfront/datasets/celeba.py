@@ -38,6 +38,10 @@ class CelebA(ThroughTorchvision):
         listed = {file: md5 for _, md5, file in reader.file_list if not file.endswith(".zip")}
         return {f"{reader.base_folder}/{file}": md5 for file, md5 in {**listed, "img_align_celeba": None}.items()}
 
+    def sources(self, reader: Any) -> list[str]:
+        """Google Drive, by way of gdown."""
+        return ["https://drive.google.com"]
+
     def arrays(self, part: Any) -> tuple[np.ndarray, np.ndarray]:
         """Crop, resize and collect the pictures, which torchvision reads one by one."""
         from torchvision.transforms import CenterCrop, Compose, Resize

@@ -27,3 +27,7 @@ class SVHN(ThroughTorchvision):
     def classes(self, part: Any) -> tuple[str, ...]:
         """The digits; torchvision gives the digit 0 the label 0."""
         return tuple(str(digit) for digit in range(10))
+
+    def sources(self, reader: Any) -> list[str]:
+        """One address for each part."""
+        return [address for address, *_ in reader.split_list.values()]

@@ -10,12 +10,15 @@ import numpy as np
 from leakfront.datasets import LabelledImages
 from leakfront.errors import InputError
 
+SECURE = ("https://",)
+
 
 @dataclass(frozen=True)
 class ThroughTorchvision:
     """A data set of torchvision, all its parts (training and test) in one, since the pool is drawn from all of it.
 
-    root: the folder that holds the files, in torchvision's layout. download: whether torchvision may fetch them.
+    root: the folder that holds the files, in torchvision's layout. download: whether torchvision may fetch them, which
+    it does over HTTPS only, and checks their MD5 sums.
 
     A data set says which class of torchvision reads it (`reader`), with which arguments for each part (`parts`), where
     the files can be had (`url`), what to do with them by hand (`by_hand`, with `{root}` in it), and which files those
@@ -52,6 +55,8 @@ class ThroughTorchvision:
     def load(self) -> LabelledImages:
         """All images of all parts; `InputError` if files are missing, damaged, or could not be downloaded."""
         reader = getattr(importlib.import_module("torchvision.datasets"), self.reader)
+        if self.download:
+            reader = self._over_https(reader)
         try:
             parts = [reader(self.root, download=self.download, **part) for part in self.parts]
             images, labels = zip(*(self.arrays(part) for part in parts), strict=True)
@@ -68,6 +73,21 @@ class ThroughTorchvision:
                 f"{len(everything.labels)} labels: its files do not belong together{self._remedy()}"
             )
         return everything
+
+    def sources(self, reader: Any) -> list[str]:
+        """The addresses that torchvision's class `reader` downloads from."""
+        return list(reader.mirrors) if hasattr(reader, "mirrors") else [reader.url]
+
+    def _over_https(self, reader: Any) -> Any:
+        """`reader`, which may download over HTTPS only; `InputError` if it is offered over nothing else."""
+        secure = [source for source in self.sources(reader) if source.startswith(SECURE)]
+        if not secure:
+            raise InputError(
+                f"dataset {self.name!r} is offered over plain HTTP only and is not downloaded; take it from {self.url} "
+                f"and {self.by_hand.format(root=Path(self.root).expanduser())}"
+            )
+        # the name is that of the folder that torchvision puts the files into
+        return type(reader.__name__, (reader,), {"mirrors": secure}) if hasattr(reader, "mirrors") else reader
 
     def _explain(self, reader: Any, error: Exception) -> str:
         """One sentence: which file is missing or damaged, or else what torchvision said; and what to do about it."""
@@ -90,5 +110,7 @@ class ThroughTorchvision:
         return problem + self._remedy()
 
     def _remedy(self) -> str:
-        first = "" if self.download else "set download = true, or "
+        reader = getattr(importlib.import_module("torchvision.datasets"), self.reader)
+        offered = any(source.startswith(SECURE) for source in self.sources(reader))
+        first = "" if self.download or not offered else "set download = true, or "
         return f"; {first}take it from {self.url} and {self.by_hand.format(root=Path(self.root).expanduser())}"
