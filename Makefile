@@ -35,6 +35,7 @@ benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.private_step
 	$(PYTHON) -m benchmarks.defense_steps
 	$(PYTHON) -m benchmarks.threads
+	$(PYTHON) -m benchmarks.reproducibility
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
