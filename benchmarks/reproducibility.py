@@ -58,10 +58,11 @@ def measured(folder: Path, steps: int, threads: int, more: dict[str, str]) -> tu
     subprocess.run(command, env={**os.environ, **more}, check=True, capture_output=True)
     (weights,) = (folder / "run" / "cells").rglob("train/model/unet/*.safetensors")
     rows = read_rows(folder / "run" / "results.csv")
-    rows = rows[(rows["split"] == "all") & (rows["defense"] == "none")].set_index(["source", "metric"])["value"]
+    rows = rows[(rows["split"] == "0") & (rows["defense"] == "none")]
+    numbers = {(source, metric): value for source, metric, value in rows[["source", "metric", "value"]].to_numpy()}
     tensors = load_file(weights)
     flat = np.concatenate([tensors[name].ravel() for name in sorted(tensors)])
-    return flat, {title: float(rows[key]) for title, key in SHOWN.items()}
+    return flat, {title: float(numbers[key]) for title, key in SHOWN.items()}
 
 
 def main() -> None:

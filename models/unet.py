@@ -118,8 +118,10 @@ class UNet:
         """The model that `save` wrote (or any unconditional diffusers pipeline of a UNet2DModel)."""
         from diffusers import DDPMScheduler, UNet2DModel
 
-        # local only: diffusers takes a path that is not there for a repository's name; safetensors only: the other
-        # weights are pickles
+        for part in ("unet/config.json", "scheduler/scheduler_config.json"):
+            if not (folder / part).is_file():  # diffusers would take the path for the name of a repository on the hub
+                raise InputError(f"{folder} holds no diffusers pipeline of a UNet2DModel: it has no {part}")
+        # safetensors only: the other weights are pickles
         try:
             network = UNet2DModel.from_pretrained(
                 folder / "unet", use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False

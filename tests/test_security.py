@@ -123,6 +123,22 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the network was asked for."""
+    import socket
+
+    found: list[Any] = []
+
+    def no_network(*arguments: Any, **options: Any) -> Any:
+        found.append(arguments)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    return found
+
+
 def change(path: Path, **values: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
@@ -179,7 +195,9 @@ def no_model(folder: Path, made: Path) -> None:
         (no_model, True),
     ],
 )
-def test_a_foreign_model_folder_is_refused_or_harmless(saved: Path, tmp_path: Path, tamper: Any, refused: bool) -> None:
+def test_a_foreign_model_folder_is_refused_or_harmless(
+    saved: Path, tmp_path: Path, asked: list[Any], tamper: Any, refused: bool
+) -> None:
     from models.unet import UNet
 
     folder, made = tmp_path / "foreign", tmp_path / "made"
@@ -192,27 +210,18 @@ def test_a_foreign_model_folder_is_refused_or_harmless(saved: Path, tmp_path: Pa
     else:
         assert UNet().load(folder).image_shape == (1, 8, 8)
     assert sorted(tmp_path.rglob("*")) == before
+    assert asked == []
 
 
 def test_a_folder_that_is_not_there_is_not_asked_for_on_the_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Any]
 ) -> None:
-    import socket
-
     from models.unet import UNet
 
-    asked = []
-
-    def no_network(*arguments: Any, **options: Any) -> Any:
-        asked.append(arguments)
-        raise OSError("no network here")
-
-    monkeypatch.setattr(socket.socket, "connect", no_network)
-    monkeypatch.setattr(socket, "getaddrinfo", no_network)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="google"):
         UNet().load(Path("google"))  # whose "unet" would be the name of a repository
-    assert not asked
+    assert asked == []
 
 
 @pytest.mark.parametrize("label", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "a\nb", "a\r=b", "a\tb", "\x1b[31m"])
