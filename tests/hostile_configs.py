@@ -121,9 +121,9 @@ def put(settings: dict[str, Any], path: Path_, value: Any) -> None:
             place = place[part]
         else:
             return
-    last = path[-1]
+    last, target = path[-1], place
     if isinstance(place, dict) or (isinstance(place, list) and isinstance(last, int) and last < len(place)):
-        place[last] = value
+        target[last] = value
 
 
 @dataclasses.dataclass(frozen=True)
