@@ -26,6 +26,7 @@ RUNS = {"eval", "exec", "compile", "__import__"}
 # what each file may do all the same, and why
 EXCEPTIONS = {
     ("defenses/dedup.py", "torch.load"),  # torchvision's weights, after their SHA-256, weights_only
+    ("leakfront/execution.py", "pickle"),  # of an error of its own, to see whether it can be sent to another process
     ("leakfront/provenance.py", "subprocess"),  # git rev-parse and git status
     ("leakfront/datasets/fashion_mnist.py", "http://"),  # where to take the files by hand
     ("leakfront/datasets/svhn.py", "http://"),
