@@ -21,7 +21,7 @@ _NAMED = 4  # cells in a sentence
 
 
 def findings(run: RunData) -> list[str]:
-    """One sentence or two for each defense and strength, the most serious findings first."""
+    """What concerns the whole run, the most serious first, then a sentence for each defense and strength."""
     summary = Summary(run)
     measured = [point for point in summary.points if summary.splits(point)]
     few = [point for point in measured if len(summary.splits(point)) < FEWEST_SPLITS]
@@ -30,11 +30,10 @@ def findings(run: RunData) -> list[str]:
         *run.differences,
         *(text for point in measured if (text := _refuted(run, summary, point))),
         *(text for control in summary.controls if (text := _control(summary, measured, control))),
-        *(_of_point(run, summary, against_none, point) for point in measured),
         *(text for point in summary.points if (text := _not_trained(summary, point))),
         *_front(summary, measured),
-        *(text for attack in summary.attacks if (text := _sets(summary, attack))),
         *_scale(summary),
+        *(text for attack in summary.attacks if (text := _sets(summary, attack))),
         *(
             [
                 f"Fewer than {FEWEST_SPLITS} splits were measured for {_names(few)}; no difference between them and "
@@ -43,6 +42,7 @@ def findings(run: RunData) -> list[str]:
             if few
             else []
         ),
+        *(_of_point(run, summary, against_none, point) for point in measured),
     ]
 
 

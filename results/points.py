@@ -203,8 +203,9 @@ class Summary:
         return self.value(point, EXTRACTION, f"extracted_at_fdr_{self.rate}{WITH_WEIGHTS}")
 
     def planted(self, point: Point) -> Value | None:
-        """Of them, how many had been planted more than once."""
-        return self.value(point, EXTRACTION, f"planted_extracted_at_fdr_{self.rate}")
+        """Of them, how many had been planted more than once; None where no member was."""
+        found = self.value(point, EXTRACTION, f"planted_extracted_at_fdr_{self.rate}")
+        return found if found is not None and found.n else None
 
     def threshold(self, point: Point, split: str) -> float:
         """The lowest score that counts as extracted; inf where none does."""

@@ -128,7 +128,8 @@ def main_table(run: RunData) -> Table:
         column("fid", f"FID ({summary.features})" if summary.features else "FID", summary.fid),
         column("kid", "KID", summary.kid),
         column("extracted", f"Extracted, {summary.fdr} FDR", summary.extracted),
-        column("planted_extracted", "of them planted", summary.planted),
+        *((column("planted_extracted", "of them planted", summary.planted),)
+          if any(summary.planted(p) for p in points) else ()),
         *((column("extracted_with_weights", "Extracted with the weights", summary.extracted_with_weights),)
           if any(summary.extracted_with_weights(p) for p in points) else ()),
         *(column(f"auc_{a}", "" if many else f"AUC {a}", lambda p, a=a: summary.value(p, a, "auc"), 3)  # type: ignore[misc]

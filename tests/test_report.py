@@ -162,6 +162,13 @@ def test_a_number_that_is_not_there_is_a_dash_with_its_reason(two: RunData) -> N
     assert "not attainable" in table.to_csv()
 
 
+def test_where_nothing_was_planted_nothing_is_said_of_it(two: RunData) -> None:
+    unplanted = RunData(two.folder)
+    unplanted.rows.loc[unplanted.rows["metric"].str.startswith("planted_extracted"), "n"] = 0
+    assert "of them planted" in main_table(two).to_markdown()
+    assert "of them planted" not in main_table(unplanted).to_markdown()
+
+
 def test_numbers_keep_three_digits_and_never_an_exponent() -> None:
     assert [number(x) for x in (0, 29, 12.54, 0.129, 2048.4, -2, np.nan)] == [
         "0", "29", "12.5", "0.129", "2,048", "−2", "–"]  # fmt: skip
@@ -196,6 +203,13 @@ def test_a_finding_tells_extraction_quality_membership_and_audit(two: RunData) -
     assert "membership inference still stands" in dedup
     assert "audited epsilon at least" in dedup
     assert "4 of 4 attacks have an AUC above 0.5" in finding(two, "none")
+
+
+def test_what_concerns_the_whole_run_is_said_before_the_single_defenses(two: RunData) -> None:
+    first = [text.split(": ")[0] in {s.label for s in TWO} for text in findings(two)]
+    assert first == sorted(first)
+    assert sum(first) == len(TWO)
+    assert findings(two)[0].startswith("On the front")
 
 
 def test_fewer_images_is_claimed_only_over_three_splits(two: RunData, tmp_path: Path) -> None:

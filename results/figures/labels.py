@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _DISTANCES = np.array([4.0, 7.0, 10.0, 15.0, 21.0, 28.0, 36.0, 46.0, 58.0, 72.0])  # points (1/72 inch) from the anchor
 _ANGLES = np.deg2rad([0, 180, 90, 270, 45, 135, 315, 225, 20, 160, 70, 110, 340, 200, 290, 250])
-_UPRIGHT = np.deg2rad([270, 90])
+_SIDES = np.deg2rad([270, 90, 0, 180])  # below, above, right, left
 _LEADER_FROM = 9.0  # a label further off gets a dotted line to its point
 _MARKER = 2.6  # half of what a marker takes, in points
 _GRAIN = 2.0  # places are compared on a picture of so many grains to a point
@@ -28,8 +28,8 @@ _COVER_LABEL, _CROSS_LABEL, _OUTSIDE, _COVER_AREA, _ALONG_LINE, _OPTIONAL = 1000
 class Label:
     """A text beside any one of its anchors (data coordinates, best first).
 
-    Optional labels stand right below or above their point; where they would cover something they are left out, and
-    with them all others of the same `group`.
+    Optional labels stand right below, above or beside their point; where they would cover something they are left out,
+    and with them all others of the same `group`.
     """
 
     text: str
@@ -93,7 +93,7 @@ def _arrange(
     fixed: dict[int, _Place] = {}
     for index, label in enumerate(labels):
         if label.optional:
-            fixed[index] = scene.best(drawn, list(fixed.values()), anchors[index], halves[index], _UPRIGHT)
+            fixed[index] = scene.best(drawn, list(fixed.values()), anchors[index], halves[index], _SIDES)
             _drop(fixed, labels, index)
     rng = np.random.default_rng(0)
     required = np.array([i for i, label in enumerate(labels) if not label.optional], dtype=int)
