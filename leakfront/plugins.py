@@ -20,9 +20,7 @@ def build(registry: Registry, name: Any, params: Mapping[str, Any], where: str) 
     """
     from pydantic import TypeAdapter, ValidationError
 
-    if not isinstance(name, str):
-        raise InputError(f"{where} must have a key 'name' with the name of a {registry.kind}")
-    plugin = registry.get(name)
+    plugin = find(registry, name, where)
     known = [field.name for field in dataclasses.fields(plugin)]
     for key in params:
         if key not in known:
@@ -44,6 +42,19 @@ def build(registry: Registry, name: Any, params: Mapping[str, Any], where: str) 
             key = ".".join(str(part) for part in first["loc"])
             raise InputError(f"{where}: {key} = {first.get('input')!r} is wrong: {first['msg'].lower()}") from None
         raise InputError(f"{where}: the parameters of {name!r} must be finite numbers, strings or lists") from None
+    except (OSError, RuntimeError) as error:  # of a path that a parameter names
+        cause = getattr(error, "strerror", None) or error
+        raise InputError(f"{where}: {name!r} cannot be set up with these parameters: {cause}") from error
+
+
+def find(registry: Registry, name: Any, where: str) -> type:
+    """The class of the plug-in `name`; `InputError` names the key `where` if there is none of that name."""
+    if not isinstance(name, str):
+        raise InputError(f"{where} must have a key 'name' with the name of a {registry.kind}")
+    try:
+        return registry.get(name)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def parameters(plugin: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import defenses
 from defenses import Defense
 from leakfront.errors import InputError
-from leakfront.plugins import build, default_values
+from leakfront.plugins import build, default_values, find
 
 FORMULA = ("=", "+", "-", "@")  # what spreadsheets compute in a CSV
 MAX_POINTS = 1000  # of one entry
@@ -64,8 +64,7 @@ def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
     if not isinstance(layers, list) or not layers or not all(isinstance(layer, dict) for layer in layers):
         raise InputError(f'{where}.stack must be a list of tables, for example [{{name = "dedup"}}]')
     for layer in layers:
-        if not isinstance(layer.get("name"), str):
-            raise InputError(f"{where} must have a key 'name' with the name of a defense")
+        find(defenses.registry, layer.get("name"), where)
     count = math.prod(len(layer[key]) for layer in layers for key in layer if key != "name" and _is_swept(layer, key))
     if count > MAX_POINTS:
         raise InputError(f"{where} sweeps over {count} combinations of values; at most {MAX_POINTS} are taken")

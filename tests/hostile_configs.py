@@ -121,9 +121,10 @@ def put(settings: dict[str, Any], path: Path_, value: Any) -> None:
             place = place[part]
         else:
             return
-    last, target = path[-1], place
-    if isinstance(place, dict) or (isinstance(place, list) and isinstance(last, int) and last < len(place)):
-        target[last] = value
+    last = path[-1]
+    is_there = isinstance(place, list) and isinstance(last, int) and last < len(place)
+    if is_there or isinstance(place, dict):
+        place[last] = value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +164,8 @@ def hostile_settings(draw: st.DrawFn) -> Case:
         put(settings, path, value)
         names += [repr(part)[1:-1] for part in path if isinstance(part, str)]
         names += [repr(value)[:50], "c.toml"]
+        if path[0] == "data":
+            names.append("batch_size")  # which the training set must hold
         if value in ({}, []):
             names.append("")  # defaults may then be at odds with the rest, which is said of the rest
     return Case(as_toml(settings), draw(SMOKE), tuple(names))

@@ -64,6 +64,10 @@ def test_overrides_are_taken_or_named(place: Path, case: Case) -> None:
         ("title=1" + "0" * 5000, "--set title"),
         ("model.attention=" + "[" * 30 + "]" * 30, "'model' in the config is nested deeper"),
         ("data.dataset=folder:a\0b", "null character"),
+        ("data.dataset=folder:" + "a" * 5000, "cannot be resolved"),
+        ("data.dataset=npz:" + "a" * 5000, "cannot be resolved"),
+        ("data.params.root=" + "a" * 5000, "cannot be resolved"),
+        ("metrics={features = 'dinov2', features_params = {folder = '" + "a" * 5000 + "'}}", "'dinov2' cannot be"),
         ("data.dataset=folder:~nobody-of-that-name", "cannot be resolved"),
         ("defenses=[{name = 'dp_sgd', epsilon = [" + "1," * 40 + "], steps = [" + "1," * 40 + "]}]", "over 1600"),
         ("defenses=[{name = 'none', label = '" + "a" * 300 + "'}]", "too long for a folder's name"),
@@ -75,7 +79,8 @@ def test_absurd_sizes_are_refused_before_anything_is_allocated(place: Path, argu
     from leakfront.cli import main
 
     with contained():
-        result = CliRunner().invoke(main, ["run", "digits", "--smoke", "--dry-run", "--set", argument])
+        dataset = ("--set", "data.dataset=mnist") if argument.startswith("data.params.root") else ()
+        result = CliRunner().invoke(main, ["run", "digits", "--smoke", "--dry-run", "--set", argument, *dataset])
     assert not fault(result)
     assert result.exit_code == 2
     assert says in result.stderr

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tomli_w
 from hypothesis import HealthCheck, given, settings
 
-from tests.containment import warm_up
+from tests.containment import attempt, warm_up
 from tests.hostile_archives import ARCHIVES, archive_complaint
 from tests.hostile_images import (
     CONTENTS,
@@ -16,6 +17,7 @@ from tests.hostile_images import (
     File,
     Folder,
     hostile_folders,
+    settings_for,
     write_good,
 )
 
@@ -47,6 +49,33 @@ def test_hostile_archives_are_refused_by_name(
     monkeypatch.chdir(tmp_path)
     assert not archive_complaint(kind, place)
     assert not list(tmp_path.iterdir())  # nothing was unpickled or computed
+
+
+def test_a_folder_in_which_a_link_cannot_be_resolved_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from leakfront.datasets import open_dataset
+    from leakfront.errors import InputError
+
+    def denied(path: Path, **options: bool) -> str:
+        if str(path).endswith("a.png"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return str(path)
+
+    root = place / "links"
+    root.mkdir()
+    (root / "a.png").symlink_to("/proc/1/cwd")
+    monkeypatch.setattr("os.path.realpath", denied)
+    with pytest.raises(InputError, match="links cannot be listed"):
+        open_dataset(f"folder:{root}").load()
+
+
+def test_a_folder_for_an_archive_is_not_searched(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "rglob", lambda *_: pytest.fail("all files below were listed"))
+    config = place / "c.toml"
+    config.write_text(tomli_w.dumps(settings_for(f"npz:{place}", {})))
+    said, result = attempt(["run", str(config), "--dry-run", "--out", str(place / "run")], ["is not a file"])
+    assert not said
+    assert result is not None
+    assert result.exit_code == 2
 
 
 def test_images_that_memory_cannot_hold_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,8 +68,11 @@ def open_dataset(spec: str, **params: object) -> Dataset:
 
 
 def user_path(path: str) -> Path:
-    """A path from a config, with `~` resolved; `InputError` if that names nobody's home."""
+    """A path from a config, with `~` resolved; `InputError` if it names nobody's home, or what no path can be."""
     try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise InputError(f"path {path!r} cannot be resolved: {error}") from None
+        resolved = Path(path).expanduser()
+        resolved.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise InputError(f"the path of a data set cannot be resolved ({cause}): {path!r}") from None
+    return resolved

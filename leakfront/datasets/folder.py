@@ -1,5 +1,6 @@
 """A folder of image files."""
 
+import logging
 import os
 import warnings
 from collections import Counter
@@ -20,6 +21,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # decoders in use, what
 MAX_PIXELS = 50_000_000  # of one file; more is taken for a decompression bomb
 MAX_LOOKED = 10_000  # folders below the classes that are looked through for images at the wrong level
 MODES = {"grey": "L", "rgb": "RGB"}
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else what it logs of a damaged file goes to the terminal
 
 
 @datasets.register("folder")
@@ -198,16 +200,16 @@ def _entries(folder: Path, home: Path) -> tuple[list[Path], list[Path], int]:
     """Image files and folders directly in `folder`, by name, and how many links out of `home` were left alone."""
     files, folders, outside = [], [], 0
     try:
-        entries = sorted(folder.iterdir())
+        for entry in sorted(folder.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(home):
+                outside += 1
+            elif entry.is_dir():
+                folders.append(entry)
+            elif entry.suffix.lower() in EXTENSIONS and (entry.is_file() or not entry.exists()):
+                files.append(entry)  # a dead link too, which will fail; no pipe, which would wait for ever
     except OSError as error:
-        raise InputError(f"folder {folder} cannot be listed ({error.strerror}); make it readable") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(home):
-            outside += 1
-        elif entry.is_dir():
-            folders.append(entry)
-        elif entry.suffix.lower() in EXTENSIONS and (entry.is_file() or not entry.exists()):
-            files.append(entry)  # a dead link too, which will fail; no pipe, which would wait for ever
+        place = error.filename or folder
+        raise InputError(f"folder {folder} cannot be listed ({place}: {error.strerror}); make it readable") from error
     return files, folders, outside

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
@@ -24,6 +25,10 @@ class NumpyArchive:
     path: str
     images: str = "images"
     labels: str = "labels"
+
+    def listed(self) -> list[Path]:
+        """The file that it consists of."""
+        return [user_path(self.path)]
 
     def load(self) -> LabelledImages:
         """All images; `InputError` if the file or an array is missing, or an array is not of the kind described."""

@@ -2,12 +2,11 @@
 
 import importlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from leakfront.datasets import LabelledImages
+from leakfront.datasets import LabelledImages, user_path
 from leakfront.errors import InputError
 
 SECURE = ("https://",)
@@ -54,6 +53,7 @@ class ThroughTorchvision:
 
     def load(self) -> LabelledImages:
         """All images of all parts; `InputError` if files are missing, damaged, or could not be downloaded."""
+        user_path(self.root)
         reader = getattr(importlib.import_module("torchvision.datasets"), self.reader)
         if self.download:
             reader = self._over_https(reader)
@@ -84,7 +84,7 @@ class ThroughTorchvision:
         if not secure:
             raise InputError(
                 f"dataset {self.name!r} is offered over plain HTTP only and is not downloaded; take it from {self.url} "
-                f"and {self.by_hand.format(root=Path(self.root).expanduser())}"
+                f"and {self.by_hand.format(root=user_path(self.root))}"
             )
         # the name is that of the folder that torchvision puts the files into
         return type(reader.__name__, (reader,), {"mirrors": secure}) if hasattr(reader, "mirrors") else reader
@@ -93,7 +93,7 @@ class ThroughTorchvision:
         """One sentence: which file is missing or damaged, or else what torchvision said; and what to do about it."""
         from torchvision.datasets.utils import check_integrity
 
-        root = Path(self.root).expanduser()
+        root = user_path(self.root)
         files = self.files(reader)
         cause = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
         missing = [file for file in files if not (root / file).exists()]
@@ -113,4 +113,4 @@ class ThroughTorchvision:
         reader = getattr(importlib.import_module("torchvision.datasets"), self.reader)
         offered = any(source.startswith(SECURE) for source in self.sources(reader))
         first = "" if self.download or not offered else "set download = true, or "
-        return f"; {first}take it from {self.url} and {self.by_hand.format(root=Path(self.root).expanduser())}"
+        return f"; {first}take it from {self.url} and {self.by_hand.format(root=user_path(self.root))}"
