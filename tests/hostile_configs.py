@@ -174,7 +174,7 @@ def hostile_settings(draw: st.DrawFn) -> Case:
 def require(settings: dict[str, Any], path: Path_, needed: dict[str, Any]) -> list[str]:
     """Put what `path` needs beside it into the settings; what of it an error may name."""
     if path[0] == "data" and needed:
-        settings["data"] = {**base("digits")["data"], **copy.deepcopy(needed["data"])}
+        settings["data"] = copy.deepcopy({**base("digits")["data"], **needed["data"]})
     else:
         settings |= copy.deepcopy(needed)
     return re.findall(r"'(\w+)'", str(needed))

@@ -710,6 +710,15 @@ def test_a_saved_figure_has_three_forms(two: RunData, tmp_path: Path) -> None:
     assert [path.suffix for path in paths] == [".pdf", ".svg", ".png"]
 
 
+@pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
+def test_a_figure_that_a_full_disk_does_not_take_is_an_error_of_the_disk(
+    suffix: str, two: RunData, tmp_path: Path
+) -> None:
+    (tmp_path / f"membership.{suffix}").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        save(figures.get("membership")().draw(two), tmp_path, "membership")
+
+
 # the terminal -------------------------------------------------------------------------------------------------------
 
 

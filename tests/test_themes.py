@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import subprocess
@@ -90,19 +91,19 @@ def test_what_is_saved_fills_a_slide(runs: dict[str, RunData], tmp_path: Path) -
     assert sizes["paper"][6] == int(style.WIDTH * style.DPI)
 
 
-def test_an_enlarged_page_shows_the_same_picture(runs: dict[str, RunData], tmp_path: Path) -> None:
+def test_an_enlarged_page_shows_the_same_picture(runs: dict[str, RunData]) -> None:
     """What a page draws comes after the matrix that enlarges it, and is what it is without."""
     with themes.use("talk"):
         figure = figures.get("cost")().draw(runs["two"])
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         with style.theme():
-            enlarge.save_pdf(figure, tmp_path / "large.pdf", SLIDE / figure.get_figwidth(), {})
-            figure.savefig(tmp_path / "plain.pdf")
+            large, plain = io.BytesIO(), io.BytesIO()
+            enlarge.save_pdf(figure, large, SLIDE / figure.get_figwidth(), {})
+            figure.savefig(plain, format="pdf")
     drawn = []
-    for name in ("large.pdf", "plain.pdf"):
-        content = (tmp_path / name).read_bytes()
-        streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
+    for file in (large, plain):
+        streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", file.getvalue(), re.DOTALL)
         drawn.append(next(page for s in streams if s[:1] == b"x" and b"DeviceRGB CS" in (page := zlib.decompress(s))))
     matrix = re.search(rb"([\d.]+) 0 0 ([\d.]+) 0 0 cm\n", drawn[0])
     assert matrix is not None

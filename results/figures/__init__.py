@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -29,7 +30,10 @@ class RunFigure(Protocol):
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write `name` as PDF, SVG and PNG, in the theme in force; the same figure gives the same bytes. The paths."""
+    """Write `name` as PDF, SVG and PNG, in the theme in force; the same figure gives the same bytes. The paths.
+
+    They are made in memory: a full disk is then an `OSError`, and not what matplotlib makes of it.
+    """
     from results.figures import enlarge, style, themes
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,11 +46,13 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = []
     with style.theme():
         for suffix, metadata in undated.items():
-            paths.append(folder / f"{name}.{suffix}")
+            file = io.BytesIO()
             if suffix == "pdf" and factor != 1:
-                enlarge.save_pdf(figure, paths[-1], factor, metadata)
-                continue
-            figure.savefig(paths[-1], metadata=metadata, dpi=style.DPI if factor == 1 else style.SLIDE_DPI * factor)
-            if suffix == "svg" and factor != 1:
-                enlarge.enlarge_svg(paths[-1], factor)
+                enlarge.save_pdf(figure, file, factor, metadata)
+            else:
+                dpi = style.DPI if factor == 1 else style.SLIDE_DPI * factor
+                figure.savefig(file, format=suffix, metadata=metadata, dpi=dpi)
+            saved = file.getvalue()
+            paths.append(folder / f"{name}.{suffix}")
+            paths[-1].write_bytes(enlarge.enlarged_svg(saved, factor) if suffix == "svg" and factor != 1 else saved)
     return paths

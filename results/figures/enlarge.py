@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def save_pdf(figure: Figure, path: Path, factor: float, metadata: dict[str, Any]) -> None:
+def save_pdf(figure: Figure, to: IO[bytes], factor: float, metadata: dict[str, Any]) -> None:
     """As `savefig` does it (print_pdf in matplotlib.backends.backend_pdf), on a page `factor` times as large."""
     from matplotlib.backends import backend_pdf
 
@@ -21,7 +20,7 @@ def save_pdf(figure: Figure, path: Path, factor: float, metadata: dict[str, Any]
     width, height = (float(inches) for inches in figure.get_size_inches())
     dpi = figure.dpi
     figure.dpi = 72
-    file = pdf.PdfFile(path, metadata=metadata)
+    file = pdf.PdfFile(to, metadata=metadata)
     try:
         file.newPage(factor * width, factor * height)
         file.output(factor, 0, 0, factor, 0, 0, pdf.Op.concat_matrix)
@@ -35,11 +34,11 @@ def save_pdf(figure: Figure, path: Path, factor: float, metadata: dict[str, Any]
         figure.set_layout_engine(layout)
 
 
-def enlarge_svg(path: Path, factor: float) -> None:
-    """State `factor` times the width and height for the same view box."""
-    text = path.read_text(encoding="utf-8")
+def enlarged_svg(svg: bytes, factor: float) -> bytes:
+    """A picture that states `factor` times the width and height for the same view box."""
+    text = svg.decode()
     size = re.search(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', text)
     assert size is not None
     width, height = (f"{factor * float(points):.6g}" for points in size.groups())
     stated = size[0].replace(f'"{size[1]}pt"', f'"{width}pt"').replace(f'"{size[2]}pt"', f'"{height}pt"')
-    path.write_text(text.replace(size[0], stated, 1), encoding="utf-8")
+    return text.replace(size[0], stated, 1).encode()
