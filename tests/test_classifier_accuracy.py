@@ -119,24 +119,6 @@ def test_the_interval_is_that_of_a_share_from_halves_that_share_no_image(monkeyp
     assert found == share(values, 41)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("generated", "real", "shift"), [(200, 200, 0.0), (200, 200, 2.0), (1000, 200, 2.0),
-                                                          (200, 1000, 2.0)])  # fmt: skip
-def test_the_interval_covers_the_expectation_at_the_same_numbers_of_images(
-    generated: int, real: int, shift: float
-) -> None:
-    means = np.random.default_rng(7).normal(size=(4, 16)) * 3 / np.sqrt(32)
-    moved = means + np.random.default_rng(8).normal(size=(4, 16)) * shift / 4
-    found = [
-        estimate(gaussians(moved, asked(4, generated), 2 * i), gaussians(means, drawn(4, real, i), 2 * i + 1), i)
-        for i in range(200)
-    ]
-    expectation = np.mean([one.value for one in found])
-    assert np.mean([one.low <= expectation <= one.high for one in found]) > 0.9  # 0.95 less three standard errors
-    width = np.mean([one.high - one.low for one in found])
-    assert width < 1.4 * 2 * 1.96 * np.std([one.value for one in found])
-
-
 # Refusals
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.coverage import AT_LEAST, NOMINAL, Draw, Promise, Simulation, seed_from, simulated
 from results.image_set import ImageSet
 from results.metrics import Metric
+from results.metrics.classifier_accuracy import ClassifierAccuracy
 from results.metrics.coverage import Coverage
 from results.metrics.density import Density
 from results.metrics.fid import FID
@@ -54,6 +55,32 @@ def _simulation(
     return Simulation(metric.name, conditions, f"results/metrics/{where}.py", promise, measure, wide)
 
 
+CLASSES, DIMENSIONS = 4, 16
+_APART = 2.0  # standard deviations between a class and the middle of all
+_MEANS, _MOVES = np.random.default_rng(7).normal(size=(2, CLASSES, DIMENSIONS)) / np.sqrt(DIMENSIONS)
+
+
+def classified(images: int, moved: float) -> Draw:
+    """Classifier accuracy of two new samples of so many images, normal around their classes' means; every class of the
+    generated ones is moved by so many standard deviations, in a direction of its own."""
+
+    def draw(rng: np.random.Generator) -> tuple[object, ...]:
+        asked, found = np.arange(images) % CLASSES, rng.integers(0, CLASSES, images)  # real images come as they come
+        noise = rng.standard_normal((2, images, DIMENSIONS))
+        generated = ImageSet.of((_APART * _MEANS + moved * _MOVES)[asked] + noise[0], asked)
+        return ClassifierAccuracy().estimate(
+            generated, ImageSet.of(_APART * _MEANS[found] + noise[1], found), seed_from(rng)
+        )
+
+    return draw
+
+
+def _of_classes(truth: str, moved: float) -> Simulation:
+    conditions = f"{truth}, 200 generated and 200 real images of {CLASSES} classes, {DIMENSIONS} normal features"
+    where = "results/metrics/classifier_accuracy.py"
+    return Simulation(ClassifierAccuracy.name, conditions, where, AT_LEAST, simulated(classified(200, moved)), 1.4)
+
+
 _ALL, _FEW = (2048, 800), (512, 200)  # as on digits, and fewer, for speed
 SIMULATIONS = [
     _simulation(FID(), "fid", rectified, _ALL, 0.2, NOMINAL, 1.15),
@@ -72,4 +99,6 @@ SIMULATIONS = [
             (Coverage(), 0.2, AT_LEAST),
         )
     ),
+    _of_classes("equal distributions", 0.0),  # a share of images, as above
+    _of_classes("generated classes moved by 2 standard deviations", 2.0),
 ]

@@ -29,9 +29,7 @@ class ClassifierAccuracy:
 
     The interval is for the expectation at these numbers of images, over drawing the generated images anew, with as many
     of each class, and the real ones (`manifold.share`, on halves of both); not over training the generator anew, which
-    the rows over splits cover. Coverage measured on Gaussians of 4 classes in 16 dimensions (200 images a side, 200
-    draws each) is 97.5% for equal distributions and for generated classes moved by 2 standard deviations, and 94.5% for
-    generated images that have nothing to do with their classes.
+    the rows over splits cover. Its coverage is measured in docs/coverage.md.
 
     Time is that of 41 fits, 40 of them on half of the images; in memory is a copy of all features.
     """
