@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
@@ -18,6 +22,8 @@ from typing import Any, TypedDict
 MANIFEST = "manifest.json"
 ROOMS = ("defenses", "models", "attacks", "results", "leakfront.datasets")
 _INSIDE = tuple(f"{room}." for room in ROOMS)
+_HOST = re.sub(r"\W", "_", socket.gethostname())
+WRITING_SECONDS = 3600.0  # a stage is computed first and then written, which takes seconds; an hour is safe
 _TOPS = tuple(f"{room.split('.')[0]}." for room in ROOMS)
 
 
@@ -108,9 +114,14 @@ class Manifest(TypedDict):
     files: dict[str, Recorded]
 
 
+def temporary_beside(path: Path, suffix: str = ".tmp") -> Path:
+    """A hidden name in the folder of `path` that no process of any machine takes too; `clear_temporaries` knows it."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: a reader sees the old content or the new one, a kill leaves no half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -149,21 +160,15 @@ def stored_key(folder: Path) -> str | None:
 def writing(folder: Path, key: str) -> Iterator[Path]:
     """A new folder to write a stage's files to; it takes the place of `folder` when the block ends without error.
 
-    A full disk is an `OSError`, whichever library came upon it.
+    Several machines may do this at once: a reader sees one of their folders, whole, or for a moment none. A full disk
+    is an `OSError`, whichever library came upon it.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = temporary_beside(folder)
     temporary.mkdir(parents=True)
     try:
         yield temporary
         write_manifest(temporary, key, [str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file()])
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-            folder.rename(old)
-            temporary.rename(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(folder)
+        _replace(folder, temporary)
     except Exception as error:
         # libraries in Rust (safetensors) wrap the system's error in one of their own, and keep its number in the text
         if not isinstance(error, OSError) and (number := re.search(r"\(os error (\d+)\)", str(error))):
@@ -174,6 +179,24 @@ def writing(folder: Path, key: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _replace(folder: Path, new: Path) -> None:
+    """Rename `new` to `folder`; what is there, or comes there meanwhile, is moved aside and then goes."""
+    aside = []
+    while True:
+        try:
+            new.rename(folder)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        old = temporary_beside(folder, ".old")
+        with suppress(FileNotFoundError):  # another writer was faster
+            folder.rename(old)
+            aside.append(old)
+    for old in aside:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def checksum(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
@@ -181,13 +204,41 @@ def checksum(path: Path) -> str:
 
 
 def clear_temporaries(root: Path) -> None:
-    """Remove what killed writers left behind; put back what one had moved aside to make room for its successor."""
+    """Remove what killed writers left behind; put back what one had moved aside to make room for its successor.
+
+    What another living process is writing is not removed.
+    """
     for left in root.rglob(".*.old"):
         folder = left.with_name(left.name[1:].rsplit(".", 2)[0])
         if not folder.exists():
-            left.rename(folder)
+            with suppress(OSError):  # its writer lives, and was faster
+                left.rename(folder)
     for left in [*root.rglob(".*.tmp"), *root.rglob(".*.old")]:
+        if _is_being_written(left):
+            continue
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def _is_being_written(temporary: Path) -> bool:
+    """Whether its writer may live: on this machine a look at the process tells, elsewhere the time it was begun."""
+    host, _, rest = temporary.stem.rpartition(".")[2].partition("-")
+    pid = rest.partition("-")[0]
+    if not pid.isdigit():
+        return False
+    if host != _HOST:
+        try:
+            return time.time() - temporary.stat().st_mtime < WRITING_SECONDS
+        except FileNotFoundError:
+            return False
+    if int(pid) == os.getpid():
+        return False  # of an earlier process that had our number: this one writes nothing while it clears
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

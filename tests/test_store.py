@@ -2,6 +2,9 @@
 
 import os
 import resource
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from leakfront.store import (
     code_version,
     content_key,
     stored_key,
+    temporary_beside,
     with_imports,
     write_atomically,
     writing,
@@ -53,23 +57,94 @@ def test_a_new_version_takes_the_place_of_the_old(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["stage"]
 
 
+def test_two_writers_of_one_artifact_leave_it_whole(tmp_path: Path) -> None:
+    """As happens where a machine that was believed dead goes on writing."""
+    with writing(tmp_path / "stage", "k") as one, writing(tmp_path / "stage", "k") as other:
+        assert one != other
+        (one / "file.txt").write_text("content")
+        (other / "file.txt").write_text("content")
+    assert stored_key(tmp_path / "stage") == "k"
+    assert [p.name for p in tmp_path.iterdir()] == ["stage"]
+
+
+def test_an_artifact_may_come_or_go_while_another_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "stage", "one")
+    rename, lost = Path.rename, []
+
+    def overtaken(self: Path, target: Path) -> Path:
+        if self == tmp_path / "stage" and not lost:
+            lost.append(self)
+            shutil.rmtree(self)  # another writer takes away what is to be replaced
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    put(tmp_path / "stage", "two")
+    assert lost
+    assert stored_key(tmp_path / "stage") == "two"
+
+
 def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
-    (tmp_path / "cells" / f".stage.{os.getpid()}.tmp").mkdir(parents=True)
-    (tmp_path / ".config.toml.1.tmp").write_text("")
+    (tmp_path / "cells").mkdir()
+    temporary_beside(tmp_path / "cells" / "stage").mkdir()  # of our own number, from an earlier process
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = temporary_beside(tmp_path / "config.toml")
+    left.with_name(left.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")).write_text("")
+    (tmp_path / ".run.json.1.tmp").write_text("")  # without a host, so of nobody who lives
     (tmp_path / "kept.txt").write_text("")
     clear_temporaries(tmp_path)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["cells", "kept.txt"]
 
 
+def test_what_another_process_is_writing_is_not_cleared(tmp_path: Path) -> None:
+    mine = temporary_beside(tmp_path / "stage")
+    neighbour = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-"))
+    elsewhere = tmp_path / ".stage.another_host-1-00000000.tmp"
+    neighbour.mkdir()
+    elsewhere.mkdir()
+    clear_temporaries(tmp_path)
+    assert neighbour.exists()
+    assert elsewhere.exists()
+    os.utime(elsewhere, (0, 0))  # another machine's, begun so long ago that nobody can be writing it any more
+    clear_temporaries(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [neighbour.name]
+
+
 def test_what_a_writer_had_moved_aside_when_it_was_killed_is_put_back(tmp_path: Path) -> None:
-    put(tmp_path / "train.checkpoint", "k")
-    (tmp_path / "train.checkpoint").rename(tmp_path / ".train.checkpoint.1.old")
+    folder = tmp_path / "train.checkpoint"
+    put(folder, "k")
+    folder.rename(temporary_beside(folder, ".old"))
     clear_temporaries(tmp_path)
-    assert stored_key(tmp_path / "train.checkpoint") == "k"
-    put(tmp_path / ".train.checkpoint.1.old", "older")
+    assert stored_key(folder) == "k"
+    put(temporary_beside(folder, ".old"), "older")
     clear_temporaries(tmp_path)
-    assert stored_key(tmp_path / "train.checkpoint") == "k"
+    assert stored_key(folder) == "k"
     assert [path.name for path in tmp_path.iterdir()] == ["train.checkpoint"]
+
+
+def test_a_writer_killed_while_it_takes_the_place_of_the_old_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "stage", "one")
+    rename, moved = Path.rename, []
+
+    def killed(self: Path, target: Path) -> Path:
+        if moved:
+            raise KeyboardInterrupt
+        if self == tmp_path / "stage":
+            moved.append(target)
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            put(tmp_path / "stage", "two")
+    assert not (tmp_path / "stage").exists()
+    clear_temporaries(tmp_path)
+    assert stored_key(tmp_path / "stage") == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["stage"]
 
 
 @pytest.mark.parametrize(
