@@ -69,6 +69,7 @@ def main(debug: bool) -> None:
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. training.steps=500."
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core, or one a GPU]")
+@click.option("--ray", metavar="ADDRESS", help="Run on a Ray cluster: HOST:PORT of its head node, auto, or local.")
 @click.option("--device", help="cpu, cuda or cuda:N.")
 @click.option("--smoke", is_flag=True, help="Shrink everything, to see that it runs; the numbers mean nothing.")
 @click.option("--dry-run", is_flag=True, help="Print the plan with its cost estimate, and do nothing.")
@@ -77,6 +78,7 @@ def run(
     out: Path | None,
     overrides: tuple[str, ...],
     workers: int | None,
+    ray: str | None,
     device: str | None,
     smoke: bool,
     dry_run: bool,
@@ -97,7 +99,14 @@ def run(
 
     from leakfront.devices import default_workers
 
-    count = workers or default_workers(settings)
+    count, cluster = workers or default_workers(settings), None
+    if ray is not None:
+        from leakfront.ray_cluster import join
+
+        if workers is not None and ray != "local":
+            raise click.UsageError("--workers does not go with --ray ADDRESS: the nodes' resources decide how many run")
+        cluster = join(ray, settings.execution, count)
+        count = cluster.slots
     console = Console(soft_wrap=True)
     if dry_run:
         from leakfront.dry_run import print_plan
@@ -106,7 +115,7 @@ def run(
         return 0
     from leakfront.run import run as run_benchmark
 
-    result = run_benchmark(settings, layout, count, console)
+    result = run_benchmark(settings, layout, count, console, cluster)
     return 1 if result.diverged or result.failed else 0
 
 

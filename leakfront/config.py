@@ -93,11 +93,19 @@ class Metrics(_Section):
     names: tuple[str | dict[str, Any], ...] = ("fid", "kid")
 
 
+class RayNeeds(_Section):
+    """What a task on Ray asks of a node beside its threads and its GPU: memory, and the cluster's own resources."""
+
+    memory_gib: float | None = Field(None, gt=0)
+    resources: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+
 class Execution(_Section):
     """threads: of each worker process; device: cpu, cuda or cuda:N."""
 
     threads: Positive = 1
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    ray: RayNeeds = RayNeeds()
 
 
 class Config(_Section):

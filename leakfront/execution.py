@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from leakfront.worker import Task, run_task, start_worker
+from leakfront.worker import Task, environment, run_task, start_worker
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -64,13 +64,7 @@ class Workers:
     _idle: list[_Worker] = field(default_factory=list)
 
     def __enter__(self) -> Workers:
-        # the threads of OpenMP spin while they wait, which on busy cores costs far more than it saves
-        os.environ["OMP_WAIT_POLICY"] = "passive"
-        os.environ["OMP_NUM_THREADS"] = str(self.threads)
-        # glibc: keep freed memory instead of handing every large tensor back to the kernel (a forward pass of a small
-        # UNet took 31 ms without and 22 ms with it)
-        os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(64 * 2**20))
-        os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(256 * 2**20))
+        os.environ.update(environment(self.threads))
         return self
 
     def __exit__(self, *details: object) -> None:

@@ -61,18 +61,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_execution(config: Config) -> None:
-    """Raise `InputError` for threads or a device that this machine does not have."""
-    threads, device = config.execution.threads, config.execution.device
+def check_threads(threads: int) -> None:
+    """Raise `InputError` for more threads than this machine has cores."""
     if threads > cores():
         raise InputError(f"execution.threads is {threads}, but this machine has {cores()} cores; it must not be more")
-    if not device.startswith("cuda"):
-        return
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(device.partition(":")[2] or 0) >= count:
-        raise InputError(f"execution.device is {device!r}, but torch finds {count} CUDA devices here")
 
 
 def check_sampler(plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -11,6 +12,8 @@ from typing import Any
 
 import leakfront
 from leakfront.memory import memory
+from leakfront.plan import Plan
+from leakfront.store import ROOMS
 
 PACKAGES = (
     "torch", "torchvision", "diffusers", "opacus", "torch-fidelity", "scikit-learn", "scipy", "numpy", "pandas",
@@ -27,6 +30,21 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def fingerprint(plan: Plan) -> dict[str, str]:
+    """What must agree on two machines for them to make the same of a plan: versions, code, and the plan's keys."""
+    keys = [plan.pool_key, plan.reference_key, *(key for cell in plan.cells for key in cell.keys.values())]
+    return {**versions(), "code": _code(), "plan": hashlib.sha256("".join(keys).encode()).hexdigest()}
+
+
+def _code() -> str:
+    """A hash of all modules of the packages that this one is made of."""
+    root, digest = Path(leakfront.__file__).parent.parent, hashlib.sha256()
+    for package in dict.fromkeys(("leakfront", *(room.split(".")[0] for room in ROOMS))):
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def git_state() -> dict[str, Any]:

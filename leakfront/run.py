@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -16,7 +16,7 @@ from leakfront.devices import check_device
 from leakfront.errors import InputError
 from leakfront.integrity import seal, set_right
 from leakfront.layout import Layout
-from leakfront.limits import check_execution, check_sampler
+from leakfront.limits import check_sampler, check_threads
 from leakfront.plan import CellPlan, Plan, make_plan, shadow_notes
 from leakfront.pool import Pool, flip_coins
 from leakfront.progress import RunProgress, busy_seconds, duration
@@ -28,6 +28,9 @@ from leakfront.store import clear_temporaries
 from leakfront.trial import check_signals
 from leakfront.workload import querying_work, training_work
 
+if TYPE_CHECKING:
+    from leakfront.ray_cluster import RayCluster
+
 
 @dataclass(frozen=True)
 class Result:
@@ -37,10 +40,15 @@ class Result:
     failed: dict[str, str]
 
 
-def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
-    """Plan and pool of a run; raises `InputError` for whatever is wrong with its input, before anything is written."""
+def check_everything(config: Config, layout: Layout, cluster: RayCluster | None = None) -> tuple[Plan, Pool]:
+    """Plan and pool of a run; raises `InputError` for whatever is wrong with its input, before anything is written.
+
+    On a cluster it is the nodes that must have the cores and GPUs, as `ray_cluster.join` checks.
+    """
     plan = make_plan(config)
-    check_device(config.execution.device)
+    if cluster is None:
+        check_threads(config.execution.threads)
+        check_device(config.execution.device)
     check(layout, config)
     pool = draw_pool(plan, layout)
     for split in range(config.splits):
@@ -50,7 +58,6 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
                 f"data.pool is {len(pool)}, which leaves split {split} with {members} members and "
                 f"{len(pool) - members} decoys; attacks need at least 2 of each, so make the pool larger"
             )
-    check_execution(config)
     check_sampler(plan)
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
     for point in plan.points:
@@ -66,13 +73,13 @@ def check_everything(config: Config, layout: Layout) -> tuple[Plan, Pool]:
     return plan, pool
 
 
-def run(config: Config, layout: Layout, workers: int, console: Console) -> Result:
+def run(config: Config, layout: Layout, workers: int, console: Console, cluster: RayCluster | None = None) -> Result:
     """Carry out a benchmark in a folder; whatever is there already and still valid is kept."""
     from leakfront.report import draw_report
     from leakfront.stages.aggregate import write_results
 
     started = time.monotonic()
-    plan, pool = check_everything(config, layout)
+    plan, pool = check_everything(config, layout, cluster)
     check_signals(plan, pool.images.shape[1:])
     querying = querying_work(plan, pool.images.shape[1:])
     facts = {"versions": provenance.versions(), "git": provenance.git_state(), "machine": provenance.machine()}
@@ -86,26 +93,27 @@ def run(config: Config, layout: Layout, workers: int, console: Console) -> Resul
         pending = [cell for cell in plan.cells if not has_model(cell, layout)]
         to_train = [cell for cell in pending if not is_done(cell, layout, "prepare", "train")]
         work = {c.name: {"train": training_work(plan, c) if c in to_train else 0.0, **querying} for c in pending}
+        where = f" on a {cluster}" if cluster is not None else ""
         again = f", {len(pending) - len(to_train)} to query again" if len(pending) > len(to_train) else ""
         with RunProgress(work, workers, layout.log, console) as progress:
             for sentence in wrong:
                 progress.say(sentence)
             progress.say(
                 f"{config.name}: {len(plan.cells)} models ({len(plan.points)} defenses x {config.splits} splits), "
-                f"{len(to_train)} to train{again}, {workers} workers; results in {layout.root}",
+                f"{len(to_train)} to train{again}, {workers} workers{where}; results in {layout.root}",
                 session="start",
             )
             for note in shadow_notes(plan):
                 progress.say(f"  {note}")
-            failed = execute(plan, layout, workers, progress)
-            clear_temporaries(layout.root)  # of workers that died
+            failed = execute(plan, layout, workers, cluster, progress)
+            clear_temporaries(layout.root)  # of processes and nodes that were lost
             diverged = [c.name for c in plan.cells if c.name not in failed and is_diverged(c, layout)]
             for name in diverged:
                 progress.say(f"  {name}: training diverged; the step is in its row, and it has no other results")
             progress.begins("results")
             rows, info = _collect(plan, pool, layout, diverged, failed)
-            wall = {"wall_seconds": busy_seconds(layout.log), "workers": workers}
-            write_results(layout, rows, {**info, **facts, **wall})
+            how = {"wall_seconds": busy_seconds(layout.log), "workers": workers, "cluster": str(cluster or "")}
+            write_results(layout, rows, {**info, **facts, **how})
             progress.begins("report")
             page = draw_report([layout], layout.report)
             progress.say(f"done in {duration(time.monotonic() - started)}; the report is {page}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leakfront.devices import shared_gpus
 from leakfront.errors import InputError, StageError, is_of_disk
@@ -16,6 +16,9 @@ from leakfront.progress import RunProgress
 from leakfront.store import stored_key
 from leakfront.worker import Task
 from leakfront.workload import training_work
+
+if TYPE_CHECKING:
+    from leakfront.ray_cluster import RayCluster, RayWorkers
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,13 @@ def has_model(cell: CellPlan, layout: Layout) -> bool:
     return is_diverged(cell, layout) or is_done(cell, layout, "sample", "features", "probe")
 
 
-def execute(plan: Plan, layout: Layout, workers: int, progress: RunProgress) -> dict[str, str]:
-    """Run all tasks that are not done, each as soon as it can; returns the cells that failed, with their reasons."""
+def execute(
+    plan: Plan, layout: Layout, workers: int, cluster: RayCluster | None, progress: RunProgress
+) -> dict[str, str]:
+    """Run all tasks that are not done, each as soon as it can; returns the cells that failed, with their reasons.
+
+    They run in `workers` processes on this machine, or on a cluster.
+    """
     failed: dict[str, str] = {}
     waiting = _nodes(plan, layout, failed)
     ended: set[str] = set()
@@ -71,8 +79,13 @@ def execute(plan: Plan, layout: Layout, workers: int, progress: RunProgress) -> 
     if not first:
         return failed
     names = {task: name for name, task in first}
-    execution, count = plan.config.execution, min(workers, len(first) + len(waiting))
-    with Workers(count, execution.threads, progress.event, shared_gpus(execution.device)) as pool:
+    executor: Workers | RayWorkers
+    if cluster is None:
+        execution, count = plan.config.execution, min(workers, len(first) + len(waiting))
+        executor = Workers(count, execution.threads, progress.event, shared_gpus(execution.device))
+    else:
+        executor = cluster.workers(plan, layout, progress.event)
+    with executor as pool:
         for _, task in first:
             pool.submit(task)
         for outcome in pool.outcomes():

@@ -72,7 +72,9 @@ def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
         machine = "on each run's machine, with its workers and threads"
     else:
         workers, threads = (_counted(run.info.get(key), key) for key in ("workers", "threads"))
-        machine = f"on this run's machine, with {workers} of {threads} each"
+        cluster = run.info.get("cluster")
+        place = f"a {cluster}" if cluster else "this run's machine"
+        machine = f"on {place}, with {workers} of {threads} each"
     in_cpu_time = summary.seconds != "s"
     clock = "the CPU time of a worker, all its threads together," if in_cpu_time else "those that passed"
     busy = "" if in_cpu_time else ", and vary with what else it did"
