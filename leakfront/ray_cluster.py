@@ -119,7 +119,7 @@ def _needs(execution: Execution) -> dict[str, float]:
 
 def _fits(needs: Mapping[str, float], has: Mapping[str, float]) -> int:
     """How many tasks a node carries at once."""
-    return int(min(has.get(name, 0) // amount for name, amount in needs.items()))
+    return int(min(has.get(name, 0) / amount + 1e-9 for name, amount in needs.items()))  # 1 / 0.1 is 10, not 9
 
 
 @dataclass(frozen=True)
@@ -289,8 +289,10 @@ def _outcome(task: Task, reference: Any) -> Outcome | None:
         return Outcome(task, ray.get(reference))
     except exceptions.RayTaskError as error:
         cause = error.cause
-        if isinstance(cause, ImportError | AttributeError) and "leakfront" in str(cause):
-            cause = InputError(f"a node of the Ray cluster cannot load this version of leakfront: {cause}")
+        if re.search(r"failed to import on the worker|No module named 'leakfront", error.traceback_str):
+            cause = InputError(
+                "a node of the Ray cluster has no such leakfront as this machine; install the same on all"
+            )
         cause.__cause__ = RuntimeError(error.traceback_str)  # for the log
         return Outcome(task, error=cause)
     except lost:

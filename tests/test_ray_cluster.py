@@ -328,6 +328,7 @@ def test_a_node_carries_as_many_tasks_as_its_scarcest_resource_allows() -> None:
     assert _fits(needs, {"CPU": 8, "GPU": 8, "memory": 13 * 2**30, "other": 1}) == 3
     assert _fits(needs, {"CPU": 8, "memory": 13 * 2**30}) == 0
     assert _fits(needs, {"CPU": 1, "GPU": 8, "memory": 13 * 2**30}) == 0
+    assert _fits({"CPU": 1, "share": 0.1}, {"CPU": 16, "share": 1}) == 10
 
 
 def test_help_does_not_import_ray() -> None:
