@@ -150,11 +150,13 @@ class Defense:
 
     Class attributes: `name` (set by registration), `acts_on` (data, batches, training or sampling; what acts on
     sampling overrides `guard`, and is attacked twice, as served and with the weights), `covers` (the attackers' access
-    levels that its protection holds for) and `summary` (one line for `leakfront list`).
+    levels that its protection holds for), `own_step` (whether it replaces the training step, which confines it to
+    one process) and `summary` (one line for `leakfront list`).
     """
 
     name: ClassVar[str]
     acts_on: ClassVar[str] = "nothing"
+    own_step: ClassVar[bool] = False
     covers: ClassVar[str] = "samples, loss, gradients"
     summary: ClassVar[str] = ""
 

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from leakfront.errors import InputError
 
@@ -96,16 +96,24 @@ class Metrics(_Section):
 class RayNeeds(_Section):
     """What a task on Ray asks of a node beside its threads and its GPU: memory, and the cluster's own resources."""
 
-    memory_gib: float | None = Field(None, gt=0)
-    resources: dict[str, Annotated[float, Field(gt=0)]] = {}
+    memory_gib: Number | None = Field(None, gt=0)
+    resources: dict[str, Annotated[Number, Field(gt=0)]] = {}
 
 
 class Execution(_Section):
-    """threads: of each worker process; device: cpu, cuda or cuda:N."""
+    """threads: of each process; device: cpu, cuda or cuda:N. processes: that train one model together, on as many GPUs
+    if the device is cuda."""
 
     threads: Positive = 1
+    processes: Positive = 1
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     ray: RayNeeds = RayNeeds()
+
+    @model_validator(mode="after")
+    def _one_gpu_for_each_process(self) -> Execution:
+        if self.processes > 1 and self.device.startswith("cuda:"):
+            raise ValueError(f"with {self.processes} processes, each on a GPU of its own, device must be cuda")
+        return self
 
 
 class Config(_Section):

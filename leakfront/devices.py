@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-from leakfront.config import Config
+from leakfront.config import Config, Execution
 from leakfront.errors import InputError
 from leakfront.limits import cores
 
@@ -12,35 +13,43 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def default_workers(config: Config) -> int:
-    """As many worker processes as the cores carry, with the config's threads each; on GPUs one for each."""
-    if config.execution.device != "cpu":
-        return max(1, shared_gpus(config.execution.device))
-    return max(1, cores() // config.execution.threads)
+    """As many workers as the cores carry, with the config's processes and threads each; on GPUs one for each share."""
+    execution = config.execution
+    if execution.device != "cpu":
+        return max(1, len(gpu_shares(execution)))
+    return max(1, cores() // (execution.processes * execution.threads))
 
 
-def check_device(device: str) -> None:
-    """Raise `InputError` for a GPU that is not there."""
+def check_device(execution: Execution) -> None:
+    """Raise `InputError` for GPUs that are not there."""
+    device, processes = execution.device, execution.processes
     if device == "cpu":
         return
-    found, wanted = _gpus(), int(device.partition(":")[2] or 0)
-    if wanted >= found:
-        there = f"{found} CUDA device{'s' if found > 1 else ''} here" if found else "no CUDA device here"
+    found = _gpus()
+    there = f"{found} CUDA device{'s' if found > 1 else ''} here" if found else "no CUDA device here"
+    if int(device.partition(":")[2] or 0) >= found:
         right = "cpu" if not found else "cpu, cuda" + "".join(f", cuda:{number}" for number in range(found))
         raise InputError(f"execution.device is {device}, but torch finds {there}; it can be {right}")
+    if processes > found:
+        raise InputError(f"execution.processes is {processes}, but torch finds {there}; each process needs one")
 
 
-def shared_gpus(device: str) -> int:
-    """How many GPUs the workers of a run on this device share out: all for "cuda"; 0 for one that is named, or none."""
-    return _gpus() if device == "cuda" else 0
+def gpu_shares(execution: Execution) -> list[range]:
+    """The GPUs of each worker in turn, as many as train a model together; none where one is named, or on CPUs."""
+    size = execution.processes
+    starts = range(0, _gpus() - size + 1, size) if execution.device == "cuda" else ()
+    return [range(start, start + size) for start in starts]
 
 
-def show_gpu(number: int) -> None:
-    """Let this process see one GPU only, the `number`-th of those that its parent sees; call it before CUDA starts.
+def show_gpus(numbers: Sequence[int]) -> None:
+    """Let this process see these GPUs only, by their numbers among those that its parent sees; call it before CUDA
+    starts.
 
-    To torch it is `cuda`, whichever it is, so that nothing which is computed or keyed knows the difference.
+    To torch the first is `cuda`, whichever it is, so that nothing which is computed or keyed knows the difference.
     """
     visible = os.environ.get(_VISIBLE)
-    os.environ[_VISIBLE] = visible.split(",")[number] if visible else str(number)
+    names = visible.split(",") if visible else None
+    os.environ[_VISIBLE] = ",".join(names[number] if names else str(number) for number in numbers)
 
 
 def _gpus() -> int:

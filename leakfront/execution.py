@@ -1,4 +1,4 @@
-"""Tasks run in worker processes, each with its own threads and its own GPU; events come back as they happen.
+"""Tasks run in worker processes, each with its own threads and its own GPUs; events come back as they happen.
 
 By hand, since `concurrent.futures.ProcessPoolExecutor` gives up all that its processes do when one of them dies.
 """
@@ -11,7 +11,7 @@ import pickle
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -37,7 +37,7 @@ class WorkerTraceback(Exception):
 
 @dataclass(eq=False)
 class _Worker:
-    """A process with the task that it is on. slot: its number, which decides its GPU."""
+    """A process with the task that it is on. slot: its number, which decides its GPUs."""
 
     slot: int
     process: Any
@@ -50,14 +50,14 @@ class _Worker:
 class Workers:
     """A pool of worker processes; one that dies costs its task one retry, and the other tasks nothing.
 
-    gpus: on how many GPUs they are spread, one each in turn; 0 leaves the choice of the device to the task. work: what
-    is done with a task, in the worker.
+    gpus: those of each worker, in turn (see `devices.gpu_shares`); without any, the choice is left to the task. work:
+    what is done with a task, in the worker.
     """
 
     count: int
     threads: int
     listener: Listener
-    gpus: int = 0
+    gpus: Sequence[Sequence[int]] = ()
     work: Callable[[Task], Any] = run_task
     _queue: deque[tuple[Task, int]] = field(default_factory=deque)
     _busy: list[_Worker] = field(default_factory=list)
@@ -111,8 +111,8 @@ class Workers:
         slot = min(set(range(self.count)) - {worker.slot for worker in self._busy + self._idle})
         here, there = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
-        gpu = slot % self.gpus if self.gpus else None
-        process = context.Process(target=_serve, args=(there, self.work, self.threads, gpu))
+        gpus = self.gpus[slot % len(self.gpus)] if self.gpus else ()
+        process = context.Process(target=_serve, args=(there, self.work, self.threads, gpus))
         # Ctrl-C reaches every process of a terminal: one that is still starting inherits that it is held back
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -163,9 +163,9 @@ class _Events:
         self.connection.send((event, None))
 
 
-def _serve(connection: Connection, work: Callable[[Task], Any], threads: int, gpu: int | None) -> None:
+def _serve(connection: Connection, work: Callable[[Task], Any], threads: int, gpus: Sequence[int]) -> None:
     """A worker process: tasks come in, and go out as (None, (result, error, traceback))."""
-    start_worker(_Events(connection), threads, gpu)
+    start_worker(_Events(connection), threads, gpus)
     while True:
         try:
             task = connection.recv()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from leakfront.config import Config
+from leakfront.config import Config, Execution
 from leakfront.errors import InputError
 from leakfront.memory import memory
 
@@ -61,10 +61,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_threads(threads: int) -> None:
-    """Raise `InputError` for more threads than this machine has cores."""
-    if threads > cores():
-        raise InputError(f"execution.threads is {threads}, but this machine has {cores()} cores; it must not be more")
+def check_threads(execution: Execution) -> None:
+    """Raise `InputError` for more threads, of all processes that train a model, than this machine has cores."""
+    threads, processes = execution.threads, execution.processes
+    if threads * processes > cores():
+        what = f"execution.threads is {threads}" + (f" for each of {processes} processes" if processes > 1 else "")
+        raise InputError(f"{what}, but this machine has {cores()} cores; it must not be more")
 
 
 def check_sampler(plan: Plan) -> None:

@@ -230,6 +230,9 @@ def _cell_keys(plan: Plan, pool_key: str, extractor_key: str, point: DefensePoin
     )
     training = config.training.model_dump(exclude={"checkpoint_seconds"})
     device = config.execution.device.partition(":")[0]  # which of several GPUs does not matter
+    if config.execution.processes > 1:  # which changes the order of sums
+        training["processes"] = config.execution.processes
+        model_code = [*model_code, "leakfront.data_parallel"]
     train = content_key(
         "train",
         [training, plan.model.name, parameters(plan.model), layers, libraries, device, config.seed],

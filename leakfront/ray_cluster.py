@@ -64,7 +64,7 @@ def join(address: str, execution: Execution, workers: int) -> RayCluster:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == LOCAL:
         # named, since without an address Ray joins a cluster that it finds running
-        ray.init(LOCAL, num_cpus=workers * execution.threads, include_dashboard=False, **quiet)
+        ray.init(LOCAL, num_cpus=workers * int(_needs(execution)["CPU"]), include_dashboard=False, **quiet)
     else:
         _connect(address, quiet)
     nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -109,9 +109,9 @@ def _connect(address: str, options: Mapping[str, Any]) -> None:
 
 def _needs(execution: Execution) -> dict[str, float]:
     """What a task takes of a node, by Ray's names of resources."""
-    needs: dict[str, float] = {"CPU": execution.threads}
+    needs: dict[str, float] = {"CPU": execution.threads * execution.processes}
     if execution.device != "cpu":
-        needs["GPU"] = 1
+        needs["GPU"] = execution.processes
     if execution.ray.memory_gib is not None:
         needs["memory"] = execution.ray.memory_gib * 2**30
     return {**needs, **execution.ray.resources}

@@ -47,8 +47,8 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
     """
     plan = make_plan(config)
     if cluster is None:
-        check_threads(config.execution.threads)
-        check_device(config.execution.device)
+        check_threads(config.execution)
+        check_device(config.execution)
     check(layout, config)
     pool = draw_pool(plan, layout)
     for split in range(config.splits):
@@ -60,9 +60,19 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
             )
     check_sampler(plan)
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
+    if config.training.batch_size < config.execution.processes:
+        raise InputError(
+            f"training.batch_size is {config.training.batch_size}; it must not be below execution.processes, "
+            f"{config.execution.processes}"
+        )
     for point in plan.points:
         for defense in point.stack:
             defense.check(float(pool.copies.sum()) * config.data.coin, config.training.batch_size)
+            if config.execution.processes > 1 and defense.own_step:
+                raise InputError(
+                    f"execution.processes is {config.execution.processes}, but {defense.name} trains by a step of its "
+                    "own, which runs in one process; set it to 1"
+                )
     for name, attack in plan.attacks.items():
         if len(pool) < attack.minimum_pool():
             raise InputError(

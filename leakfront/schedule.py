@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leakfront.devices import shared_gpus
+from leakfront.devices import gpu_shares
 from leakfront.errors import InputError, StageError, is_of_disk
 from leakfront.execution import Outcome, Workers
 from leakfront.layout import Layout
@@ -82,7 +82,7 @@ def execute(
     executor: Workers | RayWorkers
     if cluster is None:
         execution, count = plan.config.execution, min(workers, len(first) + len(waiting))
-        executor = Workers(count, execution.threads, progress.event, shared_gpus(execution.device))
+        executor = Workers(count, execution.threads, progress.event, gpu_shares(execution))
     else:
         executor = cluster.workers(plan, layout, progress.event)
     with executor as pool:

@@ -18,10 +18,12 @@ from defenses.plain_step import PlainStep
 from leakfront.checkpoint import load_checkpoint, save_checkpoint
 from leakfront.clock import Stopwatch
 from leakfront.config import Training
+from leakfront.data_parallel import Ranks, add_up_gradients
 from leakfront.errors import DivergedError
 from leakfront.seeds import derive_seed
 from models import DiffusionModel
 
+ALONE = Ranks()
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -66,6 +68,7 @@ def train(
     device: str,
     checkpoints: Checkpoints,
     progress: Progress,
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """Train `model.network`, or what the defenses put in its place; it ends with the EMA weights.
 
@@ -73,6 +76,8 @@ def train(
 
     Every random number of step k comes from (seed, k), so a run that goes on from a checkpoint is the run that was
     never stopped. Raises `DivergedError` at the first loss or weight that is not finite.
+
+    ranks: the processes that do this together; the first keeps the checkpoints, all end with the same weights.
     """
     assert model.network is not None
     setup = TrainingSetup(
@@ -96,7 +101,11 @@ def train(
     network = setup.network.to(device).train()
     watch = Stopwatch(device)
     counter = _CallCounter(network)
+    setup.loss = ranks.over(setup.loss, counter.add)
     step = setup.make_step(setup)  # may train on public images
+    if ranks.size > 1:
+        assert isinstance(step, PlainStep)  # see `Defense.own_step`
+        add_up_gradients(step.optimizer)
     ema = EMAModel(network.parameters(), decay=setup.ema_decay, foreach=True)
     images, labels = to_unit_range(dataset.images).to(device), torch.as_tensor(dataset.labels).to(device)
 
@@ -112,6 +121,7 @@ def train(
             setup.stopping.load_state_dict(state["stopping"])
         done, earlier_seconds, counter.calls = state["done"], state["seconds"], state["model_calls"]
         losses, recent = [tuple(pair) for pair in state["losses"]], state["recent"]
+    ranks.wait()  # the first may write another checkpoint soon
 
     saved = shown = time.monotonic()
     generator = torch.Generator()
@@ -124,13 +134,15 @@ def train(
             raise DivergedError(k + 1)
         ema.step(network.parameters())
         recent += [value] if len(indices) else []
-        done, stop = k + 1, setup.stopping is not None and setup.stopping.should_stop(k + 1, network)
+        done, stop = k + 1, setup.stopping is not None and ranks.agree(setup.stopping.should_stop(k + 1, network))
         if (k + 1) % max(1, setup.steps // 50) == 0 or k + 1 == setup.steps or stop:
             losses.append((k + 1, sum(recent) / len(recent) if recent else math.nan))
             recent = []
         if stop:
             break
         now = time.monotonic()
+        if ranks.rank > 0:
+            continue
         if now - saved > checkpoints.seconds:
             spent = step.report()  # what the accountant says of the steps so far, in the checkpoint and on the display
             state = {
@@ -172,7 +184,10 @@ class _CallCounter:
         self._handle = network.register_forward_pre_hook(self._count)
 
     def _count(self, module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
-        self.calls += len(arguments[0])
+        self.add(len(arguments[0]))
+
+    def add(self, images: int) -> None:
+        self.calls += images
 
     def remove(self) -> None:
         self._handle.remove()

@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from leakfront.devices import show_gpu
+from leakfront.devices import show_gpus
 from leakfront.layout import Layout
 from leakfront.plan import Plan, make_plan
+from leakfront.store import stored_key
 
 _events: Any = None
 _plans: dict[str, Plan] = {}
@@ -47,15 +49,15 @@ def environment(threads: int) -> dict[str, str]:
     }
 
 
-def start_worker(events: Any, threads: int, gpu: int | None = None) -> None:
-    """Set up a local process and its GPU (see `leakfront.devices.show_gpu`; None for all).
+def start_worker(events: Any, threads: int, gpus: Sequence[int] = ()) -> None:
+    """Set up a local process, with the GPUs of these numbers; without any, with all.
 
     Ctrl-C is the parent's business, whose death ends us.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    if gpu is not None:
-        show_gpu(gpu)
+    if gpus:
+        show_gpus(gpus)
     set_up(events, threads)
 
 
@@ -118,6 +120,7 @@ def run_task(task: Task) -> bool:
         _begin("probe", cell.name)
         probe_cell(plan, cell, layout, pool, _Reporter(cell.name, "probe"))
         return True
+    from leakfront.data_parallel import training_ranks
     from leakfront.stages.prepare import prepare
     from leakfront.stages.sample import sample_cell
     from leakfront.stages.train import train_cell
@@ -125,7 +128,11 @@ def run_task(task: Task) -> bool:
     _begin("prepare", cell.name)
     prepare(plan, cell, layout, pool)
     _begin("train", cell.name)
-    if not train_cell(plan, cell, layout, pool, _Reporter(cell.name, "train")):
+    execution = plan.config.execution
+    trained = stored_key(layout.stage(cell.name, "train")) == cell.keys["train"] or not plan.model.trained
+    with training_ranks(task, 1 if trained else execution.processes, execution.device, execution.threads) as ranks:
+        usable = train_cell(plan, cell, layout, pool, _Reporter(cell.name, "train"), ranks)
+    if not usable:
         return False
     _begin("sample", cell.name)
     sample_cell(plan, cell, layout, _Reporter(cell.name, "sample"))

@@ -13,8 +13,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from leakfront.config import parse_config
-from leakfront.devices import check_device, default_workers, shared_gpus, show_gpu
+from leakfront.config import Execution, parse_config
+from leakfront.devices import check_device, default_workers, gpu_shares, show_gpus
 from leakfront.errors import InputError, StageError
 from leakfront.execution import Outcome, Workers
 from leakfront.plan import make_plan
@@ -69,37 +69,48 @@ def test_a_worker_that_dies_costs_its_task_one_retry_and_the_others_nothing(tmp_
 
 def test_each_worker_sees_a_gpu_of_its_own_as_far_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    ended, _ = outcomes(tmp_path, ["gpu a", "gpu b", "gpu c"], count=3, gpus=2)
+    ended, _ = outcomes(tmp_path, ["gpu a", "gpu b", "gpu c"], count=3, gpus=[[0], [1]])
     assert sorted(outcome.result for outcome in ended.values()) == ["5", "5", "7"]
 
 
-def test_a_gpu_is_one_of_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    show_gpu(1)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+def test_gpus_are_some_of_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,9")
+    show_gpus(range(1, 3))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7,9"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    show_gpu(1)
+    show_gpus([1])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
-@pytest.mark.parametrize(("device", "workers", "shared"), [("cuda", 3, 3), ("cuda:2", 1, 0)])
-def test_there_is_a_worker_for_each_gpu(
-    device: str, workers: int, shared: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("device", "processes", "workers", "shares"),
+    [
+        ("cuda", 1, 5, [[0], [1], [2], [3], [4]]),
+        ("cuda", 2, 2, [[0, 1], [2, 3]]),
+        ("cuda", 5, 1, [[0, 1, 2, 3, 4]]),
+        ("cuda:2", 1, 1, []),
+    ],
+)
+def test_there_is_a_worker_for_as_many_gpus_as_train_a_model(
+    device: str, processes: int, workers: int, shares: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    check_device(device)
-    assert default_workers(parse_config(small(execution__device=device))) == workers
-    assert shared_gpus(device) == shared
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
+    config = parse_config(small(execution={"device": device, "processes": processes}))
+    check_device(config.execution)
+    assert default_workers(config) == workers
+    assert [list(share) for share in gpu_shares(config.execution)] == shares
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(InputError, match=r"no CUDA device here; it can be cpu$"):
-        check_device("cuda")
+        check_device(Execution(device="cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(InputError, match=r"finds 2 CUDA devices here; it can be cpu, cuda, cuda:0, cuda:1$"):
-        check_device("cuda:2")
-    check_device("cpu")
+        check_device(Execution(device="cuda:2"))
+    with pytest.raises(InputError, match=r"processes is 3, but torch finds 2 CUDA devices here; each"):
+        check_device(Execution(device="cuda", processes=3))
+    check_device(Execution(processes=3))
 
 
 def test_which_gpu_a_model_was_trained_on_is_not_in_its_key() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from defenses import TrainingSet
 from leakfront.checkpoint import remove_checkpoint
 from leakfront.clock import Stopwatch
+from leakfront.data_parallel import Ranks
 from leakfront.errors import DivergedError
 from leakfront.layout import Layout
 from leakfront.memory import PeakMemory
@@ -18,7 +19,7 @@ from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
 from leakfront.stages.prepare import load_prepared
 from leakfront.store import stored_key, writing
-from leakfront.training import Checkpoints, Progress, Trained, to_unit_range, train
+from leakfront.training import ALONE, Checkpoints, Progress, Trained, to_unit_range, train
 from models import DiffusionModel
 
 
@@ -28,11 +29,13 @@ def _public(pool: Pool) -> TrainingSet:
     return TrainingSet(pool.extractor_images, pool.extractor_labels, index)
 
 
-def train_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress: Progress) -> bool:
+def train_cell(
+    plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress: Progress, ranks: Ranks = ALONE
+) -> bool:
     """Train the cell's model, from its checkpoint if there is one. False if it diverged, now or earlier.
 
     All defenses of a split start from the same weights and draw the same batches as far as they draw alike, so that
-    they can be compared in pairs.
+    they can be compared in pairs. Of several ranks the first writes what comes of it.
     """
     folder, key = layout.stage(cell.name, "train"), cell.keys["train"]
     if stored_key(folder) != key:
@@ -49,7 +52,7 @@ def train_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress:
                     checkpoints = Checkpoints(checkpoint, key, config.training.checkpoint_seconds)
                     trained = train(
                         model, dataset, _public(pool), expected_size, cell.point.stack, config.training, seed,
-                        config.execution.device, checkpoints, progress,
+                        ranks.device(config.execution.device), checkpoints, progress, ranks,
                     )  # fmt: skip
                 else:
                     watch = Stopwatch(config.execution.device)
@@ -58,6 +61,8 @@ def train_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress:
                 facts = {**asdict(trained), "diverged": None}
             except DivergedError as error:
                 facts = {"diverged": error.step}
+        if ranks.rank > 0:
+            return facts["diverged"] is None
         facts |= {"peak_memory_mib": memory.mib, "training_images": len(dataset), "expected_size": expected_size}
         with writing(folder, key) as place:
             if facts["diverged"] is None:

@@ -1,0 +1,108 @@
+"""A model that several processes train together is the one that a single process trains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from leakfront import limits, worker
+from leakfront.config import parse_config
+from leakfront.data_parallel import Ranks
+from leakfront.errors import InputError
+from leakfront.layout import Layout
+from leakfront.plan import make_plan
+from leakfront.run import check_everything
+from leakfront.run_folder import claim
+from leakfront.stages.pool import store_pool
+from tests.small_config import small
+
+
+@pytest.fixture(autouse=True)
+def enough_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "cores", lambda: 64)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+class Events:
+    """The parent's end of the events; the training is killed at a step."""
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        self.kill_at = kill_at
+        self.steps: list[int] = []
+
+    def put(self, event: dict[str, Any]) -> None:
+        if event.get("stage") == "train":
+            self.steps.append(event["done"])
+            if event["done"] == self.kill_at:
+                raise Killed
+
+
+def train(folder: Path, processes: int, kill_at: int | None = None) -> tuple[dict[str, Any], torch.Tensor, list[int]]:
+    """Train the one model of a small benchmark: (its facts, its predictions, the steps that were told of)."""
+    layout = Layout(folder)
+    settings = small(splits=1, model__dropout=0.0, training__batch_size=15, execution={"processes": processes},
+                     defenses=[{"name": "augment"}], attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
+    plan, pool = check_everything(parse_config(settings), layout)
+    folder.mkdir(exist_ok=True)
+    claim(layout, plan.config, {})
+    store_pool(plan, layout, pool)
+    worker._events = events = Events(kill_at)
+    cell = plan.cells[-1]  # after "none"
+    worker.run_task(worker.Task("model", folder, plan.config.model_dump_json(), cell.name))
+    stage = layout.stage(cell.name, "train")
+    images = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 1, 8, 8), dtype=np.float32))
+    predictions = plan.model.load(stage / "model").predict_noise(images, torch.arange(0, 800, 100), None)
+    return json.loads((stage / "train.json").read_text()), predictions.detach(), events.steps
+
+
+def test_two_processes_train_the_model_of_one_and_go_on_from_a_checkpoint(tmp_path: Path) -> None:
+    alone, expected, _ = train(tmp_path / "alone", 1)
+    with pytest.raises(Killed):
+        train(tmp_path / "together", 2, kill_at=5)
+    together, found, steps = train(tmp_path / "together", 2)
+    assert steps[0] == 6
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(together["losses"], alone["losses"], rtol=1e-4)
+    assert together["model_calls"] == alone["model_calls"] == 12 * 15
+    assert not torch.distributed.is_initialized()
+
+
+def test_the_shares_of_a_batch_make_it_up() -> None:
+    for size in (1, 2, 3, 8):
+        for count in (8, 15, 64):
+            taken = [list(range(count))[Ranks(rank, size).share(count)] for rank in range(size)]
+            assert [image for share in taken for image in share] == list(range(count))
+            assert max(map(len, taken)) - min(map(len, taken)) <= 1
+    assert [Ranks(rank, 2).device("cuda") for rank in range(2)] == ["cuda:0", "cuda:1"]
+    assert Ranks(0, 1).device("cuda") == "cuda"
+
+
+@pytest.mark.parametrize("defense", ["dp_sgd", "dp_finetune", "distill"])
+def test_a_defense_with_a_training_step_of_its_own_is_refused(defense: str, tmp_path: Path) -> None:
+    config = parse_config(small(execution={"processes": 2}, defenses=[{"name": defense}]))
+    with pytest.raises(InputError, match=f"processes is 2, but {defense} trains by a step of its own"):
+        check_everything(config, Layout(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_processes_than_images_of_a_batch_or_cores_or_one_gpu_for_all_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"batch_size is 16; it must not be below execution\.processes, 17"):
+        check_everything(parse_config(small(execution={"processes": 17})), Layout(tmp_path))
+    with pytest.raises(InputError, match=r"threads is 2 for each of 33 processes, but this machine has 64 cores"):
+        check_everything(parse_config(small(execution={"processes": 33, "threads": 2})), Layout(tmp_path))
+    with pytest.raises(InputError, match="each on a gpu of its own, device must be cuda"):
+        parse_config(small(execution={"processes": 2, "device": "cuda:1"}))
+
+
+def test_the_key_of_a_model_tells_how_many_processes_trained_it() -> None:
+    executions: list[dict[str, int]] = [{}, {"processes": 1}, {"processes": 2}]
+    one, same, two = (make_plan(parse_config(small(execution=e))).cells[0].keys["train"] for e in executions)
+    assert one == same != two
