@@ -18,7 +18,8 @@ from leakfront.worker import Task
 from leakfront.workload import training_work
 
 if TYPE_CHECKING:
-    from leakfront.ray_cluster import RayCluster, RayWorkers
+    from leakfront.ray_cluster import RayCluster
+    from leakfront.ray_workers import RayWorkers
 
 
 @dataclass(frozen=True)
