@@ -152,11 +152,6 @@ def test_interrupted_and_bereft_of_its_node_a_run_gives_the_rows_of_a_local_run(
     assert not (folder / "cells/none-split1").exists()
     assert not list(folder.glob(".*.tmp"))
 
-    def lose_the_node() -> None:
-        until(in_training(folder, 20))
-        cluster.remove_node(node, allow_graceful=False)
-        cluster.add_node(num_cpus=1, include_log_monitor=False)
-
     submit = RayWorkers.submit
 
     def count(self: RayWorkers, task: Task, attempt: int = 1) -> None:
@@ -164,10 +159,14 @@ def test_interrupted_and_bereft_of_its_node_a_run_gives_the_rows_of_a_local_run(
         submit(self, task, attempt)
 
     monkeypatch.setattr(RayWorkers, "submit", count)
-    losing = threading.Thread(target=lose_the_node, daemon=True)
-    losing.start()
-    rows, events = carry_out(folder, joined)
-    losing.join()
+    results: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = []
+    going_on = threading.Thread(target=lambda: results.append(carry_out(folder, joined)), daemon=True)
+    going_on.start()
+    until(in_training(folder, 20))
+    cluster.remove_node(node, allow_graceful=False)
+    cluster.add_node(num_cpus=1, include_log_monitor=False)
+    going_on.join()
+    ((rows, events),) = results
     assert rows == local[1]
     assert len(rows) > 50
     assert ("model", 2) in attempts
