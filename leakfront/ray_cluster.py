@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakfront.config import Execution
+from leakfront.devices import check_device
 from leakfront.errors import InputError
 from leakfront.execution import Listener
 from leakfront.layout import Layout
+from leakfront.limits import check_threads
 from leakfront.plan import Plan
 
 if TYPE_CHECKING:
@@ -52,7 +54,10 @@ def join(address: str, execution: Execution, workers: int) -> RayCluster:
         )
     if address not in (LOCAL, "auto") and not re.fullmatch(r"[^\s:/]+:\d{1,5}", address):
         raise InputError(f"--ray {address!r} must be local, auto or the HOST:PORT of a cluster's head node")
-    if address == LOCAL:  # before Ray is imported, which reads its environment then
+    if address == LOCAL:
+        check_threads(execution)
+        check_device(execution)
+        # before Ray is imported, which reads its environment then
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         # a token for this run alone: else Ray writes one into the home folder, or without any all may send it code
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
