@@ -12,7 +12,10 @@ from defenses.contract import (
 )
 from leakfront.registry import Registry
 
-NOT_PLUGINS = {"contract", "plain_step", "conv_grad_sample", "private_step", "distill_step", "augment_conditioning"}
+NOT_PLUGINS = {
+    "contract", "plain_step", "conv_grad_sample", "private_step", "distill_step", "augment_conditioning", "ranks",
+    "sharded",
+}  # fmt: skip
 
 registry = Registry("defense", "defenses", "leakfront.defenses", not_plugins=NOT_PLUGINS)
 register = registry.register

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from defenses.ranks import ALONE, Ranks
+
 if TYPE_CHECKING:
     import torch
 
@@ -104,7 +106,7 @@ class TrainingSetup:
     says if an image there depends on others. stopping: ends the training early. finish: makes the network that is kept
     of the one that was trained (and of its averaged weights). make_step is called once, after all defenses have had
     their say. seed: for a defense's own random choices. unit: what one image of the dataset is, for a guarantee (see
-    `Defense.unit`).
+    `Defense.unit`). ranks: the processes that share each step.
     """
 
     network: torch.nn.Module
@@ -125,6 +127,7 @@ class TrainingSetup:
     device: str = "cpu"
     seed: int = 0
     unit: str = "training image"
+    ranks: Ranks = ALONE
 
     @property
     def size(self) -> int:
@@ -150,13 +153,13 @@ class Defense:
 
     Class attributes: `name` (set by registration), `acts_on` (data, batches, training or sampling; what acts on
     sampling overrides `guard`, and is attacked twice, as served and with the weights), `covers` (the attackers' access
-    levels that its protection holds for), `own_step` (whether it replaces the training step, which confines it to
-    one process) and `summary` (one line for `leakfront list`).
+    levels that its protection holds for), `one_process` (whether its training step cannot be shared among several)
+    and `summary` (one line for `leakfront list`).
     """
 
     name: ClassVar[str]
     acts_on: ClassVar[str] = "nothing"
-    own_step: ClassVar[bool] = False
+    one_process: ClassVar[bool] = False
     covers: ClassVar[str] = "samples, loss, gradients"
     summary: ClassVar[str] = ""
 

@@ -40,7 +40,7 @@ class Distill(Defense):
     """
 
     acts_on = "training"
-    own_step = True
+    one_process = True
     summary = "two teachers on disjoint halves, and a student that learns each image from the one that never saw it"
 
     teacher_share: float = 0.5

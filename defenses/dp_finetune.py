@@ -111,13 +111,19 @@ def pretrain(setup: TrainingSetup, steps: int) -> dict[str, float]:
 
     from defenses.plain_step import PlainStep
 
-    calls = 0
+    calls, ranks = 0, setup.ranks
 
     def count(module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
         nonlocal calls
         calls += len(arguments[0])
 
+    def elsewhere(images: int) -> None:
+        nonlocal calls
+        calls += images
+        ranks.elsewhere(images)
+
     counter = setup.network.register_forward_pre_hook(count)
+    setup = replace(setup, ranks=replace(ranks, elsewhere=elsewhere))
     step, generator = PlainStep(setup), torch.Generator()
     images, labels = torch.as_tensor(setup.dataset.images), torch.as_tensor(setup.dataset.labels)
     for k in range(steps):

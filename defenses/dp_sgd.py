@@ -46,7 +46,6 @@ class DPSGD(Defense):
     """
 
     acts_on = "training"
-    own_step = True
     covers = "samples, loss, gradients"
     summary = "DP-SGD: per-image gradients clipped and noised, to a target epsilon"
 

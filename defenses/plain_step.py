@@ -29,9 +29,11 @@ class PlainStep:
 
     def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
         images = self._setup.augment(images, generator)
-        loss = self._setup.loss(self._setup.network, images, labels, generator).mean()
+        ranks = self._setup.ranks
+        loss = ranks.over(self._setup.loss)(self._setup.network, images, labels, generator).mean()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
+        ranks.add_up([p.grad for p in self._setup.network.parameters() if p.grad is not None])
         self.optimizer.step()
         return loss.item()
 

@@ -20,6 +20,7 @@ from defenses.contract import Guarantee, TrainingSetup
 from defenses.conv_grad_sample import install
 from defenses.dp_sgd import group_epsilon
 from defenses.plain_step import make_optimizer
+from defenses.ranks import Ranks
 from leakfront.errors import InputError
 
 if TYPE_CHECKING:
@@ -137,8 +138,10 @@ class PrivateStep:
             "expected_batch_size": setup.batch_size,
         }
         if defense.clipping == "flat":
-            return DPOptimizer(make_optimizer(setup), max_grad_norm=defense.max_grad_norm, **settings)
-        return DPPerLayerOptimizer(make_optimizer(setup), max_grad_norm=self._layer_bounds(), **settings)
+            flat = _shared(DPOptimizer, setup.ranks)
+            return flat(make_optimizer(setup), max_grad_norm=defense.max_grad_norm, **settings)
+        per_layer = _shared(DPPerLayerOptimizer, setup.ranks)
+        return per_layer(make_optimizer(setup), max_grad_norm=self._layer_bounds(), **settings)
 
     def _layer_bounds(self) -> list[float]:
         """C / sqrt(K) for each of the K trainable tensors, so that an image moves all of them by at most C together."""
@@ -149,7 +152,8 @@ class PrivateStep:
         return (chance < self.sampling_rate).nonzero().flatten()
 
     def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
-        network, draws = self._setup.network, self._defense.noise_multiplicity
+        network, draws, ranks = self._setup.network, self._defense.noise_multiplicity, self._setup.ranks
+        loss, clipped = ranks.over(self._setup.loss, draws), 0
         chunk = self._defense.physical_batch_size // draws
         starts = range(0, max(len(images), 1), chunk)  # an empty batch is one empty chunk
         total = 0.0
@@ -160,21 +164,24 @@ class PrivateStep:
                 if len(rows):
                     rows = self._setup.augment(rows, generator)  # each draw of an image in its own way
                     row_labels = labels[start : start + chunk].repeat_interleave(draws, dim=0)
-                    losses = self._setup.loss(network, rows, row_labels, generator)
-                    torch.autograd.backward(losses.sum())
+                    losses = loss(network, rows, row_labels, generator)
                     total += losses.detach().sum().item()
-                    self._prepare_gradients(draws)
-                else:
+                if ranks.takes_none(len(rows), draws):
                     for parameter in self._named.values():
                         parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
+                else:
+                    torch.autograd.backward(losses.sum())
+                    clipped += self._prepare_gradients(draws)
                 self.optimizer.signal_skip_step(do_skip=start != starts[-1])
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
         self._images_seen += len(images)
+        self._images_clipped += ranks.total(clipped, self._setup.device)
         return total / (len(images) * draws) if len(images) else math.nan
 
-    def _prepare_gradients(self, draws: int) -> None:
-        """From the gradients of rows to those of images: verified, the mean over draws, and finite."""
+    def _prepare_gradients(self, draws: int) -> int:
+        """From the gradients of rows to those of images: verified, the mean over draws, and finite; how many of them
+        will be clipped."""
         for name, parameter in self._named.items():
             if getattr(parameter, "grad_sample", None) is None:
                 raise InputError(
@@ -192,11 +199,11 @@ class PrivateStep:
             within = norms <= self._defense.max_grad_norm
         else:
             within = (layer_norms <= layer_norms.new_tensor(self._layer_bounds())[:, None]).all(dim=0)
-        self._images_clipped += int((~within).sum())
         broken = ~norms.isfinite()
         if broken.any():  # 0 * inf is no clipping: without this, one image could turn the sum into nan
             for parameter in self._named.values():
                 parameter.grad_sample[broken] = 0
+        return int((~within).sum())
 
     def _verify_gradients(self) -> None:
         """Compare with autograd: per-row gradients that do not add up to the gradient come from a broken layer.
@@ -261,6 +268,18 @@ class PrivateStep:
             group=copies,
             group_epsilon=group_epsilon(history, self._delta, copies) if copies > 1 else None,
         )
+
+
+def _shared(kind: type[DPOptimizer], ranks: Ranks) -> type[DPOptimizer]:
+    """`kind`, of whose clipped gradients the ranks have a part each: they are summed before the noise is added, which
+    all ranks draw from equal generators, so that the sum has it once."""
+
+    class Shared(kind):  # type: ignore[misc]
+        def add_noise(self) -> None:
+            ranks.add_up([parameter.summed_grad for parameter in self.params])
+            super().add_noise()
+
+    return Shared
 
 
 def _noise_generator(generator: torch.Generator, device: torch.device) -> torch.Generator:

@@ -68,10 +68,10 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
     for point in plan.points:
         for defense in point.stack:
             defense.check(float(pool.copies.sum()) * config.data.coin, config.training.batch_size)
-            if config.execution.processes > 1 and defense.own_step:
+            if config.execution.processes > 1 and defense.one_process:
                 raise InputError(
-                    f"execution.processes is {config.execution.processes}, but {defense.name} trains by a step of its "
-                    "own, which runs in one process; set it to 1"
+                    f"execution.processes is {config.execution.processes}, but a training step of {defense.name} "
+                    "cannot be shared among several; set it to 1"
                 )
     for name, attack in plan.attacks.items():
         if len(pool) < attack.minimum_pool():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,14 @@ from diffusers.training_utils import EMAModel
 
 from defenses import Defense, Guarantee, TrainingSet, TrainingSetup
 from defenses.plain_step import PlainStep
+from defenses.ranks import ALONE, Ranks
 from leakfront.checkpoint import load_checkpoint, save_checkpoint
 from leakfront.clock import Stopwatch
 from leakfront.config import Training
-from leakfront.data_parallel import Ranks, add_up_gradients
 from leakfront.errors import DivergedError
 from leakfront.seeds import derive_seed
 from models import DiffusionModel
 
-ALONE = Ranks()
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -101,11 +100,8 @@ def train(
     network = setup.network.to(device).train()
     watch = Stopwatch(device)
     counter = _CallCounter(network)
-    setup.loss = ranks.over(setup.loss, counter.add)
+    setup.ranks = replace(ranks, elsewhere=counter.add)
     step = setup.make_step(setup)  # may train on public images
-    if ranks.size > 1:
-        assert isinstance(step, PlainStep)  # see `Defense.own_step`
-        add_up_gradients(step.optimizer)
     ema = EMAModel(network.parameters(), decay=setup.ema_decay, foreach=True)
     images, labels = to_unit_range(dataset.images).to(device), torch.as_tensor(dataset.labels).to(device)
 

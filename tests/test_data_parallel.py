@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from defenses.ranks import Ranks
 from leakfront import limits, worker
 from leakfront.config import parse_config
-from leakfront.data_parallel import Ranks
 from leakfront.errors import InputError
 from leakfront.layout import Layout
 from leakfront.plan import make_plan
@@ -45,11 +45,24 @@ class Events:
                 raise Killed
 
 
-def train(folder: Path, processes: int, kill_at: int | None = None) -> tuple[dict[str, Any], torch.Tensor, list[int]]:
+PRIVATE = {"epsilon": 50.0, "noise_multiplicity": 2, "physical_batch_size": 12}  # chunks of 6 images and a smaller one
+DEFENSES: dict[str, dict[str, Any]] = {
+    "augment": {"name": "augment"},
+    "dp_sgd": {"name": "dp_sgd", **PRIVATE},
+    "one image at a time": {"name": "dp_sgd", "epsilon": 50.0, "physical_batch_size": 1},  # the first rank has none
+    "per layer": {"name": "dp_sgd", **PRIVATE, "clipping": "per_layer"},
+    "dp_finetune": {"name": "dp_finetune", **PRIVATE, "pretrain_steps": 10},
+    "augmented": {"stack": [{"name": "augment", "probability": 0.5}, {"name": "dp_sgd", **PRIVATE}]},
+}
+
+
+def train(
+    folder: Path, processes: int, defense: dict[str, Any], kill_at: int | None = None
+) -> tuple[dict[str, Any], torch.Tensor, list[int]]:
     """Train the one model of a small benchmark: (its facts, its predictions, the steps that were told of)."""
     layout = Layout(folder)
     settings = small(splits=1, model__dropout=0.0, training__batch_size=15, execution={"processes": processes},
-                     defenses=[{"name": "augment"}], attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
+                     defenses=[defense], attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
     plan, pool = check_everything(parse_config(settings), layout)
     folder.mkdir(exist_ok=True)
     claim(layout, plan.config, {})
@@ -63,32 +76,50 @@ def train(folder: Path, processes: int, kill_at: int | None = None) -> tuple[dic
     return json.loads((stage / "train.json").read_text()), predictions.detach(), events.steps
 
 
-def test_two_processes_train_the_model_of_one_and_go_on_from_a_checkpoint(tmp_path: Path) -> None:
-    alone, expected, _ = train(tmp_path / "alone", 1)
+@pytest.mark.parametrize("name", ["augment", "dp_sgd"])
+def test_two_processes_train_the_model_of_one_and_go_on_from_a_checkpoint(name: str, tmp_path: Path) -> None:
+    alone, expected, _ = train(tmp_path / "alone", 1, DEFENSES[name])
     with pytest.raises(Killed):
-        train(tmp_path / "together", 2, kill_at=5)
-    together, found, steps = train(tmp_path / "together", 2)
+        train(tmp_path / "together", 2, DEFENSES[name], kill_at=5)
+    together, found, steps = train(tmp_path / "together", 2, DEFENSES[name])
     assert steps[0] == 6
+    same(together, found, alone, expected)
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("name", ["one image at a time", "per layer", "dp_finetune", "augmented"])
+def test_private_steps_are_those_of_one_process_however_a_batch_is_cut(name: str, tmp_path: Path) -> None:
+    alone, expected, _ = train(tmp_path / "alone", 1, DEFENSES[name])
+    together, found, _ = train(tmp_path / "together", 2, DEFENSES[name])
+    same(together, found, alone, expected)
+    assert together["report"]["clipped_fraction"] > 0
+
+
+def same(together: dict[str, Any], found: torch.Tensor, alone: dict[str, Any], expected: torch.Tensor) -> None:
+    """Whether several processes made what one made."""
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
     np.testing.assert_allclose(together["losses"], alone["losses"], rtol=1e-4)
-    assert together["model_calls"] == alone["model_calls"] == 12 * 15
-    assert not torch.distributed.is_initialized()
+    assert together["model_calls"] == alone["model_calls"] > 0
+    assert together["report"] == pytest.approx(alone["report"], rel=1e-9)
+    assert together["guarantee"] == alone["guarantee"]
 
 
 def test_the_shares_of_a_batch_make_it_up() -> None:
     for size in (1, 2, 3, 8):
-        for count in (8, 15, 64):
+        for count in (0, 1, 8, 15, 64):
             taken = [list(range(count))[Ranks(rank, size).share(count)] for rank in range(size)]
             assert [image for share in taken for image in share] == list(range(count))
             assert max(map(len, taken)) - min(map(len, taken)) <= 1
+            draws = [list(range(3 * count))[Ranks(rank, size).share(3 * count, 3)] for rank in range(size)]
+            assert [list(dict.fromkeys(row // 3 for row in share)) for share in draws] == taken
+            assert [Ranks(rank, size).takes_none(3 * count, 3) for rank in range(size)] == [not t for t in taken]
     assert [Ranks(rank, 2).device("cuda") for rank in range(2)] == ["cuda:0", "cuda:1"]
     assert Ranks(0, 1).device("cuda") == "cuda"
 
 
-@pytest.mark.parametrize("defense", ["dp_sgd", "dp_finetune", "distill"])
-def test_a_defense_with_a_training_step_of_its_own_is_refused(defense: str, tmp_path: Path) -> None:
-    config = parse_config(small(execution={"processes": 2}, defenses=[{"name": defense}]))
-    with pytest.raises(InputError, match=f"processes is 2, but {defense} trains by a step of its own"):
+def test_a_defense_whose_step_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    config = parse_config(small(execution={"processes": 2}, defenses=[{"name": "distill"}]))
+    with pytest.raises(InputError, match="processes is 2, but a training step of distill cannot be shared"):
         check_everything(config, Layout(tmp_path))
     assert not list(tmp_path.iterdir())
 

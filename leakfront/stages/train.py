@@ -8,9 +8,9 @@ from dataclasses import asdict
 import numpy as np
 
 from defenses import TrainingSet
+from defenses.ranks import ALONE, Ranks
 from leakfront.checkpoint import remove_checkpoint
 from leakfront.clock import Stopwatch
-from leakfront.data_parallel import Ranks
 from leakfront.errors import DivergedError
 from leakfront.layout import Layout
 from leakfront.memory import PeakMemory
@@ -19,7 +19,7 @@ from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
 from leakfront.stages.prepare import load_prepared
 from leakfront.store import stored_key, writing
-from leakfront.training import ALONE, Checkpoints, Progress, Trained, to_unit_range, train
+from leakfront.training import Checkpoints, Progress, Trained, to_unit_range, train
 from models import DiffusionModel
 
 
