@@ -165,7 +165,7 @@ def test_interrupted_and_bereft_of_its_node_a_run_gives_the_rows_of_a_local_run(
     going_on.join()
     ((rows, events),) = results
     assert rows == local[1]
-    assert len(rows) > 50
+    assert {"auc", "fid_embedded"} <= {row["metric"] for row in rows}
     assert ("model", 2) in attempts
     assert max(attempt for _, attempt in attempts) == 2
     lost = "  the worker process of none-split0 or its node died; one more try"
