@@ -7,6 +7,7 @@ its own, so torch.distributed is used directly.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from defenses.ranks import Ranks
 
 if TYPE_CHECKING:
     from leakfront.worker import Task
+
+WAIT_SECONDS = 5.0  # for a process that died to be seen to have died
 
 
 @contextmanager
@@ -42,6 +45,13 @@ def training_ranks(task: Task, size: int, device: str, threads: int) -> Iterator
         yield Ranks(0, size)
         for process in others:
             process.join()
+    except Exception:
+        for process in others:
+            process.join(WAIT_SECONDS)
+            if (process.exitcode or 0) < 0:  # it was killed: this process dies of it, and the task is tried again
+                shutil.rmtree(folder, ignore_errors=True)
+                os._exit(1)
+        raise
     finally:
         for process in others:
             process.kill()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -19,7 +23,7 @@ from leakfront.plan import make_plan
 from leakfront.run import check_everything
 from leakfront.run_folder import claim
 from leakfront.stages.pool import store_pool
-from tests.small_config import small
+from tests.small_config import small, write_toml
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +97,25 @@ def test_private_steps_are_those_of_one_process_however_a_batch_is_cut(name: str
     together, found, _ = train(tmp_path / "together", 2, DEFENSES[name])
     same(together, found, alone, expected)
     assert together["report"]["clipped_fraction"] > 0
+
+
+def test_a_killed_process_costs_its_model_one_retry(tmp_path: Path) -> None:
+    settings = small(splits=1, training__steps=150, training__checkpoint_seconds=0.05, execution={"processes": 2},
+                     attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
+    # with cores enough, on whatever machine
+    code = "import os; os.sched_getaffinity = lambda _: {0, 1}; from leakfront.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", write_toml(tmp_path / "c.toml", settings), "--workers", "1"]
+    run = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("run/cells/*/train.checkpoint")):
+        assert run.poll() is None
+        time.sleep(0.02)
+    ranks = [process for worker in psutil.Process(run.pid).children() for process in worker.children()]
+    (rank,) = [process for process in ranks if "spawn_main" in " ".join(process.cmdline())]
+    rank.kill()
+    said, _ = run.communicate()
+    assert run.returncode == 0
+    assert "the worker process of none-split0 died (exit code 1); it is tried once more" in said
+    assert (tmp_path / "run/results.csv").exists()
 
 
 def same(together: dict[str, Any], found: torch.Tensor, alone: dict[str, Any], expected: torch.Tensor) -> None:
