@@ -17,7 +17,7 @@ from leakfront.execution import Listener, Outcome
 from leakfront.layout import Layout
 from leakfront.plan import Plan
 from leakfront.ray_cluster import needs_of
-from leakfront.store import temporary_beside
+from leakfront.temporaries import temporary_beside
 from leakfront.worker import Task, environment, plan_of, run_task, set_up
 
 CANCEL_SECONDS = 10.0

@@ -24,7 +24,7 @@ from leakfront.run_folder import check, claim, locked, resolved
 from leakfront.schedule import execute, has_model, is_diverged, is_done
 from leakfront.stages.pool import draw_pool, pool_settings, store_pool
 from leakfront.stages.reference import check_image_counts, check_labels
-from leakfront.store import clear_temporaries
+from leakfront.temporaries import clear_temporaries
 from leakfront.trial import check_signals
 from leakfront.workload import querying_work, training_work
 

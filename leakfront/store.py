@@ -8,10 +8,7 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
-import socket
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -19,11 +16,11 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any, TypedDict
 
+from leakfront.temporaries import temporary_beside
+
 MANIFEST = "manifest.json"
 ROOMS = ("defenses", "models", "attacks", "results", "leakfront.datasets")
 _INSIDE = tuple(f"{room}." for room in ROOMS)
-_HOST = re.sub(r"\W", "_", socket.gethostname())
-WRITING_SECONDS = 3600.0  # a stage is computed first and then written, which takes seconds; an hour is safe
 _TOPS = tuple(f"{room.split('.')[0]}." for room in ROOMS)
 
 
@@ -114,11 +111,6 @@ class Manifest(TypedDict):
     files: dict[str, Recorded]
 
 
-def temporary_beside(path: Path, suffix: str = ".tmp") -> Path:
-    """A hidden name in the folder of `path` that no process of any machine takes too; `clear_temporaries` knows it."""
-    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
-
-
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: a reader sees the old content or the new one, a kill leaves no half."""
     temporary = temporary_beside(path)
@@ -201,44 +193,3 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def clear_temporaries(root: Path) -> None:
-    """Remove what killed writers left behind; put back what one had moved aside to make room for its successor.
-
-    What another living process is writing is not removed.
-    """
-    for left in root.rglob(".*.old"):
-        folder = left.with_name(left.name[1:].rsplit(".", 2)[0])
-        if not folder.exists():
-            with suppress(OSError):  # its writer lives, and was faster
-                left.rename(folder)
-    for left in [*root.rglob(".*.tmp"), *root.rglob(".*.old")]:
-        if _is_being_written(left):
-            continue
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-
-
-def _is_being_written(temporary: Path) -> bool:
-    """Whether its writer may live: on this machine a look at the process tells, elsewhere the time it was begun."""
-    host, _, rest = temporary.stem.rpartition(".")[2].partition("-")
-    pid = rest.partition("-")[0]
-    if not pid.isdigit():
-        return False
-    if host != _HOST:
-        try:
-            return time.time() - temporary.stat().st_mtime < WRITING_SECONDS
-        except FileNotFoundError:
-            return False
-    if int(pid) == os.getpid():
-        return False  # of an earlier process that had our number: this one writes nothing while it clears
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

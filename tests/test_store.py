@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,14 @@ from safetensors.numpy import save_file
 
 from leakfront.errors import is_of_disk
 from leakfront.store import (
-    clear_temporaries,
     code_version,
     content_key,
     stored_key,
-    temporary_beside,
     with_imports,
     write_atomically,
     writing,
 )
+from leakfront.temporaries import clear_temporaries, temporary_beside
 
 
 def put(folder: Path, key: str, text: str = "content") -> None:
@@ -110,6 +110,21 @@ def test_what_another_process_is_writing_is_not_cleared(tmp_path: Path) -> None:
     os.utime(elsewhere, (0, 0))  # another machine's, begun so long ago that nobody can be writing it any more
     clear_temporaries(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [neighbour.name]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
+def test_what_a_dead_process_wrote_is_cleared_before_its_parent_takes_note(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert dead.stdout is not None
+    dead.stdout.read()  # until it ends
+    until = time.monotonic() + 10
+    while Path(f"/proc/{dead.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < until
+    mine = temporary_beside(tmp_path / "stage")
+    mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")).mkdir()
+    clear_temporaries(tmp_path)
+    dead.wait()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_writer_had_moved_aside_when_it_was_killed_is_put_back(tmp_path: Path) -> None:
