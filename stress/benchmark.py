@@ -22,6 +22,9 @@ from leakfront.layout import Layout
 from leakfront.store import stored_key
 
 UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # for processes that a stress test starts
+# as users start it: under "python -m" an interrupt within code made of a string ends Python by the signal, whatever
+# exit code it was given (CPython's unhandled_keyboard_interrupt)
+LEAKFRONT = str(Path(sys.executable).with_name("leakfront"))
 _numbers = count()  # of what runs said
 # in the order of a run; "start" lasts until the first of the others begins
 STAGES = (
@@ -64,13 +67,12 @@ def workplace() -> Path:
 def command(folder: Path, *more: str) -> list[str]:
     """What runs the benchmark in a folder."""
     config = str(workplace() / "stressed.toml")
-    return [sys.executable, "-m", "leakfront.cli", "run", config, "--out", str(folder), "--workers", "2", *more]
+    return [LEAKFRONT, "run", config, "--out", str(folder), "--workers", "2", *more]
 
 
 def leakfront(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """The command line, to its end."""
-    line = [sys.executable, "-m", "leakfront.cli", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
+    return subprocess.run([LEAKFRONT, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def finish(folder: Path) -> subprocess.CompletedProcess[str]:
