@@ -77,7 +77,14 @@ LIMITS = (
     "Defenses that act when sampling do nothing against an attacker who holds the weights.",
 )
 
-_TEMPLATE = """<!DOCTYPE html>
+_TEMPLATE = """{%- macro picture(figure) -%}
+<figure id="{{ figure.name }}"{% if figure.wide %} class="wide"{% endif %}>
+<img src="{{ figure.source }}" alt="{{ figure.title }}">
+<figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }}
+<span class="conditions">{{ conditions }}</span></figcaption>
+</figure>
+{%- endmacro -%}
+<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -115,6 +122,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 <body>
 <h1>{{ title }}</h1>
 <p>{{ summary }}</p>
+{% for figure in figures[:1] if figure.svg %}{{ picture(figure) }}{% endfor %}
 <h2>Findings</h2>
 <ul>
 {% for subject, sentence in findings %}<li>{% if subject %}<strong>{{ subject }}</strong>{% endif %}{{ sentence }}</li>
@@ -129,11 +137,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 {{ table(cost) }}
 {% endif %}<h2>Figures</h2>
 <div class="figures">
-{% for figure in figures if figure.svg %}<figure id="{{ figure.name }}"{% if figure.wide %} class="wide"{% endif %}>
-<img src="{{ figure.source }}" alt="{{ figure.title }}">
-<figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }}
-<span class="conditions">{{ conditions }}</span></figcaption>
-</figure>
+{% for figure in figures[1:] if figure.svg %}{{ picture(figure) }}
 {% endfor %}</div>
 {% for figure in figures if not figure.svg %}<p class="note">{{ figure.title }}: not drawn, {{ figure.reason }}.</p>
 {% endfor %}<h2>Attacks on the undefended model</h2>
