@@ -185,8 +185,11 @@ def _shrink(settings: dict[str, Any]) -> None:
         _lower(place, last, small, otherwise=small)
     duplicates = settings["data"].get("duplicates") if isinstance(settings["data"], dict) else None
     _lower(duplicates, "groups", SMOKE_GROUPS)
-    if isinstance(settings.get("name", "run"), str):
-        settings["name"] = f"{settings.get('name', 'run')}-smoke"
+    name = settings.get("name", "run")
+    title = settings.get("title", name)
+    if isinstance(name, str) and isinstance(title, str):
+        settings["name"] = f"{name}-smoke"
+        settings["title"] = f"{title or name} (smoke run: shrunk until its numbers mean nothing)"
     defenses = settings.get("defenses")
     for entry in defenses if isinstance(defenses, list) else []:
         stack = entry.get("stack") if isinstance(entry, dict) else None

@@ -219,8 +219,8 @@ def _control(summary: Summary, points: list[Point], control: str) -> str:
     return (
         f"The model-blind control ({control}) tells members from decoys in {len(told)} of {len(judged)} cells "
         f"({named}): coins and images are not independent there, by chance or by fault; membership numbers of such a "
-        "cell cannot be trusted. By chance 1 interval in 20 misses 0.5, and as the cells of a split share their coins, "
-        "in many of them at once."
+        "cell cannot be trusted. By chance 1 interval in 20 misses 0.5, and in many cells at once: those of a split "
+        "share their coins, and controls of two splits that are fitted on each other's coins miss together."
     )
 
 

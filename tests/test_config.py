@@ -123,6 +123,14 @@ def test_every_bundled_benchmark_is_sound(name: str, smoke: bool) -> None:
     assert plan.attacks
 
 
+def test_a_smoke_run_is_called_one_in_its_report(tmp_path: Path) -> None:
+    assert load_config("mnist").title == "MNIST: what each defense buys"
+    assert "MNIST: what each defense buys (smoke run" in load_config("mnist", smoke=True).title
+    bare = tmp_path / "bare.toml"
+    bare.write_text('name = "bare"')
+    assert load_config(str(bare), smoke=True).title.startswith("bare (smoke run")
+
+
 def test_a_list_of_values_is_one_defense_for_each() -> None:
     points = expand([{"name": "none"}, {"name": "dp_sgd", "epsilon": [1, 10.0, 100], "max_grad_norm": 0.5}])
     assert [point.label for point in points] == [
