@@ -144,6 +144,11 @@ def test_embedded_features_fit_images_of_other_sizes(shape: tuple[int, ...]) -> 
         extractor.extract(images[:, :, 1:])
 
 
+def test_rows_name_the_parameters_that_make_other_features() -> None:
+    assert Embedded().label == Embedded(steps=150).label == "embedded"
+    assert Embedded(dimensions=32, epochs=9).label == "embedded-dimensions32-epochs9"
+
+
 def test_embedded_features_need_two_classes_and_name_the_way_out(digits: tuple[np.ndarray, np.ndarray]) -> None:
     images, labels = digits
     with pytest.raises(InputError, match=r"at least 2 classes.*another extractor \(inception\)"):

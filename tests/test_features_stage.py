@@ -138,7 +138,9 @@ def test_a_cells_fid_is_that_of_all_its_samples_at_once(finished: tuple[Path, in
     rows = read_rows(layout.root / "results.csv")
     for cell in plan.cells:
         generated, real = (extractor.extract(x) for x in (load_samples(cell, layout), pool.reference_images))
-        found = rows[(rows["cell"] == cell.name) & (rows["metric"] == "fid_embedded")]["value"].item()
+        found = rows[(rows["cell"] == cell.name) & (rows["metric"] == "fid_embedded-dimensions16-steps5")][
+            "value"
+        ].item()
         assert found == pytest.approx(FID().estimate(ImageSet.of(generated), ImageSet.of(real), 0).value, rel=1e-9)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -56,6 +56,14 @@ class Embedded:
                 raise InputError(f"{key} must be at least 1, got {getattr(self, key)}")
         self._network: nn.Sequential | None = None
         self._shape: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What rows call the features: the name, with the parameters that are not its defaults."""
+        changed = [
+            (field.name, value) for field in fields(self) if (value := getattr(self, field.name)) != field.default
+        ]
+        return "-".join([self.name, *(f"{key}{value}" for key, value in changed)])
 
     def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
         """Train on four fifths of images uint8 [N, C, H, W] with labels [N], and measure `accuracy` on the last fifth.
