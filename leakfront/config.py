@@ -171,7 +171,7 @@ def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = Fals
         if not equals or not key.strip():
             raise InputError(f"--set {override!r} must have the form key=value, for example training.steps=500")
         _set(settings, key.strip(), _toml_value(key.strip(), text.strip()))
-    _check_values(settings, "", 0)
+    _check_values(settings, ())
     return parse_config(settings)
 
 
@@ -259,15 +259,15 @@ def _parse(text: str) -> dict[str, Any]:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from None
 
 
-def _check_values(value: Any, key: str, depth: int) -> None:
+def _check_values(value: Any, path: tuple[str, ...]) -> None:
     """Refuse what TOML does not allow though Python does, and depths at which what reads the settings would fail."""
-    if depth > MAX_DEPTH:
-        raise InputError(f"{key.split('.')[0]!r} in the config is nested deeper than {MAX_DEPTH} levels")
+    if len(path) > MAX_DEPTH:
+        raise InputError(f"{path[0]!r} in the config is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict | list):
         for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_values(inner, f"{key}.{name}" if key else str(name), depth + 1)
+            _check_values(inner, (*path, str(name)))
     elif isinstance(value, int) and not -INT64 <= value < INT64:
-        raise InputError(f"{key!r} in the config is an integer beyond 64 bits; TOML has none")
+        raise InputError(f"{'.'.join(path)!r} in the config is an integer beyond 64 bits; TOML has none")
 
 
 def _toml_value(key: str, text: str) -> Any:

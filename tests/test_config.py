@@ -123,6 +123,13 @@ def test_every_bundled_benchmark_is_sound(name: str, smoke: bool) -> None:
     assert plan.attacks
 
 
+def test_a_key_with_a_dot_in_it_is_named_whole(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('"a.b" = ' + "[" * 30 + "]" * 30)
+    with pytest.raises(InputError, match=r"'a\.b' in the config is nested deeper"):
+        load_config(str(config))
+
+
 def test_a_smoke_run_is_called_one_in_its_report(tmp_path: Path) -> None:
     assert load_config("mnist").title == "MNIST: what each defense buys"
     assert "MNIST: what each defense buys (smoke run" in load_config("mnist", smoke=True).title
