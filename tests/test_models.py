@@ -17,7 +17,7 @@ from tests import oracle_targets as oracle
 SMALL = {"channels": (8, 16), "head_channels": 8}
 
 
-@pytest.mark.parametrize("name", models.registry.names())
+@pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
 def test_saves_and_loads_to_the_same_predictions(name: str, tmp_path: Path) -> None:
     family = models.registry.get(name)(**(SMALL if name == "unet" else {}))
     model = family.build((1, 8, 8), 10, 3)
