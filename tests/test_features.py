@@ -273,3 +273,14 @@ def test_the_extractors_are_found_by_name() -> None:
     assert registry.names() == ["dinov2", "embedded", "inception"]
     assert registry.get("inception")().dimensions == 2048
     assert registry.get("embedded")(dimensions=32).dimensions == 32
+
+
+def test_pixels_are_means_over_squares_of_at_most_their_side() -> None:
+    from results.features.pixels import Pixels
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32), dtype=np.uint8)
+    squares = images[:, 0].reshape(3, 16, 2, 16, 2).mean(axis=(2, 4)) / 255
+    np.testing.assert_allclose(Pixels().extract(images), squares.reshape(3, -1))
+    np.testing.assert_allclose(Pixels().extract(images[:, :, :8, :8]), images[:, 0, :8, :8].reshape(3, -1) / 255)
+    with pytest.raises(InputError, match="side"):
+        Pixels(side=0)
