@@ -120,6 +120,54 @@ def run(
 
 
 @main.command()
+@click.argument("pipeline", metavar="PIPELINE")
+@click.option("--members", required=True, metavar="DIR", help="Images that the model was trained on.")
+@click.option("--decoys", required=True, metavar="DIR", help="Images of the same distribution that it never saw.")
+@click.option("--reference", metavar="DIR", help="Images that are neither, for FID.  [default: no FID]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/attack-NAME]")
+@click.option("--suite", default="quick", show_default=True, help="The attacks: quick or v1.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, as in run.")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: as in run]")
+@click.option("--device", help="cpu, cuda or cuda:N.")
+def attack(
+    pipeline: str,
+    members: str,
+    decoys: str,
+    reference: str | None,
+    out: Path | None,
+    suite: str,
+    overrides: tuple[str, ...],
+    workers: int | None,
+    device: str | None,
+) -> int:
+    """Attack a model you already have.
+
+    PIPELINE is a folder as diffusers' save_pretrained writes it: a UNet2DModel in safetensors, and a scheduler. Nothing
+    else in it is opened, and nothing is written but to the run's folder. Members and decoys must differ in nothing but
+    membership: attacks measure any other difference as leakage, which the model-blind control of --suite v1 shows.
+    """
+    from leakfront.given_config import given_config
+    from leakfront.layout import Layout
+
+    if device is not None:
+        overrides = (*overrides, f"execution.device={device}")
+    settings = given_config(pipeline, members, decoys, reference, suite, overrides)
+    layout = Layout(out or Path("runs") / settings.name)
+    from rich.console import Console
+
+    from leakfront.devices import default_workers
+    from leakfront.run import run as run_benchmark
+
+    console = Console(soft_wrap=True)
+    result = run_benchmark(settings, layout, workers or default_workers(settings), console)
+    from results.run_data import RunData
+    from results.table import terminal
+
+    console.print(terminal(RunData(layout.root)))
+    return 1 if result.diverged or result.failed else 0
+
+
+@main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report, or report]")
 @click.option("--force", is_flag=True, help="Merge runs that differ in suite or protocol; the report says in what.")

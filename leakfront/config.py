@@ -37,7 +37,8 @@ class Duplicates(_Section):
 
 
 class Data(_Section):
-    """The pool and what lies outside it. `coin` is the probability of membership; `params` go to the data set."""
+    """The pool and what lies outside it. `coin` is the probability of membership (of a data set that states who the
+    members are there is none, and `pool` is how many images it has); `params` go to the data set."""
 
     dataset: str = "digits"
     params: dict[str, Any] = {}
@@ -166,6 +167,11 @@ def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = Fals
     settings = _read_toml(source)
     if smoke:
         _shrink(settings)
+    return overridden(settings, overrides)
+
+
+def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> Config:
+    """Settings as TOML holds them, changed in place by "dotted.key=value", and checked. Raises `InputError`."""
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():

@@ -16,8 +16,9 @@ import results.metrics
 from attacks.contract import Attack, signal_key
 from attacks.suites import chosen_attacks
 from leakfront.config import Config
-from leakfront.datasets import open_dataset, user_path
+from leakfront.datasets import file_facts, open_dataset, user_path
 from leakfront.errors import InputError
+from leakfront.given import NO_OUTSIDE, check_given, given_notes, given_points
 from leakfront.limits import check_models, check_names, check_weights
 from leakfront.plugins import build, parameters
 from leakfront.store import content_key, with_imports
@@ -65,21 +66,48 @@ class Plan:
     @property
     def signals(self) -> list[Any]:
         """The distinct signals that the attacks ask for, in a fixed order."""
-        return _distinct(s for attack in self.attacks.values() for s in attack.signals())
+        return _distinct(s for attack in self.attempted for s in attack.signals())
 
     @property
     def outside_signals(self) -> list[Any]:
         """The same for what they ask of images outside the pool."""
-        return _distinct(s for attack in self.attacks.values() for s in attack.outside_signals())
+        return _distinct(s for attack in self.attempted for s in attack.outside_signals())
 
     @property
     def generations(self) -> list[Any]:
         """The same for what they make the model generate."""
-        return _distinct(g for attack in self.attacks.values() for g in attack.generations())
+        return _distinct(g for attack in self.attempted for g in attack.generations())
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the data set states who the members are, so that no coins are flipped."""
+        return bool(getattr(self.dataset, "given", False))
+
+    @property
+    def model_is_given(self) -> bool:
+        """Whether the model was trained elsewhere."""
+        return bool(getattr(self.model, "given", False))
+
+    @property
+    def attempted(self) -> list[Attack]:
+        """The attacks that can be made if all splits have a model."""
+        return [self.attacks[label] for label in self.judged_by(self.config.splits - 1)]
 
     def judged_by(self, shadows: int) -> list[str]:
         """The attacks that can be made with so many shadow models."""
-        return [label for label, attack in self.attacks.items() if attack.minimum_shadows <= shadows]
+        return [
+            label
+            for label, attack in self.attacks.items()
+            if attack.minimum_shadows <= shadows and not self._lacks_outside(attack)
+        ]
+
+    def note(self, label: str, shadows: int) -> str:
+        """What an attack does instead with so many shadow models, or why it is left out; empty if all is well."""
+        attack = self.attacks[label]
+        return NO_OUTSIDE if self._lacks_outside(attack) else attack.note(shadows)
+
+    def _lacks_outside(self, attack: Attack) -> bool:
+        return bool(attack.outside_signals()) and not getattr(self.dataset, "has_outside", True)
 
     @property
     def features(self) -> str:
@@ -112,19 +140,23 @@ def make_plan(config: Config) -> Plan:
     data = config.data
     model_settings = dict(config.model)
     suite, chosen = chosen_attacks(config.suite, config.attacks)
+    model = build(models.registry, model_settings.pop("name", None), model_settings, "model")
+    dataset = open_dataset(data.dataset, **data.params)
+    check_given(config, model, dataset)
     plan = Plan(
         config=config,
-        points=expand(config.defenses),
+        points=given_points(model, expand(config.defenses)),
         suite=suite,
         attacks={label: _attack(label, params) for label, params in chosen.items()},
-        model=build(models.registry, model_settings.pop("name", None), model_settings, "model"),
-        dataset=open_dataset(data.dataset, **data.params),
+        model=model,
+        dataset=dataset,
         metrics=_metrics(config.metrics.names),
         extractor=build(results.features.registry, config.metrics.features, config.metrics.features_params, "metrics"),
     )
     check_models(config.splits, len(plan.points))
     check_weights(getattr(plan.model, "smallest", 0))
-    _check_statistics(config)
+    if not plan.is_given:  # which has no audit
+        _check_statistics(config)
     pool_key = _pool_key(plan)
     extractor_key = _extractor_key(plan, pool_key)
     code = sorted({name for metric in plan.metrics for name in _code(metric, "leakfront.stages.reference")})
@@ -170,10 +202,12 @@ def _distinct(signals: Iterable[Any]) -> list[Any]:
     return [by_key[key] for key in sorted(by_key)]
 
 
-def shadow_notes(plan: Plan) -> list[str]:
-    """A line for each attack that has too few shadow models to work as its source describes."""
+def notes_on(plan: Plan) -> list[str]:
+    """A line for what cannot be measured where membership is given, and for each attack that is left out or has too few
+    shadow models to work as its source describes."""
     shadows = plan.config.splits - 1
-    return [f"attack {label}: {note}" for label, attack in plan.attacks.items() if (note := attack.note(shadows))]
+    notes = {label: plan.note(label, shadows) for label in plan.attacks}
+    return [*given_notes(plan.dataset), *(f"attack {label}: {note}" for label, note in notes.items() if note)]
 
 
 def _check_statistics(config: Config) -> None:
@@ -192,15 +226,19 @@ def _check_statistics(config: Config) -> None:
 def _pool_key(plan: Plan) -> str:
     data = plan.config.data
     # where the files lie does not matter, what they are does
-    params = {k: v for k, v in parameters(plan.dataset).items() if k not in ("root", "download", "path")}
+    nowhere = ("root", "download", "path", *getattr(plan.dataset, "places", ()))
+    params = {k: v for k, v in parameters(plan.dataset).items() if k not in nowhere}
     settings = [type(plan.dataset).__name__, params, data.pool, data.reference, data.duplicates.model_dump(),
                 plan.config.seed, _fingerprint(plan.dataset)]  # fmt: skip
     modules = ["leakfront.pool", "leakfront.planted_duplicates", "leakfront.stages.pool", *_code(plan.dataset)]
+    modules += ["leakfront.given_pool"] if plan.is_given else []
     return content_key("pool", settings, [], modules)
 
 
 def _fingerprint(dataset: Any) -> list[Any]:
     """Names, sizes and times of the files that a data set given by a path consists of; empty for named data sets."""
+    if hasattr(dataset, "fingerprint"):
+        return list(dataset.fingerprint())
     if not isinstance(path := getattr(dataset, "path", None), str):
         return []
     root = user_path(path)
@@ -208,7 +246,7 @@ def _fingerprint(dataset: Any) -> list[Any]:
         files = dataset.listed()
     else:
         files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    return [[str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns] for p in files if p.is_file()]
+    return file_facts(root, files)
 
 
 def _extractor_key(plan: Plan, pool_key: str) -> str:
@@ -225,6 +263,7 @@ def _cell_keys(plan: Plan, pool_key: str, extractor_key: str, point: DefensePoin
     libraries = {name: version(name) for name in ("torch", "torchvision", "diffusers", "opacus")}
     stack_code = sorted({name for layer in stack for name in _code(layer)})
     model_code = _code(plan.model, "models.diffusion")
+    depends_on = getattr(plan.model, "version", lambda: parameters(plan.model))()
     prepare = content_key(
         "prepare", [layers, config.data.coin, split, config.seed], [pool_key], ["leakfront.stages.prepare", *stack_code]
     )
@@ -235,7 +274,7 @@ def _cell_keys(plan: Plan, pool_key: str, extractor_key: str, point: DefensePoin
         model_code = [*model_code, "leakfront.data_parallel"]
     train = content_key(
         "train",
-        [training, plan.model.name, parameters(plan.model), layers, libraries, device, config.seed],
+        [training, plan.model.name, depends_on, layers, libraries, device, config.seed],
         [prepare],
         ["leakfront.training", "leakfront.stages.train", "defenses.plain_step", *stack_code, *model_code],
     )

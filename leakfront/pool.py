@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from defenses.contract import TrainingSet
-from leakfront.datasets import LabelledImages
+from leakfront.datasets import OUTSIDE, LabelledImages
 from leakfront.errors import InputError
 from leakfront.planted_duplicates import COPY_KINDS, CopyKind, altered_copies
 from leakfront.seeds import derive_seed
@@ -63,6 +63,8 @@ class Pool:
     that each is of. The first P are the images themselves, and all there are if copies are exact.
     reference_…: what FID compares with; extractor_…: what an embedded feature extractor trains on; may be empty.
     duplicates_dropped: images of the data left out because they were equal to another; skipped: unreadable files.
+    membership: bool [P], who the model under attack was trained on, of data that states it; no part of what `save_pool`
+    writes, so that it is not at hand where attacks are made. None of all other data.
     """
 
     images: np.ndarray
@@ -77,6 +79,7 @@ class Pool:
     classes: tuple[str, ...]
     duplicates_dropped: int = 0
     skipped: int = 0
+    membership: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -96,11 +99,7 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
     A function of the arguments and the images' contents, not their order. Of equal images the one with the smallest
     label is kept. Raises `InputError` if there are too few images.
     """
-    first: dict[str, int] = {}
-    for index, image in enumerate(data.images):
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
-        if digest not in first or data.labels[index] < data.labels[first[digest]]:
-            first[digest] = index
+    first = distinct_images(data)
     bounds = [settings.size, settings.size + _reference_size(len(data), len(first), settings)]
     order = sorted(first, key=lambda digest: (derive_seed("pool", seed, digest), digest))
     inside, reference, extractor = np.split(np.array([first[digest] for digest in order]), bounds)
@@ -129,6 +128,23 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
         duplicates_dropped=len(data) - len(first),
         skipped=data.skipped,
     )
+
+
+def distinct_images(data: LabelledImages) -> dict[str, int]:
+    """The SHA-256 of every distinct image, with the place of the one of its copies that is kept.
+
+    That is the one with the smallest label; of data with roles, a member or decoy rather than one of the reference.
+    """
+
+    def rank(index: int) -> tuple[bool, int]:
+        return data.roles is not None and data.roles[index] == OUTSIDE, int(data.labels[index])
+
+    first: dict[str, int] = {}
+    for index, image in enumerate(data.images):
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        if digest not in first or rank(index) < rank(first[digest]):
+            first[digest] = index
+    return first
 
 
 def flip_coins(pool: Pool, settings: PoolSettings, seed: int, split: int) -> np.ndarray:
@@ -162,7 +178,7 @@ def training_set(pool: Pool, members: np.ndarray) -> TrainingSet:
 
 def save_pool(pool: Pool, path: Path) -> None:
     """Write `pool` to `path` as one safetensors file."""
-    facts = {name: value for name, value in vars(pool).items() if not isinstance(value, np.ndarray)}
+    facts = {k: v for k, v in vars(pool).items() if not isinstance(v, np.ndarray) and k != "membership"}
     save_file(_stored_arrays(pool), path, metadata={"facts": json.dumps({**facts, "checksum": pool.checksum})})
 
 
@@ -184,7 +200,7 @@ def load_pool(path: Path) -> Pool:
 
 def _stored_arrays(pool: Pool) -> dict[str, np.ndarray]:
     """The arrays of a pool by name, the variants without the images themselves."""
-    arrays = {**vars(pool), "variants": None, "altered": pool.variants[len(pool) :]}
+    arrays = {**vars(pool), "variants": None, "membership": None, "altered": pool.variants[len(pool) :]}
     return {name: np.ascontiguousarray(value) for name, value in arrays.items() if isinstance(value, np.ndarray)}
 
 

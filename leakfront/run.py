@@ -14,15 +14,16 @@ from leakfront import provenance
 from leakfront.config import Config
 from leakfront.devices import check_device
 from leakfront.errors import InputError
+from leakfront.given import check_given_model, facts_of
 from leakfront.integrity import seal, set_right
 from leakfront.layout import Layout
 from leakfront.limits import check_sampler, check_threads
-from leakfront.plan import CellPlan, Plan, make_plan, shadow_notes
-from leakfront.pool import Pool, flip_coins
+from leakfront.plan import CellPlan, Plan, make_plan, notes_on
+from leakfront.pool import Pool
 from leakfront.progress import RunProgress, busy_seconds, duration
 from leakfront.run_folder import check, claim, locked, resolved
 from leakfront.schedule import execute, has_model, is_diverged, is_done
-from leakfront.stages.pool import draw_pool, pool_settings, store_pool
+from leakfront.stages.pool import draw_pool, member_share, members_of, store_pool
 from leakfront.stages.reference import check_image_counts, check_labels
 from leakfront.temporaries import clear_temporaries
 from leakfront.trial import check_signals
@@ -52,7 +53,8 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
     check(layout, config)
     pool = draw_pool(plan, layout)
     for split in range(config.splits):
-        members = int(flip_coins(pool, pool_settings(plan), config.seed, split).sum())
+        coins = members_of(plan, layout, pool, split)
+        members = int(coins.sum())
         if not 2 <= members <= len(pool) - 2:
             raise InputError(
                 f"data.pool is {len(pool)}, which leaves split {split} with {members} members and "
@@ -60,6 +62,8 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
             )
     check_sampler(plan)
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
+    if plan.model_is_given:
+        check_given_model(plan, pool, layout)
     if config.training.batch_size < config.execution.processes:
         raise InputError(
             f"training.batch_size is {config.training.batch_size}; it must not be below execution.processes, "
@@ -67,17 +71,15 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
         )
     for point in plan.points:
         for defense in point.stack:
-            defense.check(float(pool.copies.sum()) * config.data.coin, config.training.batch_size)
+            defense.check(float(pool.copies.sum()) * member_share(plan, coins), config.training.batch_size)
             if config.execution.processes > 1 and defense.one_process:
                 raise InputError(
                     f"execution.processes is {config.execution.processes}, but a training step of {defense.name} "
                     "cannot be shared among several; set it to 1"
                 )
-    for name, attack in plan.attacks.items():
-        if len(pool) < attack.minimum_pool():
-            raise InputError(
-                f"attack {name!r} needs a pool of at least {attack.minimum_pool()} images; data.pool is {len(pool)}"
-            )
+    for name in plan.judged_by(config.splits - 1):
+        if len(pool) < (least := plan.attacks[name].minimum_pool()):
+            raise InputError(f"attack {name!r} needs a pool of at least {least} images; data.pool is {len(pool)}")
     check_image_counts(plan, pool)
     check_labels(plan, pool)
     return plan, pool
@@ -108,12 +110,12 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
         with RunProgress(work, workers, layout.log, console) as progress:
             for sentence in wrong:
                 progress.say(sentence)
+            models = f"{len(plan.cells)} models ({len(plan.points)} defenses x {config.splits} splits), "
+            models = "a given model" if plan.model_is_given else f"{models}{len(to_train)} to train"
             progress.say(
-                f"{config.name}: {len(plan.cells)} models ({len(plan.points)} defenses x {config.splits} splits), "
-                f"{len(to_train)} to train{again}, {workers} workers{where}; results in {layout.root}",
-                session="start",
+                f"{config.name}: {models}{again}, {workers} workers{where}; results in {layout.root}", session="start"
             )
-            for note in shadow_notes(plan):
+            for note in notes_on(plan):
                 progress.say(f"  {note}")
             failed = execute(plan, layout, workers, cluster, progress)
             clear_temporaries(layout.root)  # of processes and nodes that were lost
@@ -163,14 +165,14 @@ def _collect(
             label: {"attack": a.name, "access": a.access, "shadows": a.shadows, "extracts": a.extracts}
             for label, a in plan.attacks.items()
         },
-        "attack_notes": shadow_notes(plan),
+        "attack_notes": notes_on(plan),
         "config": resolved(config),
         "seed": config.seed,
         "splits": config.splits,
         "threads": config.execution.threads,
         "pool": "pool/pool.safetensors",
         "dataset": {
-            "name": config.data.dataset, "checksum": pool.checksum, "pool": len(pool), "coin": config.data.coin,
+            "name": config.data.dataset, "checksum": pool.checksum, "pool": len(pool), **facts_of(plan, pool),
             "planted_groups": int((pool.copies > 1).sum()), "copies": int(pool.copies.max()),
             "copy_kind": config.data.duplicates.kind, "reference": len(pool.reference_images),
             "extractor": len(pool.extractor_images), "duplicates_dropped": pool.duplicates_dropped,
@@ -179,6 +181,7 @@ def _collect(
         "samples_per_model": config.sampling.images,
         "features": plan.features,
         "model": plan.model.name,
+        **({"given_model": plan.model.version()} if plan.model_is_given else {}),
         "lines": list(dict.fromkeys(point.line for point in plan.points)),
         "cells": [
             {"name": c.name, "defense": c.point.line, "params": c.point.params, "split": str(c.split),

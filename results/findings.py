@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.points import EXTRACTION, HELD_OUT, NOISE, Point, Summary, Value
+from results.points import EXTRACTION, HELD_OUT, NOISE, Point, Summary, Value, is_given
 from results.table import audit_delta, number, shown
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ def findings(run: RunData) -> list[str]:
     measured = [point for point in summary.points if summary.splits(point)]
     few = [point for point in measured if len(summary.splits(point)) < FEWEST_SPLITS]
     against_none = _Comparisons(summary, measured)
+    given = all(is_given(source) for source in run.sources)
     return [
         *run.differences,
         *(text for point in measured if (text := _refuted(run, summary, point))),
-        *(text for control in summary.controls if (text := _control(summary, measured, control))),
+        *(text for control in summary.controls if (text := _control(summary, measured, control, given))),
         *(text for point in summary.points if (text := _not_trained(summary, point))),
         *_front(summary, measured),
         *_scale(summary),
@@ -207,7 +208,7 @@ def _refuted(run: RunData, summary: Summary, point: Point) -> str:
     )
 
 
-def _control(summary: Summary, points: list[Point], control: str) -> str:
+def _control(summary: Summary, points: list[Point], control: str, given: bool) -> str:
     """An attack that never asks the model must not tell members from decoys; if it does, something else gives them
     away."""
     aucs = {(p, split): v for p in points for split, v in summary.per_split(p, control, "auc").items()}
@@ -216,11 +217,12 @@ def _control(summary: Summary, points: list[Point], control: str) -> str:
     if not told:
         return ""
     named = ", ".join(told[:_NAMED]) + (", …" if len(told) > _NAMED else "")
+    why = "members and decoys differ without the model" if given else "coins and images are not independent"
     return (
         f"The model-blind control ({control}) tells members from decoys in {len(told)} of {len(judged)} cells "
-        f"({named}): coins and images are not independent there, by chance or by fault; membership numbers of such a "
-        "cell cannot be trusted. By chance 1 interval in 20 misses 0.5, and in many cells at once: those of a split "
-        "share their coins, and controls of two splits that are fitted on each other's coins miss together."
+        f"({named}): {why} there, by chance or by fault; membership numbers of such a cell cannot be trusted. By "
+        "chance 1 interval in 20 misses 0.5, and in many cells at once: those of a split share their coins, and "
+        "controls of two splits that are fitted on each other's coins miss together."
     )
 
 

@@ -13,6 +13,7 @@ from results.cost_table import cost_table
 from results.matched_table import matched_table
 from results.points import Summary
 from results.quality_table import quality_table
+from results.reading import limits, reading
 from results.table import Table, conditions, main_table, number
 
 if TYPE_CHECKING:
@@ -36,46 +37,6 @@ class Drawn:
         """The picture as a data URI: inside an img element it can neither run a script nor reach the network."""
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg or b"").decode()
 
-
-READING = (
-    "A split flips a fair coin for every pool image: heads, it is a member, which the model may train on; tails, a "
-    "decoy, which it never sees. Attacks score every pool image without seeing the coins.",
-    "Extracted images are unique members that a generated image matches so well that hardly any decoy is matched as "
-    "well: the threshold is the loosest at which (1 + decoys) / members stays within the false-discovery rate. At a "
-    "rate of q that reports 1/q images or more, or none. The interval therefore reaches up to what the count would be "
-    "without that 1, so that a zero says how many it may hide. Members matched more closely than any decoy are k or "
-    "more by chance in one of 2^k models (where the coin is fair).",
-    "AUC is the probability that a member scores above a decoy; 0.5 is guessing. TPR at a low FPR is the share of "
-    "members found while that share of decoys is accused.",
-    "Where the suite has a control, it scores images without asking the model. Its AUC must be 0.5 but for chance; "
-    "where it is not, the other attacks may owe theirs to images and coins alone. It never counts as an attack.",
-    "FID and KID mean something only beside the same features, reference set and number of samples; held-out real "
-    "images and noise are the two ends of their scale.",
-    "A finding calls a defense better, worse, fewer or more than the undefended model only where, over at least 3 "
-    "splits, a paired t test corrected for the number of defenses (Holm) gives p < 0.05 or, if one of the two has the "
-    "same value in all splits, the two intervals lie apart.",
-    "The audited epsilon is a lower bound that the attacks prove at 95%; a guarantee is an upper bound. A bound far "
-    "below the guarantee says as much about the attacks and the size of the audit as about the defense.",
-)
-LIMITS = (
-    "Intervals over splits are 95% and cover the variation between trained models of this data set and this training, "
-    "not between data sets or architectures. They are pointwise: among many, some will miss. With one split an "
-    "interval covers sampling error within that model only.",
-    "The highest value over several attacks is picked after seeing them, and its interval is not corrected for that; "
-    "the audited bound is.",
-    "Guarantees are per training image. An image that occurs several times is covered only as a group, at the larger "
-    "epsilon that the table states for its copies together; images planted several times share one coin and are left "
-    "out of the audit. Deduplication runs after the coins, among the members alone; a guarantee after it is for what "
-    "the table's note says.",
-    "Covers names the attackers whom a defense reaches: what changes the weights reaches those who hold them, too. How "
-    "far it protects against them is what the attacks measure; only a guarantee is proven.",
-    "The randomness of private training comes from the seeds in this run's folder, so that it can be repeated: its "
-    "guarantee holds against those who have the weights and not the seeds. Choosing parameters by looking at several "
-    "private runs is not accounted for.",
-    "An attack that finds nothing proves nothing: a stronger one may. Zero extracted images at this number of samples "
-    "is not zero at any number.",
-    "Defenses that act when sampling do nothing against an attacker who holds the weights.",
-)
 
 _TEMPLATE = """{%- macro picture(figure) -%}
 <figure id="{{ figure.name }}"{% if figure.wide %} class="wide"{% endif %}>
@@ -140,7 +101,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 {% for figure in figures[1:] if figure.svg %}{{ picture(figure) }}
 {% endfor %}</div>
 {% for figure in figures if not figure.svg %}<p class="note">{{ figure.title }}: not drawn, {{ figure.reason }}.</p>
-{% endfor %}<h2>Attacks on the undefended model</h2>
+{% endfor %}<h2>Attacks on {{ subject }}</h2>
 {{ table(suite) }}
 <h2>Attacks</h2>
 {{ table(attacks) }}
@@ -213,8 +174,9 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
         sorting={"style": Markup(sorting.STYLE), "script": Markup(sorting.SCRIPT)},
         figures=drawn,
         conditions=conditions(run),
-        reading=READING,
-        limits=LIMITS,
+        subject=Summary(run).subject,
+        reading=reading(run),
+        limits=limits(run),
         runs=[
             {"name": r.info.get("name", ""), "facts": _facts(r.info), "config": _toml(r.info.get("config", {}))}
             for r in sources
@@ -233,6 +195,9 @@ def _summary(run: RunData) -> str:
     """What was run, in one paragraph."""
     summary = Summary(run)
     models = sum(len(summary.splits(point)) for point in summary.points)
+    if all("given_model" in source.info for source in run.sources):
+        what = "A model that was trained elsewhere was" if models == 1 else f"{models} models trained elsewhere were"
+        return f"{what} attacked with {', '.join(summary.attacks) or 'no attack'}. {conditions(run)}"
     return (
         f"{models} models were trained under {len(summary.defenses)} defenses, counting the undefended model as one, "
         f"at {len(summary.points)} strengths in all, and attacked with {', '.join(summary.attacks) or 'no attack'}. "
@@ -248,6 +213,7 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
             for key, value in info.get("dataset", {}).items()}  # fmt: skip
     facts = {
         "data": _flat(data),
+        "model": _flat(info.get("given_model", {})),
         "seed": str(info.get("seed", "")),
         "code": commit + (" with uncommitted changes" if git.get("dirty") else ""),
         "versions": _flat(info.get("versions", {})),

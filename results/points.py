@@ -19,6 +19,11 @@ WITH_WEIGHTS = "_with_weights"  # ends a metric of what was drawn past the defen
 NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
 
 
+def is_given(run: RunData) -> bool:
+    """Whether who is a member was given in a run, not flipped."""
+    return bool(run.info.get("dataset", {}).get("membership") == "given")
+
+
 @dataclass(frozen=True)
 class Point:
     """A defense at a strength: one row of the table, one point of a line on a plot."""
@@ -155,6 +160,13 @@ class Summary:
     def undefended(self) -> Point:
         """The undefended model (of the first run), else the first point."""
         return (self.baselines or self.points)[0]
+
+    @property
+    def subject(self) -> str:
+        """What a heading calls the model of `undefended`; a given one is not known to be."""
+        if self.baselines or not self.points:
+            return "the undefended model"
+        return "the model" if len(self.points) == 1 else self.undefended.label
 
     @property
     def baselines(self) -> list[Point]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from results.families import MANY
-from results.points import Point, Summary, Value
+from results.points import Point, Summary, Value, is_given
 
 if TYPE_CHECKING:
     import rich.table
@@ -186,16 +186,29 @@ def conditions(run: RunData) -> str:
     data = [info.get("dataset", {}) for info in infos]
     counts = sorted({len(summary.splits(point)) for point in summary.points} or {0})
     trained = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    quality = (
+        f"FID on {summary.features or stated(infos, 'features', 'unnamed')} features against "
+        f"{stated(data, 'reference')} real images outside the pool"
+    )
     parts = [
-        f"Pool of {stated(data, 'pool')} {stated(data, 'name', '')} images, each a member with probability "
-        f"{stated(data, 'coin')}",
+        *_membership(run, data),
         f"{trained} split{'s' if trained != '1' else ''} (one model each) per defense and strength",
         f"{stated(infos, 'samples_per_model')} samples from each model",
-        f"FID on {summary.features or stated(infos, 'features', 'unnamed')} features against "
-        f"{stated(data, 'reference')} real images outside the pool",
+        quality if any(one.get("reference", "?") for one in data) else "no FID, for want of images outside the pool",
         f"attack suite {stated(infos, 'suite')}",
     ]
     return " ".join(["; ".join(parts) + ".", *run.differences])
+
+
+def _membership(run: RunData, data: Sequence[dict[str, Any]]) -> list[str]:
+    """The pool, and how its members came to be: by coins, or as they were given."""
+    kinds = {is_given(source) for source in run.sources}
+    given = f"Pool of {stated(data, 'pool')} images, {stated(data, 'members')} of them members, as given"
+    flipped = (
+        f"Pool of {stated(data, 'pool')} {stated(data, 'name', '')} images, each a member with probability "
+        f"{stated(data, 'coin')}"
+    )
+    return [sentence for kind, sentence in ((False, flipped), (True, given)) if kind in kinds]
 
 
 def stated(infos: Sequence[dict[str, Any]], key: str, unknown: str = "?") -> str:

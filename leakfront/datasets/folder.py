@@ -56,6 +56,10 @@ class ImageFolder:
 
     def load(self) -> LabelledImages:
         """All images; `InputError` names the folder or file that is not as it should be."""
+        return self.load_with_files()[0]
+
+    def load_with_files(self) -> tuple[LabelledImages, list[Path]]:
+        """The same, with the file of each image."""
         root = user_path(self.path)
         files = list_images(root)
         room = memory() // 2  # the images are held one by one, and then as one array
@@ -84,12 +88,13 @@ class ImageFolder:
         kept = [file for file, pixels in images.items() if pixels.shape == commonest]
         classes = sorted({_class_of(file, root) for file in kept})
         number = {name: label for label, name in enumerate(classes)}
-        return LabelledImages(
+        found = LabelledImages(
             images=np.stack([images[file] for file in kept]),
             labels=np.array([number[_class_of(file, root)] for file in kept], dtype=np.int64),
             classes=tuple(classes),
             skipped=len(files) - len(kept),
         )
+        return found, kept
 
     def _pixels(self, file: Path) -> np.ndarray:
         """The image in `file` as uint8 [C, H, W], in the wanted mode and size."""
@@ -132,6 +137,11 @@ def list_images(root: Path) -> list[Path]:
             f"{root} has no images{links}; it wants {', '.join(sorted(EXTENSIONS))} files, in itself or in sub-folders"
         )
     return direct or in_classes
+
+
+def class_folders(root: Path) -> set[str]:
+    """The sub-folders of `root` that are classes; empty if its images lie in itself."""
+    return {file.parent.name for file in list_images(root) if file.parent != root}
 
 
 def decode(file: Path) -> Image.Image:

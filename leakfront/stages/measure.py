@@ -14,12 +14,14 @@ import numpy as np
 
 from attacks.one_run import OneRun
 from leakfront.clock import kind_of_time
+from leakfront.given import NO_AUDIT
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
 from leakfront.pool import Pool
 from leakfront.seeds import derive_seed
 from leakfront.stages.attack import WITH_WEIGHTS, load_facts, load_scores
 from leakfront.stages.features import reference_set, sample_set
+from leakfront.stages.pool import member_share
 from leakfront.stages.prepare import load_members
 from leakfront.stages.reference import utility_rows
 from leakfront.store import stored_key, writing
@@ -42,7 +44,7 @@ def measure_cell(
     judged, rows = plan.judged_by(len(shadows)), []
     for name, attack in plan.attacks.items():
         if name not in judged:
-            reason = attack.note(len(shadows))
+            reason = plan.note(name, len(shadows))
             rows.append(row_of(plan, cell)("privacy", name, "left_out", float(len(shadows)), ci_method=reason))
             continue
         scores = load_scores(name, cell, layout)
@@ -54,10 +56,12 @@ def measure_cell(
                 again = _extraction_rows(plan, cell, name, past, members, pool)
                 rows += [replace(row, metric=f"{row.metric}_with_weights") for row in again]
         rows += _set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
+    if plan.is_given:
+        rows.append(row_of(plan, cell)("privacy", "one_run_audit", "left_out", 0.0, ci_method=NO_AUDIT))
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += _reports_of_defenses(plan, cell, layout)
-    rows += _cost_rows(plan, cell, judged, layout)
+    rows += _cost_rows(plan, cell, judged, layout, len(pool))
     with writing(folder, key) as place:
         (place / "rows.json").write_text(json.dumps([vars(row) for row in rows]))
 
@@ -101,7 +105,7 @@ def _membership_rows(
     for fpr in FPRS:
         value, low, high, method = tpr_interval(score, members, fpr, seed)
         rows.append(row("privacy", attack, f"tpr_at_fpr_{fpr}", value, low, high, method, int(members.sum()), False))
-    if plan.config.data.coin == 0.5:  # the audit's bound is for fair coins
+    if plan.config.data.coin == 0.5 and not plan.is_given:  # the audit's bound is for fair coins
         rows += _audit_rows(plan, cell, attack, score, members, pool)
     return rows
 
@@ -127,7 +131,8 @@ def _extraction_rows(
     """Unique images extracted at the false-discovery rate, and under the attack's fixed rules."""
     row, config = row_of(plan, cell), plan.config
     rate, n_members, n_decoys = config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
-    extracted = extracted_at_fdr(scores["score"], members, rate, config.data.coin)
+    share = member_share(plan, members)
+    extracted = extracted_at_fdr(scores["score"], members, rate, share)
     planted, unique = members & (pool.copies > 1), members & (pool.copies == 1)
     rows = []
     for name, among in (("extracted", members), ("planted_extracted", planted), ("unique_extracted", unique)):
@@ -135,7 +140,7 @@ def _extraction_rows(
         low, high = extracted_interval(extracted, among)
         method = (
             f"Clopper-Pearson, the upper end for {most}, the count without the rate's + 1; at least "
-            f"{math.ceil(1 / rate)} can be reported"
+            f"{math.ceil(share / (1 - share) / rate)} can be reported"
         )
         rows.append(row("privacy", attack, f"{name}_at_fdr_{rate:g}", float(found), low, high, method, n, False))
     rows.append(row("privacy", attack, "members_before_decoys", float(extracted.before_decoys), n=n_members,
@@ -197,28 +202,32 @@ def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row
     return rows
 
 
-def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout) -> list[Row]:
+def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout, pool: int) -> list[Row]:
+    """What training, sampling, probing and scoring took; of a given model nobody here knows what training took."""
     row = partial(row_of(plan, cell), "cost", ci_method="", higher_is_better=False)
     timed = partial(row, ci_method=kind_of_time(plan.config.execution.device))
     trained = _read(layout.stage(cell.name, "train") / "train.json")
     sampled = _read(layout.stage(cell.name, "sample") / "sample.json")
     probed = _read(layout.stage(cell.name, "probe") / "probe.json")
     sampling = plan.config.sampling
-    sampled_calls = sampling.images * sampling.steps / plan.config.data.pool
+    sampled_calls = sampling.images * sampling.steps / pool
     alone = {name: float(probed["model_calls_per_image_alone"][name]) for name in judged}
-    return [
+    training = [
         timed("train", "training_seconds", trained["seconds"], n=1),
         row("train", "training_steps", float(trained["steps"]), n=1),
         row("train", "training_model_calls", float(trained["model_calls"]), n=1),
         row("train", "peak_memory_mib", trained["peak_memory_mib"], n=1),
+    ]
+    return [
+        *([] if plan.model_is_given else training),
         timed("sample", "sampling_seconds", sampled["seconds"], n=plan.config.sampling.images),
         row("sample", "model_calls_per_image", float(sampled["model_calls_per_image"]), n=plan.config.sampling.images),
-        timed("probe", "probe_seconds", probed["seconds"], n=plan.config.data.pool),
-        row("probe", "model_calls_per_image", float(probed["model_calls_per_image"]), n=plan.config.data.pool),
+        timed("probe", "probe_seconds", probed["seconds"], n=pool),
+        row("probe", "model_calls_per_image", float(probed["model_calls_per_image"]), n=pool),
         # of a pool image, the samples that extraction looks at included
-        *(row(name, "model_calls_per_image", calls, n=plan.config.data.pool) for name, calls in alone.items()),
-        row("suite", "model_calls_per_image", probed["model_calls_per_image"] + sampled_calls, n=plan.config.data.pool),
-        row("suite", "model_calls_per_image_apart", sum(alone.values()), n=plan.config.data.pool),
+        *(row(name, "model_calls_per_image", calls, n=pool) for name, calls in alone.items()),
+        row("suite", "model_calls_per_image", probed["model_calls_per_image"] + sampled_calls, n=pool),
+        row("suite", "model_calls_per_image_apart", sum(alone.values()), n=pool),
         *(timed(name, "scoring_seconds", load_facts(name, cell, layout)["seconds"], n=1) for name in judged),
     ]
 

@@ -10,13 +10,13 @@ from safetensors.numpy import load_file, save_file
 from defenses import TrainingSet
 from leakfront.layout import Layout
 from leakfront.plan import CellPlan, Plan
-from leakfront.pool import Pool, flip_coins, training_set
-from leakfront.stages.pool import pool_settings
+from leakfront.pool import Pool, training_set
+from leakfront.stages.pool import member_share, members_of
 from leakfront.store import stored_key, writing
 
 
 def prepare(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> None:
-    """Flip the coins, take the members, and let the defenses prepare them.
+    """Flip the coins (or take membership as it is given), take the members, and let the defenses prepare them.
 
     The expected size of the training set, which is public, is that of the whole pool prepared in the same way, times
     the coin's probability; the real size depends on the coins.
@@ -24,7 +24,7 @@ def prepare(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> None:
     folder = layout.stage(cell.name, "prepare")
     if stored_key(folder) == cell.keys["prepare"]:
         return
-    members = flip_coins(pool, pool_settings(plan), plan.config.seed, cell.split)
+    members = members_of(plan, layout, pool, cell.split)
     dataset, everything = training_set(pool, members), training_set(pool, np.ones_like(members))
     for defense in cell.point.stack:
         dataset, everything = defense.prepare(dataset), defense.prepare(everything)
@@ -32,7 +32,7 @@ def prepare(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> None:
         save_file({"members": members}, place / "coins.safetensors")
         arrays = {"images": dataset.images, "labels": dataset.labels, "pool_index": dataset.pool_index}
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, place / "training_set.safetensors")
-        facts = {"expected_size": len(everything) * plan.config.data.coin, "notes": dataset.notes}
+        facts = {"expected_size": len(everything) * member_share(plan, members), "notes": dataset.notes}
         (place / "prepare.json").write_text(json.dumps(facts, indent=1))
 
 

@@ -128,7 +128,7 @@ def _alone(plan: Plan, pool: Pool, outside: int, generation_calls: dict[str, int
         beside += plan.config.sampling.images * plan.config.sampling.steps if attack.extracts else 0
         return calls(attack.signals()) + beside / len(pool)
 
-    return {label: alone(attack) for label, attack in plan.attacks.items()}
+    return {label: alone(plan.attacks[label]) for label in plan.judged_by(plan.config.splits - 1)}
 
 
 class StoredArrays(Mapping[str, np.ndarray]):

@@ -46,6 +46,7 @@ class Inpainting:
         if cell is None or not attacks:
             self.reason = "the inpainting attack was not run on that model"
             return None
+        self.title = f"Inpainting on {summary.subject}"
         arrays = run.scores(cell, attacks[0])
         with style.theme():
             return _draw(run, cell, arrays["score"], arrays["inpainted"], arrays["errors"])

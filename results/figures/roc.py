@@ -51,6 +51,7 @@ class Roc:
         if cell is None or not attacks:
             self.reason = "no model was attacked"
             return None
+        self.title = f"ROC of every attack on {summary.subject}"
         rocs = _Rocs(run, cell)
         with style.theme():
             if len(summary.suite) <= MANY:

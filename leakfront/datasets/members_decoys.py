@@ -1,0 +1,107 @@
+"""Images of which it is known whether a model was trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from leakfront.datasets import DECOY, MEMBER, OUTSIDE, LabelledImages, datasets, file_facts, user_path
+from leakfront.datasets.folder import ImageFolder, list_images
+from leakfront.errors import InputError
+
+
+@datasets.register("members_decoys")
+@dataclass(frozen=True)
+class MembersDecoys:
+    """Two folders of images: `members`, which a model was trained on, and `decoys`, which it never saw.
+
+    Decoys must be of the distribution of the members: whatever else tells them apart, attacks measure it as leakage.
+    reference: a folder of images that are neither, for FID and for what attacks ask about known non-members; None if
+    there is none. Each is read as by the data set `folder`, with its `size`, `mode` and `skip_bad`. An image that is
+    pixel for pixel in both `members` and `decoys` is refused; one that is twice in a folder counts once.
+    """
+
+    members: str
+    decoys: str
+    reference: str | None = None
+    size: int | None = None
+    mode: Literal["grey", "rgb"] | None = None
+    skip_bad: bool = False
+
+    given: ClassVar[bool] = True
+    places: ClassVar[tuple[str, ...]] = ("members", "decoys", "reference")
+
+    def __post_init__(self) -> None:
+        self._folders()  # which check size and mode
+
+    @property
+    def has_outside(self) -> bool:
+        """Whether there are images that are neither member nor decoy."""
+        return self.reference is not None
+
+    def count(self) -> int:
+        """How many files of images are members or decoys, before any is read."""
+        return len(list_images(user_path(self.members))) + len(list_images(user_path(self.decoys)))
+
+    def fingerprint(self) -> list[Any]:
+        """Names, sizes and times of the files, by the folder that they are in."""
+        roots = {place: getattr(self, place) for place in self.places}
+        found = {place: user_path(root) for place, root in roots.items() if root is not None}
+        return [[place, file_facts(root, list_images(root))] for place, root in found.items()]
+
+    def load(self) -> LabelledImages:
+        """All images with their roles; `InputError` names the folder or file that is not as it should be."""
+        loaded = [(role, *folder.load_with_files()) for role, folder in self._folders()]
+        first, what = loaded[0][1], ("members", "decoys", "reference")
+        for (_, found, _), name in zip(loaded, what, strict=False):
+            if found.images.shape[1:] != first.images.shape[1:]:
+                raise InputError(
+                    f"the images in members are {_size(first)} and those in {name} {_size(found)}; set "
+                    "data.params.size and data.params.mode to bring all to one"
+                )
+        if (first.classes == ("all",)) != (loaded[1][1].classes == ("all",)):
+            raise InputError(
+                f"one of the folders {self.members} and {self.decoys} has sub-folders, which are classes, and the "
+                "other has none; that alone would tell members from decoys, so give both or neither"
+            )
+        _refuse_shared(loaded[0][1:], loaded[1][1:])
+        classes = sorted({name for _, found, _ in loaded for name in found.classes})
+        number = {name: label for label, name in enumerate(classes)}
+        return LabelledImages(
+            images=np.concatenate([found.images for _, found, _ in loaded]),
+            labels=np.concatenate(
+                [np.array([number[name] for name in found.classes], np.int64)[found.labels] for _, found, _ in loaded]
+            ),
+            classes=tuple(classes),
+            skipped=sum(found.skipped for _, found, _ in loaded),
+            roles=np.concatenate([np.full(len(found), role, np.int8) for role, found, _ in loaded]),
+        )
+
+    def _folders(self) -> list[tuple[int, ImageFolder]]:
+        named = [(MEMBER, self.members), (DECOY, self.decoys)]
+        named += [(OUTSIDE, self.reference)] if self.reference is not None else []
+        return [(role, ImageFolder(path, self.size, self.mode, self.skip_bad)) for role, path in named]
+
+
+def _refuse_shared(members: tuple[LabelledImages, list[Path]], decoys: tuple[LabelledImages, list[Path]]) -> None:
+    """Raise `InputError` if an image is among both."""
+    file_of = {image.tobytes(): file for image, file in zip(members[0].images, members[1], strict=True)}
+    shared = [
+        (file_of[pixels], file)
+        for image, file in zip(decoys[0].images, decoys[1], strict=True)
+        if (pixels := image.tobytes()) in file_of
+    ]
+    if shared:
+        member, decoy = shared[0]
+        others = f" (and {len(shared) - 1} more such pairs)" if len(shared) > 1 else ""
+        raise InputError(
+            f"{member} and {decoy} are the same image{others}, which cannot be both member and decoy; take out one"
+        )
+
+
+def _size(found: LabelledImages) -> str:
+    channels, height, width = found.images.shape[1:]
+    return f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
