@@ -144,7 +144,8 @@ def attack(
 
     PIPELINE is a folder as diffusers' save_pretrained writes it: a UNet2DModel in safetensors, and a scheduler. Nothing
     else in it is opened, and nothing is written but to the run's folder. Members and decoys must differ in nothing but
-    membership: attacks measure any other difference as leakage, which the model-blind control of --suite v1 shows.
+    membership: attacks measure any other difference as leakage, which the model-blind control of --suite v1 shows (in
+    part: without shadow models it sees how close images lie to one another, and nothing else).
     """
     from leakfront.given_config import given_config
     from leakfront.layout import Layout

@@ -61,9 +61,10 @@ GIVEN = (
     "count would be without that 1, so that a zero says how many it may hide. Members matched more closely than any "
     "decoy are k or more by chance in at most p^k models, where p is the share of members in the pool.",
     READING[_AUC],
-    "Where the suite has a control (v1 has), it scores images without asking the model. Its AUC must be 0.5 but for "
-    "chance; where it is not, members and decoys differ before any training, and the other attacks may owe theirs to "
-    "that. It never counts as an attack.",
+    "Where the suite has a control (v1 has), it scores images without asking the model, by how close they lie to one "
+    "another. Its AUC must be 0.5 but for chance; where it is not, members and decoys differ before any training, and "
+    "the other attacks may owe theirs to that. Where it is, they may still differ in what it does not look at. It "
+    "never counts as an attack.",
     READING[_FID],
 )
 GIVEN_LIMITS = (

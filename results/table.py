@@ -186,13 +186,16 @@ def conditions(run: RunData) -> str:
     data = [info.get("dataset", {}) for info in infos]
     counts = sorted({len(summary.splits(point)) for point in summary.points} or {0})
     trained = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    elsewhere = len(summary.points) == 1 and all("given_model" in info for info in infos)
     quality = (
         f"FID on {summary.features or stated(infos, 'features', 'unnamed')} features against "
         f"{stated(data, 'reference')} real images outside the pool"
     )
     parts = [
         *_membership(run, data),
-        f"{trained} split{'s' if trained != '1' else ''} (one model each) per defense and strength",
+        "one given model"
+        if elsewhere
+        else f"{trained} split{'s' if trained != '1' else ''} (one model each) per defense and strength",
         f"{stated(infos, 'samples_per_model')} samples from each model",
         quality if any(one.get("reference", "?") for one in data) else "no FID, for want of images outside the pool",
         f"attack suite {stated(infos, 'suite')}",
@@ -233,7 +236,8 @@ def _terms(run: RunData) -> list[str]:
     units = [f"per {c.get('unit', 'training image')}, {c.get('accountant', 'unnamed')} accountant" for c in claims]
     terms = [f"Guarantees are {'; '.join(dict.fromkeys(units))}."] if units else []
     delta = audit_delta(run)
-    return [*terms, f"Epsilon is audited at δ = {delta:g}."] if delta is not None else terms
+    audited = delta is not None and not all(is_given(source) for source in run.sources)
+    return [*terms, f"Epsilon is audited at δ = {delta:g}."] if audited else terms
 
 
 def audit_delta(run: RunData) -> float | None:

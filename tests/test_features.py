@@ -238,7 +238,7 @@ def test_inception_features_take_grey_as_three_equal_channels_in_any_order(trust
 def test_every_extractor_stands_in_for_its_fit_when_it_is_loaded(trusted: Path, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8)).astype(np.uint8)
     tiny = {"folder": str(saved(tmp_path / "tiny")), "dimensions": 16}
-    settings = {"embedded": {"steps": 2}, "inception": {"weights": str(trusted)}, "dinov2": tiny}
+    settings = {"embedded": {"steps": 2}, "inception": {"weights": str(trusted)}, "dinov2": tiny, "pixels": {"side": 4}}
     for name in registry.names():
         fitted, loaded = (registry.get(name)(**settings[name]) for _ in range(2))
         fitted.fit(images, np.arange(12) % 2, seed=0)
@@ -270,7 +270,7 @@ def test_a_run_keeps_which_inception_weights_it_had(
 
 
 def test_the_extractors_are_found_by_name() -> None:
-    assert registry.names() == ["dinov2", "embedded", "inception"]
+    assert registry.names() == ["dinov2", "embedded", "inception", "pixels"]
     assert registry.get("inception")().dimensions == 2048
     assert registry.get("embedded")(dimensions=32).dimensions == 32
 
