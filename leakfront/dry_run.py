@@ -43,7 +43,7 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         table.add_row(point.label, str(len(cells)), str(len(pending)), *times)
     console.print(table)
     console.print(
-        f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {', '.join(map(row_name, plan.metrics))} on "
+        f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {', '.join(map(row_name, plan.metrics)) or 'none'} on "
         f"{plan.features} features; pool {len(pool)}, {config.sampling.images} samples a model"
         + (f"; {pool.skipped} files of the data skipped" if pool.skipped else ""),
         highlight=False,

@@ -28,7 +28,7 @@ def given_config(
         features = "embedded" if len(class_folders(user_path(reference))) > 1 else "inception"
     settings: dict[str, Any] = {
         "name": _name(pipeline),
-        "title": f"Attacks on a given model: {Path(pipeline).resolve().name}",
+        "title": f"Attacks on a given model: {Path(pipeline).absolute().name}",
         "splits": 1,
         "suite": suite,
         "data": {"dataset": "members_decoys", "params": places, "pool": MembersDecoys(members, decoys).count()},
@@ -40,4 +40,4 @@ def given_config(
 
 def _name(pipeline: str) -> str:
     """What the run is called, after the folder's name."""
-    return f"attack-{re.sub(r'[^A-Za-z0-9._-]+', '_', Path(pipeline).resolve().name)[:LONGEST_NAME] or 'model'}"
+    return f"attack-{re.sub(r'[^A-Za-z0-9._-]+', '_', Path(pipeline).absolute().name)[:LONGEST_NAME] or 'model'}"

@@ -205,13 +205,20 @@ def conditions(run: RunData) -> str:
 
 def _membership(run: RunData, data: Sequence[dict[str, Any]]) -> list[str]:
     """The pool, and how its members came to be: by coins, or as they were given."""
-    kinds = {is_given(source) for source in run.sources}
-    given = f"Pool of {stated(data, 'pool')} images, {stated(data, 'members')} of them members, as given"
-    flipped = (
-        f"Pool of {stated(data, 'pool')} {stated(data, 'name', '')} images, each a member with probability "
-        f"{stated(data, 'coin')}"
+    flipped, given = (
+        [one for one, source in zip(data, run.sources, strict=True) if is_given(source) is kind]
+        for kind in (False, True)
     )
-    return [sentence for kind, sentence in ((False, flipped), (True, given)) if kind in kinds]
+    sentences = []
+    if flipped:
+        sentences.append(
+            f"Pool of {stated(flipped, 'pool')} {stated(flipped, 'name', '')} images, each a member with probability "
+            f"{stated(flipped, 'coin')}"
+        )
+    if given:
+        members = stated(given, "members")
+        sentences.append(f"Pool of {stated(given, 'pool')} images, {members} of them members, as given")
+    return sentences
 
 
 def stated(infos: Sequence[dict[str, Any]], key: str, unknown: str = "?") -> str:
