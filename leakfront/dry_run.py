@@ -42,8 +42,9 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         times = (duration(work[stage] * seconds) for stage in ("train", "sample", "probe"))
         table.add_row(point.label, str(len(cells)), str(len(pending)), *times)
     console.print(table)
+    metrics = ", ".join(map(row_name, plan.metrics)) or "none"
     console.print(
-        f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {', '.join(map(row_name, plan.metrics)) or 'none'} on "
+        f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {metrics} on "
         f"{plan.features} features; pool {len(pool)}, {config.sampling.images} samples a model"
         + (f"; {pool.skipped} files of the data skipped" if pool.skipped else ""),
         highlight=False,

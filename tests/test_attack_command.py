@@ -177,3 +177,23 @@ def test_images_are_converted_where_that_is_asked_for(tmp_path: Path) -> None:
     _, pool = check_everything(config, Layout(root / "run"))
     assert pool.images.shape == (60, 1, 8, 8)
     assert np.count_nonzero(pool.membership) == 30
+
+
+def test_a_model_of_classes_wants_images_in_as_many(tmp_path: Path) -> None:
+    from leakfront.given_config import given_config
+    from leakfront.layout import Layout
+    from leakfront.run import check_everything
+
+    root = inputs(tmp_path)
+    UNet(channels=(8, 8), head_channels=8, conditional=True).build((1, 8, 8), 2, 3).save(root / "model")
+    (root / "model" / "model_index.json").unlink()  # a class-conditional network has no pipeline, its parts alone
+    assert "is conditioned on 2 classes, and the images have 1" in refused(invoke(*command(root)))
+    for name, first in (("members", 0), ("decoys", 100)):
+        shutil.rmtree(root / name)
+        for label in ("0", "1"):
+            write(root / name / label, range(first + 20 * int(label), first + 20 * int(label) + 20))
+    places = (str(root / "model"), str(root / "members"), str(root / "decoys"))
+    config = given_config(*places, None, "quick", ("attacks.extraction.neighbours=10",))
+    _, pool = check_everything(config, Layout(root / "run"))
+    known = {picture(seed).tobytes(): (seed % 100) // 20 for seed in (*range(40), *range(100, 140))}
+    assert pool.labels.tolist() == [known[image.tobytes()] for image in pool.images]
