@@ -218,11 +218,14 @@ def _control(summary: Summary, points: list[Point], control: str, given: bool) -
         return ""
     named = ", ".join(told[:_NAMED]) + (", …" if len(told) > _NAMED else "")
     why = "members and decoys differ without the model" if given else "coins and images are not independent"
+    shared = (
+        ", and in many cells at once: those of a split share their coins, and controls of two splits that are fitted "
+        "on each other's coins miss together"
+    )
     return (
         f"The model-blind control ({control}) tells members from decoys in {len(told)} of {len(judged)} cells "
         f"({named}): {why} there, by chance or by fault; membership numbers of such a cell cannot be trusted. By "
-        "chance 1 interval in 20 misses 0.5, and in many cells at once: those of a split share their coins, and "
-        "controls of two splits that are fitted on each other's coins miss together."
+        f"chance 1 interval in 20 misses 0.5{'' if given else shared}."
     )
 
 
