@@ -40,7 +40,7 @@ def findings(run: RunData) -> list[str]:
                 f"Fewer than {FEWEST_SPLITS} splits were measured for {_names(few)}; no difference between them and "
                 "another defense is claimed."
             ]
-            if few
+            if few and len(measured) > 1
             else []
         ),
         *(_of_point(run, summary, against_none, point) for point in measured),
