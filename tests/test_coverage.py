@@ -18,6 +18,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "coverage.md"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # 2,500 times 41 fits of a classifier take minutes
 @pytest.mark.parametrize("simulation", simulations(), ids=str)
 def test_the_promise_is_kept(simulation: Simulation) -> None:
     measured = simulation.measure()

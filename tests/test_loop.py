@@ -235,8 +235,8 @@ def test_killed_and_started_again_ends_with_the_same_bytes(
 
 
 def test_interrupted_keeps_its_state_and_exits_with_130(finished: tuple[Path, str], tmp_path: Path) -> None:
-    leakfront = Path(sys.executable).with_name("leakfront")  # "python -m" may leave by the signal
-    command = [str(leakfront), "run", finished[1], "--out", str(tmp_path / "run")]
+    script = Path(sys.executable).with_name("leakfront")  # "python -m" may leave by the signal
+    command = [str(script), "run", finished[1], "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
