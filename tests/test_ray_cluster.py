@@ -125,6 +125,15 @@ def one_node(cluster: Any) -> Iterator[tuple[Any, RayCluster]]:
         cluster.remove_node(node)
 
 
+@pytest.fixture
+def hears_interrupts() -> Iterator[None]:
+    """Undo what a shell does to its background jobs, which ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_interrupts")
 def test_interrupted_and_bereft_of_its_node_a_run_gives_the_rows_of_a_local_run(
     cluster: Any,
     one_node: tuple[Any, RayCluster],
