@@ -81,19 +81,23 @@ def set_right(layout: Layout, cells: Collection[str]) -> list[str]:
 def check_results(layout: Layout) -> None:
     """Raise `InputError` if the results of a finished run are not what it wrote."""
     if (manifest := read_manifest(layout.root)) is None:
-        return
+        if not (layout.root / MANIFEST).exists():  # the run is under way
+            return
+        raise _changed(layout.root / MANIFEST)
     for name in ("results.csv", "run.json"):
         if (recorded := manifest["files"].get(name)) and checksum(layout.root / name) != recorded["sha256"]:
-            raise InputError(
-                f"{layout.root / name} has changed since it was written; make it again with: leakfront run"
-            )
+            raise _changed(layout.root / name)
+
+
+def _changed(path: Path) -> InputError:
+    return InputError(f"{path} has changed since it was written; make it again with: leakfront run")
 
 
 def _wrong_in(folder: Path) -> tuple[int, list[str]]:
     """(files checked, what is missing or changed) of a folder with a manifest."""
     if (manifest := read_manifest(folder)) is None:
         there = (folder / MANIFEST).exists()
-        return 1, [f"{MANIFEST} cannot be read" if there else f"{MANIFEST} is missing"]
+        return 1, [f"{MANIFEST} has changed since it was written" if there else f"{MANIFEST} is missing"]
     found = []
     for name, recorded in manifest["files"].items():
         path = folder / name

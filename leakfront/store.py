@@ -126,18 +126,26 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def write_manifest(folder: Path, key: str, names: Iterable[str]) -> None:
     """Record these files of a folder with their checksums."""
-    files = {n: {"sha256": checksum(folder / n), "bytes": (folder / n).stat().st_size} for n in sorted(names)}
-    write_atomically(folder / MANIFEST, json.dumps({"key": key, "files": files}, indent=1))
+    files = {n: Recorded(sha256=checksum(folder / n), bytes=(folder / n).stat().st_size) for n in sorted(names)}
+    write_atomically(folder / MANIFEST, _as_text(Manifest(key=key, files=files)))
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder; None if there is none that can be read."""
+    """The manifest of a folder; None if there is none, or a byte of it is not as it was written."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        recorded = {n: Recorded(sha256=str(f["sha256"]), bytes=int(f["bytes"])) for n, f in manifest["files"].items()}
-        return Manifest(key=str(manifest["key"]), files=recorded)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        text = (folder / MANIFEST).read_bytes().decode()
+        found = json.loads(text)
+        recorded = {n: Recorded(sha256=str(f["sha256"]), bytes=int(f["bytes"])) for n, f in found["files"].items()}
+        manifest = Manifest(key=str(found["key"]), files=recorded)
+        return manifest if text == _as_text(manifest) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _as_text(manifest: Manifest) -> str:
+    """What a manifest's file holds: the manifest, and the checksum of that."""
+    own = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+    return json.dumps({**manifest, "sha256": own}, indent=1)
 
 
 def stored_key(folder: Path) -> str | None:

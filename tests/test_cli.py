@@ -154,7 +154,7 @@ def test_an_error_of_the_system_is_one_sentence(tmp_path: Path) -> None:
     assert line.startswith("error: File exists: ")
 
 
-@pytest.mark.parametrize("name", ["results.csv", "run.json"])
+@pytest.mark.parametrize("name", ["results.csv", "run.json", "manifest.json"])
 def test_results_that_are_not_what_was_written_are_not_drawn(name: str, tmp_path: Path) -> None:
     from leakfront.integrity import seal
     from leakfront.layout import Layout

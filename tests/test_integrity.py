@@ -45,14 +45,14 @@ def test_every_fault_is_named_and_nothing_else_is_touched(layout: Layout) -> Non
     assert examine(layout, ["cell"])[1] == [
         Fault("pool", "file.txt has changed since it was written"),
         Fault("cells/cell/attack/loss", "manifest.json is missing"),
-        Fault("cells/cell/prepare", "manifest.json cannot be read"),
+        Fault("cells/cell/prepare", "manifest.json has changed since it was written"),
         Fault("cells/cell/train", "file.txt is missing"),
         Fault(".", "results.csv has changed since it was written"),
     ]
     assert set_right(layout, ["cell"]) == [
         "pool: file.txt has changed since it was written; it is made again",
         "cells/cell/attack/loss: manifest.json is missing; it is made again",
-        "cells/cell/prepare: manifest.json cannot be read; it is made again",
+        "cells/cell/prepare: manifest.json has changed since it was written; it is made again",
         "cells/cell/train: file.txt is missing; it is made again",
         "results.csv has changed since it was written; it is written again",
     ]

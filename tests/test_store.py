@@ -16,6 +16,7 @@ from leakfront.errors import is_of_disk
 from leakfront.store import (
     code_version,
     content_key,
+    read_manifest,
     stored_key,
     with_imports,
     write_atomically,
@@ -55,6 +56,19 @@ def test_a_new_version_takes_the_place_of_the_old(tmp_path: Path) -> None:
     assert stored_key(tmp_path / "stage") == "two"
     assert (tmp_path / "stage" / "file.txt").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["stage"]
+
+
+def test_any_byte_of_a_manifest_that_changed_is_noticed(tmp_path: Path) -> None:
+    """Its key and its line breaks, too: nothing else holds a checksum of a checkpoint's."""
+    put(tmp_path / "stage", "key")
+    path = tmp_path / "stage" / "manifest.json"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for changed in {whole[place] ^ 1, ord("\r"), ord(" "), ord("0"), 0xFF} - {whole[place]}:
+            path.write_bytes(whole[:place] + bytes([changed]) + whole[place + 1 :])
+            assert read_manifest(tmp_path / "stage") is None, (place, changed)
+    path.write_bytes(whole)
+    assert stored_key(tmp_path / "stage") == "key"
 
 
 def test_two_writers_of_one_artifact_leave_it_whole(tmp_path: Path) -> None:
