@@ -31,6 +31,7 @@ format: $(INSTALLED)
 benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.matching
 	$(PYTHON) -m benchmarks.features_metrics
+	$(PYTHON) -m benchmarks.features_metrics 2048
 	$(PYTHON) -m benchmarks.startup
 	$(PYTHON) -m benchmarks.private_step
 	$(PYTHON) -m benchmarks.defense_steps
