@@ -88,7 +88,7 @@ def run(
     CONFIG is a TOML file or the name of a bundled benchmark. What is already there is kept: a run that was stopped goes
     on, and a defense that was added is all that is trained.
     """
-    from leakfront.config import load_config
+    from leakfront.config_file import load_config
     from leakfront.layout import Layout
 
     if device is not None:
@@ -161,8 +161,8 @@ def attack(
 
     console = Console(soft_wrap=True)
     result = run_benchmark(settings, layout, workers or default_workers(settings), console)
+    from results.main_table import terminal
     from results.run_data import RunData
-    from results.table import terminal
 
     console.print(terminal(RunData(layout.root)))
     return 1 if result.diverged or result.failed else 0
@@ -198,8 +198,8 @@ def show(run_folder: str) -> None:
     if not (layout.root / "results.csv").is_file():
         raise InputError(f"{run_folder} holds no results yet; finish it with: leakfront run")
     check_results(layout)
+    from results.main_table import terminal
     from results.run_data import RunData
-    from results.table import terminal
 
     Console().print(terminal(RunData(layout.root)))
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from leakfront.config import Config, overridden
+from leakfront.config import Config
+from leakfront.config_file import overridden
 from leakfront.datasets import user_path
 from leakfront.datasets.folder import class_folders
 from leakfront.datasets.members_decoys import MembersDecoys

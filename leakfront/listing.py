@@ -13,7 +13,7 @@ import models
 import results.features
 import results.metrics
 from attacks.suites import SUITES
-from leakfront.config import bundled
+from leakfront.config_file import bundled
 from leakfront.datasets import datasets
 from leakfront.registry import Registry
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from results.conditions import conditions
 from results.points import Point, Summary, Value
-from results.table import NOTHING, Column, Table, conditions, number
+from results.table import NOTHING, Column, Table, number
 
 if TYPE_CHECKING:
     from results.run_data import RunData

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from results.main_table import audit_delta
 from results.points import EXTRACTION, HELD_OUT, NOISE, Point, Summary, Value, is_given
-from results.table import audit_delta, number, shown
+from results.table import number, shown
 
 if TYPE_CHECKING:
     from results.run_data import RunData

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from results import sorting
 from results.attack_tables import attack_table, suite_table
+from results.conditions import conditions
 from results.cost_table import cost_table
+from results.main_table import main_table
 from results.matched_table import matched_table
 from results.points import Summary
 from results.quality_table import quality_table
 from results.reading import limits, reading
-from results.table import Table, conditions, main_table, number
+from results.table import Table, number
 
 if TYPE_CHECKING:
     from results.run_data import RunData

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from results.conditions import stated
 from results.points import HELD_OUT, NO_MODEL, NOISE, Point, Summary
-from results.table import NOTHING, Column, Table, stated
+from results.table import NOTHING, Column, Table
 
 if TYPE_CHECKING:
     from results.run_data import RunData

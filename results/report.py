@@ -9,11 +9,11 @@ from results.combined import combined
 from results.cost_table import cost_table
 from results.figures import figures, save, themes
 from results.findings import findings
+from results.main_table import main_table
 from results.matched_table import matched_table
 from results.page import Drawn, page
 from results.quality_table import quality_table
 from results.run_data import RunData
-from results.table import main_table
 
 ORDER = ("tradeoff", "tradeoff_auc", "matched", "timeline", "extraction_curve", "gallery", "inpainting", "membership",
          "heatmap", "roc", "audit", "cost")  # fmt: skip

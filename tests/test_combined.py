@@ -17,11 +17,11 @@ from results.attack_tables import attack_table, suite_table
 from results.cost_table import cost_table
 from results.figures import figures
 from results.findings import findings
+from results.main_table import main_table
 from results.matched_table import matched_table
 from results.points import Point, Summary
 from results.report import combined, write_report
 from results.run_data import RunData
-from results.table import main_table
 from tests.synthetic_run import Strength, synthetic_run
 from tests.test_report import SMALL, Page
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from leakfront.config import bundled, load_config, parse_config
+from leakfront.config import parse_config
+from leakfront.config_file import bundled, load_config
 from leakfront.errors import InputError
 from leakfront.plan import make_plan
 from leakfront.sweeps import expand

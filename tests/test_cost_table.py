@@ -14,11 +14,12 @@ from scipy import stats
 
 from results.attack_tables import suite_table
 from results.cost_table import cost_table
+from results.main_table import main_table
 from results.points import Summary, Value
 from results.report import combined, write_report
 from results.run_data import RunData
 from results.statistics.ratio import ratio_over_splits
-from results.table import Entry, Table, main_table
+from results.table import Entry, Table
 from tests.synthetic_run import TWO, Strength, synthetic_run
 
 SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}

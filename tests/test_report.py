@@ -25,10 +25,11 @@ from results.figures import figures, save, style
 from results.figures.extraction_curve import spread
 from results.figures.matrix import short
 from results.findings import findings
+from results.main_table import main_table, terminal
 from results.points import Point, Summary, Value, undefended_cell
 from results.report import ORDER, combined, write_report
 from results.run_data import RunData
-from results.table import Column, Table, latex, main_table, number, shown, terminal
+from results.table import Column, Table, latex, number, shown
 from tests.synthetic_run import SET_SIZES, TWELVE, TWO, V1, Strength, synthetic_run
 
 HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red] {{ 7 * 7 }} {% raw %}"

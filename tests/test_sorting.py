@@ -14,12 +14,13 @@ import pytest
 
 from results.attack_tables import attack_table, suite_table
 from results.cost_table import cost_table
+from results.main_table import main_table
 from results.matched_table import matched_table
 from results.page import page
 from results.points import Value
 from results.run_data import RunData
 from results.sorting import SCRIPT
-from results.table import Column, Table, main_table
+from results.table import Column, Table
 from tests.browser import Tab, chromium, tab
 from tests.synthetic_run import V1, Strength, synthetic_run
 from tests.test_report import HOSTILE, REASON, SMALL, Page

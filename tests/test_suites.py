@@ -12,7 +12,7 @@ import pytest
 
 import attacks
 from attacks.suites import SUITES, chosen_attacks
-from leakfront.config import load_config
+from leakfront.config_file import load_config
 from leakfront.errors import InputError
 from leakfront.plan import make_plan
 from leakfront.plugins import build
