@@ -10,12 +10,12 @@ import torch
 import leakfront
 from benchmarks.digits_model import step_of
 from benchmarks.side_by_side import compare
-from defenses.ambient import Ambient
-from defenses.augment import Augment
-from defenses.capacity import Capacity
-from defenses.distill import Distill
-from defenses.dp_sgd import DPSGD
-from defenses.regularize import Regularize
+from leakfront.defenses.ambient import Ambient
+from leakfront.defenses.augment import Augment
+from leakfront.defenses.capacity import Capacity
+from leakfront.defenses.distill import Distill
+from leakfront.defenses.dp_sgd import DPSGD
+from leakfront.defenses.regularize import Regularize
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from defenses import Defense, TrainingSet, TrainingSetup
-from defenses.plain_step import PlainStep
-from leakfront.training import augmented
-from models.unet import UNet
+from leakfront.defenses import Defense, TrainingSet, TrainingSetup
+from leakfront.defenses.training.plain_step import PlainStep
+from leakfront.harness.training.loop import augmented
+from leakfront.models.unet import UNet
 
 
 def blank(size: int) -> TrainingSet:

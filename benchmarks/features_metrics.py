@@ -20,9 +20,9 @@ import torch
 
 import leakfront
 from benchmarks.side_by_side import compare
-from results.image_set import ImageSet
-from results.metrics.fid import FID
-from results.metrics.kid import KID
+from leakfront.results.metrics.fid import FID
+from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.metrics.kid import KID
 
 DIMENSIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 768
 IMAGES = 2 * DIMENSIONS

@@ -13,8 +13,8 @@ import sys
 
 import numpy as np
 
-from attacks.nearest import nearest_neighbours
 from benchmarks.side_by_side import compare
+from leakfront.attacks.nearest import nearest_neighbours
 
 GENERATED, REAL, VALUES, NEIGHBOURS = 4096, 25_000, 3072, 50
 

@@ -10,7 +10,7 @@ import torch
 import leakfront
 from benchmarks.digits_model import step_of
 from benchmarks.side_by_side import compare
-from defenses.dp_sgd import DPSGD
+from leakfront.defenses.dp_sgd import DPSGD
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import load_file
 
-from results.rows import read_rows
+from leakfront.results.run.rows import read_rows
 
 # what PyTorch's own kernels, oneDNN and MKL may use
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}

@@ -1,6 +1,6 @@
 """Leakfront measures what a defense against training-data leakage buys: extractable images against image quality."""
 
-from leakfront.torchvision_operators import install
+from leakfront.harness.machine.torchvision_operators import install
 
 __version__ = "0.1.0"
 

@@ -88,8 +88,8 @@ def run(
     CONFIG is a TOML file or the name of a bundled benchmark. What is already there is kept: a run that was stopped goes
     on, and a defense that was added is all that is trained.
     """
-    from leakfront.config_file import load_config
-    from leakfront.layout import Layout
+    from leakfront.harness.settings.file import load_config
+    from leakfront.harness.store.layout import Layout
 
     if device is not None:
         overrides = (*overrides, f"execution.device={device}")
@@ -97,11 +97,11 @@ def run(
     layout = Layout(out or Path("runs") / settings.name)
     from rich.console import Console
 
-    from leakfront.devices import default_workers
+    from leakfront.harness.execution.devices import default_workers
 
     count, cluster = workers or default_workers(settings), None
     if ray is not None:
-        from leakfront.ray_cluster import join
+        from leakfront.harness.execution.ray_cluster import join
 
         if workers is not None and ray != "local":
             raise click.UsageError("--workers does not go with --ray ADDRESS: the nodes' resources decide how many run")
@@ -109,11 +109,11 @@ def run(
         count = cluster.slots
     console = Console(soft_wrap=True)
     if dry_run:
-        from leakfront.dry_run import print_plan
+        from leakfront.harness.dry_run import print_plan
 
         print_plan(settings, layout, count, console)
         return 0
-    from leakfront.run import run as run_benchmark
+    from leakfront.harness.run import run as run_benchmark
 
     result = run_benchmark(settings, layout, count, console, cluster)
     return 1 if result.diverged or result.failed else 0
@@ -147,8 +147,8 @@ def attack(
     membership: attacks measure any other difference as leakage, which the model-blind control of --suite v1 shows (in
     part: without shadow models it sees how close images lie to one another, and nothing else).
     """
-    from leakfront.given_config import given_config
-    from leakfront.layout import Layout
+    from leakfront.harness.settings.external import given_config
+    from leakfront.harness.store.layout import Layout
 
     if device is not None:
         overrides = (*overrides, f"execution.device={device}")
@@ -156,13 +156,13 @@ def attack(
     layout = Layout(out or Path("runs") / settings.name)
     from rich.console import Console
 
-    from leakfront.devices import default_workers
-    from leakfront.run import run as run_benchmark
+    from leakfront.harness.execution.devices import default_workers
+    from leakfront.harness.run import run as run_benchmark
 
     console = Console(soft_wrap=True)
     result = run_benchmark(settings, layout, workers or default_workers(settings), console)
-    from results.main_table import terminal
-    from results.run_data import RunData
+    from leakfront.results.run.data import RunData
+    from leakfront.results.tables.main import terminal
 
     console.print(terminal(RunData(layout.root)))
     return 1 if result.diverged or result.failed else 0
@@ -176,8 +176,8 @@ def attack(
               help="Figures for a paper's column or for slides: 16:9, larger type, wider lines.")  # fmt: skip
 def report(runs: tuple[str, ...], out: Path | None, force: bool, theme: str) -> None:
     """Redraw tables and figures; several runs are drawn together."""
-    from leakfront.report import draw_report
-    from leakfront.run_folder import find_run
+    from leakfront.harness.report import draw_report
+    from leakfront.harness.store.run_folder import find_run
 
     layouts = [find_run(folder) for folder in runs]
     page = draw_report(layouts, out or (layouts[0].report if len(layouts) == 1 else Path("report")), force, theme)
@@ -191,15 +191,15 @@ def show(run_folder: str) -> None:
     from rich.console import Console
 
     from leakfront.errors import InputError
-    from leakfront.integrity import check_results
-    from leakfront.run_folder import find_run
+    from leakfront.harness.store.integrity import check_results
+    from leakfront.harness.store.run_folder import find_run
 
     layout = find_run(run_folder)
     if not (layout.root / "results.csv").is_file():
         raise InputError(f"{run_folder} holds no results yet; finish it with: leakfront run")
     check_results(layout)
-    from results.main_table import terminal
-    from results.run_data import RunData
+    from leakfront.results.run.data import RunData
+    from leakfront.results.tables.main import terminal
 
     Console().print(terminal(RunData(layout.root)))
 
@@ -208,8 +208,8 @@ def show(run_folder: str) -> None:
 @click.argument("run_folder", metavar="RUN")
 def verify(run_folder: str) -> int:
     """Check every artifact of a run against its checksum."""
-    from leakfront.integrity import examine
-    from leakfront.run_folder import find_run
+    from leakfront.harness.store.integrity import examine
+    from leakfront.harness.store.run_folder import find_run
 
     layout = find_run(run_folder)
     checked, faults = examine(layout, layout.cells)
@@ -225,7 +225,7 @@ def verify(run_folder: str) -> int:
 )
 def list_plugins(what: str | None) -> None:
     """List what can be named in a config, with one line on each."""
-    from leakfront.listing import print_listing
+    from leakfront.harness.listing import print_listing
 
     print_listing(what)
 

@@ -17,9 +17,9 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
-from leakfront.integrity import examine
-from leakfront.layout import Layout
-from leakfront.store import stored_key
+from leakfront.harness.store.artifacts import stored_key
+from leakfront.harness.store.integrity import examine
+from leakfront.harness.store.layout import Layout
 
 UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # for processes that a stress test starts
 # as users start it: under "python -m" an interrupt within code made of a string ends Python by the signal, whatever

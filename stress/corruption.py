@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from leakfront.layout import Layout
-from leakfront.store import MANIFEST
+from leakfront.harness.store.artifacts import MANIFEST
+from leakfront.harness.store.layout import Layout
 from stress.benchmark import Running, differences, finish, undisturbed, workplace
 from stress.counts import Counts
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from leakfront.integrity import examine
-from leakfront.layout import Layout
+from leakfront.harness.store.integrity import examine
+from leakfront.harness.store.layout import Layout
 from stress.benchmark import Running
 from stress.chain import Chain, histogram, stop_in_every_stage, stop_often
 from stress.counts import Counts

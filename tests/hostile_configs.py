@@ -18,14 +18,11 @@ from typing import Any
 import tomli_w
 from hypothesis import strategies as st
 
-import attacks
-import defenses
-import models
-import results.features
-import results.metrics
-from leakfront.config import Config
+from leakfront import attacks, defenses, models
 from leakfront.datasets import datasets
+from leakfront.harness.settings.sections import Config
 from leakfront.registry import Registry
+from leakfront.results import features, metrics
 from tests.containment import attempt
 
 Path_ = tuple[str | int, ...]
@@ -99,8 +96,8 @@ def known_places() -> list[tuple[Path_, dict[str, Any]]]:
     plugins(models.registry, ("model",), lambda name: {"model": {"name": name}})
     plugins(defenses.registry, ("defenses", 0), lambda name: {"defenses": [{"name": name}]})
     plugins(attacks.registry, ("attacks", "x"), lambda name: {"attacks": {"x": {"attack": name}}})
-    plugins(results.features.registry, ("metrics", "features_params"), lambda name: {"metrics": {"features": name}})
-    plugins(results.metrics.registry, ("metrics", "names", 0), lambda name: {"metrics": {"names": [{"name": name}]}})
+    plugins(features.registry, ("metrics", "features_params"), lambda name: {"metrics": {"features": name}})
+    plugins(metrics.registry, ("metrics", "names", 0), lambda name: {"metrics": {"names": [{"name": name}]}})
     plugins(datasets, ("data", "params"), lambda name: {"data": {"dataset": name, "params": {}}})
     return found
 

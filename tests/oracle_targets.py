@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-import models
-from attacks import Attack, Outside, PoolView, Shadow, Signals, Target
-from attacks.contract import signal_key
-from leakfront.stages.probe import ProbeSettings, measure_signals
-from leakfront.stages.sample import to_uint8
-from leakfront.training import to_unit_range
-from models import DiffusionModel
-from models.sampling import SamplerSettings, make_sampler
+from leakfront import models
+from leakfront.attacks import Attack, Outside, PoolView, Shadow, Signals, Target
+from leakfront.attacks.contract import signal_key
+from leakfront.harness.stages.probe import ProbeSettings, measure_signals
+from leakfront.harness.stages.sample import to_uint8
+from leakfront.harness.training.loop import to_unit_range
+from leakfront.models import DiffusionModel
+from leakfront.models.sampling import SamplerSettings, make_sampler
 
 POOL, SAMPLES = 120, 160
 OUTSIDE = slice(1200, 1300)  # of the digits: neither in the pool nor seen by any model

@@ -17,9 +17,9 @@ import numpy as np
 from safetensors.numpy import save_file
 from scipy.stats import mannwhitneyu
 
-from results.rows import Row, frame
-from results.run_data import RunData
-from results.statistics.counts import extracted_at_fdr
+from leakfront.results.run.data import RunData
+from leakfront.results.run.rows import Row, frame
+from leakfront.results.statistics.counts import extracted_at_fdr
 
 ATTACKS = ("extraction", "loss", "pia", "secmi")
 # label -> plug-in's name, access, what shadow models are for, whether what it finds is counted

@@ -93,8 +93,8 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_a_folder_that_holds_a_different_run_is_left_alone(tmp_path: Path) -> None:
     import tomli_w
 
-    from leakfront.config import parse_config
-    from leakfront.run_folder import resolved
+    from leakfront.harness.settings.sections import parse_config
+    from leakfront.harness.store.run_folder import resolved
 
     held = resolved(parse_config(small(training__steps=99)))
     (tmp_path / "run").mkdir()
@@ -106,8 +106,8 @@ def test_a_folder_that_holds_a_different_run_is_left_alone(tmp_path: Path) -> No
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
-    from leakfront.layout import Layout
-    from leakfront.run_folder import locked
+    from leakfront.harness.store.layout import Layout
+    from leakfront.harness.store.run_folder import locked
 
     config = write_toml(tmp_path / "c.toml", small())
     with locked(Layout(tmp_path / "run")):
@@ -115,8 +115,8 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_nobody_holds_is_taken_over(tmp_path: Path) -> None:
-    from leakfront.layout import Layout
-    from leakfront.run_folder import locked
+    from leakfront.harness.store.layout import Layout
+    from leakfront.harness.store.run_folder import locked
 
     for stale in (b"1", b"\xff\x00", b"999999999"):
         (tmp_path / ".lock").write_bytes(stale)
@@ -125,9 +125,9 @@ def test_a_lock_that_nobody_holds_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_start_that_was_killed_before_it_claimed_its_folder_leaves_it_free(tmp_path: Path) -> None:
-    from leakfront.config import parse_config
-    from leakfront.layout import Layout
-    from leakfront.run_folder import check
+    from leakfront.harness.settings.sections import parse_config
+    from leakfront.harness.store.layout import Layout
+    from leakfront.harness.store.run_folder import check
 
     for name in (".lock", ".config.toml.1.tmp"):
         (tmp_path / name).write_text("")
@@ -156,8 +156,8 @@ def test_an_error_of_the_system_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["results.csv", "run.json", "manifest.json"])
 def test_results_that_are_not_what_was_written_are_not_drawn(name: str, tmp_path: Path) -> None:
-    from leakfront.integrity import seal
-    from leakfront.layout import Layout
+    from leakfront.harness.store.integrity import seal
+    from leakfront.harness.store.layout import Layout
 
     for file in ("config.toml", "results.csv", "run.json"):
         (tmp_path / file).write_text("{}")
@@ -178,8 +178,8 @@ def test_a_config_that_was_destroyed_is_named(tmp_path: Path) -> None:
 
 
 def test_a_report_takes_the_place_of_a_report_only(tmp_path: Path) -> None:
-    from leakfront.integrity import seal
-    from leakfront.layout import Layout
+    from leakfront.harness.store.integrity import seal
+    from leakfront.harness.store.layout import Layout
 
     for file in ("config.toml", "results.csv", "run.json"):
         (tmp_path / file).write_text("{}")
@@ -209,7 +209,7 @@ def test_the_plan_is_printed_and_nothing_is_done(tmp_path: Path) -> None:
 
 
 def test_everything_registered_is_listed() -> None:
-    from leakfront.listing import ROOMS
+    from leakfront.harness.listing import ROOMS
 
     output = invoke("list").output
     registry: Registry

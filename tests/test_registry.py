@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-import attacks
+from leakfront import attacks
 from leakfront import registry as registry_module
 from leakfront.errors import InputError
 from leakfront.registry import Registry
@@ -16,9 +16,9 @@ ELSEWHERE = type("Elsewhere", (), {})
 
 def test_names_are_known_without_importing_a_plug_in() -> None:
     code = (
-        "import sys, attacks, defenses; names = attacks.registry.names() + defenses.registry.names()\n"
+        "import sys; from leakfront import attacks, defenses; names = attacks.registry.names() + defenses.registry.names()\n"
         "assert {'pia', 'extraction', 'dp_sgd'} <= set(names), names\n"
-        "loaded = {'attacks.pia', 'defenses.dp_sgd', 'torch', 'opacus'} & set(sys.modules)\n"
+        "loaded = {'leakfront.attacks.pia', 'leakfront.defenses.dp_sgd', 'torch', 'opacus'} & set(sys.modules)\n"
         "sys.exit(f'imported {loaded}' if loaded else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -26,8 +26,8 @@ def test_names_are_known_without_importing_a_plug_in() -> None:
 
 def test_naming_a_plug_in_does_not_import_torch() -> None:
     code = (
-        "import sys, attacks, defenses, models, results.metrics, results.features\n"
-        "rooms = (attacks, defenses, models, results.metrics, results.features)\n"
+        "import sys; from leakfront import attacks, defenses, models; from leakfront.results import features, metrics\n"
+        "rooms = (attacks, defenses, models, metrics, features)\n"
         "[room.registry.get(name) for room in rooms for name in room.registry.names()]\n"
         "sys.exit('imported torch' if 'torch' in sys.modules else 0)"
     )

@@ -14,25 +14,28 @@ import numpy as np
 import pytest
 
 import leakfront
-from leakfront.config import parse_config
 from leakfront.errors import InputError
-from leakfront.sweeps import expand
+from leakfront.harness.plan.sweeps import expand
+from leakfront.harness.settings.sections import parse_config
 from tests.small_config import small
 
 ROOT = Path(leakfront.__file__).parent.parent
-PACKAGES = ("leakfront", "attacks", "defenses", "models", "results", "configs")
+PACKAGES = ("leakfront",)
 UNPICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "jsonpickle"}
 RUNS = {"eval", "exec", "compile", "__import__"}
 # what each file may do all the same, and why
 EXCEPTIONS = {
-    ("defenses/dedup.py", "torch.load"),  # torchvision's weights, after their SHA-256, weights_only
-    ("leakfront/execution.py", "pickle"),  # of an error of its own, to see whether it can be sent to another process
-    ("leakfront/provenance.py", "subprocess"),  # git rev-parse and git status
+    ("leakfront/defenses/dedup.py", "torch.load"),  # torchvision's weights, after their SHA-256, weights_only
+    (
+        "leakfront/harness/execution/workers.py",
+        "pickle",
+    ),  # of an error of its own, to see whether it can be sent to another process
+    ("leakfront/harness/machine/provenance.py", "subprocess"),  # git rev-parse and git status
     ("leakfront/datasets/fashion_mnist.py", "http://"),  # where to take the files by hand
     ("leakfront/datasets/svhn.py", "http://"),
     ("leakfront/datasets/through_torchvision.py", "import_module"),  # torchvision.datasets
     ("leakfront/registry.py", "import_module"),  # plug-ins, whose names are those of files of the room
-    ("leakfront/torchvision_operators.py", "import_module"),  # torch
+    ("leakfront/harness/machine/torchvision_operators.py", "import_module"),  # torch
 }
 
 
@@ -99,8 +102,8 @@ class Bomb:
 def test_weights_with_a_wrong_checksum_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from defenses.dedup import WEIGHTS, mobilenet_embedding
-    from results.features.inception import FILE, Inception
+    from leakfront.defenses.dedup import WEIGHTS, mobilenet_embedding
+    from leakfront.results.features.inception import FILE, Inception
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
@@ -117,7 +120,7 @@ def test_weights_with_a_wrong_checksum_are_not_opened(tmp_path: Path, monkeypatc
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model in diffusers' form."""
-    from models.unet import UNet
+    from leakfront.models.unet import UNet
 
     folder = tmp_path_factory.mktemp("model") / "whole"
     UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 1, 0).save(folder)
@@ -199,7 +202,7 @@ def no_model(folder: Path, made: Path) -> None:
 def test_a_foreign_model_folder_is_refused_or_harmless(
     saved: Path, tmp_path: Path, asked: list[Any], tamper: Any, refused: bool
 ) -> None:
-    from models.unet import UNet
+    from leakfront.models.unet import UNet
 
     folder, made = tmp_path / "foreign", tmp_path / "made"
     shutil.copytree(saved, folder)
@@ -217,7 +220,7 @@ def test_a_foreign_model_folder_is_refused_or_harmless(
 def test_a_folder_that_is_not_there_is_not_asked_for_on_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Any]
 ) -> None:
-    from models.unet import UNet
+    from leakfront.models.unet import UNet
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="google"):

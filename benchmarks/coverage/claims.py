@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.coverage import AT_MOST, Measured, Simulation, erring, seed_from
 from benchmarks.coverage.scores import extracted
 from benchmarks.coverage.splits import SPLITS
-from results.statistics.front import front_probability
-from results.statistics.splits import apart_without_variance, holm, over_splits, paired_test
+from leakfront.results.statistics.front import front_probability
+from leakfront.results.statistics.splits import apart_without_variance, holm, over_splits, paired_test
 
 Defense = Callable[[np.random.Generator], np.ndarray]  # value, low and high [3] of each split, as [3, S]
 
@@ -75,8 +75,8 @@ def misjudged(low: float, high: float, on: bool, runs: int = 12_000) -> Callable
     return measure
 
 
-_TEST = "`paired_test`, `holm`, `apart_without_variance`, results/statistics/splits.py"
-_FRONT = "`front_probability`, results/statistics/front.py"
+_TEST = "`paired_test`, `holm`, `apart_without_variance`, leakfront/results/statistics/splits.py"
+_FRONT = "`front_probability`, leakfront/results/statistics/front.py"
 SIMULATIONS = [
     *(
         Simulation("any false claim of a difference", f"{number} defenses, {what}, {SPLITS} splits", _TEST, AT_MOST,

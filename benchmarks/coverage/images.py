@@ -7,15 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.coverage import AT_LEAST, NOMINAL, Draw, Promise, Simulation, seed_from, simulated
-from results.image_set import ImageSet
-from results.metrics import Metric
-from results.metrics.classifier_accuracy import ClassifierAccuracy
-from results.metrics.coverage import Coverage
-from results.metrics.density import Density
-from results.metrics.fid import FID
-from results.metrics.kid import KID
-from results.metrics.precision import Precision
-from results.metrics.recall import Recall
+from leakfront.results.metrics import Metric
+from leakfront.results.metrics.classifier_accuracy import ClassifierAccuracy
+from leakfront.results.metrics.coverage import Coverage
+from leakfront.results.metrics.density import Density
+from leakfront.results.metrics.fid import FID
+from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.metrics.kid import KID
+from leakfront.results.metrics.precision import Precision
+from leakfront.results.metrics.recall import Recall
 
 FEATURES = 64
 _MIXING = np.random.default_rng(0).normal(size=(FEATURES, FEATURES)) / np.sqrt(FEATURES)
@@ -77,7 +77,7 @@ def classified(images: int, moved: float) -> Draw:
 
 def _of_classes(truth: str, moved: float) -> Simulation:
     conditions = f"{truth}, 200 generated and 200 real images of {CLASSES} classes, {DIMENSIONS} normal features"
-    where = "results/metrics/classifier_accuracy.py"
+    where = "leakfront/results/metrics/classifier_accuracy.py"
     return Simulation(ClassifierAccuracy.name, conditions, where, AT_LEAST, simulated(classified(200, moved)), 1.4)
 
 

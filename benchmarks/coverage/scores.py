@@ -8,16 +8,16 @@ from math import exp, sqrt
 import numpy as np
 from scipy.stats import binom, norm
 
-from attacks.many_run import many_run_epsilon
-from attacks.one_run import OneRun, one_run_epsilon
 from benchmarks.coverage import AT_LEAST, EXACT, NOMINAL, Draw, Measured, Simulation, seed_from, simulated
-from results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
-from results.statistics.roc import auc_interval, tpr_interval
+from leakfront.results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
+from leakfront.results.statistics.many_run import many_run_epsilon
+from leakfront.results.statistics.one_run import OneRun, one_run_epsilon
+from leakfront.results.statistics.roc import auc_interval, tpr_interval
 
 N = 160  # members, and decoys
 DRAWS = 300  # of the bootstrap, of the 1,000 that rows have, for speed
 MEMBERS = np.repeat([True, False], N)
-ROC, COUNTS = "results/statistics/roc.py", "results/statistics/counts.py"
+ROC, COUNTS = "leakfront/results/statistics/roc.py", "leakfront/results/statistics/counts.py"
 
 Scores = Callable[[np.random.Generator], np.ndarray]
 
@@ -130,7 +130,7 @@ def tied_auc(separation: float) -> float:
     return float(np.tril(np.outer(members, decoys), -1).sum() + members @ decoys / 2)
 
 
-_AUDIT, _MANY = "`one_run_epsilon`, attacks/one_run.py", "attacks/many_run.py"
+_AUDIT, _MANY = "`one_run_epsilon`, leakfront/results/statistics/one_run.py", "leakfront/results/statistics/many_run.py"
 SIMULATIONS = [
     _auc("0.5", normal(0.0), 0.5, 1.1),
     _auc("0.76", normal(1.0), float(norm.cdf(sqrt(0.5))), 1.1),

@@ -7,10 +7,10 @@ from scipy.stats import norm
 
 from benchmarks.coverage import AT_LEAST, NOMINAL, Draw, Promise, Simulation, limit, seed_from, simulated
 from benchmarks.coverage.scores import MEMBERS, N, extracted
-from results.statistics.matched import at_fid, matched
-from results.statistics.ratio import ratio_over_splits
-from results.statistics.roc import auc_interval, tpr_interval
-from results.statistics.splits import over_splits
+from leakfront.results.statistics.matched import at_fid, matched
+from leakfront.results.statistics.ratio import ratio_over_splits
+from leakfront.results.statistics.roc import auc_interval, tpr_interval
+from leakfront.results.statistics.splits import over_splits
 
 SPLITS = 3
 DRAWS = 100  # of the bootstrap behind each model's own interval

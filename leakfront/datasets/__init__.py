@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from leakfront.errors import InputError
-from leakfront.plugins import build
-from leakfront.registry import Registry
+from leakfront.registry import Registry, build
 
 datasets = Registry("dataset", "leakfront.datasets", "leakfront.datasets", not_plugins={"through_torchvision"})
 

@@ -1,0 +1,120 @@
+"""Extraction by inpainting one half of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from leakfront.attacks.queries.queries import Queries
+
+FIRST_DRAW = 1000  # of the noise of inpainting; no other attack draws as many
+RANKING_DRAW = 0
+
+
+@dataclass(frozen=True)
+class Inpaintings:
+    """The images with their left half inpainted `repeats` times, of which the `keep` of lowest loss count.
+
+    "errors" [N]: the mean over those of l2 on the left half, the root mean square of pixels in [0, 1]. "best" uint8
+    [N, C, H, W]: the one of lowest loss at `loss_timestep` (which need not be the nearest to the image).
+    """
+
+    repeats: int
+    keep: int
+    steps: int
+    loss_timestep: int
+
+    def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
+        import torch
+
+        width = queries.images.shape[3]
+        masked = torch.arange(width, device=queries.images.device) < width / 2  # of columns
+        completed = [self._inpaint(queries, repeat, masked) for repeat in range(self.repeats)]
+        order = torch.stack([self._loss(queries, x) for x in completed], dim=1).argsort(dim=1, stable=True)
+
+        differences = [(x - queries.images)[..., masked].flatten(1) / 2 for x in completed]  # [-1, 1] is twice as wide
+        errors = torch.stack([d.square().mean(1).sqrt() for d in differences], dim=1)
+        best = torch.stack(completed, dim=1)[torch.arange(len(order), device=order.device), order[:, 0]]
+        return {
+            "errors": errors.gather(1, order[:, : self.keep]).mean(1),
+            "best": ((best + 1) * 127.5).round().to(torch.uint8),
+        }
+
+    def _inpaint(self, queries: Queries, repeat: int, masked: torch.Tensor) -> torch.Tensor:
+        """Images with the columns `masked` made up by the model, in [-1, 1]."""
+        import torch
+
+        spacing = queries.timesteps // self.steps
+        alpha_bar = queries.alphas_cumprod
+        first = FIRST_DRAW + repeat * self.steps
+        x = queries.noise(first).expand_as(queries.images)
+        for step in range(self.steps):
+            t = (self.steps - 1 - step) * spacing
+            x_t = torch.where(masked, x, queries.noised(queries.noise(first + step), t))
+            predicted = queries.predict(x_t, t)
+            x_0 = ((x_t - (1 - alpha_bar[t]).sqrt() * predicted) / alpha_bar[t].sqrt()).clamp(-1, 1)
+            before = alpha_bar[t - spacing] if t else torch.ones_like(alpha_bar[0])
+            x = before.sqrt() * x_0 + (1 - before).sqrt() * predicted
+        return torch.where(masked, x, queries.images)
+
+    def _loss(self, queries: Queries, images: torch.Tensor) -> torch.Tensor:
+        """The denoising loss of images at `loss_timestep`, [N]."""
+        alpha_bar, noise = queries.alphas_cumprod[self.loss_timestep], queries.noise(RANKING_DRAW)
+        predicted = queries.predict(alpha_bar.sqrt() * images + (1 - alpha_bar).sqrt() * noise, self.loss_timestep)
+        loss: torch.Tensor = (predicted - noise).square().flatten(1).mean(1)
+        return loss
+
+
+@register("inpainting")
+@dataclass(frozen=True)
+class Inpainting(Attack):
+    """Inpainting (Carlini et al. 2023, arXiv 2301.13188, §5.3).
+
+    The left half of an image is masked and inpainted `repeats` times; the `keep` results on which the model's own loss
+    at `loss_timestep` is lowest count, and the score is minus their mean l2 to the image on the masked half. A model
+    that fills the half in as it was has seen it.
+
+    Inpainting is deterministic DDIM of `steps` equidistant timesteps, x_0 clipped to [-1, 1]. Before each step the
+    known half is replaced by the true one with fresh noise of that level (RePaint, Lugmayr et al. 2022, arXiv
+    2201.09865, without its resampling). All images share the noise of a repeat's start and steps; one further draw,
+    shared by images and repeats, serves the loss.
+    Evidence: "inpainted" uint8 [P, C, H, W], the result of lowest loss, and "errors" [P].
+    Access: loss. Model calls per image: repeats x steps + repeats. It cannot tell a half that was learned from one that
+    is easy to guess (a blank margin, a symmetric object).
+    """
+
+    access = "loss"
+    summary = "how well the model fills in the left half of an image"
+
+    repeats: int = 16
+    keep: int = 10
+    steps: int = 20
+    loss_timestep: int = 100
+
+    def __post_init__(self) -> None:
+        for key, least in (("repeats", 1), ("keep", 1), ("steps", 1), ("loss_timestep", 0)):
+            if getattr(self, key) < least:
+                raise InputError(f"attacks.inpainting.{key} is {getattr(self, key)}; it must be at least {least}")
+        if self.keep > self.repeats:
+            raise InputError(f"attacks.inpainting.keep is {self.keep}; it must be at most repeats, {self.repeats}")
+
+    def signals(self) -> list[Inpaintings]:
+        return [Inpaintings(self.repeats, self.keep, self.steps, self.loss_timestep)]
+
+    def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
+        measured = target.signals[self.signals()[0]]
+        errors = measured["errors"]
+        return Scores(
+            -errors.astype(np.float64),
+            evidence={"inpainted": measured["best"], "errors": errors},
+            choices={"timestep of the loss": self.loss_timestep, "chosen by": "fixed beforehand"},
+        )

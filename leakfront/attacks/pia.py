@@ -1,0 +1,60 @@
+"""Proximal initialization attack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.attacks.shadow_models.choice import score_at_best_timestep
+
+if TYPE_CHECKING:
+    import torch
+
+    from leakfront.attacks.queries.queries import Queries
+
+
+@dataclass(frozen=True)
+class ProximalErrors:
+    """||e_0 - eps_theta(sqrt(ab_t) x_0 + sqrt(1 - ab_t) e_0, t)||_p^p, e_0 = eps_theta(x_0, 0): "errors" [N, T]."""
+
+    timesteps: tuple[int, ...]
+    norm: float
+
+    def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
+        import torch
+
+        proximal = queries.clean_prediction(0)
+
+        def error(t: int) -> torch.Tensor:
+            difference = proximal - queries.predict(queries.noised(proximal, t), t)
+            return difference.abs().pow(self.norm).flatten(1).sum(1)
+
+        return {"errors": torch.stack([error(t) for t in self.timesteps], dim=1)}
+
+
+@register("pia")
+@dataclass(frozen=True)
+class PIA(Attack):
+    """Proximal initialization attack (Kong et al. 2023, arXiv 2305.18355, Eq. 11).
+
+    Scores an image by how well the noise predicted for it at t = 0 predicts itself at t: minus the l_p distance, to
+    the power p, of e_0 from the prediction for the image noised with e_0. The timestep is the one that separates best
+    on shadow models; without shadows, `default_timestep` (200, as in the source).
+    Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known). Deterministic: it draws no noise.
+    """
+
+    access = "loss"
+    shadows = "choices"
+    summary = "how well the noise predicted at t = 0 predicts itself at t"
+
+    timesteps: tuple[int, ...] = tuple(range(10, 301, 10))
+    norm: float = 4.0
+    default_timestep: int = 200
+
+    def signals(self) -> list[ProximalErrors]:
+        return [ProximalErrors(self.timesteps, self.norm)]
+
+    def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
+        return score_at_best_timestep(target, shadows, self.signals()[0], self.timesteps, self.default_timestep)

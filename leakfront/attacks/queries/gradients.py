@@ -1,0 +1,77 @@
+"""Per-image gradients of the denoising loss, by torch.func: exact for every network, whatever its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from leakfront.models.contract import DiffusionModel
+
+
+class GradientNorms(NamedTuple):
+    """What is kept of the gradients of N images at T timesteps with respect to K parameter tensors; float32.
+
+    loss, of_input and of_parameters: [N, T], the loss, ||grad_x||^2 and ||grad_theta||^2 at each timestep.
+    of_mean: [N, K], for each tensor the norm of the gradient of the mean loss over timesteps.
+    mean: [N, K], for each tensor the mean over timesteps of the gradient's norm.
+    """
+
+    loss: torch.Tensor
+    of_input: torch.Tensor
+    of_parameters: torch.Tensor
+    of_mean: torch.Tensor
+    mean: torch.Tensor
+
+
+def gradient_norms(
+    model: DiffusionModel,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    noise: torch.Tensor,
+    timesteps: Sequence[int],
+    batch_size: int,
+) -> GradientNorms:
+    """images: float32 [N, C, H, W]; labels: int64 [N]; noise: [1, C, H, W], the same for all images and timesteps."""
+    rows = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels cannot be mapped over images
+        parts = [_of_batch(model, images[r], labels[r], noise, timesteps) for r in rows]
+    return GradientNorms(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def _of_batch(
+    model: DiffusionModel, images: torch.Tensor, labels: torch.Tensor, noise: torch.Tensor, timesteps: Sequence[int]
+) -> GradientNorms:
+    parameters = model.parameters()
+    alphas_cumprod = model.alphas_cumprod.to(images.device)
+    losses, of_input, of_parameters = [], [], []
+    total: dict[str, torch.Tensor] = {}
+    norms: list[torch.Tensor] = []
+    for t in timesteps:
+        alpha_bar, at = alphas_cumprod[t], torch.full((1,), t, device=images.device)
+
+        def loss(
+            values: dict[str, torch.Tensor],
+            x_0: torch.Tensor,
+            label: torch.Tensor,
+            alpha_bar: torch.Tensor = alpha_bar,
+            at: torch.Tensor = at,
+        ) -> torch.Tensor:
+            x_t = alpha_bar.sqrt() * x_0[None] + (1 - alpha_bar).sqrt() * noise
+            return (model.predict_with(values, x_t, at, label[None]) - noise).square().mean()
+
+        per_image = torch.func.vmap(torch.func.grad_and_value(loss, argnums=(0, 1)), in_dims=(None, 0, 0))
+        (by_tensor, by_pixel), value = per_image(parameters, images, labels)
+        squares = torch.stack([by_tensor[name].flatten(1).square().sum(1) for name in parameters], dim=1)
+        losses.append(value)
+        of_input.append(by_pixel.flatten(1).square().sum(1))
+        of_parameters.append(squares.sum(1))
+        norms.append(squares.sqrt())
+        for name in parameters:
+            total[name] = by_tensor[name] if name not in total else total[name] + by_tensor[name]
+    of_mean = [total[name].flatten(1).norm(dim=1) / len(timesteps) for name in parameters]
+    stacked = [torch.stack(values, dim=1) for values in (losses, of_input, of_parameters, of_mean)]
+    kept = [values.detach().float() for values in (*stacked, torch.stack(norms).mean(0))]
+    return GradientNorms(*kept)

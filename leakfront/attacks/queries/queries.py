@@ -1,0 +1,103 @@
+"""The model as the probe stage lets attacks see it: one batch of images, each query made once, every call counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+import torch
+
+from leakfront.attacks.queries.gradients import GradientNorms, gradient_norms
+from leakfront.models.contract import DiffusionModel
+from leakfront.seeds import derive_seed
+
+# a change of the images, float32 [N, C, H, W] -> the same shape: a frozen dataclass, so that equal ones are known
+View = Callable[[torch.Tensor], torch.Tensor]
+CALLS_OF_A_GRADIENT = 3  # a pass forward, and one back that costs as much as two
+
+
+class Queries:
+    """A batch of images in front of a model.
+
+    images: float32 [N, C, H, W] in [-1, 1]; labels: int64 [N]. `calls` counts the images' passes through the network,
+    per image; a gradient counts as 3. All noise is shared by the images of the pool (common random numbers), so that a
+    measurement depends neither on the batch nor on the order of the pool.
+    """
+
+    def __init__(
+        self, model: DiffusionModel, images: torch.Tensor, labels: torch.Tensor, seed: int, gradient_batch: int = 64
+    ) -> None:
+        self.images = images
+        self.labels = labels
+        self.alphas_cumprod = model.alphas_cumprod.to(images.device)
+        self.calls = 0
+        self._model = model
+        self._seed = seed
+        self._gradient_batch = gradient_batch
+        self._known: dict[Hashable, torch.Tensor] = {}
+        self._gradients: dict[Hashable, GradientNorms] = {}
+
+    @property
+    def timesteps(self) -> int:
+        """T, the number of noise levels."""
+        return len(self.alphas_cumprod)
+
+    def predict(self, x_t: torch.Tensor, t: int) -> torch.Tensor:
+        """eps_theta(x_t, t) for x_t float32 [N, C, H, W] at one timestep t in 0 … T-1."""
+        self.calls += 1
+        return self._model.predict_noise(x_t, torch.full((len(x_t),), t, device=x_t.device), self.labels)
+
+    def noise(self, draw: int) -> torch.Tensor:
+        """The draw-th Gaussian noise, [1, C, H, W], the same for all images and timesteps."""
+        generator = torch.Generator().manual_seed(derive_seed(self._seed, "probe noise", draw))
+        return torch.randn(1, *self.images.shape[1:], generator=generator).to(self.images.device)
+
+    def seen(self, view: View | None) -> torch.Tensor:
+        """The images through a view, float32 [N, C, H, W]; as they are for None."""
+        if view is None:
+            return self.images
+        if view not in self._known:
+            self._known[view] = view(self.images)
+        return self._known[view]
+
+    def noised(self, noise: torch.Tensor, t: int, view: View | None = None) -> torch.Tensor:
+        """x_t = sqrt(ab_t) x_0 + sqrt(1 - ab_t) noise."""
+        alpha_bar = self.alphas_cumprod[t]
+        return alpha_bar.sqrt() * self.seen(view) + (1 - alpha_bar).sqrt() * noise
+
+    def ddim_step(self, x: torch.Tensor, noise: torch.Tensor, here: int, there: int) -> torch.Tensor:
+        """From timestep `here` to `there`, up or down, by deterministic DDIM (Song et al. 2021, Eq. 12 with sigma = 0).
+
+        noise: the prediction at `here`.
+        """
+        alpha_bar = self.alphas_cumprod
+        x_0 = (x - (1 - alpha_bar[here]).sqrt() * noise) / alpha_bar[here].sqrt()
+        return alpha_bar[there].sqrt() * x_0 + (1 - alpha_bar[there]).sqrt() * noise
+
+    def clean_prediction(self, t: int) -> torch.Tensor:
+        """eps_theta(x_0, t), made once for all signals that ask for it."""
+        key = ("clean", t)
+        if key not in self._known:
+            self._known[key] = self.predict(self.images, t)
+        return self._known[key]
+
+    def noisy_prediction(self, draw: int, t: int, view: View | None = None) -> torch.Tensor:
+        """eps_theta(x_t, t) for x_t noised with draw number `draw`, made once for all signals that ask for it."""
+        key = ("noisy", draw, t, view)
+        if key not in self._known:
+            self._known[key] = self.predict(self.noised(self.noise(draw), t, view), t)
+        return self._known[key]
+
+    def loss(self, draw: int, t: int, view: View | None = None) -> torch.Tensor:
+        """||eps_theta(x_t, t) - eps||^2, the mean over pixels, [N], for draw number `draw` of the noise."""
+        squared: torch.Tensor = (self.noisy_prediction(draw, t, view) - self.noise(draw)).square().flatten(1).mean(1)
+        return squared
+
+    def gradient_norms(self, timesteps: Sequence[int], draw: int = 0) -> GradientNorms:
+        """Of the loss at each timestep, with draw number `draw` of the noise; see `gradients.py`."""
+        key = (tuple(timesteps), draw)
+        if key not in self._gradients:
+            self.calls += CALLS_OF_A_GRADIENT * len(timesteps)
+            self._gradients[key] = gradient_norms(
+                self._model, self.images, self.labels, self.noise(draw), timesteps, self._gradient_batch
+            )
+        return self._gradients[key]

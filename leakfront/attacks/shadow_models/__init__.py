@@ -1,0 +1,1 @@
+"""What attacks choose and fit on shadow models."""

@@ -1,0 +1,84 @@
+"""What the learned attacks share: a classifier fitted on the coins of shadow models, applied to the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+
+from leakfront.attacks.contract import Shadow, Target
+
+FLOOR = 1e-6  # of a feature's mean: less than that is rounding of the float32 in which signals are stored
+_CERTAIN = 1e-12  # from a probability this near 0 or 1, log-odds cannot be told in float64
+
+
+def fit_and_score(
+    classifier: Any,
+    features_of: Callable[[Target], np.ndarray],
+    target: Target,
+    shadows: Sequence[Shadow],
+    logs: bool = True,
+) -> np.ndarray:
+    """Log-odds float64 [P] that each image of the target is a member.
+
+    classifier: a scikit-learn classifier, which is fitted here. features_of: the features [P, d] of a model's images.
+    logs: take the logarithm of features (see `in_logs`).
+    """
+    rows, coins = training_rows(features_of, shadows)
+    seen = _features(features_of, target)
+    if logs:
+        rows, seen = in_logs(rows, rows), in_logs(seen, rows)
+    classifier.fit(rows, coins)
+    return _log_odds(classifier, seen)
+
+
+def training_rows(
+    features_of: Callable[[Target], np.ndarray], shadows: Sequence[Shadow]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every image of every shadow as a row: features float64 [shadows x P, d] and coins bool [shadows x P].
+
+    Rows are sorted by image, features and coin, so that what is fitted on them does not depend on the order of the
+    pool nor on that of the shadows.
+    """
+    features = np.concatenate([_features(features_of, shadow) for shadow in shadows])
+    coins = np.concatenate([shadow.members for shadow in shadows])
+    images = [image.tobytes() for shadow in shadows for image in shadow.pool.images]
+    order = sorted(range(len(coins)), key=lambda i: (images[i], features[i].tobytes(), bool(coins[i])))
+    return features[order], coins[order]
+
+
+def in_logs(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The logarithm of each feature that is never negative in `reference` [M, d], for rows [N, d]; others as they are.
+
+    Norms and losses span orders of magnitude. Values below `FLOOR` times the feature's mean in `reference` count as
+    that, and a feature that is 0 throughout `reference` is 0 everywhere, since nothing can be learned about it.
+    """
+    positive, scale = (reference >= 0).all(axis=0), np.abs(reference).mean(axis=0)
+    floor = np.where(scale > 0, FLOOR * scale, 1.0)
+    logs: np.ndarray = np.where(positive, np.where(scale > 0, np.log(np.maximum(rows, floor)), 0.0), rows)
+    return logs
+
+
+def random_state(target: Target) -> int:
+    """The target's seed, as scikit-learn takes it (32 bits)."""
+    return target.seed % 2**32
+
+
+def fitted_on(shadows: Sequence[Shadow]) -> str:
+    """Where a fit came from, for the record."""
+    return f"fitted on {len(shadows)} shadow model{'' if len(shadows) == 1 else 's'}"
+
+
+def _features(features_of: Callable[[Target], np.ndarray], model: Target) -> np.ndarray:
+    features: np.ndarray = np.asarray(features_of(model), dtype=np.float64)
+    return features.reshape(len(features), -1)
+
+
+def _log_odds(classifier: Any, rows: np.ndarray) -> np.ndarray:
+    if hasattr(classifier, "decision_function"):
+        odds: np.ndarray = np.asarray(classifier.decision_function(rows), dtype=np.float64)
+    else:  # networks give probabilities alone
+        odds = logit(np.clip(classifier.predict_proba(rows)[:, 1].astype(np.float64), _CERTAIN, 1 - _CERTAIN))
+    return odds

@@ -1,0 +1,203 @@
+"""Deduplication of the training set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from leakfront.defenses import Defense, TrainingSet, register
+from leakfront.errors import InputError
+
+WEIGHTS = "mobilenet_v3_small-047dcff4.pth"  # torchvision's name: it ends with the first digits of the file's SHA-256
+URL = f"https://download.pytorch.org/models/{WEIGHTS}"
+PAIRS = 2**22  # bounds the pairs that one block of queries can find, and so the memory
+
+
+@register("dedup")
+@dataclass(frozen=True)
+class Dedup(Defense):
+    """Train on one image of each cluster of duplicates (Lee et al. 2022, arXiv 2107.06499; Carlini et al. 2023, §7.1).
+
+    Two images are duplicates by `method`:
+
+    * "exact": their bytes are equal.
+    * "similarity": the cosine similarity of the images themselves, centred and scaled to unit length, is at least
+      `threshold`.
+    * "phash": their perceptual hashes differ in at most `bits` of 64 bits (Zauner 2010; as in the package ImageHash):
+      grey, resized to 32 x 32, the 8 x 8 lowest frequencies of its cosine transform, each above their median or not.
+    * "embedding": the cosine similarity of the last average pool of an ImageNet MobileNetV3-small is at least
+      `threshold`; imagededup's CNN method, which Carlini et al. used at 0.85. The weights are torchvision's, read from
+      torch hub's checkpoints folder and never downloaded.
+
+    Clusters are the connected components, so chains of similar images merge, and the first image of each stays. It
+    reports how many it removed, and precision and recall over the pairs that were planted. No guarantee: it stops what
+    duplication causes. The images of a small pool can be similar by nature: look at the precision.
+    """
+
+    acts_on = "data"
+    covers = "samples, loss, gradients"
+    summary = "drop all but one of each cluster of duplicates"
+
+    method: Literal["exact", "similarity", "phash", "embedding"] = "exact"
+    threshold: float = 0.98
+    bits: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise InputError(f"dedup.threshold is {self.threshold}; it must lie in (0, 1]")
+        if not 0 <= self.bits < 64:
+            raise InputError(f"dedup.bits is {self.bits}; it must lie in 0 … 63")
+
+    def check(self, expected_size: float, batch_size: int) -> None:
+        if self.method == "embedding":
+            weights_path()
+
+    def prepare(self, dataset: TrainingSet) -> TrainingSet:
+        cluster = self.clusters(dataset.images)
+        _, keep = np.unique(cluster, return_index=True)
+        precision, recall = pair_precision_recall(cluster, dataset.pool_index)
+        return dataset.select(
+            np.sort(keep),
+            removed=float(len(dataset) - len(keep)),
+            duplicate_precision=precision,
+            duplicate_recall=recall,
+        )
+
+    def unit(self, unit: str) -> str:
+        # one image more is either a copy, and changes nothing, or one kept image more; but it may also be the link that
+        # makes one cluster of several, and then all but one of their images go
+        if self.method == "exact":
+            return f"{unit} with all its exact copies"
+        return f"{unit} kept by deduplication, whose choice of what to keep is not protected"
+
+    def clusters(self, images: np.ndarray) -> np.ndarray:
+        """The cluster of each image, int64 [N], for uint8 images [N, C, H, W]."""
+        flat, cluster = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)
+        cluster = cluster.reshape(-1).astype(np.int64)  # equal images are duplicates by every method
+        distinct = flat.reshape(-1, *images.shape[1:])
+        if self.method == "phash":
+            return _near_hashes(perceptual_hash(distinct), self.bits)[cluster]
+        if self.method == "embedding":
+            return _similar(mobilenet_embedding(distinct), self.threshold)[cluster]
+        if self.method == "similarity":
+            pixels = flat.astype(np.float32)
+            return _similar(pixels - pixels.mean(1, keepdims=True), self.threshold)[cluster]
+        return cluster
+
+
+def perceptual_hash(images: np.ndarray) -> np.ndarray:
+    """The 64-bit DCT hash of uint8 images [N, 1 or 3, H, W], as uint8 [N, 8]."""
+    from PIL import Image
+    from scipy.fft import dctn
+
+    above = np.empty((len(images), 64), bool)
+    for i, image in enumerate(_channels_last(images)):
+        grey = Image.fromarray(image).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
+        low = dctn(np.asarray(grey, dtype=np.float64))[:8, :8].ravel()
+        above[i] = low > np.median(low)
+    return np.packbits(above, axis=1)
+
+
+def mobilenet_embedding(images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    """The 576 features of torchvision's MobileNetV3-small for uint8 images [N, 1 or 3, H, W], float32 [N, 576].
+
+    Preprocessed as imagededup does it: resized to 256 x 256, the middle 224 x 224, ImageNet's mean and deviation.
+    """
+    import torch
+    from PIL import Image
+    from torchvision.models import mobilenet_v3_small
+    from torchvision.transforms import v2
+
+    network = mobilenet_v3_small()
+    network.load_state_dict(torch.load(weights_path(), map_location="cpu", weights_only=True))
+    network.eval()
+    preprocess = v2.Compose(
+        [
+            v2.Resize((256, 256)), v2.CenterCrop(224), v2.ToImage(), v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )  # fmt: skip
+    rows = _channels_last(images)
+    features = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), batch_size):
+            block = [preprocess(Image.fromarray(row).convert("RGB")) for row in rows[start : start + batch_size]]
+            features.append(network.avgpool(network.features(torch.stack(block))).flatten(1).numpy())
+    return np.concatenate(features)
+
+
+def weights_path() -> Path:
+    """The file of MobileNetV3-small's weights, checked; raises `InputError` that says where to put it."""
+    import torch
+
+    path = Path(torch.hub.get_dir(), "checkpoints", WEIGHTS)
+    if not path.is_file():
+        raise InputError(f'dedup.method is "embedding", which needs the file {path}; get it from {URL}')
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(Path(WEIGHTS).stem.rsplit("-", 1)[1]):
+        raise InputError(f"{path} is not the file that is wanted (its SHA-256 is {found}); get it from {URL}")
+    return path
+
+
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    """uint8 [N, 1 or 3, H, W] as Pillow takes them, [N, H, W] or [N, H, W, 3]."""
+    if images.shape[1] not in (1, 3):
+        raise InputError(f"dedup.method needs images of 1 or 3 channels, these have {images.shape[1]}; use similarity")
+    return np.ascontiguousarray(images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1))
+
+
+def _similar(embedded: np.ndarray, threshold: float) -> np.ndarray:
+    """Connected components of the rows of float32 [N, d] whose cosine similarity is at least `threshold`."""
+    import faiss
+
+    embedded = embedded / np.maximum(np.linalg.norm(embedded, axis=1, keepdims=True), 1e-12)
+    index = faiss.IndexFlatIP(embedded.shape[1])
+    index.add(embedded)
+    # similarities carry float32 rounding: what differs by no more must pass a threshold of 1
+    return _components(len(embedded), lambda rows: index.range_search(embedded[rows], threshold - 1e-6))
+
+
+def _near_hashes(hashes: np.ndarray, bits: int) -> np.ndarray:
+    """Connected components of the rows of uint8 [N, 8] that differ in at most `bits` bits."""
+    import faiss
+
+    index = faiss.IndexBinaryFlat(8 * hashes.shape[1])
+    index.add(hashes)
+    return _components(len(hashes), lambda rows: index.range_search(hashes[rows], bits + 1))  # it finds below a radius
+
+
+def _components(count: int, near: Callable[[slice], tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Connected components, int64 [N], of the pairs that `near` finds for a block of rows as faiss' range_search does.
+
+    Blocks are merged as they are found, so that memory grows with N and not with the pairs.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    cluster = np.arange(count, dtype=np.int64)
+    block = max(1, PAIRS // max(count, 1))
+    for start in range(0, count, block):
+        rows = slice(start, min(start + block, count))
+        limits, _, found = near(rows)
+        row = np.repeat(np.arange(rows.start, rows.stop), limits[1:].astype(np.int64) - limits[:-1].astype(np.int64))
+        graph = coo_array((np.ones(len(row), bool), (cluster[row], cluster[found])), shape=(count, count))
+        cluster = connected_components(graph, directed=False)[1].astype(np.int64)[cluster]
+    return cluster
+
+
+def pair_precision_recall(cluster: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Precision and recall of the pairs put into one cluster, against the pairs of equal `truth`; nan without pairs."""
+
+    def pairs(labels: np.ndarray) -> int:
+        counts = np.unique(labels, return_counts=True, axis=0)[1]
+        return int((counts * (counts - 1) // 2).sum())
+
+    both = pairs(np.stack([cluster, truth], axis=1))
+    found, planted = pairs(cluster), pairs(truth)
+    return both / found if found else np.nan, both / planted if planted else np.nan

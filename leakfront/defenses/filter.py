@@ -1,0 +1,129 @@
+"""Samples too near a training image are drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakfront.defenses import Defense, register
+from leakfront.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from leakfront.defenses import Sampler, Serving
+
+ALPHA = 0.5
+BLOCK_BYTES = 2**28  # bounds what a search for neighbours allocates beside the images
+
+
+@register("filter")
+@dataclass(frozen=True)
+class Filter(Defense):
+    """Reject and redraw samples too near a training image, by the adaptive ratio of Carlini et al. 2023 (arXiv
+    2301.13188, §5.1).
+
+    The ratio of a sample x is min_i l2(x, x_i) / (0.5 x the mean of l2 to its `neighbours` nearest training images),
+    l2 the root mean square over pixels; it is 0 on a copy and at most 2. A sample with a ratio below `ratio` is drawn
+    again, up to `tries` draws in all; larger rejects more. One that fails every try is served all the same, as its
+    farthest try: on a model that only copies, every sample is. Distances are of samples rounded to 8 bits, as they are
+    served. Byte-equal training images count once; near copies of one image raise its ratio and can hide it, so
+    deduplicate first.
+
+    No guarantee: what is just outside the ratio is served, and which samples are missing tells of the training set.
+    Whoever holds the weights samples without it. It costs a search through the training images for every draw, up to
+    `tries` draws for every sample, and the training set wherever the model is served.
+    """
+
+    acts_on = "sampling"
+    covers = "samples as served; nothing with the weights"
+    summary = "redraw samples that are too near a training image"
+
+    ratio: float = 1.0
+    neighbours: int = 50
+    tries: int = 10
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ratio <= 1 / ALPHA:
+            raise InputError(f"filter.ratio is {self.ratio}; it must lie in [0, 2], where 0 rejects nothing")
+        if self.neighbours < 2:
+            raise InputError(f"filter.neighbours is {self.neighbours}; it must be at least 2")
+        if self.tries < 1:
+            raise InputError(f"filter.tries is {self.tries}; it must be at least 1")
+
+    def guard(self, sampler: Sampler, serving: Serving) -> Sampler:
+        known = TrainingImages(serving.training_images, self.neighbours)
+        return FilteredSampler(sampler, known, self.ratio, self.tries, classes=serving.model.classes)
+
+
+class FilteredSampler:
+    """The samples of `draw`, redrawn while they are too near the `known` images; see `Filter`.
+
+    Try k of sample i is sample i + k 2^32 c of `draw`, c the number of classes: a function of i alone, with its class.
+    """
+
+    def __init__(self, draw: Sampler, known: TrainingImages, ratio: float, tries: int, classes: int) -> None:
+        self._draw, self._known, self._ratio, self._tries = draw, known, ratio, tries
+        self._stride = 2**32 * max(classes, 1)
+
+    def __call__(self, indices: Sequence[int]) -> torch.Tensor:
+        served = self._draw(indices)
+        ratios = self._ratios(served)
+        for k in range(1, self._tries):
+            near = (ratios < self._ratio).nonzero().flatten()
+            if not len(near):
+                break
+            drawn = self._draw([indices[i] + k * self._stride for i in near.tolist()])
+            drawn_ratios = self._ratios(drawn)
+            farther = drawn_ratios > ratios[near]
+            served[near[farther]] = drawn[farther]
+            ratios[near[farther]] = drawn_ratios[farther]
+        return served
+
+    def _ratios(self, samples: torch.Tensor) -> torch.Tensor:
+        as_served = ((samples.clamp(-1, 1) + 1) * 127.5).round() / 255
+        distances, _ = self._known.nearest(as_served.flatten(1))
+        return adaptive_ratio(distances)
+
+
+def adaptive_ratio(distances: torch.Tensor) -> torch.Tensor:
+    """min_i l2 / (0.5 mean_i l2) of each row of distances [B, n], nearest first; 0 where the nearest is at 0."""
+    mean = distances.mean(1)
+    return distances[:, 0] / (ALPHA * mean).clamp(min=1e-12)
+
+
+class TrainingImages:
+    """The distinct training images, to be searched; float32 [N, d] with values in [0, 1]."""
+
+    def __init__(self, images: np.ndarray, neighbours: int) -> None:
+        """images: uint8 [N, C, H, W]; of fewer than `neighbours` distinct ones, all are neighbours."""
+        import torch
+
+        distinct = np.unique(images.reshape(len(images), -1), axis=0)
+        if len(distinct) < 2:
+            raise InputError("guarding the sampler needs at least 2 distinct training images to compare distances")
+        self.images = torch.from_numpy(distinct).float() / 255
+        self._squared = self.images.square().sum(1)
+        self._neighbours = min(neighbours, len(distinct))
+
+    def nearest(self, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Root mean square distances and indices [B, n] of the nearest images to float32 queries [B, d] in [0, 1].
+
+        The search expands |a - b|^2, in blocks of queries; the distances that it returns are computed directly, since
+        the expansion is inexact next to a copy.
+        """
+        import torch
+
+        self.images, self._squared = self.images.to(queries.device), self._squared.to(queries.device)
+        per_query = 4 * (2 * len(self.images) + 2 * self._neighbours * queries.shape[1])
+        distances, indices = [], []
+        for block in torch.split(queries, max(1, BLOCK_BYTES // per_query)):
+            expanded = torch.addmm(self._squared, block, self.images.T, alpha=-2)
+            found = expanded.topk(self._neighbours, largest=False).indices
+            exact, order = (self.images[found] - block[:, None]).square().mean(2).sqrt().sort(dim=1)
+            distances.append(exact)
+            indices.append(found.gather(1, order))
+        return torch.cat(distances), torch.cat(indices)

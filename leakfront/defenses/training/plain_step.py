@@ -1,0 +1,50 @@
+"""The undefended training step: a uniform batch and Adam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from leakfront.defenses.contract import Guarantee, TrainingSetup
+
+
+def make_optimizer(setup: TrainingSetup) -> torch.optim.Optimizer:
+    """Adam on the parameters that are trained; AdamW, whose decay is apart from the gradient, where there is decay."""
+    trained = [parameter for parameter in setup.network.parameters() if parameter.requires_grad]
+    if setup.weight_decay:
+        return torch.optim.AdamW(trained, lr=setup.learning_rate, weight_decay=setup.weight_decay, fused=True)
+    return torch.optim.Adam(trained, lr=setup.learning_rate, fused=True)
+
+
+class PlainStep:
+    """Batches drawn uniformly with replacement; Adam on the mean loss (AdamW where there is weight decay)."""
+
+    def __init__(self, setup: TrainingSetup) -> None:
+        self._setup = setup
+        self.optimizer = make_optimizer(setup)
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        return torch.randint(self._setup.size, (self._setup.batch_size,), generator=generator)
+
+    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
+        images = self._setup.augment(images, generator)
+        ranks = self._setup.ranks
+        loss = ranks.over(self._setup.loss)(self._setup.network, images, labels, generator).mean()
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        ranks.add_up([p.grad for p in self._setup.network.parameters() if p.grad is not None])
+        self.optimizer.step()
+        return loss.item()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def report(self) -> dict[str, float]:
+        return {}
+
+    def guarantee(self) -> Guarantee | None:
+        return None

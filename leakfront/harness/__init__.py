@@ -1,0 +1,1 @@
+"""What ties the rooms together: settings, plan, pool, training loop, stages, store, execution."""

@@ -1,0 +1,87 @@
+"""The plan of a run and what it will cost, before anything is run."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from leakfront.errors import InputError
+from leakfront.harness.execution.progress import duration
+from leakfront.harness.execution.schedule import has_model, is_done
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.plan.query_cost import check_signals
+from leakfront.harness.plan.workload import querying_work, training_work
+from leakfront.harness.pool.pool import Pool
+from leakfront.harness.run import check_everything
+from leakfront.harness.settings.sections import Config
+from leakfront.harness.store.layout import Layout
+from leakfront.results.metrics import row_name
+
+
+def print_plan(config: Config, layout: Layout, workers: int, console: Console) -> None:
+    """Print a line for each defense, what is done already, and the time that the rest will take.
+
+    The time rests on a few forward passes of the model, timed now on this machine with the config's threads.
+    """
+    plan, pool = check_everything(config, layout)
+    check_signals(plan, pool.images.shape[1:])
+    querying = querying_work(plan, pool.images.shape[1:])
+    seconds = _seconds_per_pass(plan, pool)
+    table = Table(title=f"{config.name}: {len(plan.cells)} models, into {layout.root}", title_justify="left")
+    for heading in ("defense", "splits", "to do", "training", "sampling", "probing"):
+        table.add_column(heading, justify="left" if heading == "defense" else "right")
+    total = 0.0
+    for point in plan.points:
+        cells = [cell for cell in plan.cells if cell.point is point]
+        pending = [cell for cell in cells if not has_model(cell, layout)]
+        work = {"train": training_work(plan, cells[0]), **querying}
+        left = sum(work[stage] for cell in pending for stage in work if not is_done(cell, layout, stage))
+        total += left * seconds
+        times = (duration(work[stage] * seconds) for stage in ("train", "sample", "probe"))
+        table.add_row(point.label, str(len(cells)), str(len(pending)), *times)
+    console.print(table)
+    metrics = ", ".join(map(row_name, plan.metrics)) or "none"
+    console.print(
+        f"suite {plan.suite}: {', '.join(plan.attacks)}; metrics: {metrics} on "
+        f"{plan.features} features; pool {len(pool)}, {config.sampling.images} samples a model"
+        + (f"; {pool.skipped} files of the data skipped" if pool.skipped else ""),
+        highlight=False,
+    )
+    console.print(
+        f"estimate: {duration(total)} of work, {duration(total / workers)} with {workers} workers, measured on "
+        f"{config.execution.device} with {config.execution.threads} threads each; features, attacks and report come on "
+        "top",
+        highlight=False,
+    )
+
+
+def _seconds_per_pass(plan: Plan, pool: Pool) -> float:
+    """Seconds that one image takes to pass forward through the model, in batches as training uses them."""
+    import torch
+
+    from leakfront.harness.training.loop import to_unit_range
+
+    config = plan.config
+    torch.set_num_threads(config.execution.threads)
+    shape = (pool.images.shape[1], pool.images.shape[2], pool.images.shape[3])
+    try:
+        model = plan.model.build(shape, len(pool.classes), 0)
+    except (MemoryError, RuntimeError, ValueError) as error:
+        raise InputError(f"model {plan.model.name!r} cannot be built for {shape} images: {error}") from error
+    count = config.training.batch_size
+    images = to_unit_range(pool.images[:count]).to(config.execution.device)
+    if model.network is None:
+        model.fit(images)
+    else:
+        model.network.to(config.execution.device).eval()
+    t = torch.zeros(len(images), dtype=torch.long, device=images.device)
+    labels = torch.zeros_like(t)
+    times = []
+    with torch.no_grad():
+        for _ in range(6):
+            start = time.perf_counter()
+            model.predict_noise(images, t, labels).sum().item()
+            times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2] / len(images)

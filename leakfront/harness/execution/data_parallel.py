@@ -1,0 +1,83 @@
+"""Processes of one machine that train a model together; see `defenses.training.ranks` for what each of them does.
+
+Accelerate keeps its process group for the life of a process; a worker process trains many models, each with a group of
+its own, so torch.distributed is used directly.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from leakfront.defenses.training.ranks import Ranks
+
+if TYPE_CHECKING:
+    from leakfront.harness.execution.tasks import Task
+
+WAIT_SECONDS = 5.0  # for a process that died to be seen to have died
+
+
+@contextmanager
+def training_ranks(task: Task, size: int, device: str, threads: int) -> Iterator[Ranks]:
+    """The ranks that train the model of `task`: this process, and others that are started here and end here."""
+    if size == 1:
+        yield Ranks()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="leakfront-ranks"))
+    context = multiprocessing.get_context("spawn")
+    others = [
+        context.Process(target=_be_rank, args=(task, Ranks(rank, size), folder, device, threads))
+        for rank in range(1, size)
+    ]
+    for process in others:
+        process.start()
+    try:
+        _meet(Ranks(0, size), folder, device)
+        yield Ranks(0, size)
+        for process in others:
+            process.join()
+    except Exception:
+        for process in others:
+            process.join(WAIT_SECONDS)
+            if (process.exitcode or 0) < 0:  # it was killed: this process dies of it, and the task is tried again
+                shutil.rmtree(folder, ignore_errors=True)
+                os._exit(1)
+        raise
+    finally:
+        for process in others:
+            process.kill()
+            process.join()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _meet(ranks: Ranks, folder: Path, device: str) -> None:
+    """Join the group of all ranks, which find each other by a file."""
+    if device == "cuda":
+        torch.cuda.set_device(ranks.rank)
+    backend = "nccl" if device == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=f"file://{folder}/meeting", rank=ranks.rank, world_size=ranks.size)
+
+
+def _be_rank(task: Task, ranks: Ranks, folder: Path, device: str, threads: int) -> None:
+    """The life of a process that only helps to train."""
+    from leakfront.harness.execution.tasks import plan_of, start_worker
+    from leakfront.harness.stages.pool import stored_pool
+    from leakfront.harness.stages.train import train_cell
+    from leakfront.harness.store.layout import Layout
+
+    start_worker(None, threads)
+    _meet(ranks, folder, device)
+    plan, layout = plan_of(task.settings), Layout(task.root)
+    train_cell(plan, plan.by_name[task.cell], layout, stored_pool(layout), lambda *_: None, ranks)
+    dist.destroy_process_group()

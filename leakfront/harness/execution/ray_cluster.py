@@ -1,0 +1,126 @@
+"""A Ray cluster that this process has joined, and what a task asks of its nodes."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from leakfront.errors import InputError
+from leakfront.harness.execution.devices import check_device
+from leakfront.harness.execution.workers import Listener
+from leakfront.harness.plan.limits import check_threads
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.settings.sections import Execution
+from leakfront.harness.store.layout import Layout
+
+if TYPE_CHECKING:
+    from leakfront.harness.execution.ray_workers import RayWorkers
+
+LOCAL = "local"
+CONNECT_SECONDS = 30.0  # Ray itself tries for minutes
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """A cluster that this process has joined. slots: how many tasks its nodes carry at once."""
+
+    nodes: int
+    slots: int
+
+    def __str__(self) -> str:
+        return f"Ray cluster of {self.nodes} node{'s' if self.nodes > 1 else ''}"
+
+    def workers(self, plan: Plan, layout: Layout, listener: Listener) -> RayWorkers:
+        """What runs the tasks of a plan there."""
+        from leakfront.harness.execution.ray_workers import RayWorkers
+
+        return RayWorkers(plan, layout, listener)
+
+
+def join(address: str, execution: Execution, workers: int) -> RayCluster:
+    """Join the cluster at `address` ("auto" or HOST:PORT), or start one on this machine ("local") for so many workers.
+
+    This machine must be a node of the cluster, if one without resources. Raises `InputError` for what cannot work.
+    """
+    if execution.device not in ("cpu", "cuda"):
+        raise InputError(
+            f"execution.device is {execution.device!r}; Ray gives each task a GPU of its own, so name none: cuda"
+        )
+    if address not in (LOCAL, "auto") and not re.fullmatch(r"[^\s:/]+:\d{1,5}", address):
+        raise InputError(f"--ray {address!r} must be local, auto or the HOST:PORT of a cluster's head node")
+    if address == LOCAL:
+        check_threads(execution)
+        check_device(execution)
+        # before Ray is imported, which reads its environment then
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        # a token for this run alone: else Ray writes one into the home folder, or without any all may send it code
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    try:
+        import ray
+    except ImportError:
+        raise InputError('--ray needs Ray, an extra: pip install "leakfront[ray]"') from None
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address == LOCAL:
+        # named, since without an address Ray joins a cluster that it finds running
+        ray.init(LOCAL, num_cpus=workers * int(needs_of(execution)["CPU"]), include_dashboard=False, **quiet)
+    else:
+        _connect(address, quiet)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    needs = needs_of(execution)
+    slots = sum(_fits(needs, node["Resources"]) for node in nodes)
+    if slots == 0:
+        asked = ", ".join(f"{amount:g} {name}" for name, amount in needs.items())
+        raise InputError(
+            f"no node of the Ray cluster has what each task asks for, {asked} (by execution.threads, execution.device "
+            "and execution.ray); change these, or start such a node"
+        )
+    return RayCluster(sum(_fits(needs, node["Resources"]) > 0 for node in nodes), slots)
+
+
+def _connect(address: str, options: Mapping[str, Any]) -> None:
+    """`ray.init` on an existing cluster, with one sentence in place of Ray's long waits and messages."""
+    import ray
+
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(f"--ray {address}: nothing answers there ({error}); is a cluster running?") from None
+    failed: list[BaseException] = []
+
+    def connect() -> None:
+        try:
+            ray.init(address=address, **options)
+        except BaseException as error:
+            failed.append(error)
+
+    # in a thread, since Ray tries for minutes and cannot be told not to
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(CONNECT_SECONDS)
+    if thread.is_alive():
+        raise InputError(f"--ray {address}: what answers there is no Ray cluster, or none that this machine has joined")
+    if failed:
+        raise InputError(f"--ray {address}: {' '.join(str(failed[0]).split())}")
+
+
+def needs_of(execution: Execution) -> dict[str, float]:
+    """What a task takes of a node, by Ray's names of resources."""
+    needs: dict[str, float] = {"CPU": execution.threads * execution.processes}
+    if execution.device != "cpu":
+        needs["GPU"] = execution.processes
+    if execution.ray.memory_gib is not None:
+        needs["memory"] = execution.ray.memory_gib * 2**30
+    return {**needs, **execution.ray.resources}
+
+
+def _fits(needs: Mapping[str, float], has: Mapping[str, float]) -> int:
+    """How many tasks a node carries at once."""
+    return int(min(has.get(name, 0) / amount + 1e-9 for name, amount in needs.items()))  # 1 / 0.1 is 10, not 9

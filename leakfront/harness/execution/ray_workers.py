@@ -1,0 +1,205 @@
+"""Cells run as tasks on a Ray cluster: the same tasks as those of local worker processes, on many machines."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from leakfront.errors import InputError
+from leakfront.harness.execution.ray_cluster import needs_of
+from leakfront.harness.execution.tasks import Task, environment, plan_of, run_task, set_up
+from leakfront.harness.execution.workers import Listener, Outcome
+from leakfront.harness.machine import provenance
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.temporaries import temporary_beside
+
+CANCEL_SECONDS = 10.0
+POLL_SECONDS = 0.5  # for events
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    """What a process of the cluster must have to work on a run: see `provenance.fingerprint`; `marker` is a file in
+    the run's folder. working_folder: the driver's, to which relative paths of the config refer."""
+
+    fingerprint: dict[str, str]
+    marker: Path
+    working_folder: Path
+    threads: int
+
+
+_admitted: Path | None = None  # the marker of the run that this process has been admitted to
+
+
+def _run(task: Task, ticket: _Ticket, mailbox: Any) -> bool:
+    """A task, within a process of the cluster."""
+    global _admitted
+    if _admitted != ticket.marker:
+        _admit(task, ticket)
+        _admitted = ticket.marker
+    set_up(_Sender(mailbox), ticket.threads)
+    return run_task(task)
+
+
+def _admit(task: Task, ticket: _Ticket) -> None:
+    """Raise `InputError` unless this node has the driver's folder, code, libraries and data."""
+    node = socket.gethostname()
+    if not ticket.marker.is_file():
+        raise InputError(
+            f"the Ray node {node} does not see the run's folder {task.root}; put it (--out) on a file system that all "
+            "nodes share under the same path"
+        )
+    if ticket.working_folder.is_dir():
+        os.chdir(ticket.working_folder)
+    here = provenance.fingerprint(plan_of(task.settings))
+    for name, there in ticket.fingerprint.items():
+        if here[name] != there:
+            raise InputError(_difference(node, name, here[name], there))
+
+
+def _difference(node: str, name: str, here: str, there: str) -> str:
+    """Why a node with another fingerprint is refused."""
+    if name == "code":
+        return f"the Ray node {node} has other code of leakfront than this machine; install the same on all nodes"
+    if name == "plan":
+        return (
+            f"on the Ray node {node} the run's stages have other keys than here; its plug-ins and the data set must be "
+            "the same on all nodes, under the same path"
+        )
+    return f"the Ray node {node} has {name} {here}, this machine {there}; install the same versions on all nodes"
+
+
+@dataclass(frozen=True)
+class _Sender:
+    """The worker's end of the events."""
+
+    mailbox: Any
+
+    def put(self, event: dict[str, Any]) -> None:
+        self.mailbox.put.remote(event)
+
+
+class _Mailbox:
+    """An actor that keeps events until the driver takes them."""
+
+    def __init__(self) -> None:
+        self._events: list[dict[str, Any]] = []
+
+    def put(self, event: dict[str, Any]) -> None:
+        self._events.append(event)
+
+    def take(self) -> list[dict[str, Any]]:
+        events, self._events = self._events, []
+        return events
+
+
+@dataclass
+class RayWorkers:
+    """The counterpart of `execution.Workers`: a lost process or node costs each task that ran there one retry."""
+
+    plan: Plan
+    layout: Layout
+    listener: Listener
+    _running: dict[Any, tuple[Task, int]] = field(default_factory=dict)
+
+    def __enter__(self) -> RayWorkers:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        execution = self.plan.config.execution
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
+        marker = temporary_beside(self.layout.root.absolute() / "ray")
+        marker.touch()
+        self._ticket = _Ticket(provenance.fingerprint(self.plan), marker, Path.cwd(), execution.threads)
+        needs = needs_of(execution)
+        options: dict[str, Any] = {
+            "num_cpus": needs.pop("CPU"),
+            "num_gpus": needs.pop("GPU", 0),
+            "memory": needs.pop("memory", None),
+            "resources": needs,
+            "max_retries": 0,  # they are counted here
+            "runtime_env": {"env_vars": environment(execution.threads)},
+        }
+        self._remote = ray.remote(**options)(_run)
+        self._ended = threading.Event()
+        self._reader = threading.Thread(target=self._read_events, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        import ray
+
+        for running in self._running:
+            ray.cancel(running, force=True)
+        if self._running:
+            ray.wait(list(self._running), num_returns=len(self._running), timeout=CANCEL_SECONDS)
+        self._ended.set()
+        self._reader.join()
+        ray.kill(self._mailbox)
+        self._ticket.marker.unlink(missing_ok=True)
+
+    def submit(self, task: Task, attempt: int = 1) -> None:
+        """Queue a task; `outcomes` yields it when it is done."""
+        there = replace(task, root=task.root.absolute())
+        self._running[self._remote.remote(there, self._ticket, self._mailbox)] = (task, attempt)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Tasks as they end, until none is left; more may be submitted meanwhile."""
+        import ray
+
+        while self._running:
+            done, _ = ray.wait(list(self._running), num_returns=1)
+            for reference in done:
+                task, attempt = self._running.pop(reference)
+                outcome = _outcome(task, reference)
+                if outcome is not None:
+                    yield outcome
+                elif attempt > 1:
+                    yield Outcome(task, error=RuntimeError("its worker process or its node died twice"))
+                else:
+                    name = task.cell or f"the {task.kind}"
+                    self.listener({"message": f"  the worker process of {name} or its node died; one more try"})
+                    self.submit(task, attempt + 1)
+
+    def _read_events(self) -> None:
+        import ray
+
+        while True:
+            ended = self._ended.wait(POLL_SECONDS)
+            for event in ray.get(self._mailbox.take.remote()):
+                self.listener(event)
+            if ended:
+                return
+
+
+def _outcome(task: Task, reference: Any) -> Outcome | None:
+    """How a task ended; None if it was lost with its process or node."""
+    import ray
+    from ray import exceptions
+
+    lost = (
+        exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.LocalRayletDiedError,
+        exceptions.OutOfMemoryError, exceptions.ObjectLostError,
+    )  # fmt: skip
+    try:
+        return Outcome(task, ray.get(reference))
+    except exceptions.RayTaskError as error:
+        cause = error.cause
+        if re.search(r"failed to import on the worker|No module named 'leakfront", error.traceback_str):
+            cause = InputError(
+                "a node of the Ray cluster has no such leakfront as this machine; install the same on all"
+            )
+        cause.__cause__ = RuntimeError(error.traceback_str)  # for the log
+        return Outcome(task, error=cause)
+    except lost:
+        return None
+    except exceptions.RayError as error:
+        return Outcome(task, error=error)

@@ -1,0 +1,190 @@
+"""Tasks run in worker processes, each with its own threads and its own GPUs; events come back as they happen.
+
+By hand, since `concurrent.futures.ProcessPoolExecutor` gives up all that its processes do when one of them dies.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from leakfront.harness.execution.tasks import Task, environment, run_task, start_worker
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Outcome:
+    """How a task ended: its result, or what went wrong."""
+
+    task: Task
+    result: Any = None
+    error: BaseException | None = None
+
+
+class WorkerTraceback(Exception):
+    """The cause of an error from a worker process: where it was raised there, as text."""
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process with the task that it is on. slot: its number, which decides its GPUs."""
+
+    slot: int
+    process: Any
+    connection: Connection
+    task: Task
+    attempt: int
+
+
+@dataclass
+class Workers:
+    """A pool of worker processes; one that dies costs its task one retry, and the other tasks nothing.
+
+    gpus: those of each worker, in turn (see `devices.gpu_shares`); without any, the choice is left to the task. work:
+    what is done with a task, in the worker.
+    """
+
+    count: int
+    threads: int
+    listener: Listener
+    gpus: Sequence[Sequence[int]] = ()
+    work: Callable[[Task], Any] = run_task
+    _queue: deque[tuple[Task, int]] = field(default_factory=deque)
+    _busy: list[_Worker] = field(default_factory=list)
+    _idle: list[_Worker] = field(default_factory=list)
+
+    def __enter__(self) -> Workers:
+        os.environ.update(environment(self.threads))
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        workers = self._busy + self._idle
+        for worker in workers:
+            worker.connection.close()  # an idle worker ends when nothing can come any more
+            if details[0] is not None:
+                worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+
+    def submit(self, task: Task) -> None:
+        """Queue a task; `outcomes` starts it, and yields it when it is done."""
+        self._queue.append((task, 1))
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Tasks as they end, until none is left; more may be submitted meanwhile."""
+        while self._queue or self._busy:
+            self._start_tasks()
+            ready = wait([worker.connection for worker in self._busy])
+            for worker in [worker for worker in self._busy if worker.connection in ready]:
+                if outcome := self._hear(worker):
+                    yield outcome
+
+    def _start_tasks(self) -> None:
+        while self._queue and len(self._busy) < self.count:
+            task, attempt = self._queue.popleft()
+            worker = self._living() or self._new_worker(task)
+            worker.task, worker.attempt = task, attempt
+            self._busy.append(worker)
+            with suppress(OSError):  # it has just died; its end of the connection says so
+                worker.connection.send(task)
+
+    def _living(self) -> _Worker | None:
+        """A worker without a task; those that died meanwhile are forgotten."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.process.is_alive():
+                return worker
+            worker.connection.close()
+        return None
+
+    def _new_worker(self, task: Task) -> _Worker:
+        slot = min(set(range(self.count)) - {worker.slot for worker in self._busy + self._idle})
+        here, there = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        gpus = self.gpus[slot % len(self.gpus)] if self.gpus else ()
+        process = context.Process(target=_serve, args=(there, self.work, self.threads, gpus))
+        # Ctrl-C reaches every process of a terminal: one that is still starting inherits that it is held back
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        there.close()
+        return _Worker(slot, process, here, task, 1)
+
+    def _hear(self, worker: _Worker) -> Outcome | None:
+        """Take in one message of a worker, or its death."""
+        try:
+            event, ended = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._lost(worker)
+        if ended is None:
+            self.listener(event)
+            return None
+        self._busy.remove(worker)
+        self._idle.append(worker)
+        result, error, text = ended
+        if error is not None:
+            error.__cause__ = WorkerTraceback(text)
+        return Outcome(worker.task, result, error)
+
+    def _lost(self, worker: _Worker) -> Outcome | None:
+        """A worker died: its task is tried once more."""
+        self._busy.remove(worker)
+        worker.connection.close()
+        worker.process.join()
+        code = worker.process.exitcode
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if worker.attempt > 1:
+            return Outcome(worker.task, error=RuntimeError(f"its worker process died twice (the last time by {how})"))
+        name = worker.task.cell or f"the {worker.task.kind}"
+        self.listener({"message": f"  the worker process of {name} died ({how}); it is tried once more"})
+        self._queue.appendleft((worker.task, 2))
+        return None
+
+
+@dataclass(frozen=True)
+class _Events:
+    """What a worker puts here, the parent's listener gets."""
+
+    connection: Connection
+
+    def put(self, event: dict[str, Any]) -> None:
+        self.connection.send((event, None))
+
+
+def _serve(connection: Connection, work: Callable[[Task], Any], threads: int, gpus: Sequence[int]) -> None:
+    """A worker process: tasks come in, and go out as (None, (result, error, traceback))."""
+    start_worker(_Events(connection), threads, gpus)
+    while True:
+        try:
+            task = connection.recv()
+        except (EOFError, OSError):
+            return
+        ended: tuple[Any, BaseException | None, str]
+        try:
+            ended = work(task), None, ""
+        except BaseException as error:
+            ended = None, _portable(error), traceback.format_exc()
+        try:
+            connection.send((None, ended))
+        except OSError:  # the parent is gone, or does not want it any more
+            return
+
+
+def _portable(error: BaseException) -> BaseException:
+    """The error, or one that says the same if it cannot be sent to another process."""
+    try:
+        return error if type(pickle.loads(pickle.dumps(error))) is type(error) else RuntimeError(repr(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")

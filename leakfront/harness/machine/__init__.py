@@ -1,0 +1,1 @@
+"""This machine: its memory, its clock, and what of it decides a number."""

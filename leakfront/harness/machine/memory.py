@@ -1,0 +1,50 @@
+"""The peak memory of a piece of work, and the cores that it may use."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import math
+import sys
+from pathlib import Path
+from types import TracebackType
+
+
+class PeakMemory:
+    """Measures the peak memory between entering and leaving, in MiB, as `mib`.
+
+    On a GPU, what torch allocated. On a CPU, the resident memory of the whole process (Linux only, else nan), which is
+    first made to give back what earlier work in it has freed.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._of_process = device == "cpu" and sys.platform == "linux"
+        self.mib = math.nan
+
+    def __enter__(self) -> PeakMemory:
+        if self._device.startswith("cuda"):
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._device)
+        elif self._of_process:
+            gc.collect()
+            if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc
+                trim(0)
+            try:
+                Path("/proc/self/clear_refs").write_text("5")  # reset the kernel's high-water mark
+            except OSError:
+                self._of_process = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._device.startswith("cuda"):
+            import torch
+
+            self.mib = torch.cuda.max_memory_allocated(self._device) / 2**20
+        elif self._of_process:
+            status = Path("/proc/self/status").read_text()
+            (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+            self.mib = int(line.split()[1]) / 1024

@@ -1,0 +1,81 @@
+"""Where a result comes from: versions, git state, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import leakfront
+from leakfront.harness.plan.plan import Plan
+from leakfront.memory import memory
+
+PACKAGES = (
+    "torch", "torchvision", "diffusers", "opacus", "torch-fidelity", "scikit-learn", "scipy", "numpy", "pandas",
+    "faiss-cpu",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Version of this package, of Python and of the libraries that decide a number."""
+    found = {"leakfront": leakfront.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def fingerprint(plan: Plan) -> dict[str, str]:
+    """What must agree on two machines for them to make the same of a plan: versions, code, and the plan's keys."""
+    keys = [plan.pool_key, plan.reference_key, *(key for cell in plan.cells for key in cell.keys.values())]
+    return {**versions(), "code": _code(), "plan": hashlib.sha256("".join(keys).encode()).hexdigest()}
+
+
+def _code() -> str:
+    """A hash of all modules of this package."""
+    root, digest = Path(leakfront.__file__).parent.parent, hashlib.sha256()
+    for path in sorted((root / "leakfront").rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def git_state() -> dict[str, Any]:
+    """Commit and whether the working tree differs from it; the commit is empty when the code is not in a checkout."""
+    folder = Path(leakfront.__file__).parent.parent
+    if not (folder / ".git").exists():
+        return {"commit": "", "dirty": False}
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "", "dirty": False}
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory and system; no name that tells whose machine it is."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(memory() / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()

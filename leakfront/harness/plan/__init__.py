@@ -1,0 +1,1 @@
+"""What follows from the settings: models to train, keys of all artifacts, limits, costs."""

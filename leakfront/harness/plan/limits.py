@@ -1,0 +1,83 @@
+"""What no machine, or not this one, can carry out: refused in a sentence before anything is allocated or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from leakfront.errors import InputError
+from leakfront.harness.settings.sections import Config, Execution
+from leakfront.memory import memory
+
+if TYPE_CHECKING:
+    from leakfront.harness.plan.plan import Plan
+
+MAX_MODELS = 10_000  # in one run, each a folder with its weights, samples and scores
+MAX_PLANTED = 1_000_000  # copies in all; altered ones are drawn one by one
+MAX_NAME = 200  # bytes of a folder's name; file systems take 255, and more is appended
+WEIGHTS_IN_TRAINING = 5  # float32 each: weights, gradients, the two moments of Adam, the average
+
+
+def check_models(splits: int, points: int) -> None:
+    """Raise `InputError` for more models than a run can have."""
+    if splits * points > MAX_MODELS:
+        raise InputError(
+            f"splits is {splits} and defenses make {points} points, which is {splits * points:,} models; "
+            f"a run has at most {MAX_MODELS:,}"
+        )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `InputError` for a name that no folder can have."""
+    for name in names:
+        if len(name.encode(errors="replace")) > MAX_NAME:
+            raise InputError(
+                f"{name[:40]!r}… is too long for a folder's name, at most {MAX_NAME} bytes; give a `label`"
+            )
+
+
+def check_weights(smallest: int) -> None:
+    """Raise `InputError` if a network of at least `smallest` parameters cannot be trained in this machine's memory."""
+    _require(smallest * 4 * WEIGHTS_IN_TRAINING, "model.channels and model.layers_per_block make a network that takes")
+
+
+def check_data(config: Config, image: int) -> None:
+    """Raise `InputError` where images alone, of `image` bytes each, are more than memory holds (a lower bound)."""
+    planted = config.data.duplicates
+    if planted.groups * planted.copies > MAX_PLANTED:
+        raise InputError(
+            f"data.duplicates has groups = {planted.groups} and copies = {planted.copies}, which is "
+            f"{planted.groups * planted.copies:,} images; at most {MAX_PLANTED:,} are planted"
+        )
+    _require(planted.groups * planted.copies * image, f"data.duplicates.copies = {planted.copies} takes")
+    _require(config.sampling.images * image, f"sampling.images = {config.sampling.images} takes")
+    in_batch = 4 * image  # float32
+    _require(config.training.batch_size * in_batch, f"training.batch_size = {config.training.batch_size} takes")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_threads(execution: Execution) -> None:
+    """Raise `InputError` for more threads, of all processes that train a model, than this machine has cores."""
+    threads, processes = execution.threads, execution.processes
+    if threads * processes > cores():
+        what = f"execution.threads is {threads}" + (f" for each of {processes} processes" if processes > 1 else "")
+        raise InputError(f"{what}, but this machine has {cores()} cores; it must not be more")
+
+
+def check_sampler(plan: Plan) -> None:
+    """Raise `InputError` for more sampling steps than the model has noise levels."""
+    steps, timesteps = plan.config.sampling.steps, plan.model.timesteps
+    if steps > timesteps:
+        raise InputError(f"sampling.steps is {steps}; it must not exceed the model's timesteps, {timesteps}")
+
+
+def _require(need: int, what: str) -> None:
+    if need > memory():
+        raise InputError(
+            f"{what} at least {need / 2**30:,.0f} GiB, and this machine has {memory() / 2**30:,.0f}; lower it"
+        )

@@ -1,0 +1,1 @@
+"""Which images a run is about, and who is a member."""

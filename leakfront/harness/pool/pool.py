@@ -1,0 +1,215 @@
+"""The coin-flip pool: which real images a run is about, and which of them each model may train on."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+
+from leakfront.datasets import OUTSIDE, LabelledImages
+from leakfront.defenses.contract import TrainingSet
+from leakfront.errors import InputError
+from leakfront.harness.pool.planted_duplicates import COPY_KINDS, CopyKind, altered_copies
+from leakfront.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How a pool is drawn.
+
+    size: images in the pool. coin: the probability of being a member. reference: images kept out of the pool for FID;
+    None takes two thirds of what is outside (the rest goes to the feature extractor); 0 takes all data into the pool.
+    groups: pool images that are planted as duplicates, each being `copies` times in the training set when it is a
+    member; the first time as it is, then altered by `copy_kind`. Raises `InputError` for values that make no sense.
+    """
+
+    size: int
+    coin: float = 0.5
+    reference: int | None = None
+    groups: int = 0
+    copies: int = 1
+    copy_kind: CopyKind = "exact"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.coin < 1:
+            raise InputError(f"coin must lie between 0 and 1, not {self.coin}")
+        if self.size * min(self.coin, 1 - self.coin) < 2:
+            expected = f"{self.size * self.coin:g} members and {self.size * (1 - self.coin):g} decoys"
+            raise InputError(
+                f"pool = {self.size} with coin = {self.coin} gives {expected} on average, but 2 are needed"
+            )
+        if self.reference is not None and self.reference < 0:
+            raise InputError(f"reference must be a number of images, 0 or more, not {self.reference}")
+        if not 0 <= self.groups <= self.size:
+            raise InputError(f"groups must lie between 0 and the pool's size, {self.size}, not {self.groups}")
+        if self.copies < 1:
+            raise InputError(f"copies must be 1 (once in the training set) or more, not {self.copies}")
+        if self.copy_kind not in COPY_KINDS:
+            raise InputError(f"copy_kind must be one of {', '.join(COPY_KINDS)}, not {self.copy_kind!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Real images in three parts, no two of them byte for byte equal: pool, reference, extractor.
+
+    images: uint8 [P, C, H, W]; labels: int64 [P], numbers into `classes`.
+    copies: int64 [P], how often a member is in the training set; above 1 for planted groups.
+    variants: uint8 [V, C, H, W], every distinct picture that training may see; variant_of: int64 [V], the pool image
+    that each is of. The first P are the images themselves, and all there are if copies are exact.
+    reference_…: what FID compares with; extractor_…: what an embedded feature extractor trains on; may be empty.
+    duplicates_dropped: images of the data left out because they were equal to another; skipped: unreadable files.
+    membership: bool [P], who the model under attack was trained on, of data that states it; no part of what `save_pool`
+    writes, so that it is not at hand where attacks are made. None of all other data.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    copies: np.ndarray
+    variants: np.ndarray
+    variant_of: np.ndarray
+    reference_images: np.ndarray
+    reference_labels: np.ndarray
+    extractor_images: np.ndarray
+    extractor_labels: np.ndarray
+    classes: tuple[str, ...]
+    duplicates_dropped: int = 0
+    skipped: int = 0
+    membership: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256, in hexadecimal, of all arrays and the class names."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for name, array in _stored_arrays(self).items():
+            digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()
+
+
+def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
+    """Draw a pool, and what stays outside it, at random from the distinct images of `data`.
+
+    A function of the arguments and the images' contents, not their order. Of equal images the one with the smallest
+    label is kept. Raises `InputError` if there are too few images.
+    """
+    first = distinct_images(data)
+    bounds = [settings.size, settings.size + _reference_size(len(data), len(first), settings)]
+    order = sorted(first, key=lambda digest: (derive_seed("pool", seed, digest), digest))
+    inside, reference, extractor = np.split(np.array([first[digest] for digest in order]), bounds)
+
+    planted = sorted(range(settings.size), key=lambda i: derive_seed("planted", seed, i))[: settings.groups]
+    copies = np.ones(settings.size, dtype=np.int64)
+    copies[planted] = settings.copies
+    images = data.images[inside]
+    altered: dict[str, tuple[np.ndarray, int]] = {}
+    for i in sorted(planted):
+        for copy in altered_copies(images[i], settings.copy_kind, settings.copies - 1, derive_seed("copies", seed, i)):
+            digest = hashlib.sha256(copy.tobytes()).hexdigest()
+            if digest not in first:  # else it is an image of the data, perhaps a decoy
+                altered.setdefault(digest, (copy, i))
+    return Pool(
+        images=images,
+        labels=data.labels[inside].astype(np.int64),
+        copies=copies,
+        variants=np.stack([*images, *(copy for copy, _ in altered.values())]) if altered else images,
+        variant_of=np.array([*range(settings.size), *(i for _, i in altered.values())], dtype=np.int64),
+        reference_images=data.images[reference],
+        reference_labels=data.labels[reference].astype(np.int64),
+        extractor_images=data.images[extractor],
+        extractor_labels=data.labels[extractor].astype(np.int64),
+        classes=data.classes,
+        duplicates_dropped=len(data) - len(first),
+        skipped=data.skipped,
+    )
+
+
+def distinct_images(data: LabelledImages) -> dict[str, int]:
+    """The SHA-256 of every distinct image, with the place of the one of its copies that is kept.
+
+    That is the one with the smallest label; of data with roles, a member or decoy rather than one of the reference.
+    """
+
+    def rank(index: int) -> tuple[bool, int]:
+        return data.roles is not None and data.roles[index] == OUTSIDE, int(data.labels[index])
+
+    first: dict[str, int] = {}
+    for index, image in enumerate(data.images):
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        if digest not in first or rank(index) < rank(first[digest]):
+            first[digest] = index
+    return first
+
+
+def flip_coins(pool: Pool, settings: PoolSettings, seed: int, split: int) -> np.ndarray:
+    """Who is a member in `split`: bool [P], each with probability `settings.coin`, independent of all others.
+
+    Every coin is a function of (seed, split, number of the image) alone. A planted group is one image, so one coin.
+    """
+    heads = settings.coin * 2**63
+    return np.array([derive_seed("coin", seed, split, i) < heads for i in range(len(pool))], dtype=bool)
+
+
+def training_set(pool: Pool, members: np.ndarray) -> TrainingSet:
+    """The members, bool [P], each as often as its `copies` say: as it is first, then its variants in turn.
+
+    Raises `ValueError` if `members` is not bool [P] and `InputError` if there is no member.
+    """
+    if members.dtype != np.bool_ or members.shape != (len(pool),):
+        raise ValueError(f"members must be bool [{len(pool)}], not {members.dtype} {list(members.shape)}")
+    if not members.any():
+        raise InputError(f"no coin of this split made a member of the {len(pool)} pool images; make the pool larger")
+    times = pool.copies[members]
+    index = np.repeat(np.flatnonzero(members), times)
+    turn = np.arange(len(index)) - np.repeat(np.cumsum(times) - times, times)  # 0 … copies - 1 for each member
+    altered_of = pool.variant_of[len(pool) :]  # sorted
+    start = np.searchsorted(altered_of, index, side="left")
+    n_altered = np.searchsorted(altered_of, index, side="right") - start
+    altered = len(pool) + start + (turn - 1) % np.maximum(n_altered, 1)
+    picture = np.where((turn == 0) | (n_altered == 0), index, altered)
+    return TrainingSet(pool.variants[picture], pool.labels[index], index)
+
+
+def save_pool(pool: Pool, path: Path) -> None:
+    """Write `pool` to `path` as one safetensors file."""
+    facts = {k: v for k, v in vars(pool).items() if not isinstance(v, np.ndarray) and k != "membership"}
+    save_file(_stored_arrays(pool), path, metadata={"facts": json.dumps({**facts, "checksum": pool.checksum})})
+
+
+def load_pool(path: Path) -> Pool:
+    """Read what `save_pool` wrote; `InputError` if it is missing, no pool, or not what was written."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts: dict[str, Any] = json.loads((file.metadata() or {})["facts"])
+        checksum, facts["classes"] = facts.pop("checksum"), tuple(facts["classes"])
+        altered = (arrays := load_file(path)).pop("altered")
+        variants = np.concatenate([arrays["images"], altered]) if len(altered) else arrays["images"]
+        pool = Pool(**{**facts, **arrays, "variants": variants})
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a pool ({error}); delete it so that it is drawn again") from error
+    if pool.checksum != checksum:
+        raise InputError(f"the pool in {path} does not have its checksum; delete it so that it is drawn again")
+    return pool
+
+
+def _stored_arrays(pool: Pool) -> dict[str, np.ndarray]:
+    """The arrays of a pool by name, the variants without the images themselves."""
+    arrays = {**vars(pool), "variants": None, "membership": None, "altered": pool.variants[len(pool) :]}
+    return {name: np.ascontiguousarray(value) for name, value in arrays.items() if isinstance(value, np.ndarray)}
+
+
+def _reference_size(n: int, distinct: int, settings: PoolSettings) -> int:
+    """How many of the `distinct` images among `n` become the reference."""
+    data = f"the data has {distinct} distinct images ({n - distinct} exact duplicates left out)"
+    outside, wanted = distinct - settings.size, settings.reference or 0
+    if outside < wanted:
+        raise InputError(f"pool = {settings.size} and reference = {wanted} make {settings.size + wanted}, but {data}")
+    if settings.reference is None and outside < 2:
+        raise InputError(f"pool = {settings.size} leaves too few images outside it for FID, since {data}; lower it")
+    return round(outside * 2 / 3) if settings.reference is None else wanted

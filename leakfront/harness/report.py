@@ -1,0 +1,41 @@
+"""Tables, figures and page of one run or several, redrawn only when something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from leakfront.errors import InputError
+from leakfront.harness.store.artifacts import MANIFEST, checksum, content_key, stored_key, with_imports, writing
+from leakfront.harness.store.integrity import check_results
+from leakfront.harness.store.layout import Layout
+
+PAGE = "index.html"
+
+
+def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme: str = "paper") -> Path:
+    """Write the report of finished runs to `folder` and return its page.
+
+    theme: of the figures, see `drawing.themes`. force: merge runs that differ in what makes their numbers
+    incomparable; the report then says so. A folder that is there is replaced only if it holds a report. Raises
+    `InputError` for runs that are not finished or that cannot be drawn together.
+    """
+    for layout in runs:
+        if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
+            raise InputError(f"{layout.root} holds no results yet; finish it with: leakfront run")
+        check_results(layout)
+    if folder.exists() and any(folder.iterdir()) and not ((folder / MANIFEST).exists() and (folder / PAGE).exists()):
+        raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
+    inputs = [checksum(layout.root / name) for layout in runs for name in ("results.csv", "run.json")]
+    from leakfront.results.figures import figures
+
+    drawn_by = [type_name for name in figures.names() for type_name in with_imports(figures.get(name).__module__)]
+    key = content_key("report", [force, theme], inputs, sorted({*with_imports("leakfront.results.report"), *drawn_by}))
+    if stored_key(folder) != key:
+        from leakfront.results.report import write_report
+        from leakfront.results.run.data import RunData
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with writing(folder, key) as place:
+            write_report([RunData(layout.root) for layout in runs], place, force, theme)
+    return folder / PAGE

@@ -1,0 +1,44 @@
+"""The config of `leakfront attack`: a given model, with the images it was trained on and others that it never saw."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from leakfront.datasets import user_path
+from leakfront.datasets.folder import class_folders
+from leakfront.datasets.members_decoys import MembersDecoys
+from leakfront.harness.settings.file import overridden
+from leakfront.harness.settings.sections import Config
+
+LONGEST_NAME = 100
+
+
+def given_config(
+    pipeline: str, members: str, decoys: str, reference: str | None, suite: str, overrides: tuple[str, ...]
+) -> Config:
+    """The settings that a TOML file would need, changed by `overrides` ("dotted.key=value"). Raises `InputError`.
+
+    Without reference images there is no FID, and features are pixels. With some they are `embedded`, fitted on a third
+    of them, if they have classes, else `inception`.
+    """
+    places = {"members": members, "decoys": decoys} | ({"reference": reference} if reference else {})
+    features = "pixels"
+    if reference is not None:
+        features = "embedded" if len(class_folders(user_path(reference))) > 1 else "inception"
+    settings: dict[str, Any] = {
+        "name": _name(pipeline),
+        "title": f"Attacks on a given model: {Path(pipeline).absolute().name}",
+        "splits": 1,
+        "suite": suite,
+        "data": {"dataset": "members_decoys", "params": places, "pool": MembersDecoys(members, decoys).count()},
+        "model": {"name": "pipeline", "path": pipeline},
+        "metrics": {"features": features, **({} if reference else {"names": []})},
+    }
+    return overridden(settings, overrides)
+
+
+def _name(pipeline: str) -> str:
+    """What the run is called, after the folder's name."""
+    return f"attack-{re.sub(r'[^A-Za-z0-9._-]+', '_', Path(pipeline).absolute().name)[:LONGEST_NAME] or 'model'}"

@@ -1,0 +1,161 @@
+"""A benchmark's file: TOML that comes with the package or from a path, overridden, or shrunk for a smoke run."""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from leakfront.errors import InputError
+from leakfront.harness.settings.sections import Config, parse_config
+
+MAX_BYTES = 64 * 2**10  # of a config; the largest that is bundled has 3 KiB
+MAX_DEPTH = 16  # of sections and lists in one another; the deepest that means something has 6
+MAX_DOTS = 1000  # in one line: TOML keys of many parts take time with the square of their number
+INT64 = 2**63  # TOML's integers
+
+# what --smoke lowers: to these values where they are higher, or were not given
+SMOKE = {
+    "splits": 2,
+    "data.pool": 96,
+    "data.reference": 200,
+    "training.steps": 40,
+    "training.batch_size": 32,
+    "sampling.images": 128,
+    "sampling.steps": 5,
+    "probe.outside": 40,
+    "statistics.audit_guesses": 40,
+}
+SMOKE_GROUPS = 8  # of planted duplicates
+
+
+def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = False) -> Config:
+    """Read a benchmark.
+
+    source: a path to a TOML file, or the name of a bundled benchmark. overrides: "dotted.key=value", the value in
+    TOML (a bare word is a string). smoke: shrink it so that it only shows that everything runs. Raises `InputError`.
+    """
+    settings = _read_toml(source)
+    if smoke:
+        _shrink(settings)
+    return overridden(settings, overrides)
+
+
+def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> Config:
+    """Settings as TOML holds them, changed in place by "dotted.key=value", and checked. Raises `InputError`."""
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {override!r} must have the form key=value, for example training.steps=500")
+        _set(settings, key.strip(), _toml_value(key.strip(), text.strip()))
+    _check_values(settings, ())
+    return parse_config(settings)
+
+
+def _shrink(settings: dict[str, Any]) -> None:
+    """Make a benchmark as small as it can be and still run every part of itself."""
+    for key, small in SMOKE.items():
+        *path, last = key.split(".")
+        place: Any = settings
+        for part in path:
+            place = place.setdefault(part, {}) if isinstance(place, dict) else None
+        _lower(place, last, small, otherwise=small)
+    duplicates = settings["data"].get("duplicates") if isinstance(settings["data"], dict) else None
+    _lower(duplicates, "groups", SMOKE_GROUPS)
+    name = settings.get("name", "run")
+    title = settings.get("title", name)
+    if isinstance(name, str) and isinstance(title, str):
+        settings["name"] = f"{name}-smoke"
+        settings["title"] = f"{title or name} (smoke run: shrunk until its numbers mean nothing)"
+    defenses = settings.get("defenses")
+    for entry in defenses if isinstance(defenses, list) else []:
+        stack = entry.get("stack") if isinstance(entry, dict) else None
+        for layer in stack if isinstance(stack, list) else [entry]:
+            for key in ("steps", "batch_size", "physical_batch_size"):
+                _lower(layer, key, SMOKE["training.steps" if key == "steps" else "training.batch_size"])
+
+
+def _lower(place: Any, key: str, most: int, otherwise: int | None = None) -> None:
+    """Bring a number down to `most`, or set it to `otherwise` if it is not there; what is no number, or no section, is
+    left for the check of the whole to complain about."""
+    if not isinstance(place, dict):
+        return
+    if isinstance(held := place.get(key, otherwise), int) and not isinstance(held, bool):
+        place[key] = min(held, most)
+
+
+def bundled() -> list[str]:
+    """Names of the benchmarks that come with the package."""
+    return sorted(
+        p.name.removesuffix(".toml") for p in resources.files("leakfront.configs").iterdir() if p.name.endswith(".toml")
+    )
+
+
+def _read_toml(source: str) -> dict[str, Any]:
+    path = Path(source)
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+        if is_file:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise InputError(f"config {source!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not is_file and source in bundled():
+        content = resources.files("leakfront.configs").joinpath(f"{source}.toml").read_bytes()
+    elif is_folder:
+        raise InputError(f"config {source!r} is a folder; give a TOML file")
+    elif path.suffix == ".toml" and not is_file:
+        raise InputError(f"config file {source!r} does not exist (bundled benchmarks: {', '.join(bundled())})")
+    elif not is_file:
+        near = get_close_matches(source, bundled(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"no config file and no bundled benchmark {source!r}{hint} (bundled: {', '.join(bundled())})")
+    if len(content) > MAX_BYTES:
+        raise InputError(f"config {source!r} is larger than {MAX_BYTES // 1024} KiB; no benchmark needs as much")
+    try:
+        return _parse(content.decode("utf-8-sig"))
+    except ValueError as error:
+        raise InputError(f"config {source!r} is not valid TOML: {error}") from None
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """TOML that can be handled; `ValueError` says what is wrong with it."""
+    if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MAX_DOTS} dots")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from None
+
+
+def _check_values(value: Any, path: tuple[str, ...]) -> None:
+    """Refuse what TOML does not allow though Python does, and depths at which what reads the settings would fail."""
+    if len(path) > MAX_DEPTH:
+        raise InputError(f"{path[0]!r} in the config is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_values(inner, (*path, str(name)))
+    elif isinstance(value, int) and not -INT64 <= value < INT64:
+        raise InputError(f"{'.'.join(path)!r} in the config is an integer beyond 64 bits; TOML has none")
+
+
+def _toml_value(key: str, text: str) -> Any:
+    try:
+        settings = _parse(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    except ValueError as error:
+        raise InputError(f"--set {key}: {text!r} is no TOML value: {error}") from None
+    return settings["value"] if len(settings) == 1 else text
+
+
+def _set(settings: dict[str, Any], dotted: str, value: Any) -> None:
+    *path, last = dotted.split(".")
+    place = settings
+    for part in path:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise InputError(f"--set {dotted}: {part!r} is not a section of the config")
+    place[last] = value

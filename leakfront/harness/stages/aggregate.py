@@ -1,0 +1,112 @@
+"""Rows over splits, and the files that hold all rows of a run."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from leakfront.harness.stages.measure import audit_method
+from leakfront.harness.store.artifacts import write_atomically
+from leakfront.harness.store.layout import Layout
+from leakfront.results.run.rows import Row, frame
+from leakfront.results.statistics.one_run import ceiling, one_run_epsilon
+from leakfront.results.statistics.splits import over_splits
+
+# the range that a quantity cannot leave, by the beginning of its metric's name; others are unbounded
+_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
+    ("auc", 0, 1),
+    ("tpr_", 0, 1),
+    ("extracted", 0, None),
+    ("planted", 0, None),
+    ("unique", 0, None),
+    ("precision_", 0, 1),  # of an attack, and of images
+    ("recall_", 0, 1),
+    ("density_", 0, None),
+    ("coverage_", 0, 1),
+    ("classifier_accuracy_", 0, 1),
+    ("set_", 0, 1),
+    ("members_", 0, None),
+    ("decoys_", 0, None),
+    ("fid_", 0, None),
+    ("epsilon", 0, None),
+)
+_NOT_AVERAGED = ("diverged", "failed", "left_out")
+
+
+def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row]:
+    """One row "all" for every number of every defense: the mean over splits, with an interval that covers their spread.
+
+    The audit's bound is not averaged. It is the largest of the splits' bounds, each made at a level that is corrected
+    for the number of splits too. (Guesses cannot be pooled over splits: an attack that uses shadow models has seen the
+    coins of the other splits.)
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if row.split != "all" and row.metric not in _NOT_AVERAGED:
+            groups.setdefault((row.defense, row.params, row.kind, row.source, row.metric), []).append(row)
+    averaged = []
+    for (*where, metric), group in groups.items():
+        first = group[0]
+        if metric.startswith("epsilon_lower_bound"):
+            guessed = groups[*where, "audit_guesses_right"]
+            averaged.append(_best_audit(group, guessed, delta, attacks))
+            continue
+        floor, ceiling = next(((a, b) for name, a, b in _RANGES if first.metric.startswith(name)), (None, None))
+        floor = 0 if first.kind == "cost" else floor
+        value, low, high, method = over_splits(
+            [r.value for r in group], [r.ci_low for r in group], [r.ci_high for r in group], floor, ceiling
+        )
+        averaged.append(
+            Row(
+                first.run,
+                "",
+                first.dataset,
+                first.model,
+                first.defense,
+                first.params,
+                "all",
+                first.kind,
+                first.source,
+                first.metric,
+                value,
+                low,
+                high,
+                method,
+                sum(r.n for r in group),
+                first.higher_is_better,
+            )
+        )
+    return averaged
+
+
+def _best_audit(group: Sequence[Row], guessed: Sequence[Row], delta: float, attacks: int) -> Row:
+    level = 0.05 / (attacks * len(group))
+    best = replace(group[0], cell="", split="all", n=sum(row.n for row in group))
+    if best.metric == "epsilon_lower_bound_ceiling":
+        return replace(best, value=max(ceiling(row.n, right.n, delta, level) for row, right in _pairs(group, guessed)))
+    bounds = [
+        (one_run_epsilon(row.n, right.n, int(right.value), delta, level), int(right.value), right.n)
+        for row, right in _pairs(group, guessed)
+    ]
+    bound, right_guesses, guesses = max(bounds)
+    method = f"{audit_method(right_guesses, guesses, attacks)} and {len(group)} splits, the best of which is shown"
+    return replace(best, value=bound, ci_low=bound, ci_high=math.inf, ci_method=method)
+
+
+def _pairs(group: Sequence[Row], guessed: Sequence[Row]) -> list[tuple[Row, Row]]:
+    of_split = {row.split: row for row in guessed}
+    return [(row, of_split[row.split]) for row in group]
+
+
+def write_results(layout: Layout, rows: Sequence[Row], info: dict[str, Any]) -> None:
+    """Write results.csv, results.parquet and run.json, each in one step."""
+    table = frame(replace(row, suite=info["suite"]) for row in rows)
+    write_atomically(layout.root / "results.csv", table.to_csv(index=False, lineterminator="\n"))
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomically(layout.root / "results.parquet", buffer.getvalue())
+    write_atomically(layout.root / "run.json", json.dumps(info, indent=1))

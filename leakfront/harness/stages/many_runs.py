@@ -1,0 +1,58 @@
+"""The audit over all splits of a defense: one canary, which each model was trained with or without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages.attack import load_scores
+from leakfront.harness.stages.features import pool_set
+from leakfront.harness.stages.measure import row_of
+from leakfront.harness.stages.prepare import load_members
+from leakfront.harness.store.layout import Layout
+from leakfront.results.run.rows import Row
+from leakfront.results.statistics.many_run import guess, many_run_epsilon
+
+
+def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: Pool) -> list[Row]:
+    """Bounds on epsilon from the models of all splits of one defense, for every attack that uses no shadow model.
+
+    (One that does has seen the coins of the other splits, so that its guesses would not be independent.) The canary is
+    chosen before anything is trained: of the images that are planted no more than once, the one farthest on average
+    from the others in feature space. Nothing for fewer than two splits, or a coin that is not fair.
+    """
+    attacks = [label for label, attack in plan.attacks.items() if attack.shadows == "none" and attack.access != "none"]
+    if len(cells) < 2 or plan.config.data.coin != 0.5 or not attacks:
+        return []
+    eligible = pool.copies == 1
+    canary = most_outlying(pool_set(layout, pool).matrix(), eligible)
+    members = np.array([load_members(cell, layout)[canary] for cell in cells])
+    delta, rows = plan.config.statistics.audit_delta, []
+    for label in attacks:
+        guesses = np.array([guess(load_scores(label, cell, layout)["score"], canary, eligible) for cell in cells])
+        bound = many_run_epsilon(guesses, members, delta, confidence=1 - 0.05 / len(attacks))
+        right = int((guesses == members).sum())
+        method = (
+            f"many-run audit of one canary, {right} of {len(cells)} guesses right, corrected for {len(attacks)} attacks"
+        )
+        row = row_of(plan, cells[0], split="all")
+        lowest = bound.epsilon
+        rows += [
+            row("privacy", label, "many_run_epsilon_lower_bound", lowest, lowest, math.inf, method, len(cells), False),
+            row("privacy", label, "many_run_epsilon_lower_bound_ceiling", bound.ceiling, n=len(cells)),
+        ]
+    return rows
+
+
+def most_outlying(features: np.ndarray, eligible: np.ndarray) -> int:
+    """The eligible image that is farthest on average from the others; features [P, d], eligible bool [P]."""
+    among = np.flatnonzero(eligible)
+    distance = np.concatenate(
+        [cdist(features[part], features[among]).mean(1) for part in np.array_split(among, -(-len(among) // 1024))]
+    )
+    return int(among[int(np.argmax(distance))])

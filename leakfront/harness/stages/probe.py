@@ -1,0 +1,169 @@
+"""Every query that the attacks make of a cell's model, made once and stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from leakfront.attacks import Attack, Outside, Signals
+from leakfront.attacks.contract import signal_key
+from leakfront.attacks.queries.queries import Queries
+from leakfront.harness.machine.clock import Stopwatch
+from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.query_cost import model_calls
+from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages.features import sample_set
+from leakfront.harness.stages.sample import CountedModel, draw_samples, load_model, load_samples
+from leakfront.harness.store.artifacts import stored_key, writing
+from leakfront.harness.store.layout import Layout
+from leakfront.harness.training.loop import Progress, to_unit_range
+from leakfront.models import DiffusionModel
+from leakfront.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """batch_size: images in front of the model at once; gradient_batch: fewer, where gradients are kept for each; seed:
+    of the noise, which is the same for all cells of a run, so that signals of shadow models compare."""
+
+    batch_size: int = 256
+    gradient_batch: int = 64
+    seed: int = 0
+
+
+def probe_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress: Progress) -> None:
+    """Measure the distinct signals of all attacks on every pool image, and make the images that they ask for."""
+    folder, key = layout.stage(cell.name, "probe"), cell.keys["probe"]
+    if stored_key(folder) == key:
+        return
+    model, device = load_model(plan, cell, layout), plan.config.execution.device
+    settings = ProbeSettings(plan.config.probe.batch_size, plan.config.probe.gradient_batch_size, plan.config.seed)
+    outside = _outside(plan, pool)
+    watch = Stopwatch(device)
+
+    def measured(signals: Sequence[Any], images: np.ndarray, labels: np.ndarray, said: Progress) -> Any:
+        on_device = to_unit_range(images).to(device), torch.as_tensor(labels).to(device)
+        return measure_signals(signals, model, *on_device, settings, said)
+
+    signals, calls = measured(plan.signals, pool.images, pool.labels, progress)
+    of_outside, outside_calls = measured(plan.outside_signals, *outside, lambda *_: None)
+    generated, generation_calls = _generate(plan, cell, layout, model)
+    with writing(folder, key) as place:
+        save_file(signals, place / "signals.safetensors")
+        save_file(of_outside, place / "outside.safetensors")
+        save_file(generated, place / "generated.safetensors")
+        # all calls for the attacks together, by the number of pool images; what sampling took is in its own stage
+        per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
+        seconds = watch.seconds
+        alone = _alone(plan, pool, len(outside[0]), generation_calls)
+        facts = {"seconds": seconds, "model_calls_per_image": per_image, "model_calls_per_image_alone": alone}
+        (place / "probe.json").write_text(json.dumps(facts, indent=1))
+
+
+@torch.no_grad()
+def measure_signals(
+    signals: Sequence[Any],
+    model: DiffusionModel,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    settings: ProbeSettings,
+    progress: Progress,
+) -> tuple[dict[str, np.ndarray], int]:
+    """Signals of float32 images [N, C, H, W] by "<signal key>/<name>", and model calls per image."""
+    parts: dict[str, list[np.ndarray]] = {}
+    calls = 0
+    for first in range(0, len(images) if signals else 0, settings.batch_size):
+        rows = slice(first, first + settings.batch_size)
+        queries = Queries(model, images[rows], labels[rows], settings.seed, settings.gradient_batch)
+        for signal in signals:
+            for name, values in signal.measure(queries).items():
+                parts.setdefault(f"{signal_key(signal)}/{name}", []).append(values.cpu().numpy())
+        calls = queries.calls
+        progress(min(first + settings.batch_size, len(images)), len(images), {})
+    return {key: np.ascontiguousarray(np.concatenate(values)) for key, values in parts.items()}, calls
+
+
+def _outside(plan: Plan, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """The images outside the pool that attacks may ask about, and their labels."""
+    count = plan.config.probe.outside
+    return pool.reference_images[:count], pool.reference_labels[:count]
+
+
+def _generate(
+    plan: Plan, cell: CellPlan, layout: Layout, model: DiffusionModel
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """What the attacks make the model generate, by "<generation key>/images", and the images' passes that each took."""
+    if not plan.generations:
+        return {}, {}
+    samples, features = load_samples(cell, layout), sample_set(cell, layout).matrix()
+    arrays, calls = {}, {}
+    for generation in plan.generations:
+        key = signal_key(generation)
+        counted = CountedModel(model)
+        seed = derive_seed(plan.config.seed, "generation", key, cell.split)
+        images = generation.generate(
+            counted, samples, features, lambda changed: draw_samples(plan, changed, cell.split), seed
+        )
+        arrays[f"{key}/images"], calls[key] = np.ascontiguousarray(images), counted.calls
+    return arrays, calls
+
+
+def _alone(plan: Plan, pool: Pool, outside: int, generation_calls: dict[str, int]) -> dict[str, float]:
+    """Model calls per pool image that each attack would take if it were the only one, its samples included."""
+
+    def calls(signals: Sequence[Any]) -> int:
+        return model_calls(signals, pool.images.shape[1:], plan.model.timesteps)
+
+    def alone(attack: Attack) -> float:
+        beside = calls(attack.outside_signals()) * outside
+        beside += sum(generation_calls[signal_key(g)] for g in attack.generations())
+        beside += plan.config.sampling.images * plan.config.sampling.steps if attack.extracts else 0
+        return calls(attack.signals()) + beside / len(pool)
+
+    return {label: alone(plan.attacks[label]) for label in plan.judged_by(plan.config.splits - 1)}
+
+
+class StoredArrays(Mapping[str, np.ndarray]):
+    """The arrays of a safetensors file by name, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with safe_open(path, framework="numpy") as file:
+            self._names = tuple(file.keys())
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        with safe_open(self._path, framework="numpy") as file:
+            array: np.ndarray = file.get_tensor(name)
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def load_signals(cell: CellPlan, layout: Layout) -> Signals:
+    """The stored signals of a cell."""
+    return Signals(StoredArrays(layout.stage(cell.name, "probe") / "signals.safetensors"))
+
+
+def load_generated(cell: CellPlan, layout: Layout) -> Signals:
+    """The stored generations of a cell."""
+    return Signals(StoredArrays(layout.stage(cell.name, "probe") / "generated.safetensors"))
+
+
+def load_outside(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> Outside:
+    """Images outside the pool, with the stored signals of a cell on them."""
+    arrays = StoredArrays(layout.stage(cell.name, "probe") / "outside.safetensors")
+    return Outside(_outside(plan, pool)[0], Signals(arrays))

@@ -1,0 +1,122 @@
+"""A run's folder: whose it is, and that only one process writes to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from leakfront.errors import InputError, is_of_disk
+from leakfront.harness.settings.sections import Config
+from leakfront.harness.store.artifacts import write_atomically
+from leakfront.harness.store.layout import Layout
+
+# what may change between two runs on one folder: more or fewer models, attacks and metrics, and how they are executed
+LOCK = ".lock"
+_MAY_CHANGE = ("title", "defenses", "attacks", "metrics", "statistics", "splits", "execution", "probe", "suite")
+
+
+def check(layout: Layout, config: Config) -> None:
+    """Raise `InputError` if the folder holds a different run, or files that are no run. Writes nothing."""
+    try:
+        is_held = layout.config.exists()
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        cause = getattr(error, "strerror", None) or error
+        raise InputError(f"{layout.root} cannot be used ({cause}); give another folder with --out") from None
+    if is_held:
+        try:
+            held = tomllib.loads(layout.config.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"{layout.config} is not valid TOML ({error}); delete it if the run there is this one, "
+                "or give another folder with --out"
+            ) from None
+        for key, there, here in _differences(held, resolved(config), ""):
+            raise InputError(
+                f"{layout.root} holds a different run ({key} is {there!r} there and {here!r} here); give another "
+                "folder with --out, or delete it"
+            )
+    elif layout.root.is_file():
+        raise InputError(f"{layout.root} is a file; give a folder with --out")
+    elif layout.root.is_dir() and not all(_is_left_by_a_start(path.name) for path in layout.root.iterdir()):
+        raise InputError(f"{layout.root} is not empty and holds no run; give another folder with --out")
+
+
+def _is_left_by_a_start(name: str) -> bool:
+    """Whether a run that ended before it had claimed its folder leaves a file of this name."""
+    return name == LOCK or (name.startswith(".config.toml.") and name.endswith(".tmp"))
+
+
+def claim(layout: Layout, config: Config, provenance: dict[str, Any]) -> None:
+    """Write config.toml: every setting, defaults too, and where the run was made."""
+    import tomli_w
+
+    write_atomically(layout.config, tomli_w.dumps({**resolved(config), "provenance": provenance}))
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """All settings, as TOML can hold them (a setting that is not set is left out)."""
+    return config.model_dump(mode="json", exclude_none=True)
+
+
+def _differences(held: Any, wanted: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if not path:
+        held = {k: v for k, v in held.items() if k not in (*_MAY_CHANGE, "provenance")}
+        wanted = {k: v for k, v in wanted.items() if k not in _MAY_CHANGE}
+    if isinstance(held, dict) and isinstance(wanted, dict):
+        for key in sorted({*held, *wanted}):
+            if f"{path}{key}" not in ("training.checkpoint_seconds", "sampling.batch_size"):
+                yield from _differences(held.get(key, {}), wanted.get(key, {}), f"{path}{key}.")
+    elif held != wanted:
+        yield path.rstrip("."), held or None, wanted or None
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Hold the folder for this process; `InputError` that names the other process if there is one."""
+    import fcntl
+
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+        file = (layout.root / LOCK).open("a+", errors="replace")
+    except OSError as error:
+        if is_of_disk(error) and error.errno != errno.EROFS:
+            raise
+        raise InputError(
+            f"{layout.root} cannot be written to ({error.strerror}: {error.filename}); make it writable or give "
+            "another folder with --out"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{layout.root} is in use by process {_holder(file)}; wait for it or give another folder with --out"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _holder(file: TextIO) -> str:
+    """Who wrote its number into the lock; it does so just after it has taken it."""
+    for _ in range(20):
+        file.seek(0)
+        if (number := file.read().strip()).isdigit():
+            return number
+        time.sleep(0.05)
+    return "unknown"
+
+
+def find_run(folder: str) -> Layout:
+    """The layout of an existing run; `InputError` if the folder holds none."""
+    layout = Layout(Path(folder))
+    if not layout.config.is_file():
+        raise InputError(f"{folder} holds no run (there is no config.toml in it)")
+    return layout

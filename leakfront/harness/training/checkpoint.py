@@ -1,0 +1,68 @@
+"""Training state on disk: tensors as safetensors, the rest as JSON; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from leakfront.harness.store.artifacts import stored_key, writing
+
+
+def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
+    """Write nested dicts and lists of tensors, numbers, strings, booleans and None, in one step."""
+    tensors: dict[str, torch.Tensor] = {}
+    tree = _pack(state, tensors)
+    with writing(folder, key) as place:
+        save_file(tensors, place / "tensors.safetensors")
+        (place / "state.json").write_text(json.dumps(tree))
+
+
+def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote under this key; None if there is nothing whole of this key."""
+    if stored_key(folder) != key:
+        return None
+    tensors = load_file(folder / "tensors.safetensors")
+    state = _unpack(json.loads((folder / "state.json").read_text()), tensors)
+    assert isinstance(state, dict)
+    return state
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Delete it, if there is one."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().clone().contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        # as pairs, since the keys of an optimizer's state are numbers
+        return {"pairs": [[_plain(k), _pack(v, tensors)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"tuple" if isinstance(value, tuple) else "list": [_pack(v, tensors) for v in value]}
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
+
+
+def _unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "pairs":
+        return {k: _unpack(v, tensors) for k, v in content}
+    items = [_unpack(v, tensors) for v in content]
+    return tuple(items) if kind == "tuple" else items

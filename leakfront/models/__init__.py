@@ -1,0 +1,9 @@
+"""What is trained; one file is one model family."""
+
+from leakfront.models.contract import DiffusionModel, ModelFamily
+from leakfront.registry import Registry
+
+registry = Registry("model", "leakfront.models", "leakfront.models", not_plugins={"contract", "diffusion", "sampling"})
+register = registry.register
+
+__all__ = ["DiffusionModel", "ModelFamily", "register", "registry"]

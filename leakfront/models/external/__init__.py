@@ -1,0 +1,1 @@
+"""Models that were trained elsewhere: what their folders hold, and what their settings mean."""

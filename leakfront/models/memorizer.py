@@ -1,0 +1,93 @@
+"""The closed-form model that memorizes everything: the optimal denoiser of a finite set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leakfront.models import register
+from leakfront.models.contract import check_timesteps
+
+if TYPE_CHECKING:
+    import torch
+
+    from leakfront.models.diffusion import PerExampleLoss
+
+
+@register("memorizer")
+@dataclass(frozen=True)
+class Memorizer:
+    """The oracle of total leakage; needs no training."""
+
+    summary = "closed form: the optimal denoiser of the members, which memorizes all of them"
+    trained = False
+
+    timesteps: int = 1000
+
+    def __post_init__(self) -> None:
+        check_timesteps(self.timesteps)
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Any shape will do."""
+
+    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> MemorizerDiffusion:
+        return MemorizerDiffusion(image_shape, self.timesteps)
+
+    def load(self, folder: Path) -> MemorizerDiffusion:
+        from safetensors.torch import load_file
+
+        images = load_file(folder / "memorizer.safetensors")["images"]
+        model = MemorizerDiffusion((images.shape[1], images.shape[2], images.shape[3]), self.timesteps)
+        model.fit(images)
+        return model
+
+
+class MemorizerDiffusion:
+    """E[x_0 | x_t] = sum_i w_i x_i with w = softmax(-||x_t - sqrt(ab) x_i||^2 / (2 (1 - ab))) over the fitted images.
+
+    This is the minimiser of the denoising loss over all functions when the data are a finite set (Gu et al. 2023,
+    arXiv 2310.02664, Eq. 6); its samples are the fitted images themselves.
+    """
+
+    classes = 0
+    network = None
+
+    def __init__(self, image_shape: tuple[int, int, int], timesteps: int) -> None:
+        from leakfront.models.diffusion import cosine_alphas_cumprod
+
+        self.image_shape = image_shape
+        self.alphas_cumprod: torch.Tensor = cosine_alphas_cumprod(timesteps)
+
+    def fit(self, images: torch.Tensor) -> None:
+        self._images = images
+
+    def loss(self) -> PerExampleLoss:
+        raise TypeError("a closed form is fitted, not trained")
+
+    def parameters(self) -> dict[str, torch.Tensor]:
+        return {"images": self._images}
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return self.predict_with(self.parameters(), x_t, t, labels)
+
+    def predict_with(
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+    ) -> torch.Tensor:
+        import torch
+
+        device, x_t, t = x_t.device, x_t.cpu(), t.cpu()  # closed forms are computed on the CPU, in float64
+        alpha_bar = self.alphas_cumprod[t].double()[:, None]
+        x = x_t.double().flatten(1)
+        known = parameters["images"].double().flatten(1)
+        # ||x_t - sqrt(ab) x_i||^2 without ||x_t||^2, which the softmax does not see
+        squared = alpha_bar * known.square().sum(1) - 2 * alpha_bar.sqrt() * (x @ known.T)
+        weights = torch.softmax(-squared / (2 * (1 - alpha_bar)), dim=1)
+        x_0 = weights @ known
+        return ((x - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt()).float().reshape(x_t.shape).to(device)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({"images": self._images.contiguous()}, folder / "memorizer.safetensors")

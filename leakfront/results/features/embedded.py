@@ -1,0 +1,205 @@
+"""Features of a small classifier trained here, for data that the standard extractors mean nothing for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from math import ceil, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from leakfront.errors import InputError
+from leakfront.results.features import register
+from leakfront.results.features.chunks import filled_chunks
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_BATCH = 128  # images per training step, and per chunk that is embedded
+_WIDTH = 32  # channels of the first convolutions
+
+
+@register("embedded")
+@dataclass
+class Embedded:
+    """A small convolutional classifier, trained once with a fixed seed on labelled images outside the pool.
+
+    The features are the activations that its classification layer sees: globally averaged, rectified channels, as in
+    Inception-v3's 2,048. Distances between them are comparable within one data set and fit only, so a report names the
+    seed and the classifier's `accuracy`. It exists for images such as 8 x 8 digits, and for machines without a network;
+    where Inception-v3 applies, published numbers use that.
+
+    Features must generalize, or a distance would mostly tell the images it was trained on from all others. Training is
+    short, with shifts of up to 1/16 of the side (at least a pixel), noise, dropout and weight decay. Fitted on
+    260 (500) digits, the FID of as many unseen digits is then 1.0 (0.6) against other unseen ones, 1.2 (0.7) against
+    those it was fitted on, and that of noise is 63 (65), in the mean over ten splits.
+
+    Parameters: `dimensions` of the features; `steps` of AdamW on batches of 128, or `epochs` over the images if that
+    takes more steps.
+    """
+
+    name: ClassVar[str] = "embedded"
+
+    dimensions: int = 64
+    steps: int = 150
+    epochs: int = 5
+
+    accuracy = nan  # of the fitted classifier on the fifth of its images that it was not trained on
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no network can have."""
+        for key in ("dimensions", "steps", "epochs"):
+            if getattr(self, key) < 1:
+                raise InputError(f"{key} must be at least 1, got {getattr(self, key)}")
+        self._network: nn.Sequential | None = None
+        self._shape: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What rows call the features: the name, with the parameters that are not its defaults."""
+        changed = [
+            (field.name, value) for field in fields(self) if (value := getattr(self, field.name)) != field.default
+        ]
+        return "-".join([self.name, *(f"{key}{value}" for key, value in changed)])
+
+    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
+        """Train on four fifths of images uint8 [N, C, H, W] with labels [N], and measure `accuracy` on the last fifth.
+
+        The same input and seed give the same weights on one machine with the same number of threads; the global random
+        state is left as it was. Raises `InputError` below two classes, ten images or a side of four pixels.
+        """
+        import torch
+
+        classes, targets = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(
+                f"the embedded features need labels of at least 2 classes, got {len(classes)}; "
+                "use another extractor (inception) for images without labels"
+            )
+        if len(images) < 10 or min(images.shape[2:]) < 4:
+            raise InputError(
+                "the embedded features need at least 10 labelled images outside the pool, each of at least 4 x 4 "
+                f"pixels, got {len(images)} of {images.shape[2]} x {images.shape[3]}"
+            )
+        held_out = _a_fifth(targets, seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            network = _network(images.shape[1:], self.dimensions, len(classes))
+            _train(network, _scaled(images[~held_out]), torch.from_numpy(targets[~held_out]), self.steps, self.epochs)
+        self._network, self._shape = network.eval(), images.shape[1:]
+        guesses = self._forward(images[held_out], network).argmax(axis=1)
+        self.accuracy = float((guesses == targets[held_out]).mean())
+
+    def extract(self, images: np.ndarray) -> np.ndarray:
+        """Features of uint8 [N, C, H, W] as float64 [N, dimensions]; `InputError` for images of another shape."""
+        return self._forward(images, self._fitted()[0])
+
+    def save(self, path: Path) -> None:
+        """Write weights and accuracy to `path` as safetensors; the same fit gives the same bytes."""
+        from safetensors.torch import save_file
+
+        about = {"shape": self._shape, "accuracy": self.accuracy}
+        save_file(self._fitted().state_dict(), path, {"embedded": json.dumps(about)})
+
+    def load(self, path: Path) -> None:
+        """Take a fit that `save` wrote; raises `InputError` if `path` holds something else or other dimensions."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {})["embedded"])
+                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            network = _network(tuple(about["shape"]), self.dimensions, classes=len(weights["1.1.bias"]))
+            network.load_state_dict(weights)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{path} does not hold embedded features of {self.dimensions} dimensions; remove it to have them "
+                f"fitted again ({str(error).splitlines()[0]})"
+            ) from error
+        self._network, self._shape, self.accuracy = network.eval(), tuple(about["shape"]), float(about["accuracy"])
+
+    def _fitted(self) -> nn.Sequential:
+        if self._network is None:
+            raise RuntimeError("call fit or load before the embedded features are used")
+        return self._network
+
+    def _forward(self, images: np.ndarray, layers: nn.Module) -> np.ndarray:
+        """Run `layers` on chunks of one size, the last one filled up, so that no image's result depends on the rest."""
+        import torch
+
+        if images.shape[1:] != self._shape:
+            raise InputError(f"the embedded features are of images {self._shape}, got {images.shape[1:]}")
+        chunks = []
+        with torch.inference_mode():
+            for filled, count in filled_chunks(images, _BATCH):
+                chunks.append(layers(_scaled(filled))[:count].double().numpy())
+        return np.concatenate(chunks) if chunks else np.empty((0, self.dimensions))
+
+
+def _a_fifth(targets: np.ndarray, seed: int) -> np.ndarray:
+    """A random fifth of the images, the same share of each class up to rounding, as a mask [N]."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    order = order[np.argsort(targets[order], kind="stable")]
+    mask = np.zeros(len(targets), dtype=bool)
+    mask[order[2::5]] = True
+    return mask
+
+
+def _scaled(images: np.ndarray) -> torch.Tensor:
+    """uint8 -> float32 in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(images)).float() / 127.5 - 1.0
+
+
+def _network(shape: tuple[int, ...], dimensions: int, classes: int) -> nn.Sequential:
+    """(Four convolutions and a global average, a linear layer); the first strides down to at most 16 x 16 positions."""
+    from torch import nn
+
+    def block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+        convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    channels, height, width = shape
+    layers = [*block(channels, _WIDTH, ceil(max(height, width) / 16)), *block(_WIDTH, _WIDTH), nn.MaxPool2d(2)]
+    layers += [*block(_WIDTH, 2 * _WIDTH), *block(2 * _WIDTH, dimensions), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(nn.Sequential(*layers), nn.Sequential(nn.Dropout(0.3), nn.Linear(dimensions, classes)))
+
+
+def _train(network: nn.Sequential, images: torch.Tensor, targets: torch.Tensor, steps: int, epochs: int) -> None:
+    """Cross-entropy under AdamW with one learning-rate cycle, on shifted and noised images, from torch's random state.
+
+    There is no early stopping, which would choose the weights on the images that `accuracy` is measured on.
+    """
+    import torch
+    from torch.nn import functional
+
+    steps = max(steps, ceil(epochs * len(images) / _BATCH))
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
+    reach = max(1, min(images.shape[2:]) // 16)
+    network.train()
+    for _ in range(steps):
+        chosen = torch.randint(len(images), (_BATCH,))
+        batch = _shifted(images[chosen], reach)
+        loss = functional.cross_entropy(network(batch + 0.1 * torch.randn_like(batch)), targets[chosen])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+
+
+def _shifted(batch: torch.Tensor, reach: int) -> torch.Tensor:
+    """Each image moved by up to `reach` pixels in both directions, its border repeated."""
+    import torch
+    from torch.nn import functional
+
+    count, _, height, width = batch.shape
+    padded = functional.pad(batch, (reach,) * 4, mode="replicate")
+    down, right = torch.randint(2 * reach + 1, (2, count))
+    rows = (down[:, None] + torch.arange(height))[:, :, None]
+    columns = (right[:, None] + torch.arange(width))[:, None, :]
+    return padded[torch.arange(count)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)

@@ -1,0 +1,177 @@
+"""What a privacy-utility front is drawn from: every defense at every strength, its FID and one measure of leakage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leakfront.results.figures.drawing import style
+from leakfront.results.run.summary import HELD_OUT, NOISE, WITH_WEIGHTS, Point, Summary, Value
+
+if TYPE_CHECKING:
+    from leakfront.results.run.data import RunData
+
+_AS_SERVED = "as served only"
+_COVERS = {"samples, loss, gradients": "all access", "samples as served; nothing with the weights": _AS_SERVED}
+_MOST = 8  # lines that one panel can hold
+_POINTS = (
+    "A marker is the mean over splits at one strength of a defense, bars are 95% intervals, small dots are the splits. "
+    "Rings and the grey line mark the front: the points that no other point beats on both axes. Dotted lines are the "
+    "FID of held-out real images and of noise, the two ends of the scale."
+)
+_PANELS = "A panel has one defense in colour, each strength beside its point, and all other points in grey."
+_PROMISES = (
+    "Beneath the name stands what the defense promises, an (ε, δ) guarantee or none, and which attackers it reaches: "
+    "those with any access, or those who see only what is served."
+)
+_PRIVATE = "DP: every strength has an (ε, δ) guarantee from the accountant."
+_SERVED = "Served: the defense guards the sampler, and whoever holds the weights is past it."
+_PAST = (
+    "A cross, on a dotted line from its marker, is what the weights give past a defense that only guards the sampler."
+)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A defense at a strength.
+
+    past: the leakage past what guards the sampler, where it was measured; splits: both values of each split, [S, 2].
+    """
+
+    point: Point
+    fid: Value
+    leak: Value
+    past: float | None
+    splits: np.ndarray
+    on_front: bool
+
+    @property
+    def at(self) -> tuple[float, float]:
+        return self.fid.value, self.leak.value
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a line promises, and to whom it does not: guarantees stated for `stated` of its `points`."""
+
+    stated: int
+    points: int
+    covers: str
+
+    @property
+    def private(self) -> bool:
+        """Every point has an (ε, δ) guarantee."""
+        return self.stated == self.points
+
+    @property
+    def served(self) -> bool:
+        """Nothing holds against those who have the weights."""
+        return self.covers == _AS_SERVED
+
+    def __str__(self) -> str:
+        partly = "(ε, δ)-DP in part" if self.stated else "no guarantee"
+        return " · ".join(filter(None, ("(ε, δ)-DP" if self.private else partly, self.covers.strip("–"))))
+
+
+@dataclass(frozen=True)
+class Chart:
+    """All that is drawn.
+
+    promises: of each line; baselines: the undefended line beside each line, of its own run; ends: the FID of held-out
+    images and of noise; guess: what guessing gives, or None where the measure is a count.
+    """
+
+    marks: tuple[Mark, ...]
+    looks: dict[str, style.Look]
+    promises: dict[str, Promise]
+    baselines: dict[str, str]
+    ends: dict[str, float]
+    xlabel: str
+    ylabel: str
+    guess: float | None
+
+    @property
+    def lines(self) -> list[str]:
+        return list(self.promises)
+
+    @property
+    def defended(self) -> list[str]:
+        """The lines that are not the undefended model's."""
+        return [line for line in self.lines if line not in self.baselines.values()]
+
+    @property
+    def crowded(self) -> bool:
+        """There are more lines than one panel can hold."""
+        return len(self.lines) > _MOST and bool(self.defended)
+
+    @property
+    def reading(self) -> str:
+        """How to read it, for the caption."""
+        promises = self.promises.values()
+        parts = {
+            _PANELS: self.crowded,
+            "The undefended model is black.": self.crowded and bool(self.baselines),
+            _PROMISES: self.crowded,
+            _POINTS: True,
+            _PRIVATE: not self.crowded and any(promise.private for promise in promises),
+            _SERVED: not self.crowded and any(promise.served for promise in promises),
+            _PAST: any(mark.past is not None for mark in self.marks),
+        }
+        return " ".join(part for part, needed in parts.items() if needed)
+
+    def of(self, line: str | None) -> list[Mark]:
+        """The points of a line, in the order of the rows."""
+        return [mark for mark in self.marks if mark.point.defense == line]
+
+
+def gather(run: RunData, source: str, metric: str, ylabel: str, guess: float | None = None) -> Chart | None:
+    """The chart of one metric against FID; None if no point has both."""
+    from leakfront.results.statistics.front import pareto_front
+
+    summary = Summary(run)
+    both = [(point, summary.fid(point), summary.value(point, source, metric)) for point in summary.points]
+    known = [(p, f, y) for p, f, y in both if f is not None and y is not None and f.known and y.known]
+    if not known:
+        return None
+    leaks = np.array([max(y.value, guess if guess is not None else y.value) for _, _, y in known])
+    on = pareto_front(np.array([f.value for _, f, _ in known]), leaks)  # less than guessing is no better than guessing
+    past = {p: summary.value(p, source, metric + WITH_WEIGHTS) for p, _, _ in known}
+    marks = [
+        Mark(p, f, y, v.value if (v := past[p]) is not None and v.known else None,
+             _splits(summary, p, source, metric), bool(ahead))
+        for (p, f, y), ahead in zip(known, on, strict=True)
+    ]  # fmt: skip
+    lines: dict[str, list[Point]] = {}
+    for mark in marks:
+        lines.setdefault(mark.point.defense, []).append(mark.point)
+    bases = {line: base for line, points in lines.items() if (base := summary.baseline_of(points[0])) is not None}
+    ends = {end: summary.scale_end(end) for end in (HELD_OUT, NOISE)}
+    return Chart(
+        marks=tuple(marks),
+        looks=style.looks(summary.defenses),
+        promises={line: _promise(run.info, points) for line, points in lines.items()},
+        baselines={line: base.defense for line, base in bases.items()},
+        ends={end.strip("()"): value.value for end, value in ends.items() if value is not None and value.known},
+        xlabel=f"FID ({summary.features} features)" if summary.features else "FID",
+        ylabel=ylabel,
+        guess=guess,
+    )
+
+
+def _splits(summary: Summary, point: Point, source: str, metric: str) -> np.ndarray:
+    """FID and leakage of each split that has both, [S, 2]."""
+    fids, leaks = summary.per_split(point, "fid", summary.fid_metric), summary.per_split(point, source, metric)
+    both = [s for s in fids if s in leaks and fids[s].known and leaks[s].known]
+    return np.array([[fids[s].value, leaks[s].value] for s in both]).reshape(-1, 2)
+
+
+def _promise(info: dict[str, Any], points: Sequence[Point]) -> Promise:
+    """What run.json says of a line."""
+    guarantees, covers = info.get("guarantees", {}), info.get("covers", {})
+    covered = "; ".join(dict.fromkeys(str(covers.get(point.label) or "") for point in points))
+    for words, short in _COVERS.items():
+        covered = covered.replace(words, short)
+    return Promise(sum(guarantees.get(point.label) is not None for point in points), len(points), covered)

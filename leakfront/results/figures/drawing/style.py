@@ -1,0 +1,228 @@
+"""The look of every figure: type, lines, and colours that colour-blind readers and grey prints keep apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from leakfront.results.figures.drawing.themes import PAPER, current
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from leakfront.results.run.summary import Point
+
+Colour = Callable[[float], tuple[float, float, float, float]]  # of a value: RGBA in 0 … 1
+
+WIDTH, PAGE = PAPER.width, PAPER.page  # inches: one column of a paper, and both
+DPI, SLIDE_DPI = 300, 144
+GREY, FAINT = "#6b6b6b", "#c9c9c9"
+LOWEST_AUC = 0.4  # on axes of AUCs: bars that reach lower are cut
+MEMBER, DECOY = "#0072B2", "#D55E00"
+
+# Okabe and Ito's palette without its yellow, which is unreadable on white; black is the undefended model's.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C3E")
+_MARKERS = ("s", "^", "D", "v", "P", "X", "<", "h", ">", "p", "d", "*", "8", "o")
+_DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
+_SLOTS = len(_COLOURS) * len(_MARKERS)
+# Defenses that ship here keep their look from paper to paper; any other takes a free slot that its name picks.
+_SHIPPED = (
+    "dedup",
+    "dp_sgd",
+    "augment",
+    "early_stop",
+    "dp_finetune",
+    "capacity",
+    "regularize",
+    "ambient",
+    "distill",
+    "guidance",
+    "filter",
+    "caption_noise",
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one line of a plot is drawn."""
+
+    colour: str
+    marker: str
+    dashes: Any
+    hollow: bool
+
+    @property
+    def face(self) -> str:
+        return "white" if self.hollow else self.colour
+
+
+def look(slot: int) -> Look:
+    """The look of a slot: colours in turn, filled and hollow; colour and marker together repeat after 98 slots."""
+    turn = slot // len(_COLOURS)
+    marker = _MARKERS[(slot + slot // len(_MARKERS)) % len(_MARKERS)]
+    return Look(_COLOURS[slot % len(_COLOURS)], marker, _DASHES[turn % 3], turn % 2 == 1)
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look for each line's name, no two alike; the same name has the same one in every figure of a run.
+
+    Defenses that ship here have their own; others ("RUN: dp_sgd" too) take what is free, a free colour if there is one.
+    """
+    chosen: dict[str, int] = {}
+    for name in sorted(set(names), key=lambda name: (name not in _SHIPPED, name)):
+        if name == "none":
+            continue
+        known = name.rpartition(": ")[2]
+        hashed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % 14
+        first = _SHIPPED.index(known) if known in _SHIPPED else hashed
+        slots = [(first + step) % _SLOTS for step in range(_SLOTS)]
+        colours = {slot % len(_COLOURS) for slot in chosen.values()}
+        free = [slot for slot in slots if slot not in chosen.values()] or slots
+        if name in _SHIPPED:
+            chosen[name] = first
+        else:
+            chosen[name] = next((slot for slot in free if slot % len(_COLOURS) not in colours), free[0])
+    black = {"none": Look("#000000", "o", "-", False)}
+    return {name: black.get(name) or look(chosen[name]) for name in sorted(set(names))}
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """The settings for drawing and for saving; nothing outside the block changes."""
+    import matplotlib as mpl
+    import seaborn as sns
+
+    settings = {
+        **sns.axes_style("ticks"),
+        "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same
+        "mathtext.fontset": "dejavusans",
+        "font.size": 7,
+        "axes.labelsize": 7,
+        "axes.titlesize": 7,
+        "legend.fontsize": 6,
+        "legend.frameon": False,
+        "legend.handlelength": 1.6,
+        "xtick.labelsize": 6,
+        "ytick.labelsize": 6,
+        "axes.linewidth": 0.6,
+        "lines.linewidth": 1.0,
+        "lines.markersize": 4,
+        "lines.solid_capstyle": "butt",
+        "patch.linewidth": 0.6,
+        "hatch.linewidth": 0.4,
+        "figure.dpi": DPI,
+        "savefig.bbox": None,
+        "pdf.fonttype": 42,
+        "ps.fonttype": 42,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "leakfront",
+        "text.usetex": False,
+        "text.parse_math": False,  # names come from configs: a dollar sign is a dollar sign
+        "path.simplify": True,
+    }
+    for axis in ("xtick", "ytick"):
+        settings |= {
+            f"{axis}.major.size": 2.5,
+            f"{axis}.major.width": 0.6,
+            f"{axis}.minor.size": 1.5,
+            f"{axis}.minor.width": 0.4,
+            f"{axis}.major.pad": 2.0,
+        }
+    with mpl.rc_context(settings):
+        yield
+
+
+def new_figure(height: float, width: float | None = None) -> Figure:
+    """An empty figure with so much room or more, by default one column wide; it needs no display, and is laid out so
+    that nothing is cut off."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=current().size(height, width), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr,call-arg]
+    return figure
+
+
+def despine(*axes: Axes) -> None:
+    """Take away the top and the right border."""
+    import seaborn as sns
+
+    for ax in axes:
+        sns.despine(ax=ax)
+
+
+STEPS = tuple(m * 10.0**e for e in range(-6, 10) for m in (1, 2, 5))
+
+
+def count_scale(ax: Axes, top: float, which: Literal["x", "y"] = "y", gap: float = 0.09) -> None:
+    """A square-root axis for counts, on which 0, 5 and 500 can all be read; a little room below 0."""
+    import numpy as np
+
+    top = max(top, 1.0) * 1.08
+    top = next((1.02 * s for s in STEPS if top / 1.02 <= s <= 1.35 * top), top)
+    bent = {"functions": (lambda y: np.sign(y) * np.sqrt(np.abs(y)), lambda z: np.sign(z) * z**2)}
+    if which == "x":
+        ax.set_xscale("function", **bent)
+        ax.set_xlim(-top * 0.0075, top)
+    else:
+        ax.set_yscale("function", **bent)
+        ax.set_ylim(-top * 0.0075, top)
+    ticks(ax, which, [0.0, *(s for s in STEPS if s >= 1)], gap=gap)
+
+
+def ticks(ax: Axes, which: Literal["x", "y"], candidates: Sequence[float] = STEPS, gap: float = 0.12) -> None:
+    """Plain numbers at those candidates that lie on the axis at least `gap` of its length apart, both ends first."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    low, high = axis.get_view_interval()
+    scale = axis.get_transform()
+    start, end = (float(scale.transform([limit])[0]) for limit in (low, high))
+    spots = {c: (float(scale.transform([c])[0]) - start) / (end - start) for c in candidates if low <= c <= high}
+    shown: list[float] = []
+    for tick in [*list(spots)[:1], *reversed(spots)]:
+        if all(abs(spots[tick] - spots[other]) >= gap for other in shown):
+            shown.append(tick)
+    axis.set_ticks(sorted(shown), [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in sorted(shown)])
+    axis.set_ticks([], minor=True)
+
+
+def shortened(name: str, most: int = 22) -> str:
+    """A name that leaves room for the plot: the middle of a longer one is left out."""
+    name = name.replace("\n", " ")
+    return name if len(name) <= most else f"{name[: most - most // 3 - 1]}…{name[-(most // 3) :]}"
+
+
+def strength(params: str) -> str:
+    """Parameters as a short label: values alone, and Greek letters where the field says them so."""
+    letters = {"epsilon": "ε=", "delta": "δ=", "sigma": "σ="}
+    parts = [part.partition("=") for part in params.split(",")]
+    return ", ".join(letters.get(name.strip(), "") + value if equals else name for name, equals, value in parts)
+
+
+def column_name(point: Point) -> str:
+    """A defense at a strength as the label of a row or column."""
+    return f"{shortened(point.defense)} {shortened(strength(point.params))}".strip()
+
+
+def logarithmic(low: float, high: float) -> Colour:
+    """From pale at `low` (and below) to dark at `high`, evenly in the logarithm; lightness alone tells the value."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LogNorm
+
+    palette = colormaps["Blues"]
+    scale = LogNorm(low, high, clip=True)
+    return lambda value: palette(float(scale(max(value, low))))
+
+
+def diverging(middle: float, reach: float) -> Colour:
+    """White at `middle`, red above and blue below, full at `reach` from it."""
+    import seaborn as sns
+    from matplotlib.colors import Normalize
+
+    palette = sns.color_palette("vlag", as_cmap=True)
+    scale = Normalize(middle - reach, middle + reach, clip=True)
+    return lambda value: palette(float(scale(value)))

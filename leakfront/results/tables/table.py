@@ -1,0 +1,144 @@
+"""A table of texts and numbers with intervals, as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leakfront.results.run.summary import Value
+
+NOTHING = "–"
+_TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|":
+    r"\textbar{}", "ε": r"$\varepsilon$", "δ": r"$\delta$", "≥": r"$\geq$", "–": "--",
+    "×": r"$\times$", "−": "$-$",
+}  # fmt: skip
+
+
+Entry = Value | str | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is printed: a text or number, and the interval beside it ("[11.8, 13.2]" or nothing); `value` is the number
+    itself, None for a text."""
+
+    text: str
+    interval: str = ""
+    value: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.interval}".strip()
+
+
+@dataclass(frozen=True)
+class Column:
+    """key: its name in the CSV; title: its heading, empty for a column that is in the CSV only; decimals: how numbers
+    are printed, None for 3 significant digits."""
+
+    key: str
+    title: str
+    entries: tuple[Entry, ...]
+    decimals: int | None = None
+
+    @property
+    def numeric(self) -> bool:
+        return any(isinstance(entry, Value) for entry in self.entries)
+
+    def cells(self) -> list[Cell]:
+        """The entries as they are printed."""
+        return [shown(entry, self.decimals) for entry in self.entries]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length."""
+
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()  # to be printed below
+
+    @property
+    def printed(self) -> list[Column]:
+        return [column for column in self.columns if column.title]
+
+    def rows(self) -> list[list[Cell]]:
+        """The printed cells, row by row."""
+        return [list(row) for row in zip(*(column.cells() for column in self.printed), strict=True)]
+
+    def to_csv(self) -> str:
+        """Full precision; a number has the columns KEY, KEY_low and KEY_high, empty where unknown."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([key for c in self.columns for key in _csv_keys(c)])
+        for entries in zip(*(column.entries for column in self.columns), strict=True):
+            writer.writerow([x for c, entry in zip(self.columns, entries, strict=True) for x in _csv(c, entry)])
+        return out.getvalue()
+
+    def to_markdown(self) -> str:
+        """A pipe table, with the notes below."""
+        rule = ["---:" if column.numeric else "---" for column in self.printed]
+        body = [[_markdown(str(cell)) for cell in row] for row in self.rows()]
+        lines = [[_markdown(column.title) for column in self.printed], rule, *body]
+        table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return table + "".join(f"\n{_markdown(note)}\n" for note in self.notes)
+
+    def to_latex(self) -> str:
+        """A tabular for booktabs, to be put into a table environment."""
+        form = "".join("r" if column.numeric else "l" for column in self.printed)
+        heads = " & ".join(latex(column.title) for column in self.printed)
+        body = [" & ".join(_latex_cell(cell) for cell in row) for row in self.rows()]
+        body = [f"{{}}{line}" if line.startswith(("[", "*")) else line for line in body]  # else an argument of \\
+        notes = "".join(f"% {latex(note)}\n" for note in self.notes)
+        head = f"% \\usepackage{{booktabs}}\n{notes}\\begin{{tabular}}{{{form}}}\n\\toprule\n{heads} \\\\\n\\midrule\n"
+        return head + "".join(f"{line} \\\\\n" for line in body) + "\\bottomrule\n\\end{tabular}\n"
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """Fixed decimals, or 3 significant digits and no exponent for anything from 0.001 up."""
+    if not math.isfinite(value):
+        return NOTHING if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if decimals is not None:
+        text = f"{value:.{decimals}f}"
+    else:
+        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return text.replace("-", "−") if "e" not in text else text
+
+
+def shown(entry: Entry, decimals: int | None = None) -> Cell:
+    """An entry as it is printed."""
+    if isinstance(entry, str):
+        return Cell(entry)
+    if entry is None or not entry.known:
+        return Cell(NOTHING)
+    ends = f"[{number(entry.low, decimals)}, {number(entry.high, decimals)}]" if entry.has_interval else ""
+    return Cell(number(entry.value, decimals), ends, entry.value)
+
+
+def latex(text: str) -> str:
+    """Text with everything that LaTeX would read as a command made harmless."""
+    return "".join(_TEX.get(character, character if character.isprintable() else " ") for character in text)
+
+
+def _latex_cell(cell: Cell) -> str:
+    return latex(cell.text) + (f" {{\\scriptsize {latex(cell.interval)}}}" if cell.interval else "")
+
+
+def _markdown(text: str) -> str:
+    for character, replacement in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"), ("](", "]\\(")):
+        text = text.replace(character, replacement)
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _csv_keys(column: Column) -> list[str]:
+    return [column.key, f"{column.key}_low", f"{column.key}_high"] if column.numeric else [column.key]
+
+
+def _csv(column: Column, entry: Entry) -> Sequence[str]:
+    if not column.numeric:
+        return [str(entry or "")]
+    numbers = (math.nan,) * 3 if not isinstance(entry, Value) else (entry.value, entry.low, entry.high)
+    return ["" if math.isnan(x) else repr(float(x)) for x in numbers]

@@ -1,0 +1,144 @@
+"""Every registered attack passes this suite by being registered; its own formula is checked in a file of its own."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leakfront import attacks
+from leakfront.attacks import Target
+from leakfront.results.statistics.counts import extracted_at_fdr
+from leakfront.results.statistics.roc import auc, auc_interval
+from tests import oracle_targets as oracle
+
+ATTACKS = attacks.registry.names()
+# settings that suit a pool of 120 images
+SETTINGS: dict[str, dict[str, Any]] = {
+    "extraction": {"neighbours": 20},
+    "pia": {"timesteps": (50, 100, 200)},
+    "loss": {"timesteps": (50, 100)},
+    "generate_and_filter": {"clique": 3},
+    "outlier": {"extraction_neighbours": 20, "fraction": 0.6},
+    "side": {"steps": 60, "neighbours": 20},
+    "inpainting": {"repeats": 12, "keep": 1, "steps": 10},
+    "secmi_learned": {"timestep": 200},  # at 100 a few decoys' errors are no more than rounding
+    "lira": {"timesteps": (50, 100)},
+    "quantile": {"timesteps": (50, 100)},
+    "pian": {"timesteps": (50, 100, 200)},
+    "sima": {"timesteps": (50, 100)},
+    "pfami": {"timesteps": (0, 100, 200), "crops": 4},
+}
+FEWEST_SAMPLES: dict[str, int] = {"generate_and_filter": 3}
+ONLY_SOME: set[str] = {"outlier"}
+
+
+def build(name: str) -> attacks.Attack:
+    return attacks.registry.get(name)(**SETTINGS.get(name, {}))
+
+
+def fewest_shadows(attack: attacks.Attack, images: np.ndarray) -> list[attacks.Shadow]:
+    return oracle.shadows_of(attack, "memorizer", images, range(2, 2 + attack.minimum_shadows))
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return oracle.digits()[: oracle.POOL]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_states_its_source_access_and_cost(name: str) -> None:
+    plugin = attacks.registry.get(name)
+    assert plugin.access in ("none", "samples", "loss", "gradients")
+    assert plugin.shadows in ("none", "choices", "fit")
+    assert plugin.shadows == "fit" or plugin.minimum_shadows == 0
+    assert plugin.summary
+    assert dataclasses.is_dataclass(plugin)
+    assert plugin.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    text = inspect.getdoc(plugin) or ""
+    for stated in ("20", "Access:", "odel calls"):
+        assert stated in text
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("shadow_models", [0, 2])
+def test_memorizer_gives_every_member_away(name: str, shadow_models: int, images: np.ndarray) -> None:
+    attack, members = build(name), oracle.coins(1)
+    if shadow_models < attack.minimum_shadows:
+        assert "left out" in attack.note(shadow_models)
+        return
+    seen = oracle.target(attack, oracle.fitted("memorizer", images[members]), images)
+    scores = attack.score(seen, oracle.shadows_of(attack, "memorizer", images, [2, 3][:shadow_models]))
+    if attack.access == "none":
+        _, low, high, _ = auc_interval(scores.score, members, seed=0)
+        assert low <= 0.5 <= high
+    elif attack.extracts:
+        # a member that no sample (or too few, for an attack that wants several) fell on cannot be found from samples
+        emitted = [seen.generated[g]["images"] for g in attack.generations()] or [seen.samples]
+        found, times = np.unique(oracle.nearest_pool_image(np.concatenate(emitted), images), return_counts=True)
+        reached = np.isin(np.arange(len(images)), found[times >= FEWEST_SAMPLES.get(name, 1)])
+        if name in ONLY_SOME:  # it looks at a part of the pool
+            reached &= scores.score > scores.score.min()
+        assert reached[members].mean() > 0.3
+        assert not reached[~members].any()
+        assert scores.score[reached].min() > scores.score[~members].max()
+    else:
+        assert auc(scores.score, members) == 1.0
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_model_that_never_saw_the_pool_gives_nothing_away(name: str, images: np.ndarray) -> None:
+    attack, members = build(name), oracle.coins(1)
+    elsewhere = oracle.digits()[500:1100]
+    seen = oracle.target(attack, oracle.fitted("gaussian", elsewhere), images)
+    shadows = [oracle.shadow(attack, oracle.fitted("gaussian", elsewhere), images, oracle.coins(s)) for s in (2, 3)]
+    score = attack.score(seen, shadows).score
+    _, low, high, _ = auc_interval(score, members, seed=0, level=1 - 0.05 / len(ATTACKS))  # one draw of coins for all
+    assert low <= 0.5 <= high
+    assert extracted_at_fdr(score, members).count == 0
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_scores_do_not_depend_on_the_batch_size(name: str, images: np.ndarray) -> None:
+    attack = build(name)
+    model = oracle.fitted("memorizer", images[oracle.coins(1)])
+    shadows = fewest_shadows(attack, images)
+    small, large = (attack.score(oracle.target(attack, model, images, size), shadows).score for size in (7, 120))
+    np.testing.assert_allclose(small, large, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_scores_follow_the_images_when_the_pool_is_reordered(name: str, images: np.ndarray) -> None:
+    attack, order = build(name), np.random.default_rng(4).permutation(len(images))
+    model = oracle.fitted("memorizer", images[oracle.coins(1)])
+    moved_target = oracle.target(attack, model, images[order])  # probed in the other order, not only rearranged
+    seen, shadows = oracle.target(attack, model, images), oracle.shadows_of(attack, "memorizer", images, [2, 3])
+    moved_shadows = [oracle.permuted_shadow(known, order) for known in shadows]
+    here, there = attack.score(seen, shadows).score, attack.score(moved_target, moved_shadows).score
+    np.testing.assert_allclose(here[order], there, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_swapped_coins_mirror_auc(name: str, images: np.ndarray) -> None:
+    attack, members = build(name), oracle.coins(1)
+    seen = oracle.target(attack, oracle.fitted("memorizer", images[members]), images)
+    score = attack.score(seen, fewest_shadows(attack, images)).score
+    assert auc(score, members) > 0.5 or attack.access == "none"
+    assert auc(score, ~members) == pytest.approx(1 - auc(score, members), abs=1e-12)
+
+
+def test_the_target_has_no_coins_to_look_at() -> None:
+    held = {field.name for field in dataclasses.fields(Target)}
+    assert held == {"pool", "samples", "sample_labels", "signals", "generated", "outside", "seed"}
+    assert {field.name for field in dataclasses.fields(attacks.PoolView)} == {
+        "images", "labels", "features", "variants", "variant_of",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_same_seed_same_scores(name: str, images: np.ndarray) -> None:
+    attack = build(name)
+    seen = oracle.target(attack, oracle.fitted("memorizer", images[oracle.coins(1)]), images)
+    shadows = fewest_shadows(attack, images)
+    np.testing.assert_array_equal(attack.score(seen, shadows).score, attack.score(seen, shadows).score)

@@ -1,0 +1,230 @@
+"""Every registered defense passes this suite by being registered; dp_sgd has a file of its own beside."""
+
+import dataclasses
+import inspect
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from leakfront import defenses
+from leakfront.defenses import Defense, TrainingSet, TrainingSetup
+from leakfront.defenses.augment import Augment
+from leakfront.defenses.capacity import Capacity
+from leakfront.defenses.dedup import Dedup, pair_precision_recall
+from leakfront.defenses.early_stop import EarlyStop
+from leakfront.defenses.regularize import Regularize
+from leakfront.defenses.training.plain_step import PlainStep
+from leakfront.errors import InputError
+from leakfront.models.unet import UNet
+from leakfront.registry import Registry
+from tests import oracle_targets as oracle
+
+DEFENSES = defenses.registry.names()
+
+
+def training_set(images: np.ndarray, pool_index: np.ndarray | None = None) -> TrainingSet:
+    index = np.arange(len(images)) if pool_index is None else pool_index
+    return TrainingSet(images, np.zeros(len(images), np.int64), index)
+
+
+def setup() -> TrainingSetup:
+    model = UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 10, 0)
+    return TrainingSetup(
+        network=model.network, loss=model.loss(), dataset=training_set(oracle.digits()[:64]),
+        public=training_set(oracle.digits()[100:164], np.full(64, -1)), expected_size=64.0, steps=100, batch_size=8,
+        learning_rate=1e-3, ema_decay=0.9, make_step=PlainStep,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_says_what_it_is(name: str) -> None:
+    plugin = defenses.registry.get(name)
+    assert issubclass(plugin, Defense)
+    assert plugin.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert plugin.summary
+    assert plugin.covers
+    assert len(inspect.getdoc(plugin) or "") > 60
+    assert all(field.default is not dataclasses.MISSING for field in dataclasses.fields(plugin))
+    assert plugin.acts_on in ("nothing", "data", "batches", "training", "sampling")
+    assert (plugin.guard is not Defense.guard) == (plugin.acts_on == "sampling"), (
+        "guard is called only if it acts there"
+    )
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_adds_nothing_to_the_training_set_and_knows_where_each_image_is_from(name: str) -> None:
+    images = oracle.digits()[:50]
+    before = training_set(np.concatenate([images, images[:5]]), np.concatenate([np.arange(50), np.arange(5)]))
+    after = defenses.registry.get(name)().prepare(before)
+    assert len(after.labels) == len(after.pool_index) == len(after) <= len(before)
+    assert after.images.dtype == np.uint8
+    assert after.images.shape[1:] == images.shape[1:]
+    has, had = (Counter(dataset.pool_index.tolist()) for dataset in (after, before))
+    assert has <= had
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_augmentation_keeps_shape_and_range_and_follows_the_seed(name: str) -> None:
+    defense = defenses.registry.get(name)()
+    batch = torch.as_tensor(oracle.digits()[:16]).float() / 127.5 - 1
+
+    def once(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return defense.augment(batch.clone(), torch.Generator().manual_seed(seed))
+
+    assert once(0).shape == batch.shape
+    assert once(0).dtype == torch.float32
+    assert once(0).abs().max() <= 1 + 1e-6
+    torch.testing.assert_close(once(0), once(0), rtol=0, atol=0)
+    assert defense.augment(batch[:0], torch.Generator()).shape == (0, 1, 8, 8)
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_one_step_trains_and_its_state_can_be_restored(name: str) -> None:
+    changed = defenses.registry.get(name)().training(setup())
+    step = changed.make_step(changed)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(64, 1, 8, 8) * 2 - 1
+    indices = torch.arange(6)
+    before = [p.detach().clone() for p in changed.network.parameters()]
+    loss = step.update(images[indices], torch.zeros(6, dtype=torch.long), generator)
+    assert np.isfinite(loss)
+    assert any(not torch.equal(a, b) for a, b in zip(before, changed.network.parameters(), strict=True))
+    step.load_state_dict(step.state_dict())
+    assert (step.guarantee() is None) == (name not in ("dp_sgd", "dp_finetune"))
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_relative_cost_is_a_positive_number(name: str) -> None:
+    assert 0 < defenses.registry.get(name)().relative_cost(1000, 64) < 100
+
+
+@pytest.mark.parametrize("method", ["exact", "similarity"])
+def test_dedup_finds_the_planted_copies_and_nothing_else(method) -> None:
+    images = oracle.digits()[:100]
+    copies = np.repeat(np.arange(8), 6)
+    order = np.random.default_rng(0).permutation(100 + len(copies))
+    index = np.concatenate([np.arange(100), copies])[order]
+    planted = training_set(images[index], index)
+    after = Dedup(method=method, threshold=1.0).prepare(planted)
+    assert sorted(after.pool_index) == list(range(100))
+    assert after.notes == {"removed": 48.0, "duplicate_precision": 1.0, "duplicate_recall": 1.0}
+
+
+def test_dedup_by_similarity_finds_copies_that_differ_a_little() -> None:
+    images = oracle.digits()[:60]
+    noisy = np.clip(images[:10].astype(int) + np.random.default_rng(0).integers(-6, 7, images[:10].shape), 0, 255)
+    index = np.concatenate([np.arange(60), np.arange(10)])
+    data = training_set(np.concatenate([images, noisy.astype(np.uint8)]), index)
+    assert Dedup(method="exact").prepare(data).notes["duplicate_recall"] == 0
+    assert Dedup(method="similarity", threshold=0.99).prepare(data).notes["duplicate_recall"] == 1
+
+
+def test_dedup_clusters_are_connected_components_of_similar_pairs() -> None:
+    images = oracle.digits()[:80]
+    flat = images.reshape(80, -1).astype(float)
+    flat -= flat.mean(1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    similar = flat @ flat.T >= 0.9
+    reach = np.linalg.matrix_power(similar.astype(float), 40) > 0
+    cluster = Dedup(method="similarity", threshold=0.9).clusters(images)
+    np.testing.assert_array_equal(cluster[:, None] == cluster[None], reach)
+    assert 1 < len(np.unique(cluster)) < 80
+
+
+def test_pair_precision_and_recall_count_pairs() -> None:
+    cluster, truth = np.array([0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 2])
+    assert pair_precision_recall(cluster, truth) == (1 / 3, 1 / 2)
+    assert all(np.isnan(pair_precision_recall(np.arange(3), np.arange(3))))
+
+
+def test_augment_with_probability_touches_that_share() -> None:
+    batch = torch.as_tensor(oracle.digits()[:1000]).float() / 127.5 - 1
+    torch.manual_seed(0)
+    changed = Augment(probability=0.3).augment(batch, torch.Generator().manual_seed(0))
+    share = (changed != batch).flatten(1).any(1).float().mean()
+    assert abs(share - 0.3 * 8 / 9) < 0.05  # one of the nine shifts is none
+    torch.testing.assert_close(Augment(probability=0.0).augment(batch, torch.Generator()), batch, rtol=0, atol=0)
+
+
+def test_a_shifted_digit_is_the_digit_moved_by_a_pixel() -> None:
+    image = torch.as_tensor(oracle.digits()[:1]).float() / 127.5 - 1
+    padded = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
+    moved = [padded[..., y : y + 8, x : x + 8] for y in range(3) for x in range(3)]
+    torch.manual_seed(0)
+    for _ in range(20):
+        found = Augment().augment(image, torch.Generator().manual_seed(0))
+        assert any(torch.allclose(found, one, atol=1e-6) for one in moved)
+
+
+def test_early_stop_stops_at_the_fraction_or_the_step() -> None:
+    assert EarlyStop(fraction=0.25).training(setup()).steps == 25
+    assert EarlyStop(steps=7).training(setup()).steps == 7
+    assert EarlyStop(steps=700).training(setup()).steps == 100
+
+
+@pytest.mark.parametrize(
+    ("build", "key"),
+    [
+        (lambda: Dedup(threshold=0), "threshold"),
+        (lambda: Augment(probability=1.5), "probability"),
+        (lambda: Augment(shift=-1), "shift"),
+        (lambda: EarlyStop(fraction=0), "fraction"),
+        (lambda: EarlyStop(steps=0), "steps"),
+    ],
+)
+def test_a_strength_out_of_range_is_named(build, key: str) -> None:
+    with pytest.raises(InputError, match=key):
+        build()
+
+
+@pytest.mark.parametrize(("width", "channels", "groups"), [(1.0, (16, 32), 8), (0.5, (8, 16), 4), (0.25, (4, 8), 2)])
+def test_capacity_trains_a_narrower_network_that_plain_diffusers_loads(
+    width: float, channels: tuple[int, ...], groups: int, tmp_path: Path
+) -> None:
+    model = UNet(channels=(16, 32)).build((1, 8, 8), 10, 0)
+    changed = Capacity(width=width).training(replace(setup(), network=model.network))
+    config = changed.network.config
+    assert tuple(config["block_out_channels"]) == channels
+    assert config["norm_num_groups"] == groups
+    model.network = changed.network.eval()
+    model.save(tmp_path)
+    x, t = torch.randn(2, 1, 8, 8), torch.tensor([5, 700])
+    with torch.no_grad():
+        torch.testing.assert_close(UNet().load(tmp_path).predict_noise(x, t), model.predict_noise(x, t))
+        early, late = (model.predict_noise(x, torch.full((2,), at)) for at in (5, 700))
+    assert not torch.allclose(early, late)  # it is told the time
+
+
+def test_weight_decay_shrinks_weights_and_dropout_is_set_in_training_alone() -> None:
+    changed = Regularize(weight_decay=10.0, dropout=0.3).training(setup())
+    assert {m.p for m in changed.network.modules() if isinstance(m, torch.nn.Dropout)} == {0.3}
+    before = sum(float(p.detach().square().sum()) for p in changed.network.parameters())
+    step = changed.make_step(changed)
+    images = torch.rand(8, 1, 8, 8) * 2 - 1
+    for k in range(3):
+        step.update(images, torch.zeros(8, dtype=torch.long), torch.Generator().manual_seed(k))
+    after = sum(float(p.detach().square().sum()) for p in changed.network.parameters())
+    assert after < before * (1 - 1e-3 * 10) ** 2  # three steps of learning rate x decay, and what Adam adds
+    plain = setup()
+    assert plain.weight_decay == 0
+    with pytest.raises(InputError, match="no dropout layers"):
+        Regularize(dropout=0.1).training(replace(setup(), network=torch.nn.Linear(2, 2)))
+
+
+def test_the_example_of_a_new_defense_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "(Defense)" in block]
+    registry = Registry("defense", "defenses", "leakfront.defenses")
+    monkeypatch.setattr(defenses, "register", registry.register)
+    exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})
+    plugin = registry.get("quantize")
+    changed = plugin(levels=2).prepare(training_set(oracle.digits()[:50]))
+    assert set(np.unique(changed.images)) == {0, 255}
+    with pytest.raises(InputError, match="levels is 1"):
+        plugin(levels=1)

@@ -1,0 +1,163 @@
+"""A model that several processes train together is the one that a single process trains."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from leakfront.defenses.training.ranks import Ranks
+from leakfront.errors import InputError
+from leakfront.harness.execution import tasks as worker
+from leakfront.harness.plan import limits
+from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.run import check_everything
+from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.stages.pool import store_pool
+from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.run_folder import claim
+from tests.small_config import small, write_toml
+
+
+@pytest.fixture(autouse=True)
+def enough_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "cores", lambda: 64)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+class Events:
+    """The parent's end of the events; the training is killed at a step."""
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        self.kill_at = kill_at
+        self.steps: list[int] = []
+
+    def put(self, event: dict[str, Any]) -> None:
+        if event.get("stage") == "train":
+            self.steps.append(event["done"])
+            if event["done"] == self.kill_at:
+                raise Killed
+
+
+PRIVATE = {"epsilon": 50.0, "noise_multiplicity": 2, "physical_batch_size": 12}  # chunks of 6 images and a smaller one
+DEFENSES: dict[str, dict[str, Any]] = {
+    "augment": {"name": "augment"},
+    "dp_sgd": {"name": "dp_sgd", **PRIVATE},
+    "one image at a time": {"name": "dp_sgd", "epsilon": 50.0, "physical_batch_size": 1},  # the first rank has none
+    "per layer": {"name": "dp_sgd", **PRIVATE, "clipping": "per_layer"},
+    "dp_finetune": {"name": "dp_finetune", **PRIVATE, "pretrain_steps": 10},
+    "augmented": {"stack": [{"name": "augment", "probability": 0.5}, {"name": "dp_sgd", **PRIVATE}]},
+}
+
+
+def train(
+    folder: Path, processes: int, defense: dict[str, Any], kill_at: int | None = None
+) -> tuple[dict[str, Any], torch.Tensor, list[int]]:
+    """Train the one model of a small benchmark: (its facts, its predictions, the steps that were told of)."""
+    layout = Layout(folder)
+    settings = small(splits=1, model__dropout=0.0, training__batch_size=15, execution={"processes": processes},
+                     defenses=[defense], attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
+    plan, pool = check_everything(parse_config(settings), layout)
+    folder.mkdir(exist_ok=True)
+    claim(layout, plan.config, {})
+    store_pool(plan, layout, pool)
+    worker._events = events = Events(kill_at)
+    cell = plan.cells[-1]  # after "none"
+    worker.run_task(worker.Task("model", folder, plan.config.model_dump_json(), cell.name))
+    stage = layout.stage(cell.name, "train")
+    images = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 1, 8, 8), dtype=np.float32))
+    predictions = plan.model.load(stage / "model").predict_noise(images, torch.arange(0, 800, 100), None)
+    return json.loads((stage / "train.json").read_text()), predictions.detach(), events.steps
+
+
+@pytest.mark.parametrize("name", ["augment", "dp_sgd"])
+def test_two_processes_train_the_model_of_one_and_go_on_from_a_checkpoint(name: str, tmp_path: Path) -> None:
+    alone, expected, _ = train(tmp_path / "alone", 1, DEFENSES[name])
+    with pytest.raises(Killed):
+        train(tmp_path / "together", 2, DEFENSES[name], kill_at=5)
+    together, found, steps = train(tmp_path / "together", 2, DEFENSES[name])
+    assert steps[0] == 6
+    same(together, found, alone, expected)
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("name", ["one image at a time", "per layer", "dp_finetune", "augmented"])
+def test_private_steps_are_those_of_one_process_however_a_batch_is_cut(name: str, tmp_path: Path) -> None:
+    alone, expected, _ = train(tmp_path / "alone", 1, DEFENSES[name])
+    together, found, _ = train(tmp_path / "together", 2, DEFENSES[name])
+    same(together, found, alone, expected)
+    assert together["report"]["clipped_fraction"] > 0
+
+
+def test_a_killed_process_costs_its_model_one_retry(tmp_path: Path) -> None:
+    settings = small(splits=1, training__steps=150, training__checkpoint_seconds=0.05, execution={"processes": 2},
+                     attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
+    # with cores enough, on whatever machine
+    code = "import os; os.sched_getaffinity = lambda _: {0, 1}; from leakfront.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", write_toml(tmp_path / "c.toml", settings), "--workers", "1"]
+    run = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("run/cells/*/train.checkpoint")):
+        assert run.poll() is None
+        time.sleep(0.02)
+    ranks = [process for worker in psutil.Process(run.pid).children() for process in worker.children()]
+    (rank,) = [process for process in ranks if "spawn_main" in " ".join(process.cmdline())]
+    rank.kill()
+    said, _ = run.communicate()
+    assert run.returncode == 0
+    assert "the worker process of none-split0 died (exit code 1); it is tried once more" in said
+    assert (tmp_path / "run/results.csv").exists()
+
+
+def same(together: dict[str, Any], found: torch.Tensor, alone: dict[str, Any], expected: torch.Tensor) -> None:
+    """Whether several processes made what one made."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(together["losses"], alone["losses"], rtol=1e-4)
+    assert together["model_calls"] == alone["model_calls"] > 0
+    assert together["report"] == pytest.approx(alone["report"], rel=1e-9)
+    assert together["guarantee"] == alone["guarantee"]
+
+
+def test_the_shares_of_a_batch_make_it_up() -> None:
+    for size in (1, 2, 3, 8):
+        for count in (0, 1, 8, 15, 64):
+            taken = [list(range(count))[Ranks(rank, size).share(count)] for rank in range(size)]
+            assert [image for share in taken for image in share] == list(range(count))
+            assert max(map(len, taken)) - min(map(len, taken)) <= 1
+            draws = [list(range(3 * count))[Ranks(rank, size).share(3 * count, 3)] for rank in range(size)]
+            assert [list(dict.fromkeys(row // 3 for row in share)) for share in draws] == taken
+            assert [Ranks(rank, size).takes_none(3 * count, 3) for rank in range(size)] == [not t for t in taken]
+    assert [Ranks(rank, 2).device("cuda") for rank in range(2)] == ["cuda:0", "cuda:1"]
+    assert Ranks(0, 1).device("cuda") == "cuda"
+
+
+def test_a_defense_whose_step_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    config = parse_config(small(execution={"processes": 2}, defenses=[{"name": "distill"}]))
+    with pytest.raises(InputError, match="processes is 2, but a training step of distill cannot be shared"):
+        check_everything(config, Layout(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_processes_than_images_of_a_batch_or_cores_or_one_gpu_for_all_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"batch_size is 16; it must not be below execution\.processes, 17"):
+        check_everything(parse_config(small(execution={"processes": 17})), Layout(tmp_path))
+    with pytest.raises(InputError, match=r"threads is 2 for each of 33 processes, but this machine has 64 cores"):
+        check_everything(parse_config(small(execution={"processes": 33, "threads": 2})), Layout(tmp_path))
+    with pytest.raises(InputError, match="each on a gpu of its own, device must be cuda"):
+        parse_config(small(execution={"processes": 2, "device": "cuda:1"}))
+
+
+def test_the_key_of_a_model_tells_how_many_processes_trained_it() -> None:
+    executions: list[dict[str, int]] = [{}, {"processes": 1}, {"processes": 2}]
+    one, same, two = (make_plan(parse_config(small(execution=e))).cells[0].keys["train"] for e in executions)
+    assert one == same != two

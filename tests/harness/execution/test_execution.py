@@ -1,0 +1,135 @@
+"""A worker that dies costs its task one retry and the others nothing; workers share out the GPUs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from leakfront.errors import InputError, StageError
+from leakfront.harness.execution.devices import check_device, default_workers, gpu_shares, show_gpus
+from leakfront.harness.execution.progress import RunProgress
+from leakfront.harness.execution.schedule import _take_note
+from leakfront.harness.execution.tasks import Task
+from leakfront.harness.execution.workers import Outcome, Workers
+from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.settings.sections import Execution, parse_config
+from tests.small_config import small
+
+
+def work(task: Task) -> Any:
+    """What the name of the task's cell says; every attempt leaves a line in a file of that name."""
+    with (task.root / task.cell).open("a") as file:
+        file.write("begun\n")
+    attempts = (task.root / task.cell).read_text().count("begun")
+    if task.cell == "dies" or (task.cell == "dies once" and attempts == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.cell == "raises":
+        raise ValueError("of the task")
+    if task.cell == "slow":
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not (task.root / "last").exists():
+            time.sleep(0.01)
+    if task.cell.startswith("gpu"):
+        while len(list(task.root.glob("gpu*"))) < 3:  # so that each of them is on a worker of its own
+            time.sleep(0.01)
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+    return f"{task.cell} is done"
+
+
+def outcomes(root: Path, cells: list[str], count: int, **more: Any) -> tuple[dict[str, Outcome], list[dict[str, Any]]]:
+    events: list[dict[str, Any]] = []
+    with Workers(count, 1, events.append, work=work, **more) as workers:
+        for cell in cells:
+            workers.submit(Task("model", root, "", cell))
+        return {outcome.task.cell: outcome for outcome in workers.outcomes()}, events
+
+
+def test_a_worker_that_dies_costs_its_task_one_retry_and_the_others_nothing(tmp_path: Path) -> None:
+    cells = ["slow", "dies once", "dies", "raises", "last"]
+    ended, events = outcomes(tmp_path, cells, count=2)
+    attempts = {cell: (tmp_path / cell).read_text().count("begun") for cell in cells}
+    assert attempts == {"slow": 1, "dies once": 2, "dies": 2, "raises": 1, "last": 1}
+    for cell in ("slow", "dies once", "last"):
+        assert (ended[cell].result, ended[cell].error) == (f"{cell} is done", None)
+    assert str(ended["dies"].error) == "its worker process died twice (the last time by SIGKILL)"
+    assert isinstance(ended["raises"].error, ValueError)
+    assert "in work" in str(ended["raises"].error.__cause__)  # the traceback, from the other process
+    assert [event["message"] for event in events] == [
+        f"  the worker process of {cell} died (SIGKILL); it is tried once more" for cell in ("dies once", "dies")
+    ]
+
+
+def test_each_worker_sees_a_gpu_of_its_own_as_far_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    ended, _ = outcomes(tmp_path, ["gpu a", "gpu b", "gpu c"], count=3, gpus=[[0], [1]])
+    assert sorted(outcome.result for outcome in ended.values()) == ["5", "5", "7"]
+
+
+def test_gpus_are_some_of_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,9")
+    show_gpus(range(1, 3))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7,9"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    show_gpus([1])
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "workers", "shares"),
+    [
+        ("cuda", 1, 5, [[0], [1], [2], [3], [4]]),
+        ("cuda", 2, 2, [[0, 1], [2, 3]]),
+        ("cuda", 5, 1, [[0, 1, 2, 3, 4]]),
+        ("cuda:2", 1, 1, []),
+    ],
+)
+def test_there_is_a_worker_for_as_many_gpus_as_train_a_model(
+    device: str, processes: int, workers: int, shares: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
+    config = parse_config(small(execution={"device": device, "processes": processes}))
+    check_device(config.execution)
+    assert default_workers(config) == workers
+    assert [list(share) for share in gpu_shares(config.execution)] == shares
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=r"no CUDA device here; it can be cpu$"):
+        check_device(Execution(device="cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match=r"finds 2 CUDA devices here; it can be cpu, cuda, cuda:0, cuda:1$"):
+        check_device(Execution(device="cuda:2"))
+    with pytest.raises(InputError, match=r"processes is 3, but torch finds 2 CUDA devices here; each"):
+        check_device(Execution(device="cuda", processes=3))
+    check_device(Execution(processes=3))
+
+
+def test_which_gpu_a_model_was_trained_on_is_not_in_its_key() -> None:
+    def key(device: str) -> str:
+        return make_plan(parse_config(small(execution__device=device))).cells[0].keys["train"]
+
+    assert key("cuda") == key("cuda:0") == key("cuda:3") != key("cpu")
+
+
+def test_a_reference_that_cannot_be_made_ends_the_run_in_one_sentence(tmp_path: Path) -> None:
+    """Its worker died twice, say: no cell can be measured without it."""
+    progress = RunProgress({}, 1, tmp_path / "log.jsonl", Console(quiet=True))
+    failed: dict[str, str] = {}
+    lost = RuntimeError("its worker process died twice (the last time by SIGKILL)")
+    with pytest.raises(StageError, match="the reference cannot be made: RuntimeError: its worker process died twice"):
+        _take_note(Outcome(Task("reference", tmp_path, ""), error=lost), failed, progress)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left on device"):
+        _take_note(Outcome(Task("model", tmp_path, "", "cell"), error=full), failed, progress)
+    assert failed == {}
+    _take_note(Outcome(Task("model", tmp_path, "", "cell"), error=lost), failed, progress)
+    assert list(failed) == ["cell"]

@@ -1,0 +1,163 @@
+"""The whole suite through the stages: no coin of the target is in reach, and no query is made twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from safetensors.numpy import load_file, save_file
+
+from leakfront.attacks import Scores, Target
+from leakfront.harness.plan.plan import Plan, make_plan
+from leakfront.harness.run import run
+from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.stages import attack as stage
+from leakfront.harness.stages.pool import stored_pool
+from leakfront.harness.store.layout import Layout
+from leakfront.results.run.rows import read_rows
+from tests.small_config import small
+
+SPLITS = 3
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Layout]:
+    """A finished run of suite v1, of models that train in seconds."""
+    settings = small(suite="v1", splits=SPLITS)
+    del settings["attacks"]
+    config = parse_config(settings)
+    layout = Layout(tmp_path_factory.mktemp("suite") / "run")
+    result = run(config, layout, 2, Console(quiet=True))
+    assert not result.failed
+    assert not result.diverged
+    return make_plan(config), layout
+
+
+@pytest.fixture
+def copied(finished: tuple[Plan, Layout], tmp_path: Path) -> tuple[Plan, Layout]:
+    plan, layout = finished
+    shutil.copytree(layout.root, tmp_path / "run")
+    return plan, Layout(tmp_path / "run")
+
+
+def test_every_attack_of_the_suite_has_its_rows(finished: tuple[Plan, Layout]) -> None:
+    plan, layout = finished
+    rows = read_rows(layout.root / "results.csv")
+    assert (rows["suite"] == "v1").all()
+    for split in (*map(str, range(SPLITS)), "all"):
+        here = rows[rows["split"] == split]
+        assert set(here[here["metric"] == "auc"]["source"]) == set(plan.attacks)
+    counted = set(rows[rows["metric"] == "unique_extracted_at_fdr_0.05"]["source"])
+    assert counted == {label for label, attack in plan.attacks.items() if attack.extracts}
+    assert "set_p_value_members_10" in set(rows[rows["source"] == "dataset_inference"]["metric"])
+    info = json.loads((layout.root / "run.json").read_text())
+    assert info["suite"] == "v1"
+    assert any(note.startswith("attack lira_online") for note in info["attack_notes"])
+
+
+def test_the_suite_together_needs_at_most_half_of_the_calls(finished: tuple[Plan, Layout]) -> None:
+    rows = read_rows(finished[1].root / "results.csv")
+    calls = rows[(rows["source"] == "suite") & (rows["split"] == "0")].set_index("metric")["value"]
+    alone = rows[(rows["metric"] == "model_calls_per_image") & (rows["split"] == "0")].set_index("source")["value"]
+    assert calls["model_calls_per_image_apart"] == pytest.approx(alone[list(finished[0].attacks)].sum())
+    assert calls["model_calls_per_image"] <= calls["model_calls_per_image_apart"] / 2
+
+
+def test_scores_are_made_when_the_coins_of_the_target_are_gone(copied: tuple[Plan, Layout]) -> None:
+    plan, layout = copied
+    cell = plan.by_name["none-split1"]
+    attacks, coins = layout.stage(cell.name, "attack"), layout.stage(cell.name, "prepare")
+    before = {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")}
+    assert set(before) == set(plan.attacks)
+    shutil.rmtree(attacks)
+    shutil.rmtree(coins)
+    stage.attack_cell(plan, cell, plan.siblings(cell), layout, stored_pool(layout))
+    assert {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")} == before
+
+
+def test_scores_do_not_follow_the_coins_of_the_target(copied: tuple[Plan, Layout]) -> None:
+    """Everything that an attack could read of the target's coins is swapped: nothing changes."""
+    plan, layout = copied
+    cell = plan.by_name["none-split1"]
+    attacks, coins = layout.stage(cell.name, "attack"), layout.stage(cell.name, "prepare") / "coins.safetensors"
+    before = {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")}
+    save_file({"members": ~load_file(coins)["members"].astype(bool)}, coins)
+    shutil.rmtree(attacks)
+    stage.attack_cell(plan, cell, plan.siblings(cell), layout, stored_pool(layout))
+    assert {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")} == before
+
+
+def test_a_cell_cannot_be_its_own_shadow(finished: tuple[Plan, Layout]) -> None:
+    plan, layout = finished
+    cell = plan.by_name["none-split0"]
+    with pytest.raises(ValueError, match="its own shadow"):
+        stage.attack_cell(plan, cell, plan.cells, layout, stored_pool(layout))
+
+
+@dataclass(frozen=True)
+class Sealed(Target):
+    """A target that does not let itself be asked for anything but what the contract names."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"an attack asked the target for {name!r}")
+
+
+def test_attacks_ask_the_target_for_nothing_that_it_does_not_have(
+    copied: tuple[Plan, Layout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, layout = copied
+    cell = plan.by_name["none-split0"]
+    asked: list[str] = []
+
+    def sealed(*arguments: Any) -> Target:
+        return Sealed(**vars(build(*arguments)))
+
+    def refuse(of: Any, *_: Any) -> np.ndarray:
+        asked.append(of.name)
+        assert of.name != cell.name, "the coins of the target were asked for"
+        return load_members(of, layout)
+
+    build, load_members = stage._target, stage.load_members
+    monkeypatch.setattr(stage, "_target", sealed)
+    monkeypatch.setattr(stage, "load_members", refuse)
+    shutil.rmtree(layout.stage(cell.name, "attack"))
+    stage.attack_cell(plan, cell, plan.siblings(cell), layout, stored_pool(layout))
+    assert sorted(asked) == ["none-split1", "none-split2"]
+    assert {field.name for field in fields(Sealed)} == {field.name for field in fields(Target)}
+
+
+def test_an_attack_that_asks_for_coins_is_stopped(finished: tuple[Plan, Layout]) -> None:
+    """The seal itself holds: it does raise."""
+    plan, layout = finished
+    pool = stored_pool(layout)
+    view = stage.PoolView(pool.images, pool.labels, pool.images[:, 0, 0], pool.variants, pool.variant_of)
+    target = Sealed(**vars(stage._target(plan, plan.cells[0], layout, pool, view)))
+
+    def peeking(seen: Any) -> Scores:
+        return Scores(seen.members.astype(float))
+
+    with pytest.raises(AssertionError, match="asked the target for 'members'"):
+        peeking(target)
+
+
+def test_an_attack_with_too_few_shadows_is_left_out_with_a_row_that_says_why(tmp_path: Path) -> None:
+    settings = small(splits=1, attacks={"loss": {"timesteps": [50], "draws": 1}, "lira": {}, "secmi": {}})
+    layout = Layout(tmp_path / "run")
+    with (tmp_path / "out").open("w") as out:
+        result = run(parse_config(settings), layout, 1, Console(file=out, width=200))
+    assert not result.failed
+    rows = read_rows(layout.root / "results.csv")
+    left_out = rows[rows["metric"] == "left_out"]
+    assert left_out["source"].tolist() == ["lira"]
+    assert "needs 2 shadow models" in left_out["ci_method"].iloc[0]
+    assert "auc" not in set(rows[rows["source"] == "lira"]["metric"])
+    said = (tmp_path / "out").read_text()
+    assert "attack lira: left out: it needs 2 shadow models" in said
+    assert "attack loss: nothing is chosen: the source's defaults hold" in said
+    assert "attack secmi" not in said

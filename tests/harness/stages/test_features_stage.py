@@ -1,0 +1,178 @@
+"""Features in the stages of a run: every image passes the extractor once, whatever is made of its features."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from safetensors.numpy import load_file, save_file
+
+from leakfront.harness.execution import schedule
+from leakfront.harness.execution import tasks as worker
+from leakfront.harness.execution.workers import Outcome
+from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.run import run
+from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.stages import features as stage
+from leakfront.harness.stages.features import pool_set, reference_set, sample_set
+from leakfront.harness.stages.pool import stored_pool
+from leakfront.harness.stages.sample import load_samples
+from leakfront.harness.store.layout import Layout
+from leakfront.results.features.embedded import Embedded
+from leakfront.results.metrics.fid import FID
+from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.run.rows import read_rows
+from tests.small_config import small
+
+POOL, REFERENCE, SAMPLES, CELLS = 96, 200, 80, 2
+ALL = REFERENCE + POOL + SAMPLES + CELLS * SAMPLES  # the third is the noise
+METRICS = ["fid", "kid", "recall"]
+LOSS = {"loss": {"timesteps": [50], "draws": 1}}
+SIDE = {"clusters": 2, "steps": 2, "neighbours": 10}
+
+
+def quick(**changes: Any) -> dict[str, Any]:
+    """A run that is over in a few seconds, with `changes`."""
+    settings = {"attacks": LOSS, "training__steps": 2, "metrics__features_params": {"dimensions": 16, "steps": 5}}
+    return small(**{**settings, **changes})
+
+
+class Here:
+    """Stands in for worker processes: tasks are done in this one, where calls can be counted."""
+
+    def __init__(self, *_: Any) -> None:
+        self._tasks: list[Any] = []
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, task: Any) -> None:
+        self._tasks.append(task)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        while self._tasks:
+            task = self._tasks.pop(0)
+            yield Outcome(task, worker.run_task(task))
+
+
+def extracted_by(root: Path, settings: dict[str, Any]) -> int:
+    """Run in this process; how many images passed the extractor."""
+    counts = []
+    with pytest.MonkeyPatch.context() as patch:
+        extract = Embedded.extract
+
+        def counting(self: Embedded, images: np.ndarray) -> np.ndarray:
+            counts.append(len(images))
+            return extract(self, images)
+
+        patch.setattr(Embedded, "extract", counting)
+        patch.setattr(schedule, "Workers", Here)
+        patch.setattr(worker, "_events", queue.SimpleQueue())
+        result = run(parse_config(settings), Layout(root), 1, Console(quiet=True))
+    assert not result.failed
+    assert not result.diverged
+    return sum(counts)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A finished run, and how many images passed the extractor."""
+    root = tmp_path_factory.mktemp("features") / "run"
+    return root, extracted_by(root, quick())
+
+
+@pytest.fixture
+def copied(finished: tuple[Path, int], tmp_path: Path) -> Path:
+    shutil.copytree(finished[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_every_image_passes_the_extractor_once(finished: tuple[Path, int]) -> None:
+    assert finished[1] == ALL
+
+
+def test_another_metric_extracts_nothing_and_attacks_nothing_again(copied: Path) -> None:
+    scores = copied / "cells/none-split0/attack/loss/scores.safetensors"
+    before = scores.stat().st_mtime_ns
+    assert extracted_by(copied, quick(metrics__names=METRICS)) == 0
+    rows = read_rows(copied / "results.csv")
+    assert set(METRICS) <= set(rows[rows["split"] == "0"]["source"])
+    assert set(METRICS) <= set(rows[rows["defense"] == "(noise)"]["source"])
+    assert scores.stat().st_mtime_ns == before
+
+
+def test_another_attack_extracts_nothing_again_though_it_asks_for_features(copied: Path) -> None:
+    assert extracted_by(copied, quick(attacks={**LOSS, "side": SIDE})) == 0
+    rows = read_rows(copied / "results.csv")
+    assert "auc" in set(rows[rows["source"] == "side"]["metric"])
+
+
+def test_another_extractor_extracts_everything_again(copied: Path) -> None:
+    assert extracted_by(copied, quick(metrics__features_params={"dimensions": 16, "steps": 6})) == ALL
+
+
+def test_what_is_missing_is_extracted_again_and_in_slices_it_is_the_same(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = copied / "cells/none-split1/features"
+    before = ImageSet.stored(features).matrix()
+    shutil.rmtree(features)
+    monkeypatch.setattr(stage, "ROWS", 32)
+    assert extracted_by(copied, quick()) == SAMPLES
+    assert len(list(features.glob("*.safetensors"))) == 3
+    np.testing.assert_array_equal(ImageSet.stored(features).matrix(), before)
+
+
+def test_a_cells_fid_is_that_of_all_its_samples_at_once(finished: tuple[Path, int]) -> None:
+    layout, plan = Layout(finished[0]), make_plan(parse_config(quick()))
+    pool, extractor = stored_pool(layout), plan.extractor
+    extractor.load(layout.extractor / "extractor.safetensors")
+    rows = read_rows(layout.root / "results.csv")
+    for cell in plan.cells:
+        generated, real = (extractor.extract(x) for x in (load_samples(cell, layout), pool.reference_images))
+        found = rows[(rows["cell"] == cell.name) & (rows["metric"] == "fid_embedded-dimensions16-steps5")][
+            "value"
+        ].item()
+        assert found == pytest.approx(FID().estimate(ImageSet.of(generated), ImageSet.of(real), 0).value, rel=1e-9)
+
+
+def test_labels_are_the_images_own_or_those_that_a_conditional_model_was_asked_for(copied: Path) -> None:
+    layout = Layout(copied)
+    pool, cell = stored_pool(layout), make_plan(parse_config(quick())).cells[0]
+    real, of_pool = reference_set(layout, pool).labels, pool_set(layout, pool).labels
+    assert real is not None
+    assert of_pool is not None
+    np.testing.assert_array_equal(real, pool.reference_labels)
+    np.testing.assert_array_equal(of_pool, pool.labels)
+    assert sample_set(cell, layout).labels is None  # this model is unconditional
+    path = layout.stage(cell.name, "sample") / "samples.safetensors"
+    save_file({**load_file(path), "labels": np.arange(SAMPLES) % 10}, path)
+    asked = sample_set(cell, layout).labels
+    assert asked is not None
+    np.testing.assert_array_equal(asked, np.arange(SAMPLES) % 10)
+
+
+def test_features_are_keyed_by_the_images_and_the_extractor_and_nothing_else() -> None:
+    def keys(**changes: Any) -> tuple[str, str]:
+        plan = make_plan(parse_config(quick(**changes)))
+        return plan.extractor_key, plan.cells[0].keys["features"]
+
+    fitted, features = keys()
+    assert keys(metrics__names=METRICS, attacks={**LOSS, "side": SIDE}) == (fitted, features)
+    assert keys(statistics__audit_guesses=10, name="another", execution__threads=2) == (fitted, features)
+    longer = keys(training__steps=3)
+    assert longer[0] == fitted
+    assert longer[1] != features
+    for changes in ({"metrics__features_params": {"steps": 6}}, {"data__pool": 100}, {"seed": 5}):
+        other = keys(**changes)
+        assert other[0] != fitted
+        assert other[1] != features

@@ -1,0 +1,308 @@
+"""The whole loop from the command line, on real digits with a model that trains in seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from leakfront.results.run.rows import read_rows
+from tests.small_config import small, write_toml
+
+THREE = [{"name": "none"}, {"name": "dedup"}, {"name": "dp_sgd", "epsilon": 10}]
+METRICS = ["fid", "kid", "precision", "recall", "density", "coverage"]
+
+
+def leakfront(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "leakfront.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def without_cost(folder: Path) -> pd.DataFrame:
+    rows = read_rows(folder / "results.csv")
+    return rows[rows["kind"] != "cost"]
+
+
+def bytes_without_cost(folder: Path) -> str:
+    lines = (folder / "results.csv").read_text().splitlines()
+    return "\n".join(line for line in lines if ",cost," not in line)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run, with its config."""
+    folder = tmp_path_factory.mktemp("loop")
+    config = write_toml(folder / "small.toml", small(defenses=THREE, metrics__names=METRICS))
+    result = leakfront("run", config, "--out", folder / "run")
+    assert result.returncode == 0, result.stderr
+    return folder / "run", config
+
+
+def test_every_file_of_a_run_is_there(finished: tuple[Path, str]) -> None:
+    run, _ = finished
+    for name in ("config.toml", "results.csv", "results.parquet", "run.json", "report/index.html", "log.jsonl"):
+        assert (run / name).is_file(), name
+    for suffix in ("pdf", "png", "svg"):
+        assert (run / "report" / "figures" / f"tradeoff.{suffix}").is_file()
+    page = (run / "report" / "index.html").read_text()
+    assert "<dt>wall time</dt>" in page
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(run / "results.parquet").astype(object).fillna(""),
+        read_rows(run / "results.csv").astype(object).fillna(""),
+        check_dtype=False,
+        check_exact=True,
+    )
+    assert not list(run.rglob("*.checkpoint"))
+    assert not [p for p in run.rglob(".*") if p.name != ".lock"]
+
+
+def test_every_cell_has_every_row(finished: tuple[Path, str]) -> None:
+    rows = without_cost(finished[0])
+    per_cell = rows[rows["split"] != "all"].groupby("cell").size()
+    assert len(per_cell) == 6
+    found = set(zip(rows["source"], rows["metric"], strict=True))
+    for source in ("extraction", "loss", "secmi"):
+        for metric in ("auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01", "tpr_at_fpr_0.001", "epsilon_lower_bound"):
+            assert (source, metric) in found
+    for metric in ("extracted_at_fdr_0.05", "planted_extracted_at_fdr_0.05", "excess_adaptive", "excess_ratio"):
+        assert ("extraction", metric) in found
+    for source, metric in (("fid", "fid_embedded"), ("kid", "kid_embedded"), ("dedup", "duplicate_recall")):
+        assert (source, metric) in found
+    assert {"(held-out images)", "(noise)"} < set(rows["defense"])
+
+
+def test_every_metric_has_its_rows_apart_from_those_of_attacks(finished: tuple[Path, str]) -> None:
+    rows = without_cost(finished[0])
+    rows = rows[rows["kind"] == "utility"]
+    for name in METRICS:
+        mine = rows[rows["source"] == name]
+        assert set(mine["metric"]) == {f"{name}_embedded"}
+        assert len(mine) == 11  # three defenses on two splits and over both, and both ends of the scale
+        assert set(mine["higher_is_better"]) == {name not in ("fid", "kid")}
+        assert (mine["ci_low"] < mine["ci_high"]).all()
+        if name in METRICS[2:]:
+            assert (mine["ci_low"] >= 0).all()
+        if name in ("precision", "recall", "coverage"):
+            assert (mine["ci_high"] <= 1).all()
+
+
+def test_every_number_lies_in_its_interval(finished: tuple[Path, str]) -> None:
+    rows = read_rows(finished[0] / "results.csv")
+    held = rows[rows["ci_low"].notna() & rows["value"].notna()]
+    assert len(held) > 100
+    assert (held["ci_low"] <= held["value"] + 1e-9).all()
+    assert (held["value"] <= held["ci_high"] + 1e-9).all()
+
+
+def test_a_private_model_reports_the_epsilon_that_it_spent(finished: tuple[Path, str]) -> None:
+    rows = without_cost(finished[0])
+    spent = rows[(rows["source"] == "dp_sgd") & (rows["metric"] == "epsilon") & (rows["split"] != "all")]["value"]
+    assert len(spent) == 2
+    assert ((spent > 9) & (spent <= 10)).all()
+    info = json.loads((finished[0] / "run.json").read_text())
+    assert info["guarantees"]["none"] is None
+    assert info["guarantees"]["dp_sgd (epsilon=10)"]["epsilon"] == spent.max()
+
+
+def test_dedup_took_out_every_planted_copy(finished: tuple[Path, str]) -> None:
+    rows = without_cost(finished[0])
+    recall = rows[(rows["defense"] == "dedup") & (rows["metric"] == "duplicate_recall")]["value"]
+    assert (recall == 1).all()
+
+
+def test_the_attacker_knows_which_timestep_was_chosen_on_which_shadows(finished: tuple[Path, str]) -> None:
+    choices = json.loads((finished[0] / "cells/none-split0/attack/loss/attack.json").read_text())
+    assert choices["shadows"] == 1
+    assert choices["choices"]["chosen by"] == "best mean AUC on 1 shadow models"
+
+
+def test_a_second_run_trains_nothing_and_ends_in_seconds(finished: tuple[Path, str]) -> None:
+    run, config = finished
+    before, page = (run / "results.csv").read_bytes(), (run / "report" / "index.html").stat().st_mtime_ns
+    start = time.monotonic()
+    result = leakfront("run", config, "--out", run)
+    assert result.returncode == 0
+    assert "0 to train" in result.stdout
+    assert (run / "results.csv").read_bytes() == before
+    assert (run / "report" / "index.html").stat().st_mtime_ns == page
+    assert time.monotonic() - start < 60  # seconds, on a machine however busy
+
+
+def test_the_report_can_be_redrawn_without_a_model(finished: tuple[Path, str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run)
+    first = (run / "report" / "index.html").read_bytes()
+    shutil.rmtree(run / "report")
+    for model in run.glob("cells/*/train/model"):
+        shutil.rmtree(model)
+    assert leakfront("report", run).returncode == 0
+    assert (run / "report" / "index.html").read_bytes() == first
+
+
+def test_show_prints_the_table(finished: tuple[Path, str]) -> None:
+    result = leakfront("show", finished[0])
+    assert result.returncode == 0
+    for word in ("none", "dedup", "dp_sgd"):
+        assert word in result.stdout
+
+
+def test_verify_finds_a_changed_file(finished: tuple[Path, str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run)
+    assert leakfront("verify", run).returncode == 0
+    samples = run / "cells" / "none-split0" / "sample" / "samples.safetensors"
+    content = bytearray(samples.read_bytes())
+    content[-1] ^= 1
+    samples.write_bytes(content)
+    result = leakfront("verify", run)
+    assert result.returncode == 1
+    assert "cells/none-split0/sample: samples.safetensors has changed" in result.stderr
+
+
+def test_what_was_damaged_is_said_and_made_again_to_the_same_bytes(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """By checksum: every file keeps its size."""
+    run, cell = tmp_path / "run", tmp_path / "run" / "cells" / "none-split0"
+    shutil.copytree(finished[0], run)
+    for path in (cell / "train/model/unet/diffusion_pytorch_model.safetensors", cell / "sample/manifest.json",
+                 run / "pool/pool.safetensors", run / "results.csv"):  # fmt: skip
+        content = bytearray(path.read_bytes())
+        content[-9] ^= 1
+        path.write_bytes(content)
+    shutil.rmtree(cell / "attack" / "loss")
+    assert leakfront("show", run).returncode == leakfront("report", run).returncode == 2
+    result = leakfront("run", finished[1], "--out", run)
+    assert result.returncode == 0, result.stderr
+    for sentence in (
+        "cells/none-split0/train: model/unet/diffusion_pytorch_model.safetensors has changed since it was written; it",
+        "cells/none-split0/sample: manifest.json ",
+        "cells/none-split0/attack/loss: the folder is missing; it is made again",
+        "pool: pool.safetensors has changed",
+        "results.csv has changed since it was written; it is written again",
+        "1 to train",
+    ):
+        assert sentence in result.stdout
+    assert bytes_without_cost(run) == bytes_without_cost(finished[0])
+    for path in finished[0].rglob("*.safetensors"):
+        assert (run / path.relative_to(finished[0])).read_bytes() == path.read_bytes()
+    assert leakfront("verify", run).returncode == 0
+
+
+def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run)
+    kept = {p: p.stat().st_mtime_ns for p in run.glob("cells/*/train/manifest.json")}
+    config = write_toml(
+        tmp_path / "more.toml", small(defenses=[*THREE, {"name": "early_stop"}], metrics__names=METRICS)
+    )
+    result = leakfront("run", config, "--out", run)
+    assert result.returncode == 0, result.stderr
+    assert "8 models (4 defenses x 2 splits), 2 to train" in result.stdout
+    assert all(p.stat().st_mtime_ns == time for p, time in kept.items())
+    old, new = without_cost(finished[0]), without_cost(run)
+    pd.testing.assert_frame_equal(new[new["defense"].isin(set(old["defense"]))].reset_index(drop=True),
+                                  old.reset_index(drop=True))  # fmt: skip
+
+
+def test_workers_and_order_of_cells_change_no_row(finished: tuple[Path, str], tmp_path: Path) -> None:
+    config = write_toml(tmp_path / "other.toml", small(defenses=list(reversed(THREE)), metrics__names=METRICS))
+    assert leakfront("run", config, "--out", tmp_path / "run", "--workers", "1").returncode == 0
+    here, there = (
+        frame.sort_values(["defense", "split", "source", "metric"]).reset_index(drop=True)
+        for frame in (without_cost(finished[0]), without_cost(tmp_path / "run"))
+    )
+    pd.testing.assert_frame_equal(here, there, check_exact=True)
+
+
+@pytest.mark.parametrize("after", [6.0, 9.0, 12.0])
+def test_killed_and_started_again_ends_with_the_same_bytes(
+    after: float, finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "leakfront.cli", "run", finished[1], "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert leakfront("run", finished[1], "--out", tmp_path / "run").returncode == 0
+    assert bytes_without_cost(tmp_path / "run") == bytes_without_cost(finished[0])
+
+
+def test_interrupted_keeps_its_state_and_exits_with_130(finished: tuple[Path, str], tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("leakfront")  # "python -m" may leave by the signal
+    command = [str(script), "run", finished[1], "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
+    assert process.stdout is not None
+    process.stdout.readline()  # the plan is printed when the run has begun
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from there" in errors
+    assert "Traceback" not in errors
+    assert leakfront("verify", tmp_path / "run").returncode == 0
+
+
+def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_go_on(tmp_path: Path) -> None:
+    defenses = [{"name": "none"}, {"name": "dp_sgd", "epsilon": 10, "learning_rate": 1e30}]
+    config = write_toml(tmp_path / "c.toml", small(defenses=defenses))
+    result = leakfront("run", config, "--out", tmp_path / "run")
+    assert result.returncode == 1
+    rows = read_rows(tmp_path / "run" / "results.csv")
+    diverged = rows[rows["metric"] == "diverged"]
+    assert len(diverged) == 2
+    assert (diverged["defense"] == "dp_sgd").all()
+    assert (rows["defense"] == "none").sum() > 50
+    assert "diverged" in (tmp_path / "run" / "report" / "index.html").read_text()
+    again = leakfront("run", config, "--out", tmp_path / "run")
+    assert again.returncode == 1
+    assert "0 to train" in again.stdout
+
+
+@pytest.mark.parametrize("model", ["memorizer", "gaussian"])
+def test_the_oracles_are_the_two_ends_of_the_scale(model: str, tmp_path: Path) -> None:
+    config = write_toml(tmp_path / "c.toml", small(model={"name": model}, sampling={"images": 300, "steps": 20}))
+    assert leakfront("run", config, "--out", tmp_path / "run").returncode == 0
+    rows = without_cost(tmp_path / "run")
+    everything = rows[rows["split"] == "all"].set_index(["source", "metric"])["value"]
+    if model == "memorizer":
+        assert everything["loss", "auc"] == 1
+        assert everything["secmi", "auc"] == 1
+        assert everything["extraction", "extracted_at_fdr_0.05"] > 30
+    else:
+        assert everything["extraction", "extracted_at_fdr_0.05"] == 0
+
+
+def test_a_guarded_model_is_attacked_as_served_and_with_its_weights(tmp_path: Path) -> None:
+    """Past the guard it is the undefended model; redrawing costs calls, which are counted."""
+    defenses = [{"name": "none"}, {"name": "guidance", "threshold": 1.0}, {"name": "filter", "ratio": 0.5}]
+    settings = small(model={"name": "memorizer"}, sampling={"images": 300, "steps": 20}, defenses=defenses)
+    config = write_toml(tmp_path / "c.toml", settings)
+    result = leakfront("run", config, "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    rows = read_rows(tmp_path / "run" / "results.csv")
+    rows = rows[rows["split"] == "all"].set_index(["defense", "source", "metric"])["value"]
+    for metric in ("extracted_at_fdr_0.05", "members_adaptive", "members_ratio"):
+        for guard in ("guidance", "filter"):
+            past = rows[guard, "extraction", f"{metric}_with_weights"]
+            assert past == rows["none", "extraction", metric]
+    assert rows["none", "extraction", "members_adaptive"] > 30
+    assert rows["guidance", "extraction", "members_adaptive"] == 0
+    assert ("none", "extraction", "extracted_at_fdr_0.05_with_weights") not in rows.index
+    assert rows["guidance", "loss", "auc"] == rows["none", "loss", "auc"] == 1  # the weights are the same
+    assert rows["none", "sample", "model_calls_per_image"] == 20
+    assert rows["filter", "sample", "model_calls_per_image"] == 200  # ten tries: on this model every sample is a copy
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert "from the weights, past what guards the sampler" in page

@@ -1,0 +1,110 @@
+"""One training loop: stopped and gone on, it is the run that was never stopped; what is not finite is noticed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from leakfront.defenses import Defense, TrainingSet
+from leakfront.defenses.augment import Augment
+from leakfront.defenses.dp_sgd import DPSGD
+from leakfront.defenses.early_stop import EarlyStop
+from leakfront.defenses.none import NoDefense
+from leakfront.errors import DivergedError
+from leakfront.harness.settings.sections import Training
+from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoint
+from leakfront.harness.training.loop import Checkpoints, Trained, train
+from leakfront.models.unet import UNet
+from tests import oracle_targets as oracle
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+def run(
+    folder: Path, stack: tuple[Defense, ...], kill_at: int | None = None, dropout: float = 0.1, **settings: float
+) -> tuple[Trained, dict[str, torch.Tensor]]:
+    model = UNet(channels=(8, 8), head_channels=8, dropout=dropout).build((1, 8, 8), 10, 3)
+    images = oracle.digits()[:40]
+    data = TrainingSet(images, np.zeros(40, np.int64), np.arange(40))
+    public = TrainingSet(oracle.digits()[100:140], np.zeros(40, np.int64), np.full(40, -1))
+    budget = Training(**{"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.9, **settings})  # type: ignore[arg-type]
+
+    def progress(done: int, total: int, numbers: dict[str, float]) -> None:
+        if done == kill_at:
+            raise Killed
+
+    trained = train(model, data, public, 40.0, stack, budget, 7, "cpu", Checkpoints(folder, "key", 0.0), progress)
+    return trained, model.network.state_dict()
+
+
+@pytest.mark.parametrize("stack", [(NoDefense(),), (Augment(),), (DPSGD(epsilon=5, noise_multiplicity=2),)], ids=str)
+def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(stack, tmp_path: Path) -> None:
+    whole, expected = run(tmp_path / "whole", stack)
+    with pytest.raises(Killed):
+        run(tmp_path / "broken", stack, kill_at=4)
+    with pytest.raises(Killed):
+        run(tmp_path / "broken", stack, kill_at=7)
+    resumed, found = run(tmp_path / "broken", stack)
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert resumed.losses == whole.losses
+    assert resumed.report == whole.report
+    assert resumed.model_calls == whole.model_calls
+    assert resumed.guarantee == whole.guarantee
+
+
+def test_a_run_really_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(tmp_path / "broken", (NoDefense(),), kill_at=7)
+    state = load_checkpoint(tmp_path / "broken", "key")
+    assert state is not None
+    assert state["done"] == 7
+    state["network"] = {key: torch.zeros_like(value) for key, value in state["network"].items()}
+    save_checkpoint(tmp_path / "broken", "key", state)
+    assert run(tmp_path / "broken", (NoDefense(),))[0].losses != run(tmp_path / "other", (NoDefense(),))[0].losses
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(tmp_path, (NoDefense(),), kill_at=7)
+    assert load_checkpoint(tmp_path, "another key") is None
+
+
+def test_a_checkpoint_holds_what_training_state_consists_of(tmp_path: Path) -> None:
+    state = {"a": torch.arange(3), "b": {0: {"step": torch.tensor(2.0)}, "n": 1.5, "none": None}, "c": [(1, "x"), True]}
+    save_checkpoint(tmp_path / "c", "k", state)
+    found = load_checkpoint(tmp_path / "c", "k")
+    assert found is not None
+    assert torch.equal(found.pop("a"), state.pop("a"))
+    assert torch.equal(found["b"][0].pop("step"), torch.tensor(2.0))
+    assert found == {"b": {0: {}, "n": 1.5, "none": None}, "c": [(1, "x"), True]}
+    with pytest.raises(TypeError, match="cannot hold a set"):
+        save_checkpoint(tmp_path / "c", "k", {"s": {1}})
+
+
+def test_trained_weights_are_the_moving_average(tmp_path: Path) -> None:
+    slow, fast = (run(tmp_path / str(d), (NoDefense(),), ema_decay=d, dropout=0)[1] for d in (0.999, 0.0))
+    assert any(not torch.equal(slow[key], fast[key]) for key in slow)
+    repeat = run(tmp_path / "again", (NoDefense(),), ema_decay=0.0, dropout=0)[1]
+    assert all(torch.equal(repeat[key], fast[key]) for key in fast)
+
+
+def test_early_stop_is_the_beginning_of_the_undefended_run(tmp_path: Path) -> None:
+    short, _ = run(tmp_path / "a", (EarlyStop(steps=4),))
+    same, _ = run(tmp_path / "b", (NoDefense(),), steps=4)
+    assert short.steps == 4
+    assert short.losses == same.losses
+
+
+def test_counts_every_image_that_passed_through_the_network(tmp_path: Path) -> None:
+    assert run(tmp_path / "a", (NoDefense(),))[0].model_calls == 10 * 8
+    private, _ = run(tmp_path / "b", (DPSGD(epsilon=5, noise_multiplicity=3),))
+    assert private.model_calls == pytest.approx(3 * 10 * private.report["mean_batch_size"])
+
+
+def test_training_that_diverges_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError) as caught:
+        run(tmp_path, (NoDefense(),), learning_rate=1e30, steps=50)
+    assert 1 <= caught.value.step <= 50

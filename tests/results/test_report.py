@@ -1,0 +1,745 @@
+"""The report says what the rows say, shows it without collisions, and needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from rich.console import Console
+
+from leakfront.errors import InputError
+from leakfront.results.figures import figures, save
+from leakfront.results.figures.drawing import style
+from leakfront.results.figures.drawing.matrix import short
+from leakfront.results.figures.extraction_curve import spread
+from leakfront.results.page.findings import findings
+from leakfront.results.report import ORDER, combined, write_report
+from leakfront.results.run.data import RunData
+from leakfront.results.run.families import FAMILIES, family
+from leakfront.results.run.summary import Point, Summary, Value, undefended_cell
+from leakfront.results.tables.attacks import attack_table, suite_table
+from leakfront.results.tables.cost import cost_table
+from leakfront.results.tables.main import main_table, terminal
+from leakfront.results.tables.table import Column, Table, latex, number, shown
+from tests.synthetic_run import SET_SIZES, TWELVE, TWO, V1, Strength, synthetic_run
+
+HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red] {{ 7 * 7 }} {% raw %}"
+SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
+NOT_OF_TWO = ("matched", "timeline", "inpainting")  # two models have no curve, and nothing was inpainted
+REASON = "left out: it needs 9 shadow models (other splits of the same defense), and there are 2"
+
+
+class Page(HTMLParser):
+    """The tags, attributes, text and tables of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.tables: list[list[list[str]]] = []
+        self._in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._in_cell and data.strip():
+            self.tables[-1][-1][-1] += f" {data.strip()}" if self.tables[-1][-1][-1] else data.strip()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    return synthetic_run(tmp_path_factory.mktemp("two"), TWO)
+
+
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    return synthetic_run(tmp_path_factory.mktemp("twelve"), TWELVE, pool=192, samples=200)
+
+
+@pytest.fixture(scope="module")
+def two_v1(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    folder = tmp_path_factory.mktemp("two_v1")
+    return synthetic_run(folder, TWO, attacks=V1, suite="v1", left_out={"gsa1": REASON})
+
+
+@pytest.fixture(scope="module")
+def twelve_v1(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    folder = tmp_path_factory.mktemp("twelve_v1")
+    return synthetic_run(folder, TWELVE, pool=256, samples=200, attacks=V1, suite="v1")
+
+
+@pytest.fixture(scope="module")
+def two_report(two: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report([two], tmp_path_factory.mktemp("two_report")).parent
+
+
+@pytest.fixture(scope="module")
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    strengths = [Strength("none", copied=10, leak=1), Strength(HOSTILE, HOSTILE, epsilon=1.0)]
+    run = synthetic_run(tmp_path_factory.mktemp("hostile"), strengths, title=HOSTILE, suite=HOSTILE, **SMALL)
+    return write_report([run], tmp_path_factory.mktemp("hostile_report")).parent
+
+
+def row(run: RunData, defense: str, params: str, source: str, metric: str, split: str = "all") -> pd.Series:
+    rows = run.rows
+    mask = (rows["defense"] == defense) & (rows["params"] == params) & (rows["source"] == source)
+    return rows[mask & (rows["metric"] == metric) & (rows["split"] == split)].iloc[0]
+
+
+# numbers ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_number_of_the_csv_is_the_one_of_the_row(two: RunData, two_report: Path) -> None:
+    sources = {"fid": ("fid", "fid_embedded"), "kid": ("kid", "kid_embedded"),
+               "extracted": ("extraction", "extracted_at_fdr_0.05"), "auc_loss": ("loss", "auc"),
+               "planted_extracted": ("extraction", "planted_extracted_at_fdr_0.05"),
+               "training_seconds": ("train", "training_seconds")}  # fmt: skip
+    with (two_report / "tables" / "main.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["defense"], line["params"]) for line in lines] == [(s.defense, s.params) for s in TWO]
+    for line in lines:
+        for key, (source, metric) in sources.items():
+            expected = row(two, line["defense"], line["params"], source, metric)
+            assert float(line[key]) == expected["value"]
+            if np.isfinite(expected["ci_low"]):
+                assert (float(line[f"{key}_low"]), float(line[f"{key}_high"])) == (
+                    expected["ci_low"],
+                    expected["ci_high"],
+                )
+
+
+def test_the_page_prints_the_rows_of_every_table(two: RunData, two_report: Path) -> None:
+    page = Page((two_report / "index.html").read_text())
+    tables = (main_table(two), cost_table(two), suite_table(two), attack_table(two))
+    for printed, table in zip(page.tables, tables, strict=True):
+        assert table is not None
+        assert printed[0] == [column.title for column in table.printed]
+        assert printed[1:] == [[str(cell) for cell in cells] for cells in table.rows()]
+    fid = row(two, "none", "", "fid", "fid_embedded")
+    assert f"{fid['value']:.3g} [{fid['ci_low']:.3g}, {fid['ci_high']:.3g}]" in page.tables[0][1]
+
+
+def test_markdown_and_latex_hold_the_same_cells(two: RunData, two_report: Path) -> None:
+    cells = main_table(two).rows()
+    markdown = (two_report / "tables" / "main.md").read_text().splitlines()[2:4]
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown] == [
+        [str(cell) for cell in line] for line in cells
+    ]
+    tex = (two_report / "tables" / "main.tex").read_text()
+    assert tex.count(r"\\") == 1 + len(cells)
+    assert all(cell.interval in tex for line in cells for cell in line)
+    assert all(rule in tex for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+
+
+def test_a_number_that_is_not_there_is_a_dash_with_its_reason(two: RunData) -> None:
+    table = attack_table(two)
+    unattainable = next(column for column in table.columns if column.key == "tpr_at_fpr_0.001")
+    assert {str(cell) for cell in unattainable.cells()} == {"–"}
+    assert any("not attainable with" in note for note in table.notes)
+    assert "not attainable" in table.to_csv()
+
+
+def test_where_nothing_was_planted_nothing_is_said_of_it(two: RunData) -> None:
+    unplanted = RunData(two.folder)
+    unplanted.rows.loc[unplanted.rows["metric"].str.startswith("planted_extracted"), "n"] = 0
+    assert "of them planted" in main_table(two).to_markdown()
+    assert "of them planted" not in main_table(unplanted).to_markdown()
+
+
+def test_numbers_keep_three_digits_and_never_an_exponent() -> None:
+    assert [number(x) for x in (0, 29, 12.54, 0.129, 2048.4, -2, np.nan)] == [
+        "0", "29", "12.5", "0.129", "2,048", "−2", "–"]  # fmt: skip
+    assert number(0.5, 2) == "0.50"
+    assert str(shown(Value(0.5, 0.4, np.inf, 1, ""), 2)) == "0.50"  # a bound has no interval
+
+
+# findings -----------------------------------------------------------------------------------------------------------
+
+
+def finding(run: RunData, label: str) -> str:
+    return next(text for text in findings(run) if text.startswith(f"{label}: "))
+
+
+def test_a_finding_tells_extraction_quality_membership_and_audit(two: RunData) -> None:
+    dedup = finding(two, "dedup (threshold=0.9)")
+    high, fid = (
+        row(two, "dedup", "threshold=0.9", "extraction", "extracted_at_fdr_0.05"),
+        Summary(two).fid(Point("none", "")),
+    )
+    assert high["value"] == 0
+    assert f"0 of 125 members extracted at 5% FDR, with a 95% interval up to {high['ci_high']:g}" in dedup
+    closest = two.rows[
+        (two.rows["defense"] == "dedup")
+        & (two.rows["metric"] == "members_before_decoys")
+        & (two.rows["split"] != "all")
+    ]["value"]
+    first, second, third = (f"{value:g}" for value in closest)
+    assert f"({first}, {second} and {third} matched more closely than any decoy; under the fixed rule" in dedup
+    assert fid is not None
+    assert f"against {fid.value:.3g} for none" in dedup
+    assert "membership inference still stands" in dedup
+    assert "audited epsilon at least" in dedup
+    assert "4 of 4 attacks have an AUC above 0.5" in finding(two, "none")
+
+
+def test_what_concerns_the_whole_run_is_said_before_the_single_defenses(two: RunData) -> None:
+    first = [text.split(": ")[0] in {s.label for s in TWO} for text in findings(two)]
+    assert first == sorted(first)
+    assert sum(first) == len(TWO)
+    assert findings(two)[0].startswith("On the front")
+
+
+def test_fewer_images_is_claimed_only_over_three_splits(two: RunData, tmp_path: Path) -> None:
+    assert "for none (fewer, " in finding(two, "dedup (threshold=0.9)")
+    run = synthetic_run(tmp_path, TWO, splits=2, **SMALL)
+    text = " ".join(findings(run))
+    assert not re.search(r"\((fewer|more|better|worse|no difference)", text)
+    assert "On the front" not in text
+    assert "no difference between them and another defense is claimed" in text
+
+
+def test_an_auc_interval_that_covers_a_half_is_not_called_membership_inference(twelve: RunData) -> None:
+    summary = Summary(twelve)
+    silent = [
+        p for p in summary.points
+        if all(not v.above(0.5) for a in summary.attacks if (v := summary.value(p, a, "auc")) is not None)
+    ]  # fmt: skip
+    assert silent
+    for point in silent:
+        assert "no attack's AUC lies above 0.5" in finding(twelve, point.label)
+        assert "still stands" not in finding(twelve, point.label)
+
+
+def test_what_the_weights_give_past_a_guard_is_shown_beside_what_is_served(twelve: RunData, two: RunData) -> None:
+    table = main_table(twelve)
+    column = next(c for c in table.columns if c.key == "extracted_with_weights")
+    for point, entry in zip(Summary(twelve).points, column.entries, strict=True):
+        assert (entry is not None) == (point.defense in ("guidance", "filter"))
+        assert entry is None or (isinstance(entry, Value) and entry.value == 29)
+    served = next(c for c in table.columns if c.key == "extracted").title
+    assert served == "Extracted, 5% FDR"
+    sentence = next(s for s in findings(twelve) if s.startswith("filter"))
+    assert "; 29 [26, 32] from the weights, past what guards the sampler" in sentence
+    assert "extracted_with_weights" not in [c.key for c in main_table(two).columns]
+
+
+def test_an_audit_above_the_claim_is_the_first_finding(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, [TWO[0], Strength("dp_sgd", "epsilon=0.1", leak=1.5, epsilon=0.1)], **SMALL)
+    assert "the guarantee does not hold as implemented" in findings(run)[0]
+    info = json.loads((tmp_path / "run.json").read_text())
+    info["guarantees"]["dp_sgd (epsilon=0.1)"]["delta"] = 1e-2  # larger than that of the audit: no contradiction
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    assert not any("does not hold" in text for text in findings(RunData(tmp_path)))
+
+
+def test_a_diverged_model_is_reported_and_the_others_are_drawn(tmp_path: Path) -> None:
+    strengths = [*TWO, Strength("dp_sgd", "epsilon=1", epsilon=1.0, diverged=(0, 1, 2)),
+                 Strength("dp_sgd", "epsilon=10", fid=200, epsilon=10.0, diverged=(1,))]  # fmt: skip
+    run = synthetic_run(tmp_path / "run", strengths, **SMALL)
+    text = (write_report([run], tmp_path / "report")).read_text()
+    assert (
+        "training diverged (split 0 at step 120, split 1 at step 121, split 2 at step 122); nothing was measured"
+        in text
+    )
+    assert "training diverged (split 1 at step 121); the numbers are those of the other splits" in text
+    lines = main_table(run).rows()
+    splits = next(i for i, column in enumerate(main_table(run).printed) if column.key == "splits")
+    assert [str(line[splits]) for line in lines] == ["3", "3", "0, 3 diverged", "2, 1 diverged"]
+    assert (tmp_path / "report" / "figures" / "tradeoff.pdf").exists()
+
+
+def test_what_chance_may_give_among_many_attacks_is_not_called_membership_inference(twelve_v1: RunData) -> None:
+    summary, few = Summary(twelve_v1), 0
+    for point in summary.points:
+        attacks = [a for a in summary.attacks if a not in summary.controls]
+        above = sum(v.above(0.5) for a in attacks if (v := summary.value(point, a, "auc")) is not None)
+        text = finding(twelve_v1, point.label)
+        if 0 < above <= 2:
+            few += 1
+            assert f"{above} of {len(attacks)} attacks" in text
+            assert "which chance may give" in text
+            assert "still stands" not in text
+    assert few
+
+
+def test_the_control_is_never_the_strongest_attack_and_its_success_is_a_finding(
+    two_v1: RunData, tmp_path: Path
+) -> None:
+    assert not any("control" in text for text in findings(two_v1))
+    attacks = ("blind", "extraction", "loss")
+    run = synthetic_run(tmp_path, TWO, pool=128, samples=150, attacks=attacks, control_leak=4.0)
+    summary = Summary(run)
+    assert summary.controls == ["blind"]
+    for point in summary.points:
+        for metric in ("auc", "tpr_at_fpr_0.01", "epsilon_lower_bound"):
+            strongest, blind = summary.strongest(point, metric), summary.value(point, "blind", metric)
+            assert strongest is not None
+            assert blind is not None
+            assert strongest[0] != "blind"
+            assert strongest[1].value < blind.value
+    found = findings(run)[0]
+    assert (
+        "control (blind) tells members from decoys in 6 of 6 cells (none split 0, none split 1, none split 2," in found
+    )
+    assert "1 interval in 20 misses" in found
+    assert "2 of 2 attacks have" in finding(run, "none")
+
+
+def test_the_finding_on_whole_sets_is_the_smallest_size_that_is_detected(two_v1: RunData, two: RunData) -> None:
+    shares = {k: row(two_v1, "none", "", "dataset_inference", f"set_detected_members_{k}")["value"] for k in SET_SIZES}
+    enough = min(size for size, share in shares.items() if share >= 0.95)
+    assert enough > min(SET_SIZES)
+    text = next(text for text in findings(two_v1) if text.startswith("Whole sets"))
+    assert f"95% of them are detected from {enough} images on" in text
+    assert f"{100 * shares[enough]:.0f}% of random sets of {enough} members, and 5% of sets of {enough} decoys," in text
+    assert not any("Whole sets" in text for text in findings(two))
+
+
+# many attacks -------------------------------------------------------------------------------------------------------
+
+
+def test_every_attack_has_one_family(two_v1: RunData, two: RunData) -> None:
+    families = Summary(two_v1).families()
+    assert sorted(attack for group in families.values() for attack in group) == sorted(V1)
+    assert families["control"] == ["blind"]
+    assert "side" in families["samples"]  # what it finds is counted
+    assert set(families["gradients"]) == {"gsa1", "gsa2", "trajectory"}
+    assert "lira_online" in families["fitted"]
+    assert "pia" in families["loss"]
+    assert family({}) in FAMILIES
+    assert Summary(two).families() == {"samples": ["extraction"], "loss": ["loss", "pia", "secmi"]}
+
+
+def test_the_suite_table_says_what_the_rows_say(two_v1: RunData) -> None:
+    table = suite_table(two_v1)
+    lines = {line["attack"]: line for line in csv.DictReader(io.StringIO(table.to_csv()))}
+    assert sorted(lines) == sorted(V1)
+    for attack, line in lines.items():
+        assert (line["access"], line["shadows"]) == tuple(
+            two_v1.info["attack_facts"][attack][key] for key in ("access", "shadows")
+        )
+        if attack == "gsa1":
+            assert line["auc"] == line["model_calls_per_image"] == ""
+            assert line["note"] == REASON
+            continue
+        for metric in ("auc", "tpr_at_fpr_0.01", "model_calls_per_image", "scoring_seconds"):
+            assert float(line[metric]) == row(two_v1, "none", "", attack, metric)["value"]
+        assert line["note"] == ""
+    together, apart = (
+        row(two_v1, "none", "", "suite", f"model_calls_per_image{end}")["value"] for end in ("", "_apart")
+    )
+    notes = " ".join(table.notes)
+    assert f"makes {number(together)} model calls per pool image, samples included" in notes
+    assert f"apart would make {number(apart)}." in notes
+    assert "attack suite v1" in notes
+
+
+def test_a_suite_table_without_facts_or_costs_is_still_a_table(two: RunData, tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, TWO[:1], splits=1, **SMALL)
+    info = json.loads((tmp_path / "run.json").read_text())
+    del info["attack_facts"], info["attack_notes"]
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    run.rows[run.rows["kind"] != "cost"].to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
+    lines = list(csv.DictReader(io.StringIO(suite_table(RunData(tmp_path)).to_csv())))
+    assert [line["attack"] for line in lines] == ["extraction", "loss"]
+    assert [line["model_calls_per_image"] for line in lines] == ["", ""]
+
+
+def test_of_many_attacks_the_main_table_prints_the_highest_and_keeps_all_in_the_csv(two_v1: RunData) -> None:
+    table = main_table(two_v1)
+    titles = [column.title for column in table.printed]
+    assert titles.count("by") == 2
+    assert "Highest AUC" in titles
+    assert not any(title.startswith("AUC") for title in titles)
+    line = next(csv.DictReader(io.StringIO(table.to_csv())))
+    best = max((a for a in V1 if a not in ("gsa1", "blind")), key=lambda a: float(line[f"auc_{a}"]))
+    assert (line["auc_attack"], line["auc"]) == (best, line[f"auc_{best}"])
+
+
+def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path) -> None:
+    page = Page(write_report([two_v1], tmp_path).read_text())
+    assert f"Attack gsa1: {REASON}." in page.text
+    assert page.tables[2][0][:3] == ["Attack", "Access", "Shadows"]
+    assert len(page.tables[2]) == 1 + len(V1)
+    assert "Grey dashes: the control" in page.text
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "guess"), [("heatmap", "tpr_at_fpr_0.01", 0.01), ("membership", "auc", 0.5)]
+)
+def test_a_matrix_prints_the_rows_and_marks_what_is_told_apart(
+    name: str, metric: str, guess: float, twelve_v1: RunData
+) -> None:
+    with style.theme():
+        figure = figures.get(name)().draw(twelve_v1)
+    (ax,) = figure.axes
+    attacks = {round(y, 3): text.get_text() for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
+    printed = {}
+    for text in ax.texts:
+        x, y = text.get_position()
+        if round(y, 3) in attacks and float(x).is_integer() and re.fullmatch(r"[01]?\.?\d*", text.get_text()):
+            printed[attacks[round(y, 3)], int(x)] = (text.get_text(), text.get_fontweight() == "bold")
+    assert len(printed) == len(V1) * len(TWELVE)
+    for column, strength in enumerate(TWELVE):
+        for attack in V1:
+            expected = row(twelve_v1, strength.defense, strength.params, attack, metric)
+            low, high = expected["ci_low"] > guess, expected["ci_high"] < guess and metric == "auc"
+            assert printed[attack, column] == (short(expected["value"]), low or high)
+
+
+def test_numbers_in_a_matrix_are_short() -> None:
+    assert [short(x) for x in (0.0, 0.001, 0.034, 0.5, 0.996, 1.0)] == ["0", ".00", ".03", ".50", "1", "1"]
+
+
+def test_what_was_left_out_is_hatched(two_v1: RunData) -> None:
+    with style.theme():
+        (ax,) = figures.get("heatmap")().draw(two_v1).axes
+    hatched = {patch.get_y() + 0.5 for patch in ax.patches if patch.get_hatch()}
+    rows = {text.get_text(): y for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
+    assert hatched == {rows["gsa1"]}
+
+
+def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: RunData) -> None:
+    roc = figures.get("roc")()
+    with style.theme():
+        figure = roc.draw(two_v1)
+    families = {name: group for name, group in Summary(two_v1).families().items() if name != "control"}
+    assert len(figure.axes) == len(families)
+    for ax, (name, group) in zip(figure.axes, families.items(), strict=True):
+        attacks = [attack for attack in group if attack != "gsa1"]
+        shown_aucs = {}
+        for text in ax.get_legend().get_texts():
+            value, attack = text.get_text().split()
+            shown_aucs[attack] = value
+        assert sorted(shown_aucs) == sorted([*attacks, "blind"])
+        for attack, value in shown_aucs.items():
+            assert value == f"{row(two_v1, 'none', '', attack, 'auc', '0')['value']:.2f}"
+        assert bool(ax.collections) == (len(attacks) <= 2), name
+    assert "the pointwise 95% band" in roc.caption
+
+
+def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunData, two: RunData) -> None:
+    with style.theme():
+        figure = figures.get("inpainting")().draw(two_v1)
+    cell = undefended_cell(two_v1, Summary(two_v1))
+    assert cell is not None
+    assert (cell.defense, cell.split) == ("none", "0")
+    scores, members = two_v1.scores(cell, "inpainting"), two_v1.members(cell)
+    for ax, side in zip(figure.axes, (members, ~members), strict=True):
+        best = sorted(np.flatnonzero(side), key=lambda image: -scores["score"][image])[:8]
+        assert [text.get_text() for text in ax.texts] == [f"{scores['errors'][image]:.3f}" for image in best]
+        assert len(ax.images) == 3 * len(best)
+        np.testing.assert_allclose(ax.images[2].get_array(), scores["inpainted"][best[0], 0] / 255)
+    without = figures.get("inpainting")()
+    assert without.draw(two) is None
+    assert "inpainting attack was not run" in without.reason
+
+
+def test_hostile_notes_and_facts_are_text(tmp_path: Path) -> None:
+    synthetic_run(tmp_path / "run", TWO[:1], splits=1, **SMALL)
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    info["attack_notes"] = [f"attack loss: {HOSTILE}"]
+    info["attack_facts"]["loss"]["access"] = HOSTILE
+    (tmp_path / "run" / "run.json").write_text(json.dumps(info))
+    page = Page(write_report([RunData(tmp_path / "run")], tmp_path / "report").read_text())
+    assert page.tags.count("script") == 1
+    assert f"Attack loss: {HOSTILE}." in page.text
+    assert page.tables[1][2][1] == HOSTILE
+    assert page.tables[1][2][-1] == HOSTILE
+    markdown = (tmp_path / "report" / "tables" / "suite.md").read_text()
+    assert "<script>" not in markdown
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines()[:4]}) == 1
+
+
+# the page -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_needs_no_network_and_has_one_script(two_report: Path) -> None:
+    text = (two_report / "index.html").read_text()
+    page = Page(text)
+    assert not {"link", "iframe", "object"} & set(page.tags)
+    assert page.tags.count("script") == 1
+    assert "http://" not in text
+    assert "https://" not in text
+    addresses = [value or "" for name, value in page.attributes if name in ("src", "href")]
+    assert len(addresses) == len(ORDER) - len(NOT_OF_TWO)
+    for address in addresses:
+        head, _, data = address.partition(",")
+        assert head == "data:image/svg+xml;base64"
+        svg = base64.b64decode(data).decode()
+        assert not re.findall(r"<(script|foreignObject)", svg)
+        outside = re.findall(r'href="(?!#|data:)', svg)
+        assert not outside
+
+
+def test_the_page_states_its_conditions_and_where_it_comes_from(two_report: Path) -> None:
+    text = Page((two_report / "index.html").read_text()).text
+    for stated in ("Pool of 256 digits images", "3 splits", "400 samples from each model", "embedded features",
+                   "600 real images", "0" * 40, "uncommitted changes", "torch 2.13.0", "a processor", "sha256:abc",
+                   'dataset = "digits"', "audit_delta"):  # fmt: skip
+        assert stated in text
+    assert text.count("400 samples from each model") >= len(ORDER) - len(NOT_OF_TWO)  # in every caption
+
+
+def test_hostile_names_are_text(hostile_report: Path) -> None:
+    page = Page((hostile_report / "index.html").read_text())
+    assert page.tags.count("script") == 1
+    assert HOSTILE in page.text
+    assert page.tables[0][2][:2] == [HOSTILE, HOSTILE]
+
+
+def test_hostile_names_do_not_break_markdown_latex_or_csv(hostile_report: Path) -> None:
+    tables = hostile_report / "tables"
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in (tables / "main.md").read_text().splitlines()[:4]}
+    assert len(widths) == 1
+    assert "<script>" not in (tables / "main.md").read_text()
+    line = next(x for x in (tables / "main.tex").read_text().splitlines() if "script" in x and not x.startswith("%"))
+    bare = re.sub(r"\\[%&$#_{}]|\\text\w+\{\}|\\scriptsize|\$\\varepsilon\$|\$\\delta\$|\$-\$", "", line)
+    assert not set("%$#_^~<>\\") & set(bare.removesuffix(r"\\"))
+    assert bare.count("{") == bare.count("}")
+    with (tables / "main.csv").open() as file:
+        assert list(csv.DictReader(file))[1]["defense"] == HOSTILE
+
+
+def test_latex_makes_every_special_character_harmless() -> None:
+    assert latex("a_b & 50% $x$ #1 {y} ~ ^ \\z") == (
+        r"a\_b \& 50\% \$x\$ \#1 \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}z"
+    )
+    assert latex("a\nb\rc\x0bd\u2028e") == "a b c d e"  # any of them may end the comment that a note is printed in
+
+
+def test_markdown_has_no_links_and_no_lines_of_its_own(tmp_path: Path) -> None:
+    table = Table((Column("defense", "Defense", ("[a](javascript:b)\r\nc",)),), ("![d](e)",))
+    assert table.to_markdown() == "| Defense |\n| --- |\n| [a]\\(javascript:b)  c |\n\n![d]\\(e)\n"
+
+
+def test_the_same_run_gives_the_same_bytes(two: RunData, two_report: Path, tmp_path: Path) -> None:
+    again = write_report([RunData(two.folder)], tmp_path).parent
+    first = sorted(path.relative_to(two_report) for path in two_report.rglob("*") if path.is_file())
+    assert len(first) == 3 * (len(ORDER) - len(NOT_OF_TWO)) + 3 * 4 + 1
+    assert first == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    different = [path for path in first if (two_report / path).read_bytes() != (again / path).read_bytes()]
+    assert not different
+
+
+# several runs -------------------------------------------------------------------------------------------------------
+
+
+def test_runs_of_one_protocol_are_drawn_together(two: RunData, tmp_path: Path) -> None:
+    other = synthetic_run(
+        tmp_path / "other", [TWO[0], Strength("dp_sgd", "epsilon=1", fid=300, epsilon=1.0)], name="other"
+    )
+    both = combined([two, other])
+    assert Summary(both).defenses == ["synthetic: none", "synthetic: dedup", "other: none", "other: dp_sgd"]
+    assert "against" in finding(both, "other: dp_sgd (epsilon=1)")
+    assert "for other: none" in finding(both, "other: dp_sgd (epsilon=1)")
+    assert main_table(both).rows()[3][2].text == "ε = 1, δ = 1e-05"
+    value = Summary(both).fid(Point("other: none", ""))
+    assert value is not None
+    assert value.value == row(other, "none", "", "fid", "fid_embedded")["value"]
+    assert Summary(combined([two, two])).defenses[2] == "synthetic #2: none"
+    for name in ("gallery", "extraction_curve"):
+        assert figures.get(name)().draw(both) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"suite": "full"}, "suite"), ({"features": "inception"}, "features"), ({"samples": 120}, "samples_per_model"),
+     ({"pool": 64}, "dataset pool")],
+)  # fmt: skip
+def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, change: dict[str, object], named: str) -> None:
+    settings = {**SMALL, "splits": 1}
+    one = synthetic_run(tmp_path / "one", TWO[:1], **settings)
+    two = synthetic_run(tmp_path / "two", TWO[:1], **{**settings, **change})
+    with pytest.raises(InputError, match=named):
+        combined([one, two])
+
+
+# figures ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_figure_of_the_room_has_a_place_in_the_report() -> None:
+    assert set(ORDER) == set(figures.names())
+
+
+def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[str, Bbox]], Bbox]:
+    """Every text that is really drawn in a figure, with its box in pixels, and the figure's."""
+    texts: dict[int, Text] = {}
+    original = Text.draw
+
+    def draw(self: Text, *args: object) -> None:
+        texts[id(self)] = self
+        original(self, *args)
+
+    with style.theme(), monkeypatch.context() as patch:
+        figure = figures.get(name)().draw(run)
+        assert figure.get_figwidth() <= style.PAGE
+        patch.setattr(Text, "draw", draw)
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()
+        seen = [text for text in texts.values() if text.get_visible() and text.get_text().strip()]
+        return [(text.get_text(), Text.get_window_extent(text, renderer)) for text in seen], figure.bbox
+
+
+def assert_legible(boxes: list[tuple[str, Bbox]], page: Bbox) -> None:
+    """No text is cut off or lies on another."""
+    assert len(boxes) > 3
+    for index, (text, box) in enumerate(boxes):
+        inside = -1 <= box.x0 < box.x1 <= page.width + 1 and -1 <= box.y0 < box.y1 <= page.height + 1
+        assert inside, f"{text!r} is cut off"
+        for other, its in boxes[:index]:
+            wide = min(box.x1, its.x1) - max(box.x0, its.x0)
+            high = min(box.y1, its.y1) - max(box.y0, its.y0)
+            assert not (wide > 2 and high > 2), f"{text!r} overlaps {other!r}"
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_no_two_texts_of_a_figure_overlap(
+    name: str, two: RunData, twelve: RunData, two_v1: RunData, twelve_v1: RunData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {"inpainting": (two_v1, twelve_v1), "matched": (twelve, twelve_v1), "timeline": (twelve, twelve_v1)}
+    for run in runs.get(name, (two, twelve, two_v1, twelve_v1)):
+        assert_legible(*written(name, run, monkeypatch))
+
+
+def test_fonts_are_embedded_and_figures_are_one_column_wide(two_report: Path) -> None:
+    pdf = (two_report / "figures" / "tradeoff.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", pdf)
+    assert box is not None
+    assert float(box[1]) == pytest.approx(3.35 * 72, abs=0.5)
+
+
+def test_a_defense_looks_the_same_in_every_run() -> None:
+    few, many = style.looks(["none", "dp_sgd"]), style.looks([s.defense for s in TWELVE])
+    assert few["dp_sgd"] == many["dp_sgd"]
+    crowd = style.looks([f"plugin {number}" for number in range(60)])
+    for all_looks in (many, crowd):
+        assert len({(look.colour, look.marker) for look in all_looks.values()}) == len(all_looks)
+
+
+def test_nothing_to_draw_is_said_and_takes_old_files_away(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path / "run", TWO[:1], splits=1, **SMALL)
+    rows = run.rows[
+        ~run.rows["metric"].isin(["fid_embedded", "kid_embedded", "epsilon_lower_bound", "training_seconds"])
+    ]
+    rows.to_csv(tmp_path / "run" / "results.csv", index=False, na_rep="nan")
+    stale = tmp_path / "report" / "figures" / "tradeoff.pdf"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("old")
+    text = Page(write_report([RunData(tmp_path / "run")], tmp_path / "report").read_text()).text
+    assert "Privacy against utility: not drawn, no defense has both a FID and an extraction row." in text
+    assert "no attack has an audited lower bound on epsilon" in text
+    assert not stale.exists()
+
+
+def test_the_end_of_the_extraction_curve_is_the_count_of_the_row(two: RunData) -> None:
+    from leakfront.results.figures.extraction_curve import _curve
+
+    summary = Summary(two)
+    for cell in two.cells:
+        found = summary.extracted(Point(cell.defense, cell.params), cell.split)
+        assert found is not None
+        assert _curve(two, summary, cell)["controlled"][-1] == pytest.approx(found.value)
+
+
+def test_the_extraction_curve_counts_in_the_order_of_the_samples(two: RunData) -> None:
+    from leakfront.results.figures.extraction_curve import _curve
+
+    cell = two.cells[0]
+    curve, members, scores = _curve(two, Summary(two), cell), two.members(cell), two.scores(cell, "extraction")
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
+    counts = []
+    for images, distances in zip(scores["neighbours"], scores["neighbour_scores"], strict=True):
+        for image in images[distances < 1]:
+            seen[bool(members[image])].add(int(image))
+        counts.append((len(seen[True]), len(seen[False])))
+    assert counts[-1][0] > 20
+    assert [tuple(pair) for pair in zip(curve["members"], curve["decoys"], strict=True)] == [
+        counts[m - 1] for m in curve["at"]
+    ]
+
+
+def test_the_expected_curve_goes_on_to_four_times_the_samples_and_is_a_floor(two: RunData) -> None:
+    from leakfront.results.figures.extraction_curve import _curve
+
+    curve = _curve(two, Summary(two), two.cells[0])
+    scores, members = two.scores(two.cells[0], "extraction"), two.members(two.cells[0])
+    samples = len(scores["neighbours"])
+    assert curve["beyond"][-1] == 4 * samples
+    hits = np.bincount(scores["neighbours"][scores["neighbour_scores"] < 1], minlength=len(members))[members]
+    by_hand = sum(1 - (1 - h / samples) ** (4 * samples) for h in hits)
+    assert curve["members expected"][-1] == pytest.approx(by_hand)
+    assert by_hand <= curve["members"][-1]
+
+
+def test_end_labels_are_spread_and_stay_near() -> None:
+    at = spread([0.0, 0.0, 1.0, 50.0], gap=6, top=60)
+    assert np.diff(at).min() >= 6 - 1e-9
+    assert at[-1] == 50
+    assert min(at) >= 0
+    assert max(spread([58.0, 59.0, 60.0], gap=6, top=60)) <= 60 + 1e-9
+
+
+def test_a_saved_figure_has_three_forms(two: RunData, tmp_path: Path) -> None:
+    paths = save(figures.get("membership")().draw(two), tmp_path, "membership")
+    assert [path.suffix for path in paths] == [".pdf", ".svg", ".png"]
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
+def test_a_figure_that_a_full_disk_does_not_take_is_an_error_of_the_disk(
+    suffix: str, two: RunData, tmp_path: Path
+) -> None:
+    (tmp_path / f"membership.{suffix}").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        save(figures.get("membership")().draw(two), tmp_path, "membership")
+
+
+# the terminal -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_table_fits_and_shows_the_numbers(twelve: RunData, width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(terminal(twelve))
+    text = console.export_text()
+    assert max(len(line) for line in text.splitlines()) <= width
+    summary = Summary(twelve)
+    for point in summary.points:
+        fid = summary.fid(point)
+        assert fid is not None
+        assert number(fid.value) in text
+        assert shown(fid).interval in text
+
+
+def test_a_hostile_name_is_text_in_the_terminal(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, [Strength("none"), Strength("[red]x[/red]")], splits=1, **SMALL)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal(run))
+    assert "[red]x[/red]" in console.export_text()
