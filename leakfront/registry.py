@@ -10,18 +10,47 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from leakfront.errors import InputError
+from leakfront.parameters import check_parameters, sentence
 
 P = TypeVar("P")
+
+
+class Plugin:
+    """The base of every plug-in: a frozen dataclass of parameters, whose types and ranges are checked when it is made.
+
+    A range stands in the annotation, `steps: Annotated[int, Ge(1)] = 10` (annotated_types), and holds from a config and
+    from Python alike; what depends on several parameters is checked in `validate`.
+
+    Class attributes: `name` (set by registration), `summary` (one line for `leakfront list`) and `section` (the key of
+    a config that such plug-ins stand under, which errors name).
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+    section: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_parameters(self, self.where())
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise `InputError` for parameters that do not go together; their ranges hold already."""
+
+    @classmethod
+    def where(cls) -> str:
+        """What stands before a parameter's name in errors: "attacks.pia"."""
+        return ".".join(filter(None, (cls.section, getattr(cls, "name", ""))))
 
 
 class Registry:
     """The plug-ins of one room, found by name.
 
     A plug-in `name` lives in the module `package.name` (or behind an entry point of `group` with that name) and
-    registers itself with `@registry.register("name")`. Nothing is imported before it is asked for.
+    registers itself with `@registry.register("name")`. A module whose name begins with "_", and a sub-folder, is never
+    one. Nothing is imported before it is asked for.
     """
 
     def __init__(self, kind: str, package: str, group: str, not_plugins: Iterable[str] = ()) -> None:
@@ -45,7 +74,8 @@ class Registry:
     def names(self) -> list[str]:
         """All names that `get` would find, sorted, without importing any of them."""
         package: ModuleType = importlib.import_module(self._package)
-        inside = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg} - self._not_plugins
+        modules = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg and m.name[0] != "_"}
+        inside = modules - self._not_plugins
         outside = {entry.name for entry in entry_points(group=self.group)}
         return sorted(inside | outside | set(self._registered))
 
@@ -99,6 +129,9 @@ def build(registry: Registry, name: Any, params: Mapping[str, Any], where: str) 
             if isinstance(cause, InputError):
                 raise InputError(f"{where}: {cause}") from None
             key = ".".join(str(part) for part in first["loc"])
+            if first["loc"] and issubclass(plugin, Plugin) and first["loc"][0] in known:
+                name = str(first["loc"][0])
+                raise InputError(f"{where}: {sentence(plugin, name, params[name], plugin.where())}") from None
             raise InputError(f"{where}: {key} = {first.get('input')!r} is wrong: {first['msg'].lower()}") from None
         raise InputError(f"{where}: the parameters of {name!r} must be finite numbers, strings or lists") from None
     except (OSError, RuntimeError) as error:  # of a path that a parameter names

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 from leakfront.models.unet import UNet
 from leakfront.results.run.rows import read_rows
 from leakfront.results.statistics.counts import extracted_at_fdr
-from tests.test_cli import invoke, refused
 from tests.datasets.test_members_decoys import picture, write
+from tests.test_cli import invoke, refused
 
 MEMBERS, DECOYS = 40, 20
 QUICK = (

@@ -22,8 +22,8 @@ from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table
 from leakfront.results.tables.matched import matched_table
-from tests.synthetic_run import Strength, synthetic_run
 from tests.results.test_report import SMALL, Page
+from tests.synthetic_run import Strength, synthetic_run
 
 CURVE = (Strength("none", fid=10, copied=29, leak=1), Strength("capacity", "width=8", fid=12, copied=25, leak=0.8),
          Strength("capacity", "width=4", fid=45, leak=0.1))  # fmt: skip

@@ -19,8 +19,8 @@ from leakfront.results.figures.drawing.front_data import Chart, Promise, gather
 from leakfront.results.report import combined
 from leakfront.results.run.data import RunData
 from leakfront.results.run.summary import Point, Summary
-from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
 from tests.results.test_report import HOSTILE, SMALL, assert_legible, written
+from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
 
 NAMES = ("tradeoff", "tradeoff_auc")
 EIGHT = [s for s in TWELVE if s.defense in

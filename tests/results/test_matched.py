@@ -14,8 +14,8 @@ from leakfront.results.run.summary import Point, Summary, Value
 from leakfront.results.statistics.matched import at_fid, matched
 from leakfront.results.statistics.splits import over_splits
 from leakfront.results.tables.matched import FACTORS, at_equal_fid, matched_table
-from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
 from tests.results.test_report import SMALL, assert_legible, written
+from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
 
 
 def test_a_curve_is_linear_in_the_logarithm_of_the_fid() -> None:

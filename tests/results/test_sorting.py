@@ -22,8 +22,8 @@ from leakfront.results.tables.main import main_table
 from leakfront.results.tables.matched import matched_table
 from leakfront.results.tables.table import Column, Table
 from tests.browser import Tab, chromium, tab
-from tests.synthetic_run import V1, Strength, synthetic_run
 from tests.results.test_report import HOSTILE, REASON, SMALL, Page
+from tests.synthetic_run import V1, Strength, synthetic_run
 
 TABLE = "document.querySelectorAll('table')[{}]"
 BUTTON = TABLE + ".tHead.rows[0].cells[{}].querySelector('button')"

@@ -24,8 +24,8 @@ from leakfront.results.figures import figures, save
 from leakfront.results.figures.drawing import enlarge, style, themes
 from leakfront.results.report import ORDER
 from leakfront.results.run.data import RunData
-from tests.synthetic_run import TWELVE, TWO, V1, synthetic_run
 from tests.results.test_report import SMALL, Page, assert_legible, written
+from tests.synthetic_run import TWELVE, TWO, V1, synthetic_run
 
 SLIDE = 13 + 1 / 3  # inches
 

@@ -12,8 +12,8 @@ from leakfront.results.figures.drawing import style
 from leakfront.results.report import combined
 from leakfront.results.run.data import RunData
 from leakfront.results.run.summary import Point, Summary
-from tests.synthetic_run import Strength, synthetic_run
 from tests.results.test_report import SMALL, assert_legible, written
+from tests.synthetic_run import Strength, synthetic_run
 
 NONE = Strength("none", fid=12, copied=29, leak=1.1)
 STOPS = [Strength("early_stop", f"fraction={f}", 12 / f, leak=f, steps=round(4000 * f)) for f in (0.5, 0.25)]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from leakfront.registry import Registry
 from leakfront.results.metrics.image_set import ImageSet
 
-registry = Registry("metric", "leakfront.results.metrics", "leakfront.metrics", not_plugins={"manifold"})
+registry = Registry("metric", "leakfront.results.metrics", "leakfront.metrics", not_plugins={"manifold", "image_set"})
 register = registry.register
 
 
