@@ -53,6 +53,18 @@ def test_another_package_adds_its_own_by_entry_point(monkeypatch: pytest.MonkeyP
     assert ELSEWHERE.name == "elsewhere"  # decorated or not
 
 
+def test_an_entry_point_wins_over_a_plug_in_of_the_same_name_imported_before_or_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = EntryPoint("pia", f"{__name__}:ELSEWHERE", "leakfront.attacks")
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: [entry])
+    fresh = Registry("attack", "leakfront.attacks", "leakfront.attacks")
+    own = fresh.register("pia")(type("Own", (), {}))
+    assert fresh.get("pia") is ELSEWHERE
+    fresh.register("pia")(own)
+    assert fresh.get("pia") is ELSEWHERE
+
+
 def test_an_entry_point_that_names_no_class_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("elsewhere", __name__, "leakfront.attacks")
     monkeypatch.setattr(registry_module, "entry_points", lambda group: [entry])
