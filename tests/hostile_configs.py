@@ -18,8 +18,7 @@ from typing import Any
 import tomli_w
 from hypothesis import strategies as st
 
-from leakfront import attacks, defenses, models
-from leakfront.datasets import datasets
+from leakfront import attacks, datasets, defenses, models
 from leakfront.harness.settings.sections import Config
 from leakfront.registry import Registry
 from leakfront.results import features, metrics
@@ -73,7 +72,7 @@ def hostile_values() -> st.SearchStrategy[Any]:
 @cache
 def base(name: str) -> dict[str, Any]:
     """A bundled benchmark as it is in its file."""
-    return tomllib.loads(resources.files("configs").joinpath(f"{name}.toml").read_text())
+    return tomllib.loads(resources.files("leakfront.configs").joinpath(f"{name}.toml").read_text())
 
 
 @cache
@@ -98,7 +97,7 @@ def known_places() -> list[tuple[Path_, dict[str, Any]]]:
     plugins(attacks.registry, ("attacks", "x"), lambda name: {"attacks": {"x": {"attack": name}}})
     plugins(features.registry, ("metrics", "features_params"), lambda name: {"metrics": {"features": name}})
     plugins(metrics.registry, ("metrics", "names", 0), lambda name: {"metrics": {"names": [{"name": name}]}})
-    plugins(datasets, ("data", "params"), lambda name: {"data": {"dataset": name, "params": {}}})
+    plugins(datasets.registry, ("data", "params"), lambda name: {"data": {"dataset": name, "params": {}}})
     return found
 
 

@@ -1,27 +1,28 @@
 """CelebA, through torchvision."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge
 
-from leakfront.datasets import datasets
+from leakfront.datasets import register
 from leakfront.datasets.through_torchvision import ThroughTorchvision
 from leakfront.errors import InputError
 
-CROP = 140  # pixels of the aligned 178x218 pictures; the usual preparation for generative models
+CROP = 140  # pixels a side, of the aligned 178x218 pictures: the usual preparation for generative models
 
 
-@datasets.register("celeba")
+@register("celeba")
 @dataclass(frozen=True)
 class CelebA(ThroughTorchvision):
     """202,599 aligned portraits of celebrities, RGB, all parts together: the central 140x140 pixels, resized.
 
-    size: pixels of a side, after antialiased bilinear resizing. attribute: one of the 40 annotated attributes
-    ("Smiling", …) to take as the label, 0 without and 1 with it; None for one class.
+    size: pixels a side after resizing (antialiased, bilinear). attribute: one of the 40 annotated attributes
+    ("Smiling", …) as the label, 0 without it and 1 with it; None for one class.
     """
 
-    size: int = 64
+    size: Annotated[int, Ge(1)] = 64
     attribute: str | None = None
 
     reader = "CelebA"
@@ -29,21 +30,17 @@ class CelebA(ThroughTorchvision):
     by_hand = "put the annotation files and the unpacked folder img_align_celeba into {root}/celeba"
     parts = ({"split": "all"},)
 
-    def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise InputError(f"size must be a whole number of pixels, at least 1, not {self.size!r}")
-
     def files(self, reader: Any) -> dict[str, str | None]:
-        """The annotation files and the folder of pictures, of which torchvision knows no checksums."""
+        """The annotation files and the folder of pictures. Torchvision has no checksums of the pictures."""
         listed = {file: md5 for _, md5, file in reader.file_list if not file.endswith(".zip")}
         return {f"{reader.base_folder}/{file}": md5 for file, md5 in {**listed, "img_align_celeba": None}.items()}
 
     def sources(self, reader: Any) -> list[str]:
-        """Google Drive, by way of gdown."""
+        """Google Drive, through gdown."""
         return ["https://drive.google.com"]
 
     def arrays(self, part: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Crop, resize and collect the pictures, which torchvision reads one by one."""
+        """The pictures, which torchvision reads one by one, cropped and resized; and their labels."""
         from torchvision.transforms import CenterCrop, Compose, Resize
 
         labels = np.zeros(len(part), dtype=np.int64)
@@ -59,5 +56,5 @@ class CelebA(ThroughTorchvision):
         return images, labels
 
     def classes(self, part: Any) -> tuple[str, ...]:
-        """One class, or the attribute's two."""
+        """One class, or the two values of the attribute."""
         return ("all",) if self.attribute is None else (f"not {self.attribute}", self.attribute)

@@ -1,18 +1,18 @@
-"""scikit-learn's digits: the embedded default, which needs no download."""
+"""scikit-learn's digits: the default, which comes with scikit-learn and needs no download."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from leakfront.datasets import LabelledImages, datasets
+from leakfront.datasets import Dataset, LabelledImages, register
 
 
-@datasets.register("digits")
+@register("digits")
 @dataclass(frozen=True)
-class Digits:
+class Digits(Dataset):
     """The 1,797 real handwritten digits of scikit-learn's `load_digits`: 8x8 grey pixels, 10 classes.
 
-    The 17 levels 0 … 16 become uint8 0 … 255 by round(v * 255 / 16), which keeps distinct levels distinct.
+    The 17 levels 0 … 16 become uint8 0 … 255 by round(v * 255 / 16); distinct levels stay distinct.
     """
 
     def load(self) -> LabelledImages:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leakfront.datasets import datasets
+from leakfront.datasets import register
 from leakfront.datasets.through_torchvision import ThroughTorchvision
 
 
-@datasets.register("fashion_mnist")
+@register("fashion_mnist")
 @dataclass(frozen=True)
 class FashionMNIST(ThroughTorchvision):
     """70,000 pictures of clothes, 28x28 grey, 10 classes (60,000 for training and 10,000 for testing, together)."""
@@ -18,5 +18,5 @@ class FashionMNIST(ThroughTorchvision):
     by_hand = "put the four unpacked -ubyte files into {root}/FashionMNIST/raw"
 
     def files(self, reader: Any) -> dict[str, str | None]:
-        """The four raw files, of which torchvision knows no checksums (it has those of the archives)."""
+        """The four raw files. Torchvision has checksums of the archives only."""
         return {f"FashionMNIST/raw/{Path(archive).stem}": None for archive, _ in reader.resources}

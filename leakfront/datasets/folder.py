@@ -7,62 +7,59 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from annotated_types import Ge
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from leakfront.datasets import LabelledImages, datasets, user_path
+from leakfront.datasets import Dataset, LabelledImages, register, user_path
 from leakfront.errors import InputError
 from leakfront.memory import memory
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # decoders in use, whatever a file is called
-MAX_PIXELS = 50_000_000  # of one file; more is taken for a decompression bomb
-MAX_LOOKED = 10_000  # folders below the classes that are looked through for images at the wrong level
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # the decoders that may run, whatever a file's extension
+MAX_PIXELS = 50_000_000  # of one file; a larger one counts as a decompression bomb
+MAX_LOOKED = 10_000  # folders below the classes that are searched for images at the wrong level
 MODES = {"grey": "L", "rgb": "RGB"}
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else what it logs of a damaged file goes to the terminal
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its messages on damaged files would go to the terminal
 
 
-@datasets.register("folder")
+@register("folder")
 @dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(Dataset):
     """Image files in the sub-folders of `path`, one sub-folder a class; or directly in `path`, as one class.
 
-    PNG, JPEG, BMP, WebP, GIF (its first frame) and TIFF, told apart from other files by their extension. Files are
-    taken in the order of their names. Hidden files and links that lead out of the folder are left alone. Pixels are
-    taken as stored: colour profiles and EXIF rotation are not applied. Palettes are resolved, and opaque alpha channels
-    dropped; transparent pixels, 16 bits per channel and CMYK are refused, since 8-bit RGB would change the image.
+    Reads PNG, JPEG, BMP, WebP, GIF (the first frame) and TIFF, chosen by their extension, in the order of their names.
+    Hidden files are ignored, and so are links that lead out of the folder. Pixels are taken as stored: colour profiles
+    and EXIF rotation are not applied. Palettes are resolved and opaque alpha channels dropped. Transparent pixels, 16
+    bits per channel and CMYK are refused, since 8-bit RGB would change the image.
 
-    size: pixels of a side after cropping to the central square and resizing (antialiased bicubic); None takes the
-    images as they are, and then they must be of one size. mode: "grey" or "rgb" converts; None wants one mode.
-    skip_bad: leave out, and count, files that cannot be used and those not of the commonest size and mode.
+    size: pixels a side after cropping to the central square and resizing (antialiased, bicubic); None takes the images
+    as they are, and all must then have one size. mode: "grey" or "rgb" converts all images; None expects one mode.
+    skip_bad: leave out, and count, files that cannot be used and those not of the most frequent size and mode.
     """
 
     path: str
-    size: int | None = None
+    size: Annotated[int, Ge(1)] | None = None
     mode: Literal["grey", "rgb"] | None = None
     skip_bad: bool = False
 
-    def __post_init__(self) -> None:
-        if self.size is not None and (isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1):
-            raise InputError(f"size must be a whole number of pixels, at least 1, not {self.size!r}")
-        if self.mode is not None and self.mode not in MODES:
-            raise InputError(f"mode must be 'grey' or 'rgb' (or left out), not {self.mode!r}")
+    places: ClassVar[tuple[str, ...]] = ("path",)
 
-    def listed(self) -> list[Path]:
-        """The files that it consists of."""
-        return list_images(user_path(self.path))
+    def listed(self) -> dict[str, list[Path]]:
+        """The image files."""
+        return {"path": list_images(user_path(self.path))}
 
     def load(self) -> LabelledImages:
         """All images; `InputError` names the folder or file that is not as it should be."""
         return self.load_with_files()[0]
 
     def load_with_files(self) -> tuple[LabelledImages, list[Path]]:
-        """The same, with the file of each image."""
+        """All images, as `load` returns them, and the file of each."""
         root = user_path(self.path)
         files = list_images(root)
-        room = memory() // 2  # the images are held one by one, and then as one array
+        room = memory() // 2  # the images are in memory one by one, and then as one array
         images: dict[Path, np.ndarray] = {}
         failure: InputError | None = None
         for file in files:
@@ -97,20 +94,20 @@ class ImageFolder:
         return found, kept
 
     def _pixels(self, file: Path) -> np.ndarray:
-        """The image in `file` as uint8 [C, H, W], in the wanted mode and size."""
+        """The image in `file` as uint8 [C, H, W], converted to `mode` and `size`."""
         image = decode(file)
         if self.mode is not None:
             image = image.convert(MODES[self.mode])
         if self.size is not None and image.size != (self.size, self.size):
             side = min(image.size)
-            image = ImageOps.fit(image, (side, side))  # crops alone, so that no pixel outside has a part in the rest
+            image = ImageOps.fit(image, (side, side))  # crops only: a resize with it would mix in pixels from outside
             image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
         pixels = np.asarray(image)
         return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
 def list_images(root: Path) -> list[Path]:
-    """The image files of the folder `root`, class by class, sorted; `InputError` if that is not what is there."""
+    """The image files of the folder `root`, sorted, class by class; `InputError` if `root` is no such folder."""
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise InputError(f"{root} {what}; give a folder of images, or of sub-folders of images, one for each class")
@@ -140,15 +137,15 @@ def list_images(root: Path) -> list[Path]:
 
 
 def class_folders(root: Path) -> set[str]:
-    """The sub-folders of `root` that are classes; empty if its images lie in itself."""
+    """The names of the sub-folders of `root` that are classes; empty if the images lie in `root` itself."""
     return {file.parent.name for file in list_images(root) if file.parent != root}
 
 
 def decode(file: Path) -> Image.Image:
-    """The image in `file` as 8-bit grey ("L") or RGB; `InputError` if that cannot be had without changing it."""
+    """The image in `file` as 8-bit grey ("L") or RGB; `InputError` if the conversion would change it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MAX_PIXELS is stricter, and the rest fails or is read
+            warnings.simplefilter("ignore")  # MAX_PIXELS is stricter than Pillow's own limit
             with Image.open(file, formats=FORMATS) as image:
                 _require_plain(file, image)
                 image.load()
@@ -172,12 +169,12 @@ def _without_alpha_and_palette(file: Path, image: Image.Image) -> Image.Image:
     rgb = image.convert("RGB")
     red, green, blue = rgb.split()
     if mode == "P" and red.tobytes() == green.tobytes() == blue.tobytes():
-        return red  # grey levels stored as a palette, which is what GIF does
+        return red  # grey levels stored as a palette, as in GIF
     return image.convert("L") if mode in ("1", "L", "LA") else rgb
 
 
 def _require_plain(file: Path, image: ImageFile.ImageFile) -> None:
-    """Refuse, before decoding, what is too large or is not 8-bit grey, palette or RGB."""
+    """Refuse, before decoding, an image that is too large or not 8-bit grey, palette or RGB."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise InputError(f"{file} has {width}x{height} pixels; at most {MAX_PIXELS:,} are read, so make it smaller")
@@ -190,7 +187,7 @@ def _require_plain(file: Path, image: ImageFile.ImageFile) -> None:
 
 
 def _require_alike(first: tuple[Path, np.ndarray], other: tuple[Path, np.ndarray]) -> None:
-    """Refuse two images of different size or mode, naming both and the setting that would make them alike."""
+    """Refuse two images of different size or mode; the error names both and the setting that makes them alike."""
     a, (channels_a, height_a, width_a) = first[0], first[1].shape
     b, (channels_b, height_b, width_b) = other[0], other[1].shape
     if (height_a, width_a) != (height_b, width_b):
@@ -207,7 +204,7 @@ def _class_of(file: Path, root: Path) -> str:
 
 
 def _entries(folder: Path, home: Path) -> tuple[list[Path], list[Path], int]:
-    """Image files and folders directly in `folder`, by name, and how many links out of `home` were left alone."""
+    """Image files and folders directly in `folder`, by name, and the number of ignored links out of `home`."""
     files, folders, outside = [], [], 0
     try:
         for entry in sorted(folder.iterdir()):
@@ -218,7 +215,7 @@ def _entries(folder: Path, home: Path) -> tuple[list[Path], list[Path], int]:
             elif entry.is_dir():
                 folders.append(entry)
             elif entry.suffix.lower() in EXTENSIONS and (entry.is_file() or not entry.exists()):
-                files.append(entry)  # a dead link too, which will fail; no pipe, which would wait for ever
+                files.append(entry)  # with dead links, which then fail; without pipes, which would block for ever
     except OSError as error:
         place = error.filename or folder
         raise InputError(f"folder {folder} cannot be listed ({place}: {error.strerror}); make it readable") from error

@@ -1,56 +1,52 @@
-"""Images of which it is known whether a model was trained on them."""
+"""Images with known membership: two folders state which of them a model was trained on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from annotated_types import Ge
 
-from leakfront.datasets import DECOY, MEMBER, OUTSIDE, LabelledImages, datasets, file_facts, user_path
+from leakfront.datasets import DECOY, MEMBER, OUTSIDE, Dataset, LabelledImages, register, user_path
 from leakfront.datasets.folder import ImageFolder, list_images
 from leakfront.errors import InputError
 
 
-@datasets.register("members_decoys")
+@register("members_decoys")
 @dataclass(frozen=True)
-class MembersDecoys:
+class MembersDecoys(Dataset):
     """Two folders of images: `members`, which a model was trained on, and `decoys`, which it never saw.
 
-    Decoys must be of the distribution of the members: whatever else tells them apart, attacks measure it as leakage.
-    reference: a folder of images that are neither, for FID and for what attacks ask about known non-members; None if
-    there is none. Each is read as by the data set `folder`, with its `size`, `mode` and `skip_bad`. An image that is
-    pixel for pixel in both `members` and `decoys` is refused; one that is twice in a folder counts once.
+    Decoys must come from the distribution of the members: attacks measure any other difference as leakage.
+    reference: a folder of images that are neither, for FID and for attacks that query known non-members; None if there
+    is none. The data set `folder` reads each of them, with `size`, `mode` and `skip_bad`. An image that is in both
+    `members` and `decoys`, equal in every pixel, is refused. One that is in a folder twice counts once.
     """
 
     members: str
     decoys: str
     reference: str | None = None
-    size: int | None = None
+    size: Annotated[int, Ge(1)] | None = None
     mode: Literal["grey", "rgb"] | None = None
     skip_bad: bool = False
 
-    given: ClassVar[bool] = True
+    known_membership: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("members", "decoys", "reference")
-
-    def __post_init__(self) -> None:
-        self._folders()  # which check size and mode
 
     @property
     def has_outside(self) -> bool:
-        """Whether there are images that are neither member nor decoy."""
+        """Whether there is a reference."""
         return self.reference is not None
 
     def count(self) -> int:
-        """How many files of images are members or decoys, before any is read."""
+        """The number of image files in `members` and `decoys`."""
         return len(list_images(user_path(self.members))) + len(list_images(user_path(self.decoys)))
 
-    def fingerprint(self) -> list[Any]:
-        """Names, sizes and times of the files, by the folder that they are in."""
-        roots = {place: getattr(self, place) for place in self.places}
-        found = {place: user_path(root) for place, root in roots.items() if root is not None}
-        return [[place, file_facts(root, list_images(root))] for place, root in found.items()]
+    def listed(self) -> dict[str, list[Path]]:
+        """The image files of each folder."""
+        return {place: list_images(root) for place, root in self.roots().items()}
 
     def load(self) -> LabelledImages:
         """All images with their roles; `InputError` names the folder or file that is not as it should be."""
@@ -87,7 +83,7 @@ class MembersDecoys:
 
 
 def _refuse_shared(members: tuple[LabelledImages, list[Path]], decoys: tuple[LabelledImages, list[Path]]) -> None:
-    """Raise `InputError` if an image is among both."""
+    """Raise `InputError` if an image is both member and decoy."""
     file_of = {image.tobytes(): file for image, file in zip(members[0].images, members[1], strict=True)}
     shared = [
         (file_of[pixels], file)

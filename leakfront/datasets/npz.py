@@ -3,35 +3,38 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.lib import format as npy
 
-from leakfront.datasets import LabelledImages, datasets, user_path
+from leakfront.datasets import Dataset, LabelledImages, register, user_path
 from leakfront.errors import InputError
 from leakfront.memory import memory
 
 
-@datasets.register("npz")
+@register("npz")
 @dataclass(frozen=True)
-class NumpyArchive:
-    """A file written by `numpy.savez` or `savez_compressed`; nothing in it is unpickled.
+class NumpyArchive(Dataset):
+    """A file written by `numpy.savez` or `savez_compressed`. Nothing in it is unpickled.
 
     images: the name of an array uint8 [N, H, W], [N, H, W, C] or [N, C, H, W], C 1 (grey) or 3 (RGB). labels: the name
     of an array of whole numbers [N] or [N, 1], whose distinct values are the classes. An archive without an array
-    "labels" has one class; any other name given for the labels must be there.
+    "labels" has one class; an array of any other name that `labels` asks for must exist.
     """
 
     path: str
     images: str = "images"
     labels: str = "labels"
 
-    def listed(self) -> list[Path]:
-        """The file that it consists of."""
-        return [user_path(self.path)]
+    places: ClassVar[tuple[str, ...]] = ("path",)
+
+    def listed(self) -> dict[str, list[Path]]:
+        """The archive. A folder in its place is not searched."""
+        return {"path": [user_path(self.path)]}
 
     def load(self) -> LabelledImages:
-        """All images; `InputError` if the file or an array is missing, or an array is not of the kind described."""
+        """All images; `InputError` if the file or an array is missing, or an array is not of a kind named above."""
         arrays, known = self._read()
         for key in (self.images, self.labels):
             if key not in arrays and (key == self.images or key != "labels"):
@@ -43,7 +46,7 @@ class NumpyArchive:
         return LabelledImages(images, labels, classes)
 
     def _read(self) -> tuple[dict[str, np.ndarray], list[str]]:
-        """The wanted arrays that the archive has, and the names of all its arrays."""
+        """Those of the two arrays that the archive has, by name; and the names of all its arrays."""
         file = user_path(self.path)
         if not file.is_file():
             raise InputError(f"{file} is not a file; give the path of an .npz archive written by numpy.savez")
@@ -95,9 +98,10 @@ class NumpyArchive:
 
 
 def _require_room(archive: np.lib.npyio.NpzFile, key: str) -> None:
-    """Raise `ValueError` for an array that declares more bytes than the archive or this machine can hold for it.
+    """Raise `ValueError` for an array that declares more bytes than the archive holds, `InputError` for one that is too
+    large for this machine.
 
-    NumPy makes the array as its header says before it reads a byte of it.
+    NumPy allocates an array from its header before it reads the data.
     """
     assert archive.zip is not None
     name = key if key in archive.zip.namelist() else f"{key}.npy"

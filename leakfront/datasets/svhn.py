@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-from leakfront.datasets import datasets
+from leakfront.datasets import register
 from leakfront.datasets.through_torchvision import ThroughTorchvision
 
 
-@datasets.register("svhn")
+@register("svhn")
 @dataclass(frozen=True)
 class SVHN(ThroughTorchvision):
     """99,289 photographed digits, 32x32 RGB, 10 classes (73,257 for training and 26,032 for testing, together).
 
-    The part that its authors call "extra" is left out.
+    The part called "extra" is not used.
     """
 
     reader = "SVHN"
@@ -21,7 +21,7 @@ class SVHN(ThroughTorchvision):
     parts = ({"split": "train"}, {"split": "test"})
 
     def files(self, reader: Any) -> dict[str, str | None]:
-        """The two files of MATLAB's format."""
+        """The two MATLAB files."""
         return {reader.split_list[part["split"]][1]: reader.split_list[part["split"]][2] for part in self.parts}
 
     def classes(self, part: Any) -> tuple[str, ...]:

@@ -1,44 +1,49 @@
-"""What the data sets that come through torchvision.datasets share: reading all parts, and saying what is missing."""
+"""The base of the data sets that torchvision reads: all their parts together, and errors that say what is missing."""
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from leakfront.datasets import LabelledImages, user_path
+from leakfront.datasets import Dataset, LabelledImages, user_path
 from leakfront.errors import InputError
 
 SECURE = ("https://",)
 
 
 @dataclass(frozen=True)
-class ThroughTorchvision:
-    """A data set of torchvision, all its parts (training and test) in one, since the pool is drawn from all of it.
+class ThroughTorchvision(Dataset):
+    """A data set of torchvision. Its parts (training and test) are one, since the pool is drawn from all of it.
 
-    root: the folder that holds the files, in torchvision's layout. download: whether torchvision may fetch them, which
-    it does over HTTPS only, and checks their MD5 sums.
+    root: the folder of the files, in torchvision's layout. download: whether torchvision may download them. It does so
+    over HTTPS only, and checks their MD5 sums.
 
-    A data set says which class of torchvision reads it (`reader`), with which arguments for each part (`parts`), where
-    the files can be had (`url`), what to do with them by hand (`by_hand`, with `{root}` in it), and which files those
-    are (`files`).
+    A data set states the class of torchvision that reads it (`reader`), that class's arguments for each part (`parts`),
+    where to download the files by hand (`url`) and what to do with them then (`by_hand`, with `{root}` in it), and the
+    files themselves (`files`).
     """
 
     root: str = "data"
     download: bool = False
 
-    name: ClassVar[str]
+    places: ClassVar[tuple[str, ...]] = ("root",)
     reader: ClassVar[str]
     url: ClassVar[str]
     by_hand: ClassVar[str]
     parts: ClassVar[tuple[dict[str, Any], ...]] = ({"train": True}, {"train": False})
 
+    def listed(self) -> dict[str, list[Path]]:
+        """Nothing: the files are public and have checksums, and `root` may hold much else."""
+        return {}
+
     def files(self, reader: Any) -> dict[str, str | None]:
-        """What torchvision's class `reader` wants under `root`: path -> MD5 checksum (None where it knows none)."""
+        """The files that torchvision's class `reader` expects below `root`: path -> MD5 checksum, None if unknown."""
         raise NotImplementedError
 
     def arrays(self, part: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The images, uint8 [N, C, H, W], and labels, int64 [N], of one part as torchvision read it."""
+        """The images, uint8 [N, C, H, W], and the labels, int64 [N], of one part as torchvision reads it."""
         images = np.asarray(part.data)
         if images.ndim == 3:
             images = images[:, None]
@@ -52,7 +57,7 @@ class ThroughTorchvision:
         return tuple(part.classes)
 
     def load(self) -> LabelledImages:
-        """All images of all parts; `InputError` if files are missing, damaged, or could not be downloaded."""
+        """All images of all parts; `InputError` if files are missing or damaged, or a download failed."""
         user_path(self.root)
         reader = getattr(importlib.import_module("torchvision.datasets"), self.reader)
         if self.download:
@@ -62,7 +67,7 @@ class ThroughTorchvision:
             images, labels = zip(*(self.arrays(part) for part in parts), strict=True)
         except InputError:
             raise
-        except Exception as error:  # torchvision raises nearly anything on files that are missing, cut or not its own
+        except Exception as error:  # torchvision raises nearly anything on files that are missing, cut or foreign
             raise InputError(self._explain(reader, error)) from error
         everything = LabelledImages(
             np.ascontiguousarray(np.concatenate(images)), np.concatenate(labels), self.classes(parts[0])
@@ -79,18 +84,18 @@ class ThroughTorchvision:
         return list(reader.mirrors) if hasattr(reader, "mirrors") else [reader.url]
 
     def _over_https(self, reader: Any) -> Any:
-        """`reader`, which may download over HTTPS only; `InputError` if it is offered over nothing else."""
+        """`reader` restricted to downloads over HTTPS; `InputError` if the files are offered over plain HTTP only."""
         secure = [source for source in self.sources(reader) if source.startswith(SECURE)]
         if not secure:
             raise InputError(
                 f"dataset {self.name!r} is offered over plain HTTP only and is not downloaded; take it from {self.url} "
                 f"and {self.by_hand.format(root=user_path(self.root))}"
             )
-        # the name is that of the folder that torchvision puts the files into
+        # torchvision names its folder of files after the class
         return type(reader.__name__, (reader,), {"mirrors": secure}) if hasattr(reader, "mirrors") else reader
 
     def _explain(self, reader: Any, error: Exception) -> str:
-        """One sentence: which file is missing or damaged, or else what torchvision said; and what to do about it."""
+        """One sentence: the file that is missing or damaged, or else torchvision's message; and what to do about it."""
         from torchvision.datasets.utils import check_integrity
 
         root = user_path(self.root)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leakfront.datasets import LabelledImages, datasets, open_dataset, through_torchvision
+from leakfront.datasets import LabelledImages, open_dataset, registry, through_torchvision
 from leakfront.datasets.folder import MAX_PIXELS
 from leakfront.errors import InputError
 
@@ -77,8 +77,8 @@ def test_digits_are_scikit_learns_images_spread_over_all_of_uint8() -> None:
 
 def test_all_data_sets_of_the_design_are_known_by_name() -> None:
     wanted = {"digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "celeba", "folder", "npz"}
-    assert wanted <= set(datasets.names())
-    assert {datasets.get(name).name for name in wanted} == wanted  # type: ignore[attr-defined]
+    assert wanted <= set(registry.names())
+    assert {registry.get(name).name for name in wanted} == wanted  # type: ignore[attr-defined]
 
 
 def test_a_path_can_be_written_into_the_name_or_given_apart(two_classes: Path) -> None:

@@ -40,7 +40,7 @@ def test_every_image_has_the_role_of_its_folder(tmp_path: Path) -> None:
     reference = write(tmp_path / "c", range(20, 22))
     dataset = open_dataset("members_decoys", members=members, decoys=decoys, reference=reference)
     data = dataset.load()
-    assert dataset.count() == 8  # type: ignore[attr-defined]
+    assert dataset.count() == 8
     for role, seeds in ((MEMBER, range(3)), (DECOY, range(10, 15)), (OUTSIDE, range(20, 22))):
         found = {image.tobytes() for image in data.images[data.roles == role]}
         assert found == {picture(seed).tobytes() for seed in seeds}
