@@ -7,9 +7,8 @@ import inspect
 
 from rich.console import Console
 
-from leakfront import attacks, defenses, models
+from leakfront import attacks, datasets, defenses, models
 from leakfront.attacks.suites import SUITES
-from leakfront.datasets import datasets
 from leakfront.harness.settings.file import bundled
 from leakfront.registry import Registry
 from leakfront.results import features, metrics
@@ -20,7 +19,7 @@ ROOMS: dict[str, Registry] = {
     "metrics": metrics.registry,
     "features": features.registry,
     "models": models.registry,
-    "datasets": datasets,
+    "datasets": datasets.registry,
 }
 
 

@@ -24,7 +24,7 @@ NO_FID = "left out: there are no images that are neither member nor decoy to com
 
 def check_given(config: Config, model: Any, dataset: Any) -> None:
     """Raise `InputError` where a config asks of a given membership or a given model what neither can have."""
-    of_data, data = getattr(dataset, "given", False), config.data
+    of_data, data = dataset.known_membership, config.data
     if getattr(model, "given", False) and not of_data:
         raise InputError(
             f"model.name = {config.model.get('name')!r} is a model that was trained elsewhere, so data.dataset must "
@@ -80,6 +80,6 @@ def facts_of(plan: Plan, pool: Pool) -> dict[str, Any]:
 
 def given_notes(dataset: Any) -> list[str]:
     """A line for everything that is left out because membership is given."""
-    if not getattr(dataset, "given", False):
+    if not dataset.known_membership:
         return []
     return [f"audit of epsilon: {NO_AUDIT}", *([] if dataset.has_outside else [f"FID: {NO_FID}"])]

@@ -12,7 +12,7 @@ from typing import Any
 from leakfront import attacks, models
 from leakfront.attacks.contract import Attack, signal_key
 from leakfront.attacks.suites import chosen_attacks
-from leakfront.datasets import file_facts, open_dataset, user_path
+from leakfront.datasets import open_dataset
 from leakfront.errors import InputError
 from leakfront.harness.plan.external import NO_OUTSIDE, check_given, given_notes, given_points
 from leakfront.harness.plan.limits import check_models, check_names, check_weights
@@ -83,7 +83,7 @@ class Plan:
     @property
     def is_given(self) -> bool:
         """Whether the data set states who the members are, so that no coins are flipped."""
-        return bool(getattr(self.dataset, "given", False))
+        return bool(self.dataset.known_membership)
 
     @property
     def model_is_given(self) -> bool:
@@ -109,7 +109,7 @@ class Plan:
         return NO_OUTSIDE if self._lacks_outside(attack) else attack.note(shadows)
 
     def _lacks_outside(self, attack: Attack) -> bool:
-        return bool(attack.outside_signals()) and not getattr(self.dataset, "has_outside", True)
+        return bool(attack.outside_signals()) and not self.dataset.has_outside
 
     @property
     def features(self) -> str:
@@ -230,10 +230,10 @@ def _check_statistics(config: Config) -> None:
 def _pool_key(plan: Plan) -> str:
     data = plan.config.data
     # where the files lie does not matter, what they are does
-    nowhere = ("root", "download", "path", *getattr(plan.dataset, "places", ()))
+    nowhere = ("download", *plan.dataset.places)
     params = {k: v for k, v in parameters(plan.dataset).items() if k not in nowhere}
     settings = [type(plan.dataset).__name__, params, data.pool, data.reference, data.duplicates.model_dump(),
-                plan.config.seed, _fingerprint(plan.dataset)]  # fmt: skip
+                plan.config.seed, plan.dataset.fingerprint()]  # fmt: skip
     modules = [
         "leakfront.harness.pool.pool",
         "leakfront.harness.pool.planted_duplicates",
@@ -242,20 +242,6 @@ def _pool_key(plan: Plan) -> str:
     ]
     modules += ["leakfront.harness.pool.known_membership"] if plan.is_given else []
     return content_key("pool", settings, [], modules)
-
-
-def _fingerprint(dataset: Any) -> list[Any]:
-    """Names, sizes and times of the files that a data set given by a path consists of; empty for named data sets."""
-    if hasattr(dataset, "fingerprint"):
-        return list(dataset.fingerprint())
-    if not isinstance(path := getattr(dataset, "path", None), str):
-        return []
-    root = user_path(path)
-    if hasattr(dataset, "listed"):
-        files = dataset.listed()
-    else:
-        files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-    return file_facts(root, files)
 
 
 def _extractor_key(plan: Plan, pool_key: str) -> str:
