@@ -114,7 +114,7 @@ class Plan:
     @property
     def features(self) -> str:
         """What rows call the features."""
-        return str(getattr(self.extractor, "label", self.extractor.name))
+        return str(self.extractor.label)
 
     def siblings(self, cell: CellPlan) -> list[CellPlan]:
         """The other splits of the same defense, the candidates for shadow models."""
@@ -247,8 +247,7 @@ def _pool_key(plan: Plan) -> str:
 def _extractor_key(plan: Plan, pool_key: str) -> str:
     """Of the fitted extractor and its features of real images and noise; whatever metrics are made of them."""
     libraries = {name: version(name) for name in ("torch", "torch-fidelity")}
-    depends_on = getattr(plan.extractor, "version", lambda: parameters(plan.extractor))()
-    settings = [plan.extractor.name, depends_on, plan.config.seed, plan.config.sampling.images, libraries]  # fmt: skip
+    settings = [plan.extractor.name, plan.extractor.version(), plan.config.seed, plan.config.sampling.images, libraries]  # fmt: skip
     return content_key("extractor", settings, [pool_key], _code(plan.extractor, *_FEATURES))
 
 

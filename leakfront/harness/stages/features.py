@@ -13,7 +13,7 @@ from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.store.artifacts import stored_key, writing
 from leakfront.harness.store.layout import Layout
-from leakfront.results.features import FeatureExtractor
+from leakfront.results.features import FittedExtractor
 from leakfront.results.metrics.image_set import ROWS, ImageSet, store_features
 from leakfront.seeds import derive_seed
 
@@ -24,16 +24,15 @@ def fit_extractor(plan: Plan, layout: Layout, pool: Pool) -> None:
     """Fit the extractor on images outside the pool; features of the reference, of the pool and of as much noise."""
     if stored_key(layout.extractor) == plan.extractor_key:
         return
-    extractor = plan.extractor
-    extractor.fit(pool.extractor_images, pool.extractor_labels, derive_seed(plan.config.seed, "features"))
+    seed = derive_seed(plan.config.seed, "features")
+    extractor: FittedExtractor = plan.extractor.fit(pool.extractor_images, pool.extractor_labels, seed)
     rng = np.random.default_rng(derive_seed(plan.config.seed, "noise"))
     noise = rng.integers(0, 256, (plan.config.sampling.images, *pool.images.shape[1:]), dtype=np.uint8)
     with writing(layout.extractor, plan.extractor_key) as place:
         extractor.save(place / _FITTED)
         for name, images in (("reference", pool.reference_images), ("pool", pool.images), ("noise", noise)):
             store_features(_extracted(extractor, images, len(images)), place / name)
-        facts = {"accuracy": getattr(extractor, "accuracy", None)}
-        (place / "extractor.json").write_text(json.dumps(facts, indent=1))
+        (place / "extractor.json").write_text(json.dumps({"accuracy": extractor.accuracy}, indent=1))
 
 
 def extract_features(plan: Plan, cell: CellPlan, layout: Layout) -> None:
@@ -41,14 +40,14 @@ def extract_features(plan: Plan, cell: CellPlan, layout: Layout) -> None:
     folder, key = layout.stage(cell.name, "features"), cell.keys["features"]
     if stored_key(folder) == key:
         return
-    plan.extractor.load(layout.extractor / _FITTED)
+    extractor = plan.extractor.load(layout.extractor / _FITTED)
     samples = layout.stage(cell.name, "sample") / "samples.safetensors"
     with safe_open(samples, framework="numpy") as file, writing(folder, key) as place:
         images = file.get_slice("images")
-        store_features(_extracted(plan.extractor, images, images.get_shape()[0]), place)
+        store_features(_extracted(extractor, images, images.get_shape()[0]), place)
 
 
-def _extracted(extractor: FeatureExtractor, images: Any, count: int) -> Iterator[np.ndarray]:
+def _extracted(extractor: FittedExtractor, images: Any, count: int) -> Iterator[np.ndarray]:
     """Features of `count` images, uint8 [N, C, H, W], which lie in an array or in a file's slice."""
     for start in range(0, count, ROWS):
         yield extractor.extract(images[start : min(start + ROWS, count)])

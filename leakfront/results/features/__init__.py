@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
-from leakfront.registry import Registry
+from leakfront.registry import Plugin, Registry, parameters
 
 registry = Registry(
     "feature extractor", "leakfront.results.features", "leakfront.features", not_plugins={"chunks", "weights"}
@@ -15,26 +15,54 @@ registry = Registry(
 register = registry.register
 
 
-class FeatureExtractor(Protocol):
-    """Turns images into feature vectors. A metric's value means nothing without the extractor's name.
+class FittedExtractor:
+    """Turns images into feature vectors; `fit` or `load` of a `FeatureExtractor` makes it.
 
-    Features are stored under a key of the images, the extractor's code and what it depends on: all its parameters, or
-    what its method `version()` returns, as JSON holds it, if it has one. An extractor that reads weights from a file
-    states the file's SHA-256 there and not its place, and refuses another file. Rows name it by its attribute `label`
-    if it has one, else by `name`.
+    accuracy: of the trained classifier behind the features, in [0, 1]; None where nothing was trained.
     """
 
-    name: ClassVar[str]
-    dimensions: int
-
-    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
-        """Train on labelled images outside the pool, uint8 [N, C, H, W], where the extractor needs that."""
+    accuracy: float | None = None
 
     def extract(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W] -> float64 [N, dimensions]; does not depend on batch size or order."""
+        """uint8 [N, C, H, W] -> float64 [N, d]; an image's features do not depend on batch size or order."""
+        raise NotImplementedError
 
     def save(self, path: Path) -> None:
-        """Write what `fit` found, or which weights were used, as safetensors."""
+        """Write the result of the fit, or which weights were used, to `path` as safetensors."""
+        raise NotImplementedError
 
-    def load(self, path: Path) -> None:
-        """Take what `save` wrote, in place of a fit; raises `InputError` if `path` holds something else."""
+
+class FeatureExtractor(Plugin):
+    """The base of every feature extractor: a frozen dataclass of its parameters, which `fit` and `load` never change.
+
+    A metric's value means nothing without the name of its features. Features are stored under a key of the images, the
+    extractor's code and `version()`. An extractor that reads weights from a file puts the file's SHA-256 there, not its
+    path, and refuses another file.
+    """
+
+    section: ClassVar[str] = "metrics"
+
+    @property
+    def dimensions(self) -> int:
+        """The number of features of an image, d; for some extractors the most that there can be."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """The name of the features in rows, as in "fid_embedded"."""
+        return self.name
+
+    def version(self) -> dict[str, Any]:
+        """Everything that the features depend on besides code and images, as JSON holds it: all parameters."""
+        return parameters(self)
+
+    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> FittedExtractor:
+        """Train on labelled images outside the pool, uint8 [N, C, H, W] and int64 [N], if the extractor needs that.
+
+        Raises `InputError` for images that it cannot be trained on, and for weights that are missing or wrong.
+        """
+        raise NotImplementedError
+
+    def load(self, path: Path) -> FittedExtractor:
+        """Read the file that `FittedExtractor.save` wrote; raises `InputError` if `path` holds something else."""
+        raise NotImplementedError

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def filled_chunks(images: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Chunks [size, …] of images [N, …], the last one filled up with zeros, and how many images are in each."""
+    """Chunks [size, …] of images [N, …], each with its number of images; zeros fill up the last chunk."""
     for start in range(0, len(images), size):
         chunk = images[start : start + size]
         missing = np.zeros((size - len(chunk), *images.shape[1:]), dtype=images.dtype)

@@ -1,23 +1,24 @@
-"""The features that FID is of where Inception-v3's classes mean little: DINOv2's class token, through transformers."""
+"""DINOv2's class token, through transformers: features for images where Inception-v3's classes mean little."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from annotated_types import Ge
 
 from leakfront.errors import InputError
-from leakfront.results.features import register
-from leakfront.results.features.chunks import filled_chunks
-from leakfront.results.features.weights import checksum, load_which, save_which
+from leakfront.results.features import FeatureExtractor, register
+from leakfront.results.features.weights import PublishedNetwork, check_weights, checksum
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 REPOSITORY = "facebook/dinov2-large"
@@ -29,42 +30,38 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's 
 
 
 @register("dinov2")
-@dataclass
-class DINOv2:
+@dataclass(frozen=True)
+class DINOv2(FeatureExtractor):
     """DINOv2 ViT-L/14 (Oquab et al. 2023, arXiv 2304.07193): the class token after the last layer norm.
 
-    For metrics of generated images by Stein et al. 2023 (arXiv 2306.04675, section 4), who find its distances closer to
-    human judgement than Inception-v3's. As in their code (github.com/layer6ai-labs/dgm-eval), images are resized to
-    224 x 224 by Pillow, bicubic, in 8 bits, and normalized by ImageNet's channels; grey ones are repeated to three.
-    transformers interpolates the position embeddings to 16 x 16 without the offset of 0.1 that the authors' code has,
-    so that published distances are met approximately; by how much has not been measured here.
+    Stein et al. 2023 (arXiv 2306.04675, section 4) recommend these features for metrics of generated images: they find
+    the distances closer to human judgement than Inception-v3's. As in their code
+    (github.com/layer6ai-labs/dgm-eval), images are resized to 224 x 224 by Pillow, bicubic, in 8 bits, and normalized
+    by ImageNet's channels; grey ones are repeated to three channels. transformers interpolates the position embeddings
+    to 16 x 16 without the offset of 0.1 in the authors' code, so published distances are met approximately; by how much
+    was not measured.
 
-    Parameters: `folder`, one with `config.json` and `model.safetensors` of a DINOv2 without registers, by default the
-    hub's cache of facebook/dinov2-large at one revision, whose SHA-256 is checked; `dimensions`, those of the folder's
-    model; `download`, whether to fetch the default files if they are missing; `batch_size` and `device` of the network.
-    Rows name other weights than the default by the start of their SHA-256: `fid_dinov2-1a2b3c4d`. Pickled weights are
-    not read, and no code is taken from the folder or the hub.
+    Parameters: `folder`, a folder with `config.json` and `model.safetensors` of a DINOv2 without registers, by default
+    the hub's cache of facebook/dinov2-large at one revision, whose SHA-256 is checked; `dimensions`, those of the
+    folder's model; `download`, whether to fetch the default files if they are missing; `batch_size` and `device` of the
+    network. Rows name other weights than the default by the start of their SHA-256: `fid_dinov2-1a2b3c4d`. Pickled
+    weights are not read, and no code is taken from the folder or the hub.
     """
 
-    name: ClassVar[str] = "dinov2"
-
     folder: str | None = None
-    dimensions: int = 1024
+    dimensions: Annotated[int, Ge(1)] = 1024
     download: bool = False
-    batch_size: int = 32
+    batch_size: Annotated[int, Ge(1)] = 32
     device: str = "cpu"
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot work, before anything is run: no transformers, or a folder of something else."""
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
+    def validate(self) -> None:
+        """Refuse early if transformers is missing or the folder holds something else."""
         if importlib.util.find_spec("transformers") is None:
             raise InputError("the dinov2 features need transformers: pip install leakfront[dinov2]")
         if self.folder is not None:
             self._check(Path(self.folder).expanduser())
         elif self.dimensions != 1024:
             raise InputError(f"dimensions = {self.dimensions} needs a `folder` with such a model; the default has 1024")
-        self._network: nn.Module | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -73,60 +70,35 @@ class DINOv2:
 
     @property
     def label(self) -> str:
-        """What rows call the features."""
+        """The name of the features in rows."""
         return self.name if self.sha256 == SHA256 else f"{self.name}-{self.sha256[:8]}"
 
     def version(self) -> dict[str, Any]:
-        """What the features depend on beside the code here: the weights, wherever they lie, and transformers."""
+        """The checksum of the weights, wherever they lie, and the version of transformers."""
         return {"sha256": self.sha256, "transformers": version("transformers")}
 
-    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
-        """Load the weights, so that missing ones are told of early; nothing is trained."""
-        self._loaded()
+    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> PublishedNetwork:
+        """Load the weights; nothing is trained. Raises `InputError` for missing or wrong weights."""
+        folder = Path(self.folder).expanduser() if self.folder is not None else self._from_hub()
+        network = _network(folder, self.sha256, self.device)
 
-    def extract(self, images: np.ndarray) -> np.ndarray:
-        """Features of uint8 [N, 1 or 3, H, W] as float64 [N, dimensions].
+        def features(chunk: np.ndarray) -> torch.Tensor:
+            import torch
 
-        Runs on chunks of one size, the last one filled up, so that no image's result depends on the others. Raises
-        `InputError` for other numbers of channels and for missing or wrong weights.
-        """
-        import torch
+            return torch.as_tensor(network(torch.from_numpy(_prepared(chunk)).to(self.device)).pooler_output)
 
-        if images.shape[1] not in (1, 3):
-            raise InputError(f"the dinov2 features are of images with 1 or 3 channels, got {images.shape[1]}")
-        network = self._loaded()
-        chunks = []
-        with torch.inference_mode():
-            for filled, count in filled_chunks(images, self.batch_size):
-                features = network(torch.from_numpy(_prepared(filled)).to(self.device)).pooler_output
-                chunks.append(features[:count].double().cpu().numpy())
-        return np.concatenate(chunks) if chunks else np.empty((0, self.dimensions))
+        return PublishedNetwork(self.name, self.sha256, self.dimensions, self.batch_size, features)
 
-    def save(self, path: Path) -> None:
-        """Write to `path` which weights these are; they themselves stay where they lie."""
-        save_which(self.name, self.sha256, path)
-
-    def load(self, path: Path) -> None:
-        """Raise `InputError` unless `path` says that its features were made by these weights."""
-        load_which(self.name, self.sha256, path)
-
-    def _loaded(self) -> nn.Module:
-        if self._network is None:
-            folder = Path(self.folder).expanduser() if self.folder is not None else self._from_hub()
-            found = checksum(folder / WEIGHTS)
-            if found != self.sha256:
-                raise InputError(
-                    f"{folder / WEIGHTS} is not the file that is wanted (its SHA-256 begins with {found[:8]}, not "
-                    f"{self.sha256[:8]}); delete it and get {WEIGHTS} of {REPOSITORY} at revision {REVISION}"
-                )
-            self._network = _load(folder).to(self.device)
-        return self._network
+    def load(self, path: Path) -> PublishedNetwork:
+        """Load the weights; raises `InputError` unless `path` says that its features were made by these."""
+        check_weights(self.name, self.sha256, path)
+        return self.fit(np.empty((0, 3, 0, 0), np.uint8), np.empty(0, np.int64), seed=0)
 
     def _check(self, folder: Path) -> None:
-        """Refuse a folder that holds no weights of a DINOv2 with these dimensions."""
+        """Raise `InputError` for a folder without the weights of a DINOv2 with these dimensions."""
         wanted = f"a folder with {CONFIG} and {WEIGHTS} of a DINOv2"
         if not folder.is_dir():
-            raise InputError(f"folder = {str(folder)!r} is not there; give {wanted}")
+            raise InputError(f"folder = {str(folder)!r} does not exist; give {wanted}")
         missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
         pickled = sorted(path.name for path in folder.glob("*.bin")) + sorted(
             path.name for path in folder.glob("*.pt*")
@@ -152,7 +124,7 @@ class DINOv2:
             )
 
     def _from_hub(self) -> Path:
-        """The folder of the default files in the hub's cache, downloaded if that is wanted."""
+        """The folder of the default files in the hub's cache, downloaded if `download` is set."""
         from huggingface_hub import hf_hub_download
 
         try:
@@ -171,8 +143,20 @@ class DINOv2:
         return paths[0].parent
 
 
-def _load(folder: Path) -> nn.Module:
-    """The network of a folder, all of whose weights are in its file."""
+@lru_cache(maxsize=1)
+def _network(folder: Path, sha256: str, device: str) -> nn.Module:
+    """The network of a folder whose weights have this SHA-256, kept for the next cells of a run."""
+    found = checksum(folder / WEIGHTS)
+    if found != sha256:
+        raise InputError(
+            f"{folder / WEIGHTS} is not the expected file (its SHA-256 begins with {found[:8]}, not {sha256[:8]}); "
+            f"delete it and get {WEIGHTS} of {REPOSITORY} at revision {REVISION}"
+        )
+    return _read(folder).to(device)
+
+
+def _read(folder: Path) -> nn.Module:
+    """The network of a folder; raises `InputError` if its file lacks a weight."""
     import torch
     from safetensors import SafetensorError
     from transformers import Dinov2Model

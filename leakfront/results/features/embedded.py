@@ -1,17 +1,18 @@
-"""Features of a small classifier trained here, for data that the standard extractors mean nothing for."""
+"""Features of a small classifier trained here, for images that the standard extractors were not made for."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from math import ceil, nan
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Ge
 
 from leakfront.errors import InputError
-from leakfront.results.features import register
+from leakfront.results.features import FeatureExtractor, FittedExtractor, register
 from leakfront.results.features.chunks import filled_chunks
 
 if TYPE_CHECKING:
@@ -23,53 +24,41 @@ _WIDTH = 32  # channels of the first convolutions
 
 
 @register("embedded")
-@dataclass
-class Embedded:
+@dataclass(frozen=True)
+class Embedded(FeatureExtractor):
     """A small convolutional classifier, trained once with a fixed seed on labelled images outside the pool.
 
-    The features are the activations that its classification layer sees: globally averaged, rectified channels, as in
-    Inception-v3's 2,048. Distances between them are comparable within one data set and fit only, so a report names the
-    seed and the classifier's `accuracy`. It exists for images such as 8 x 8 digits, and for machines without a network;
-    where Inception-v3 applies, published numbers use that.
+    The features are the inputs of its classification layer: globally averaged, rectified channels, as in Inception-v3's
+    2,048. Distances between them compare within one data set and one fit only, so a report states the seed and the
+    classifier's `accuracy`. This extractor is for images such as 8 x 8 digits, and for machines without a network
+    connection; where Inception-v3 applies, published numbers use that.
 
-    Features must generalize, or a distance would mostly tell the images it was trained on from all others. Training is
-    short, with shifts of up to 1/16 of the side (at least a pixel), noise, dropout and weight decay. Fitted on
-    260 (500) digits, the FID of as many unseen digits is then 1.0 (0.6) against other unseen ones, 1.2 (0.7) against
-    those it was fitted on, and that of noise is 63 (65), in the mean over ten splits.
+    Features must generalize, or a distance would mostly separate the images it was trained on from all others. Training
+    is short, with shifts of up to 1/16 of the side (at least a pixel), noise, dropout and weight decay. Fitted on 260
+    (500) digits, the FID of as many unseen digits is 1.0 (0.6) against other unseen digits and 1.2 (0.7) against those
+    it was fitted on; the FID of noise is 63 (65). These are means over ten splits.
 
     Parameters: `dimensions` of the features; `steps` of AdamW on batches of 128, or `epochs` over the images if that
     takes more steps.
     """
 
-    name: ClassVar[str] = "embedded"
-
-    dimensions: int = 64
-    steps: int = 150
-    epochs: int = 5
-
-    accuracy = nan  # of the fitted classifier on the fifth of its images that it was not trained on
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that no network can have."""
-        for key in ("dimensions", "steps", "epochs"):
-            if getattr(self, key) < 1:
-                raise InputError(f"{key} must be at least 1, got {getattr(self, key)}")
-        self._network: nn.Sequential | None = None
-        self._shape: tuple[int, ...] = ()
+    dimensions: Annotated[int, Ge(1)] = 64
+    steps: Annotated[int, Ge(1)] = 150
+    epochs: Annotated[int, Ge(1)] = 5
 
     @property
     def label(self) -> str:
-        """What rows call the features: the name, with the parameters that are not its defaults."""
+        """The name of the features in rows: the extractor's, then the parameters that differ from the defaults."""
         changed = [
             (field.name, value) for field in fields(self) if (value := getattr(self, field.name)) != field.default
         ]
         return "-".join([self.name, *(f"{key}{value}" for key, value in changed)])
 
-    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
-        """Train on four fifths of images uint8 [N, C, H, W] with labels [N], and measure `accuracy` on the last fifth.
+    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> Classifier:
+        """Train on four fifths of images uint8 [N, C, H, W] with labels [N]; measure `accuracy` on the last fifth.
 
         The same input and seed give the same weights on one machine with the same number of threads; the global random
-        state is left as it was. Raises `InputError` below two classes, ten images or a side of four pixels.
+        state does not change. Raises `InputError` below two classes, ten images or a side of four pixels.
         """
         import torch
 
@@ -84,59 +73,68 @@ class Embedded:
                 "the embedded features need at least 10 labelled images outside the pool, each of at least 4 x 4 "
                 f"pixels, got {len(images)} of {images.shape[2]} x {images.shape[3]}"
             )
-        held_out = _a_fifth(targets, seed)
+        held_out, shape = _a_fifth(targets, seed), images.shape[1:]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            network = _network(images.shape[1:], self.dimensions, len(classes))
+            network = _network(shape, self.dimensions, len(classes))
             _train(network, _scaled(images[~held_out]), torch.from_numpy(targets[~held_out]), self.steps, self.epochs)
-        self._network, self._shape = network.eval(), images.shape[1:]
-        guesses = self._forward(images[held_out], network).argmax(axis=1)
-        self.accuracy = float((guesses == targets[held_out]).mean())
+        guesses = _forward(network.eval(), images[held_out]).argmax(axis=1)
+        return Classifier(network, shape, self.dimensions, float((guesses == targets[held_out]).mean()))
 
-    def extract(self, images: np.ndarray) -> np.ndarray:
-        """Features of uint8 [N, C, H, W] as float64 [N, dimensions]; `InputError` for images of another shape."""
-        return self._forward(images, self._fitted()[0])
-
-    def save(self, path: Path) -> None:
-        """Write weights and accuracy to `path` as safetensors; the same fit gives the same bytes."""
-        from safetensors.torch import save_file
-
-        about = {"shape": self._shape, "accuracy": self.accuracy}
-        save_file(self._fitted().state_dict(), path, {"embedded": json.dumps(about)})
-
-    def load(self, path: Path) -> None:
-        """Take a fit that `save` wrote; raises `InputError` if `path` holds something else or other dimensions."""
+    def load(self, path: Path) -> Classifier:
+        """Read a fit that `save` wrote; raises `InputError` if `path` holds something else or other dimensions."""
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["embedded"])
                 weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-            network = _network(tuple(about["shape"]), self.dimensions, classes=len(weights["1.1.bias"]))
+            shape, accuracy = tuple(about["shape"]), float(about["accuracy"])
+            network = _network(shape, self.dimensions, classes=len(weights["1.1.bias"]))
             network.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{path} does not hold embedded features of {self.dimensions} dimensions; remove it to have them "
                 f"fitted again ({str(error).splitlines()[0]})"
             ) from error
-        self._network, self._shape, self.accuracy = network.eval(), tuple(about["shape"]), float(about["accuracy"])
+        return Classifier(network.eval(), shape, self.dimensions, accuracy)
 
-    def _fitted(self) -> nn.Sequential:
-        if self._network is None:
-            raise RuntimeError("call fit or load before the embedded features are used")
-        return self._network
 
-    def _forward(self, images: np.ndarray, layers: nn.Module) -> np.ndarray:
-        """Run `layers` on chunks of one size, the last one filled up, so that no image's result depends on the rest."""
-        import torch
+@dataclass(frozen=True, eq=False)
+class Classifier(FittedExtractor):
+    """The trained classifier, for images of one shape [C, H, W]; its accuracy is on images it was not trained on."""
 
-        if images.shape[1:] != self._shape:
-            raise InputError(f"the embedded features are of images {self._shape}, got {images.shape[1:]}")
-        chunks = []
-        with torch.inference_mode():
-            for filled, count in filled_chunks(images, _BATCH):
-                chunks.append(layers(_scaled(filled))[:count].double().numpy())
-        return np.concatenate(chunks) if chunks else np.empty((0, self.dimensions))
+    network: nn.Sequential
+    shape: tuple[int, ...]
+    dimensions: int
+    accuracy: float
+
+    def extract(self, images: np.ndarray) -> np.ndarray:
+        """Features of uint8 [N, C, H, W] as float64 [N, dimensions]; `InputError` for images of another shape."""
+        if images.shape[1:] != self.shape:
+            raise InputError(f"the embedded features are of images {self.shape}, got {images.shape[1:]}")
+        return _forward(self.network[0], images) if len(images) else np.empty((0, self.dimensions))
+
+    def save(self, path: Path) -> None:
+        """Write weights and accuracy to `path` as safetensors; the same fit gives the same bytes."""
+        from safetensors.torch import save_file
+
+        about = {"shape": self.shape, "accuracy": self.accuracy}
+        save_file(self.network.state_dict(), path, {"embedded": json.dumps(about)})
+
+
+def _forward(layers: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Outputs float64 [N, …] for images uint8 [N, C, H, W], N at least 1.
+
+    Images pass in chunks of one size, the last one filled up, so that no image's result depends on the others.
+    """
+    import torch
+
+    chunks = []
+    with torch.inference_mode():
+        for filled, count in filled_chunks(images, _BATCH):
+            chunks.append(layers(_scaled(filled))[:count].double().numpy())
+    return np.concatenate(chunks)
 
 
 def _a_fifth(targets: np.ndarray, seed: int) -> np.ndarray:
@@ -156,7 +154,7 @@ def _scaled(images: np.ndarray) -> torch.Tensor:
 
 
 def _network(shape: tuple[int, ...], dimensions: int, classes: int) -> nn.Sequential:
-    """(Four convolutions and a global average, a linear layer); the first strides down to at most 16 x 16 positions."""
+    """(Four convolutions and a global average, a linear layer); the first has a stride to at most 16 x 16 positions."""
     from torch import nn
 
     def block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
@@ -172,7 +170,7 @@ def _network(shape: tuple[int, ...], dimensions: int, classes: int) -> nn.Sequen
 def _train(network: nn.Sequential, images: torch.Tensor, targets: torch.Tensor, steps: int, epochs: int) -> None:
     """Cross-entropy under AdamW with one learning-rate cycle, on shifted and noised images, from torch's random state.
 
-    There is no early stopping, which would choose the weights on the images that `accuracy` is measured on.
+    There is no early stopping: it would choose the weights on the images that `accuracy` is measured on.
     """
     import torch
     from torch.nn import functional
@@ -193,7 +191,7 @@ def _train(network: nn.Sequential, images: torch.Tensor, targets: torch.Tensor, 
 
 
 def _shifted(batch: torch.Tensor, reach: int) -> torch.Tensor:
-    """Each image moved by up to `reach` pixels in both directions, its border repeated."""
+    """Move each image by up to `reach` pixels in both directions, repeating its border."""
     import torch
     from torch.nn import functional
 

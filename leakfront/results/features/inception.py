@@ -1,19 +1,21 @@
-"""The features that FID and KID are customarily of: Inception-v3's last average pool, through torch-fidelity."""
+"""The customary features of FID and KID: Inception-v3's last average pool, through torch-fidelity."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from annotated_types import Ge
 
 from leakfront.errors import InputError
-from leakfront.results.features import register
-from leakfront.results.features.chunks import filled_chunks
-from leakfront.results.features.weights import checksum, load_which, save_which
+from leakfront.results.features import FeatureExtractor, register
+from leakfront.results.features.weights import PublishedNetwork, check_weights, checksum
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -22,80 +24,51 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 @register("inception")
-@dataclass
-class Inception:
+@dataclass(frozen=True)
+class Inception(FeatureExtractor):
     """Inception-v3 of 2015-12-05, layer "2048", as in the FID's original code (Heusel et al. 2017, arXiv 1706.08500).
 
-    Images are resized to 299 x 299 bilinearly as TensorFlow 1 did it; grey ones are repeated to three channels. The
-    network, its resizing and its weights are torch-fidelity's, made to give the original's numbers.
+    Images are resized to 299 x 299 bilinearly, as TensorFlow 1 did; grey ones are repeated to three channels. The
+    network, its resizing and its weights are torch-fidelity's, which reproduce the original's numbers.
 
     Parameters: `weights`, the path of the weights, by default `weights-inception-2015-12-05-6726825d.pth` in torch
     hub's checkpoints folder; `download`, whether to fetch that file if it is missing; `batch_size` and `device` of the
     network. A file with another SHA-256 is refused, since it is a pickle, which can run code when it is loaded.
     """
 
-    name: ClassVar[str] = "inception"
-
     weights: str | None = None
     download: bool = False
-    batch_size: int = 32
+    batch_size: Annotated[int, Ge(1)] = 32
     device: str = "cpu"
 
-    dimensions = 2048  # fixed, and so no parameter
-
-    def __post_init__(self) -> None:
-        """Refuse a batch size below one."""
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
-        self._network: nn.Module | None = None
+    @property
+    def dimensions(self) -> int:
+        """2,048."""
+        return 2048
 
     def version(self) -> dict[str, Any]:
-        """What the features depend on beside the code: the weights, wherever they lie."""
+        """The checksum of the weights, wherever they lie."""
         return {"sha256": SHA256}
 
-    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
-        """Load the weights, so that missing ones are told of early; nothing is trained."""
-        self._loaded()
+    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> PublishedNetwork:
+        """Load the weights; nothing is trained. Raises `InputError` for missing or wrong weights."""
+        network = _network(self._file(), SHA256, self.device)
 
-    def extract(self, images: np.ndarray) -> np.ndarray:
-        """Features of uint8 [N, 1 or 3, H, W] as float64 [N, 2048].
+        def features(chunk: np.ndarray) -> torch.Tensor:
+            import torch
 
-        Runs on chunks of one size, the last one filled up, so that no image's result depends on the others. Raises
-        `InputError` for other numbers of channels and for missing or wrong weights.
-        """
-        import torch
+            (found,) = network(torch.from_numpy(chunk).expand(-1, 3, -1, -1).to(self.device))
+            return torch.as_tensor(found)
 
-        if images.shape[1] not in (1, 3):
-            raise InputError(f"the inception features are of images with 1 or 3 channels, got {images.shape[1]}")
-        network = self._loaded()
-        chunks = []
-        with torch.inference_mode():
-            for filled, count in filled_chunks(images, self.batch_size):
-                (features,) = network(torch.from_numpy(filled).expand(-1, 3, -1, -1).to(self.device))
-                chunks.append(features[:count].double().cpu().numpy())
-        return np.concatenate(chunks) if chunks else np.empty((0, self.dimensions))
+        return PublishedNetwork(self.name, SHA256, self.dimensions, self.batch_size, features)
 
-    def save(self, path: Path) -> None:
-        """Write to `path` which weights these are; they themselves stay where they lie."""
-        save_which(self.name, SHA256, path)
+    def load(self, path: Path) -> PublishedNetwork:
+        """Load the weights; raises `InputError` unless `path` says that its features were made by these."""
+        check_weights(self.name, SHA256, path)
+        return self.fit(np.empty((0, 3, 0, 0), np.uint8), np.empty(0, np.int64), seed=0)
 
-    def load(self, path: Path) -> None:
-        """Raise `InputError` unless `path` says that its features were made by these weights."""
-        load_which(self.name, SHA256, path)
-
-    def _loaded(self) -> nn.Module:
-        if self._network is None:
-            path = self._checked_weights()
-            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-            network = FeatureExtractorInceptionV3(
-                "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
-            )
-            self._network = network.to(self.device)
-        return self._network
-
-    def _checked_weights(self) -> Path:
-        """The file of the weights, downloaded if that is wanted, with the right checksum."""
+    def _file(self) -> Path:
+        """The file of the weights, downloaded if `download` is set."""
         import torch
 
         path = Path(self.weights) if self.weights else Path(torch.hub.get_dir(), "checkpoints", FILE)
@@ -114,10 +87,21 @@ class Inception:
                     f"could not download the Inception-v3 weights ({error}): fetch {URL} elsewhere and put the file "
                     f"at {path} by hand"
                 ) from error
-        found = checksum(path)
-        if found != SHA256:
-            raise InputError(
-                f"{path} is not the Inception-v3 file that is wanted (its SHA-256 begins with {found[:8]}, not "
-                f"{SHA256[:8]}); get it from {URL}"
-            )
         return path
+
+
+@lru_cache(maxsize=1)
+def _network(path: Path, sha256: str, device: str) -> nn.Module:
+    """The network of a file with this SHA-256, kept for the next cells of a run."""
+    found = checksum(path)
+    if found != sha256:
+        raise InputError(
+            f"{path} is not the expected Inception-v3 file (its SHA-256 begins with {found[:8]}, not {sha256[:8]}); "
+            f"get it from {URL}"
+        )
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    network: nn.Module = FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+    ).to(device)
+    return network

@@ -1,56 +1,59 @@
-"""The pixels themselves, for images that no trained extractor is at hand for."""
+"""The pixels themselves as features, for images without a suitable trained extractor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 
-from leakfront.errors import InputError
-from leakfront.results.features import register
+from leakfront.results.features import FeatureExtractor, FittedExtractor, register
 
 
 @register("pixels")
-@dataclass
-class Pixels:
-    """Pixel values in [0, 1], averaged over squares down to at most `side` x `side`; nothing is fitted or downloaded.
+@dataclass(frozen=True)
+class Pixels(FeatureExtractor):
+    """Pixel values in [0, 1], averaged over squares to at most `side` x `side`; nothing is fitted or downloaded.
 
-    Distances between them are those of small copies of the images. For the attacks that look at where an image lies
-    among the others; no published FID is of such features.
+    Distances between them are distances between small copies of the images. They serve attacks that ask where an image
+    lies among the others; no published FID uses such features.
     """
 
-    name: ClassVar[str] = "pixels"
+    side: Annotated[int, Ge(1)] = 16
 
-    side: int = 16
+    @property
+    def dimensions(self) -> int:
+        """3 side^2, for coloured images of at least `side` pixels; smaller or grey ones have fewer."""
+        return 3 * self.side**2
 
-    dimensions = 768  # at most
-
-    def __post_init__(self) -> None:
-        """Refuse a side below one pixel."""
-        if self.side < 1:
-            raise InputError(f"side must be at least 1, got {self.side}")
-        self.dimensions = 3 * self.side**2
-
-    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
+    def fit(self, images: np.ndarray, labels: np.ndarray, seed: int) -> FittedExtractor:
         """Nothing is fitted."""
+        return _Squares(self)
+
+    def load(self, path: Path) -> FittedExtractor:
+        """Nothing was fitted, so nothing is read."""
+        return _Squares(self)
+
+
+@dataclass(frozen=True)
+class _Squares(FittedExtractor):
+    extractor: Pixels
 
     def extract(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, C, H, W] -> float64 [N, C * h * w] with h and w at most `side`."""
         from torch import from_numpy
         from torch.nn.functional import adaptive_avg_pool2d
 
-        size = min(self.side, images.shape[2]), min(self.side, images.shape[3])
+        side = self.extractor.side
+        size = min(side, images.shape[2]), min(side, images.shape[3])
         small = adaptive_avg_pool2d(from_numpy(np.ascontiguousarray(images)).double() / 255, size)
         flat: np.ndarray = small.flatten(1).numpy()
         return flat
 
     def save(self, path: Path) -> None:
-        """Write to `path`, as safetensors without a tensor, what these features are."""
+        """Write the side to `path`, as safetensors without a tensor."""
         from safetensors.numpy import save_file
 
-        save_file({}, path, {self.name: str(self.side)})
-
-    def load(self, path: Path) -> None:
-        """Nothing was fitted, so that there is nothing to take."""
+        save_file({}, path, {self.extractor.name: str(self.extractor.side)})

@@ -1,44 +1,60 @@
-"""The utility metrics, one file each: sets of generated and of real images -> one number."""
+"""The utility metrics, one file each: features of generated and of real images -> one number."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar
 
-from leakfront.registry import Registry
+from leakfront.errors import InputError
+from leakfront.registry import Plugin, Registry
 from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.statistics.estimate import Estimate
 
 registry = Registry("metric", "leakfront.results.metrics", "leakfront.metrics", not_plugins={"manifold", "image_set"})
 register = registry.register
 
 
-class Estimate(NamedTuple):
-    """A value with its 95% interval and how the interval was made."""
+class Metric(Plugin):
+    """The base of every metric: a frozen dataclass of its parameters, each with a default.
 
-    value: float
-    low: float
-    high: float
-    method: str
-
-
-class Metric(Protocol):
-    """A frozen dataclass of the metric's parameters, each with a default.
-
-    One that cannot do without labels has `needs_labels = True`, and is refused early where there are none.
+    A metric overrides `minimum` and `estimate`. Class attributes: `higher_is_better`; `floor` and `ceiling`, the ends
+    of the range that its values cannot leave (None: unbounded), at which intervals over splits are cut;
+    `needs_labels`, whether it needs the classes of the images, so that a run without classes is refused early.
     """
 
-    name: ClassVar[str]
-    unit: ClassVar[str]
+    section: ClassVar[str] = "metrics"
     higher_is_better: ClassVar[bool]
+    floor: ClassVar[float | None] = None
+    ceiling: ClassVar[float | None] = None
+    needs_labels: ClassVar[bool] = False
 
     def minimum(self, dimensions: int) -> int:
         """The fewest images on each side that the metric accepts for features of this many dimensions."""
+        raise NotImplementedError
 
     def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
-        """From the features of both sets, and their labels where the metric needs them."""
+        """The metric of N_G generated against N_R real images, with a 95% interval; `seed` is for its random draws.
+
+        Raises `InputError` below `minimum(d)` images on either side.
+        """
+        raise NotImplementedError
+
+    def check_images(self, generated: ImageSet, real: ImageSet) -> None:
+        """Raise `InputError` if either side has fewer than `minimum(d)` images."""
+        needed = self.minimum(generated.dimensions)
+        if min(len(generated), len(real)) < needed:
+            raise InputError(
+                f"{row_name(self)} of {generated.dimensions}-dimensional features needs at least {needed} images on "
+                f"each side, got {len(generated)} generated and {len(real)} real"
+            )
 
 
-def row_name(metric: Any) -> str:
-    """What rows call a metric: its name, with the parameters that are not its defaults, as in "precision_k5"."""
-    changed = [(f.name, value) for f in fields(metric) if (value := getattr(metric, f.name)) != f.default]
-    return "_".join([metric.name, *(f"{key}{value}" for key, value in changed)])
+def row_name(metric: Metric) -> str:
+    """The metric's name in rows: its own, then the parameters that differ from the defaults, as in "precision_k5"."""
+    return "_".join([metric.name, *(f"{key}{value}" for key, value in changed_parameters(metric).items())])
+
+
+def changed_parameters(metric: Metric) -> dict[str, Any]:
+    """The parameters that differ from the defaults, in the order in which the class declares them."""
+    values = {field.name: (getattr(metric, field.name), field.default) for field in fields(metric)}  # type: ignore[arg-type]
+    return {name: value for name, (value, default) in values.items() if value != default}

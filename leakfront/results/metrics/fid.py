@@ -1,27 +1,27 @@
-"""Frechet inception distance (Heusel et al. 2017), its streamed moments, and its interval."""
+"""Frechet inception distance (Heusel et al. 2017), with moments from batches and an interval."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from leakfront.errors import InputError
-from leakfront.results.metrics import Estimate, register
+from leakfront.results.metrics import Metric, register
 from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.statistics.estimate import Estimate
 
 
 class Moments:
-    """Mean and covariance of features that arrive in batches; holds one d x d matrix however many there are.
+    """Mean and covariance of features that arrive in batches; holds one d x d matrix, however many images there are.
 
     Two sets of n_a and n_b rows merge exactly (Chan, Golub & LeVeque 1983): with delta = mean_b - mean_a and
     n = n_a + n_b, mean = mean_a + delta n_b/n and scatter = scatter_a + scatter_b + delta delta^T n_a n_b/n.
     """
 
     def __init__(self, dimensions: int) -> None:
-        """No rows yet, of `dimensions` features each."""
+        """Start with no rows; a row has `dimensions` features."""
         self.count = 0
         self.mean = np.zeros(dimensions)
         self._scatter = np.zeros((dimensions, dimensions))
@@ -35,7 +35,7 @@ class Moments:
         return moments
 
     def add(self, batch: np.ndarray) -> None:
-        """Take in features [n, d]; an empty batch changes nothing."""
+        """Add the rows of features [n, d]; an empty batch changes nothing."""
         if len(batch) == 0:
             return
         rows = np.asarray(batch, dtype=np.float64)
@@ -44,7 +44,7 @@ class Moments:
         self._take(len(rows), mean, centred.T @ centred)
 
     def merge(self, other: Moments) -> None:
-        """Take in all rows that `other` has seen."""
+        """Add all rows that `other` has seen."""
         if other.count:
             self._take(other.count, other.mean, other._scatter)
 
@@ -58,14 +58,14 @@ class Moments:
 
     @property
     def covariance(self) -> np.ndarray:
-        """The sample covariance [d, d], divided by n - 1; raises ValueError below two rows."""
+        """The sample covariance [d, d], divided by n - 1; raises `ValueError` below two rows."""
         if self.count < 2:
             raise ValueError(f"a covariance needs at least two rows, got {self.count}")
         return self._scatter / (self.count - 1)
 
 
 class _Coupling(NamedTuple):
-    """The distance, with what its derivative needs: S_k^(-1/2) P_k of both sides and the singular values."""
+    """The distance, and the parts of its derivative: S_k^(-1/2) P_k of both sides and the singular values."""
 
     distance: float
     whitened1: np.ndarray
@@ -78,9 +78,9 @@ def frechet_distance(mu1: np.ndarray, s1: np.ndarray, mu2: np.ndarray, s2: np.nd
 
     |mu1 - mu2|^2 + tr s1 + tr s2 - 2 tr (s1^(1/2) s2 s1^(1/2))^(1/2), for means [d] and covariances [d, d].
 
-    The last trace is the sum of the singular values of s1^(1/2) s2^(1/2). Taken so, from two symmetric
-    eigendecompositions in float64, it needs no square root of a product that is not symmetric (`scipy.linalg.sqrtm`
-    in the original code, whose result turns complex for near-singular covariances) and loses no digits to square roots
+    The last trace is the sum of the singular values of s1^(1/2) s2^(1/2), computed from two symmetric
+    eigendecompositions in float64. This needs no square root of a matrix that is not symmetric (the original code calls
+    `scipy.linalg.sqrtm`, whose result turns complex for near-singular covariances) and loses no digits to square roots
     of rounded zeros. Source: Heusel et al. 2017 (arXiv 1706.08500), eq. 6; Dowson & Landau 1982.
     """
     return _couple(mu1, s1, mu2, s2).distance
@@ -96,7 +96,7 @@ def _couple(mu1: np.ndarray, s1: np.ndarray, mu2: np.ndarray, s2: np.ndarray) ->
 
 
 def _roots(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """V w^(1/2) and V w^(-1/2) [d, rank] from the eigenvalues w that are not rounded zeros."""
+    """V w^(1/2) and V w^(-1/2), [d, rank] each, from the eigenvalues w above rounding error."""
     values, vectors = np.linalg.eigh(np.asarray(covariance, dtype=np.float64))
     keep = values > len(values) * np.finfo(np.float64).eps * max(float(values[-1]), 0.0)
     scale = np.sqrt(values[keep])
@@ -105,48 +105,42 @@ def _roots(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @register("fid")
 @dataclass(frozen=True)
-class FID:
+class FID(Metric):
     """Frechet distance between Gaussians fitted to the features of generated and of real images.
 
-    Heusel et al. 2017 (arXiv 1706.08500). Lower is better, 0 for equal moments. The value is biased upwards by an
-    amount that falls with the number of images (about in 1/n), so only FIDs at equal numbers compare.
+    Source: Heusel et al. 2017 (arXiv 1706.08500). Lower is better, 0 for equal moments. The value is biased upwards by
+    an amount that falls with the number of images (about as 1/n), so compare FIDs only at equal numbers.
 
-    The interval is value +- 1.96 SE, for the expectation of the FID *at these numbers of images*, over drawing both
-    the generated and the real ones anew; the bias is in what it covers, not in its width. SE is the infinitesimal
+    The interval is value +- 1.96 SE, for the expected FID *at these numbers of images*, over new draws of both the
+    generated and the real images: it covers the biased value and is not widened by the bias. SE is the infinitesimal
     jackknife (Efron 1982): SE^2 = var h1 / n1 + var h2 / n2, with the influence of each image on the distance,
 
         h1(x) = 2 (mu1 - mu2).(x - mu1) + |x - mu1|^2 - (x - mu1)^T T (x - mu1),
 
     where T = s1^(-1/2) (s1^(1/2) s2 s1^(1/2))^(1/2) s1^(-1/2) is the optimal map from N(0, s1) to N(0, s2), and h2 with
-    the sides exchanged. A percentile bootstrap is not used: drawing with replacement lowers the number of distinct
+    the sides exchanged. A percentile bootstrap would not do: drawing with replacement lowers the number of distinct
     images, adds the bias a second time, and often leaves the value outside its own interval.
 
     Coverage measured on Gaussians (2,000 draws each, 8 and 64 dimensions, 66 to 2,048 images a side) is 94 to 98%
-    between different distributions, 96 to 98% with the heavier tails of Student's t with 6 degrees of freedom, and 98
-    to 99% between equal ones: there the first derivative vanishes and SE is up to sqrt(2) too large, so that the
-    interval errs on the wide side.
+    between different distributions and 96 to 98% with the heavier tails of Student's t with 6 degrees of freedom.
+    Between equal distributions it is 98 to 99%: there the first derivative vanishes, SE is up to sqrt(2) too large, and
+    the interval errs on the wide side.
     """
 
-    name: ClassVar[str] = "fid"
-    unit: ClassVar[str] = ""
-    higher_is_better: ClassVar[bool] = False
+    higher_is_better = False
+    floor = 0.0
 
     def minimum(self, dimensions: int) -> int:
         """d + 1: with fewer images the covariance is singular and the distance says nothing about the model."""
         return dimensions + 1
 
     def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
-        """FID of N_G against N_R images; nothing is drawn, so `seed` changes nothing.
+        """FID of N_G against N_R images; nothing is drawn at random, so `seed` changes nothing.
 
         Passes twice over the batches of both sets, and holds some d x d matrices, but none of N x d. Raises
         `InputError` below `minimum(d)` images on either side.
         """
-        needed = self.minimum(generated.dimensions)
-        if min(len(generated), len(real)) < needed:
-            raise InputError(
-                f"fid of {generated.dimensions}-dimensional features needs at least {needed} images on each side, "
-                f"got {len(generated)} generated and {len(real)} real"
-            )
+        self.check_images(generated, real)
         first, second = Moments.of(generated), Moments.of(real)
         coupling = _couple(first.mean, first.covariance, second.mean, second.covariance)
         variance = _mean_variance(generated, first.mean, second.mean, coupling.whitened1, coupling.singular)
@@ -159,7 +153,7 @@ class FID:
 def _mean_variance(
     images: ImageSet, mean: np.ndarray, other_mean: np.ndarray, whitened: np.ndarray, singular: np.ndarray
 ) -> float:
-    """var h / n for one side; (x - mu)^T T (x - mu) is taken as sum_k singular_k ((x - mu).whitened_k)^2."""
+    """var h / n for one side; (x - mu)^T T (x - mu) is computed as sum_k singular_k ((x - mu).whitened_k)^2."""
     influences = []
     for batch in images.batches():
         centred = batch - mean

@@ -1,4 +1,4 @@
-"""A set of images as the utility metrics see it: their features, read in batches, and their classes."""
+"""A set of images as the utility metrics see it: features, read in batches, and classes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ROWS = 1024  # images in a batch, and in a file
 class ImageSet:
     """The features of real or generated images, float64 [N, d], and their classes.
 
-    parts: the features in order, [n, d] each, in memory or in the files that `store_features` wrote; at least one.
-    labels: int64 [N], numbers into the data's classes: of real images their own, of generated ones those that the
-    model was asked for. None where there are none: of data without classes, and of an unconditional model. Raises
-    `ValueError` for another number of labels than images.
+    parts: the features in order, [n, d] each, in memory or in the files that `store_features` wrote; at least one part.
+    labels: int64 [N], indices of the data's classes: a real image's own class, and the class that a generated image was
+    sampled for. None for data without classes and for an unconditional model. Raises `ValueError` if the number of
+    labels is not the number of images.
 
-    A metric that takes `batches` holds at most 1,024 feature vectors at a time, however many images there are.
+    A metric that reads `batches` holds at most 1,024 feature vectors at a time, however many images there are.
     """
 
     parts: tuple[np.ndarray | Path, ...]
@@ -34,12 +34,12 @@ class ImageSet:
 
     @classmethod
     def of(cls, features: np.ndarray, labels: np.ndarray | None = None) -> ImageSet:
-        """From features [N, d] in memory."""
+        """A set with features [N, d] in memory."""
         return cls((features,), labels)
 
     @classmethod
     def stored(cls, folder: Path, labels: np.ndarray | None = None) -> ImageSet:
-        """From the files in `folder`, whose features stay there until they are asked for."""
+        """A set with the features that `store_features` wrote to `folder`; they are read when needed."""
         return cls(tuple(sorted(folder.glob("*.safetensors"))), labels)
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class ImageSet:
         return _shape(self.parts[0])[1]
 
     def batches(self) -> Iterator[np.ndarray]:
-        """The features in order, float64 [n, d] with n at most 1,024; may be asked for again."""
+        """The features in order, float64 [n, d] with n at most 1,024; may be called again."""
         for part in self.parts:
             features = _loaded(part)
             for start in range(0, len(features), ROWS):
@@ -64,7 +64,7 @@ class ImageSet:
 
 
 def store_features(batches: Iterable[np.ndarray], folder: Path) -> None:
-    """Write features [n, d] as they come, a file each, for `ImageSet.stored`; as float32 where that loses nothing."""
+    """Write each batch of features [n, d] to a file of its own, for `ImageSet.stored`; as float32 if that is exact."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, features in enumerate(batches):
         with np.errstate(over="ignore"):

@@ -1,19 +1,20 @@
-"""Kernel inception distance (Binkowski et al. 2018): unbiased MMD^2 with a polynomial kernel, and its interval."""
+"""Kernel inception distance (Binkowski et al. 2018): unbiased MMD^2 with a polynomial kernel, and an interval."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
-from typing import ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 
-from leakfront.errors import InputError
-from leakfront.results.metrics import Estimate, register
+from leakfront.results.metrics import Metric, register
 from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.statistics.estimate import Estimate
 
-_ROWS = 1024  # rows of the kernel matrix that are in memory at a time
+_ROWS = 1024  # rows of the kernel matrix in memory at a time
 
 
 class _Sums(NamedTuple):
@@ -35,7 +36,7 @@ def polynomial_mmd(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased squared maximum mean discrepancy of features [n, d] and [m, d] under `polynomial_kernel`.
 
     sum_{i != j} k(x_i, x_j) / (n (n-1)) + sum_{i != j} k(y_i, y_j) / (m (m-1)) - 2 sum_{ij} k(x_i, y_j) / (n m);
-    it is negative about half of the time where the distributions are equal. Raises ValueError below two rows.
+    it is negative about half of the time where the distributions are equal. Raises `ValueError` below two rows.
     Source: Gretton et al. 2012, eq. 3; Binkowski et al. 2018 (arXiv 1801.01401), section 4.
     """
     if min(len(x), len(y)) < 2:
@@ -46,8 +47,8 @@ def polynomial_mmd(x: np.ndarray, y: np.ndarray) -> float:
 def subset_mmds(x: np.ndarray, y: np.ndarray, subset_size: int, subsets: int, seed: int) -> np.ndarray:
     """`polynomial_mmd` of `subsets` random subsets without replacement, [subsets].
 
-    Draws the same subsets as torch-fidelity's `kid_features_to_metric` with `rng_seed=seed`, so that their mean is its
-    KID; that takes NumPy's older generator, whose seeds have 32 bits: of a larger seed the low 32 are used.
+    Draws the same subsets as torch-fidelity's `kid_features_to_metric` with `rng_seed=seed`, so that their mean equals
+    its KID. That needs NumPy's older generator, whose seeds have 32 bits: only the low 32 bits of `seed` are used.
     """
     rng = np.random.RandomState(seed % 2**32)
     values = np.empty(subsets)
@@ -86,10 +87,10 @@ def _mmd(sums: _Sums) -> float:
 
 
 def _jackknife_variance(within: np.ndarray, across: np.ndarray, others: int) -> float:
-    """Variance of the MMD over drawing one side anew: the exact delete-one jackknife.
+    """Variance of the MMD over new draws of one side: the exact delete-one jackknife.
 
-    Without row i the sums lose 2 `within`_i and `across`_i, so that no kernel is evaluated again; the other side's
-    own term does not move.
+    Without row i the sums lose 2 `within`_i and `across`_i, so no kernel is evaluated again; the other side's own term
+    does not change.
     """
     n = len(within)
     left_out = (within.sum() - 2 * within) / ((n - 1) * (n - 2))
@@ -99,54 +100,41 @@ def _jackknife_variance(within: np.ndarray, across: np.ndarray, others: int) -> 
 
 @register("kid")
 @dataclass(frozen=True)
-class KID:
+class KID(Metric):
     """Squared maximum mean discrepancy between features of generated and of real images, kernel (x.y/d + 1)^3.
 
-    Binkowski et al. 2018 (arXiv 1801.01401). Lower is better; unbiased at any number of images, 0 in expectation (and
-    so below 0 half of the time) for equal distributions.
+    Source: Binkowski et al. 2018 (arXiv 1801.01401). Lower is better. The value is unbiased at any number of images;
+    for equal distributions it is 0 on average, and so below 0 half of the time.
 
-    By default the value is the statistic of all images, the limit that the customary mean over random subsets tends
-    to; with 1,000 to 2,000 images it costs two or three of such subsets. `subset_size` (customarily 1,000, with 100
-    `subsets`) gives torch-fidelity's mean over subsets instead, for comparison with published numbers.
+    By default the value is the statistic of all images, which the customary mean over random subsets approaches; with
+    1,000 to 2,000 images it costs as much as two or three such subsets. With `subset_size` (customarily 1,000, and 100
+    `subsets`) the value is torch-fidelity's mean over subsets, for comparison with published numbers.
 
-    The interval is value +- 1.96 SE over drawing both image sets anew. The spread over subsets is no such error, since
-    the subsets overlap; SE^2 is the delete-one jackknife of the full statistic over the generated plus over the real
-    images, and for a mean over subsets also their variance / subsets, which is then the exact cost of drawing them.
-    Coverage measured on rectified Gaussians of 64 dimensions (20 to 2,048 images a side) is 95 to 100%, wide where
-    the distributions are equal (SE is up to sqrt(2) too large there, the statistic being degenerate), and down to
+    The interval is value +- 1.96 SE, over new draws of both image sets. The spread over subsets is no such error, since
+    the subsets overlap. SE^2 is the delete-one jackknife of the full statistic over the generated images plus that over
+    the real ones; for a mean over subsets their variance / subsets is added, the exact cost of drawing them.
+    Coverage measured on rectified Gaussians of 64 dimensions (20 to 2,048 images a side) is 95 to 100%. It is wide
+    where the distributions are equal (the statistic is degenerate there, and SE up to sqrt(2) too large), and down to
     about 87% in 2 dimensions, where the kernel's sixth power makes the tails heavy.
 
     Time grows as (N_G + N_R)^2 d, memory as 1,024 times the larger number of images.
     """
 
-    name: ClassVar[str] = "kid"
-    unit: ClassVar[str] = ""
-    higher_is_better: ClassVar[bool] = False
+    higher_is_better = False
 
-    subset_size: int | None = None
-    subsets: int = 100
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that the statistic is not defined for."""
-        if self.subset_size is not None and self.subset_size < 2:
-            raise InputError(f"subset_size must be at least 2, got {self.subset_size}")
-        if self.subsets < 1:
-            raise InputError(f"subsets must be at least 1, got {self.subsets}")
+    subset_size: Annotated[int, Ge(2)] | None = None
+    subsets: Annotated[int, Ge(1)] = 100
 
     def minimum(self, dimensions: int) -> int:
-        """20 images, or a subset's size; fewer have an interval that is hardly worth printing."""
+        """20 images, or a subset's size; the interval from fewer is too wide to be of use."""
         return max(20, self.subset_size or 0)
 
     def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
-        """KID of N_G against N_R images; `seed` draws the subsets, where there are any.
+        """KID of N_G against N_R images; `seed` draws the subsets, if there are any.
 
         Raises `InputError` below `minimum(d)` images on either side.
         """
-        needed = self.minimum(generated.dimensions)
-        if min(len(generated), len(real)) < needed:
-            raise InputError(
-                f"kid needs at least {needed} images on each side, got {len(generated)} generated and {len(real)} real"
-            )
+        self.check_images(generated, real)
         x, y = generated.matrix(), real.matrix()
         sums = _kernel_sums(x, y)
         value, method = _mmd(sums), "jackknife, both image sets"

@@ -1,47 +1,40 @@
-"""What the metrics of k-nearest-neighbour manifolds share: exact distances in blocks, counts in balls, halvings.
+"""The k-nearest-neighbour manifolds behind four metrics: exact distances in blocks, counts in balls, halvings.
 
-A set's manifold is the union of balls around its images, each as wide as the distance to its k-th nearest other image
-of the set (Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1). Distances are squared and summed from differences of
-coordinates, in float64: equal images are 0 apart exactly and equal distances tie exactly, which they do not in the
-faster |x|^2 + |y|^2 - 2 x.y.
+A set's manifold is the union of balls around its images; each ball reaches to the image's k-th nearest other image of
+the set (Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1). Distances are squared and summed from differences of
+coordinates, in float64: equal images have distance exactly 0, and equal distances tie exactly. The faster
+|x|^2 + |y|^2 - 2 x.y has neither property.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv
 
-from leakfront.errors import InputError
-from leakfront.results.metrics import Estimate
+from leakfront.results.metrics import Metric
 from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.statistics.estimate import Estimate
 
 HALVINGS = 20
 QUANTILE = 2.09  # of Student's t with 20 degrees of freedom: the standard error from 20 halvings varies by 16 to 20%
-_BLOCK = 2**21  # distances that are in memory at a time
+_BLOCK = 2**21  # distances in memory at a time
 
 
 @dataclass(frozen=True)
-class ManifoldMetric(ABC):
-    """A metric of the balls to the `k`-th nearest neighbour; higher is better."""
+class ManifoldMetric(Metric):
+    """A metric of the balls to the `k`-th nearest neighbour; higher is better, and at least 0."""
 
-    name: ClassVar[str]
-    unit: ClassVar[str] = ""
-    higher_is_better: ClassVar[bool] = True
+    higher_is_better = True
+    floor = 0.0
 
     k: int
 
-    def __post_init__(self) -> None:
-        """Refuse a number of neighbours that there are not."""
-        if self.k < 1:
-            raise InputError(f"k must be at least 1, got {self.k}")
-
     def minimum(self, dimensions: int) -> int:
-        """20 images, fewer having an interval that is hardly worth printing; and k + 1 in each half of them."""
+        """20 images, since the interval from fewer is too wide to be of use; and k + 1 in each half of them."""
         return max(20, 2 * (self.k + 1))
 
     def estimate(self, generated: ImageSet, real: ImageSet, seed: int) -> Estimate:
@@ -49,24 +42,19 @@ class ManifoldMetric(ABC):
 
         Raises `InputError` below `minimum(d)` images on either side.
         """
-        needed = self.minimum(generated.dimensions)
-        if min(len(generated), len(real)) < needed:
-            raise InputError(
-                f"{self.name} with k = {self.k} needs at least {needed} images on each side, "
-                f"got {len(generated)} generated and {len(real)} real"
-            )
+        self.check_images(generated, real)
         return self.measure(generated.matrix(), real.matrix(), seed)
 
-    @abstractmethod
     def measure(self, generated: np.ndarray, real: np.ndarray, seed: int) -> Estimate:
         """`estimate` of enough images, from their features [N_G, d] and [N_R, d]."""
+        raise NotImplementedError
 
 
 class Counts(NamedTuple):
-    """What lies in the balls, of all images and then of both halves of each halving; int64 [1 + 2 * HALVINGS] each.
+    """Counts for all images, then for both halves of each halving; int64 [1 + 2 * HALVINGS] each.
 
-    points, balls: how many there are. held: points that lie in at least one ball. hit: balls that hold at least one
-    point. pairs: of a ball and a point in it.
+    points, balls: how many there are. held: points in at least one ball. hit: balls with at least one point. pairs: of
+    a ball and a point in it.
     """
 
     points: np.ndarray
@@ -79,11 +67,11 @@ class Counts(NamedTuple):
 def count(points: np.ndarray, centres: np.ndarray, k: int, seed: int, closed: bool) -> Counts:
     """Count the `points` [M, d] in the balls around `centres` [N, d], N at least 2 (k + 1).
 
-    closed: whether a point at the very radius is in. An open ball of radius 0 (of an image with k copies) is not empty
-    here: it holds what equals its centre. Each of the HALVINGS, drawn with `seed`, cuts both sets at random; the balls
-    of a half are those of its own images.
+    closed: whether a point exactly at the radius is inside. An open ball of radius 0 (around an image with k copies) is
+    not empty here: it holds the points equal to its centre. Each of the HALVINGS, drawn with `seed`, cuts both sets in
+    two at random; the balls of a half are those of its own images.
 
-    Time grows as (M + N) N d; in memory are 2^21 distances at a time, and 0.5 kB for each image.
+    Time grows as (M + N) N d; memory holds 2^21 distances at a time and 0.5 kB for each image.
     """
     rng = np.random.default_rng(seed)
     of_points, of_centres = _subsets(len(points), rng), _subsets(len(centres), rng)
@@ -102,7 +90,7 @@ def count(points: np.ndarray, centres: np.ndarray, k: int, seed: int, closed: bo
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Squared distances of rows of [n, d] to all rows of [m, d], as (rows of x, float64 [rows, m]), block by block."""
+    """Squared distances of the rows of [n, d] to all rows of [m, d], in blocks of (rows of x, float64 [rows, m])."""
     from scipy.spatial.distance import cdist
 
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
@@ -133,7 +121,7 @@ def _radii(centres: np.ndarray, subsets: np.ndarray, k: int) -> np.ndarray:
 
 
 def halves_variance(values: np.ndarray) -> float:
-    """Variance, over drawing all images anew, of a statistic on half of them, from its values [1 + 2 * HALVINGS]."""
+    """Variance of a statistic of half of the images over new draws of all, from its values [1 + 2 * HALVINGS]."""
     halves = values[1:].reshape(-1, 2)
     return float(((halves[:, 0] - halves[:, 1]) ** 2).mean() / 2)
 
@@ -141,11 +129,11 @@ def halves_variance(values: np.ndarray) -> float:
 def share(values: np.ndarray, averaged: int) -> Estimate:
     """A share of `averaged` images in [0, 1] with its interval, from its values [1 + 2 * HALVINGS].
 
-    Clopper and Pearson's interval for as many independent trials as the images are worth (Korn and Graubard 1998):
-    `averaged` over the design effect, the variance between halves over the binomial one of a half, at least 1. The
-    halves of one halving share no image, so theirs is a variance over drawing both image sets anew, whatever the images
-    of a set have to do with each other; what is assumed is that the design effect is the same for twice as many.
-    At shares of 0 and 1 the interval has a width too.
+    The interval is Clopper and Pearson's for the effective number of independent trials (Korn and Graubard 1998):
+    `averaged` divided by the design effect. The design effect is the variance between halves over the binomial variance
+    of a half, at least 1. The two halves of a halving share no image, so their variance is one over new draws of both
+    image sets, however the images of a set depend on each other. The one assumption is that twice as many images have
+    the same design effect. The interval has a width at shares of 0 and 1, too.
     """
     value, of_halves = float(values[0]), float(values[1:].mean())
     binomial = of_halves * (1 - of_halves) / (averaged / 2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from leakfront.results.metrics import Estimate
+from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.splits import Values, over_splits
 
 

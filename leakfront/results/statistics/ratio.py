@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from leakfront.results.metrics import Estimate
+from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.splits import Values
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import binom
 
-from leakfront.results.metrics import Estimate
 from leakfront.results.statistics.counts import clopper_pearson, matched_by_threshold
+from leakfront.results.statistics.estimate import Estimate
 
 _CELLS = 1 << 22  # draws x images held in memory at once
 

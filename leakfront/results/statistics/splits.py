@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import ndtr, ndtri
 
-from leakfront.results.metrics import Estimate
+from leakfront.results.statistics.estimate import Estimate
 
 Values = Sequence[float] | np.ndarray
 Ends = tuple[Values, Values]

@@ -24,7 +24,7 @@ from leakfront.harness.stages.features import pool_set, reference_set, sample_se
 from leakfront.harness.stages.pool import stored_pool
 from leakfront.harness.stages.sample import load_samples
 from leakfront.harness.store.layout import Layout
-from leakfront.results.features.embedded import Embedded
+from leakfront.results.features.embedded import Classifier
 from leakfront.results.metrics.fid import FID
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.run.rows import read_rows
@@ -68,13 +68,13 @@ def extracted_by(root: Path, settings: dict[str, Any]) -> int:
     """Run in this process; how many images passed the extractor."""
     counts = []
     with pytest.MonkeyPatch.context() as patch:
-        extract = Embedded.extract
+        extract = Classifier.extract
 
-        def counting(self: Embedded, images: np.ndarray) -> np.ndarray:
+        def counting(self: Classifier, images: np.ndarray) -> np.ndarray:
             counts.append(len(images))
             return extract(self, images)
 
-        patch.setattr(Embedded, "extract", counting)
+        patch.setattr(Classifier, "extract", counting)
         patch.setattr(schedule, "Workers", Here)
         patch.setattr(worker, "_events", queue.SimpleQueue())
         result = run(parse_config(settings), Layout(root), 1, Console(quiet=True))
@@ -134,8 +134,7 @@ def test_what_is_missing_is_extracted_again_and_in_slices_it_is_the_same(
 
 def test_a_cells_fid_is_that_of_all_its_samples_at_once(finished: tuple[Path, int]) -> None:
     layout, plan = Layout(finished[0]), make_plan(parse_config(quick()))
-    pool, extractor = stored_pool(layout), plan.extractor
-    extractor.load(layout.extractor / "extractor.safetensors")
+    pool, extractor = stored_pool(layout), plan.extractor.load(layout.extractor / "extractor.safetensors")
     rows = read_rows(layout.root / "results.csv")
     for cell in plan.cells:
         generated, real = (extractor.extract(x) for x in (load_samples(cell, layout), pool.reference_images))

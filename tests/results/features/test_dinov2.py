@@ -21,6 +21,7 @@ from leakfront.harness.stages.reference import make_reference, reference_rows
 from leakfront.harness.store.layout import Layout
 from leakfront.results.features import dinov2, registry
 from leakfront.results.features.dinov2 import DINOv2
+from leakfront.results.features.weights import PublishedNetwork
 from tests.small_config import small
 
 NO_IMAGES = np.zeros((0, 1, 8, 8), np.uint8), np.zeros(0, np.int64)
@@ -42,6 +43,10 @@ def saved(folder: Path, seed: int = 0, **changes: Any) -> Path:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(tmp_path_factory.mktemp("weights") / "tiny")
+
+
+def fitted(**parameters: Any) -> PublishedNetwork:
+    return DINOv2(**parameters).fit(*NO_IMAGES, seed=0)
 
 
 def images(count: int, channels: int = 3, side: int = 32) -> np.ndarray:
@@ -73,7 +78,7 @@ def by_transformers(folder: Path, images: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("side", [32, 224, 300])
 def test_the_features_are_transformers_class_token(folder: Path, side: int) -> None:
     pictures = images(3, side=side)
-    features = DINOv2(folder=str(folder), dimensions=16, batch_size=2).extract(pictures)
+    features = fitted(folder=str(folder), dimensions=16, batch_size=2).extract(pictures)
     expected = by_transformers(folder, pictures)
     assert features.shape == (3, 16)
     assert features.dtype == np.float64
@@ -83,11 +88,11 @@ def test_the_features_are_transformers_class_token(folder: Path, side: int) -> N
 
 def test_grey_images_are_three_equal_channels_in_any_order_and_batch(folder: Path) -> None:
     grey = images(5, channels=1, side=8)
-    extractor = DINOv2(folder=str(folder), dimensions=16, batch_size=2)
+    extractor = fitted(folder=str(folder), dimensions=16, batch_size=2)
     features = extractor.extract(grey)
     np.testing.assert_allclose(extractor.extract(grey.repeat(3, axis=1)[::-1]), features[::-1], atol=1e-6)
     np.testing.assert_allclose(
-        DINOv2(folder=str(folder), dimensions=16, batch_size=5).extract(grey), features, atol=1e-5
+        fitted(folder=str(folder), dimensions=16, batch_size=5).extract(grey), features, atol=1e-5
     )
     np.testing.assert_array_equal(extractor.extract(grey[4:]), features[4:])
     assert extractor.extract(grey[:0]).shape == (0, 16)
@@ -104,7 +109,7 @@ def test_a_folder_that_holds_no_dinov2_is_refused_when_it_is_named(folder: Path,
             DINOv2(folder=str(where), dimensions=dimensions)
         assert "\n" not in str(caught.value)
 
-    refused(tmp_path / "missing", r"missing' is not there; give a folder with config.json and model.safetensors")
+    refused(tmp_path / "missing", r"missing' does not exist; give a folder with config.json and model.safetensors")
     refused(folder, "16 dimensions, not 1024; set dimensions = 16", dimensions=1024)
     refused(tmp_path, "lacks config.json and model.safetensors")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
@@ -126,11 +131,11 @@ def test_pickled_weights_beside_others_are_never_opened(
 
     both = shutil.copytree(folder, tmp_path / "both")
     (both / "pytorch_model.bin").write_bytes(pickle.dumps(Touch()))
-    DINOv2(folder=str(both), dimensions=16).fit(*NO_IMAGES, seed=0)
+    fitted(folder=str(both), dimensions=16)
     assert capsys.readouterr() == ("", "")  # no progress bar
     (both / "model.safetensors").write_bytes(b"cut off")
     with pytest.raises(InputError, match="cannot be read as a DINOv2"):
-        DINOv2(folder=str(both), dimensions=16).fit(*NO_IMAGES, seed=0)
+        fitted(folder=str(both), dimensions=16)
     assert not (tmp_path / "ran").exists()
 
 
@@ -142,7 +147,7 @@ def test_weights_that_lack_a_tensor_are_not_filled_up_with_random_ones(folder: P
     del weights["layernorm.weight"]
     save_file(weights, poor / "model.safetensors", {"format": "pt"})
     with pytest.raises(InputError, match=r"lacks 1 of the weights of a DINOv2 \(layernorm.weight"):
-        DINOv2(folder=str(poor), dimensions=16).fit(*NO_IMAGES, seed=0)
+        fitted(folder=str(poor), dimensions=16)
 
 
 def test_the_default_weights_are_the_hubs_at_one_revision_and_checked(
@@ -160,25 +165,25 @@ def test_the_default_weights_are_the_hubs_at_one_revision_and_checked(
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(InputError, match=r"no DINOv2 weights in the hub's cache: set download = true") as caught:
-        DINOv2().fit(*NO_IMAGES, seed=0)
+        fitted()
     assert dinov2.REVISION in str(caught.value)
     assert asked == [("facebook/dinov2-large", "config.json", dinov2.REVISION, True)]
     with pytest.raises(InputError, match=r"could not download the DINOv2 weights \(no network\), or fetch"):
-        DINOv2(download=True).fit(*NO_IMAGES, seed=0)
+        fitted(download=True)
     assert asked[1:] == [("facebook/dinov2-large", "config.json", dinov2.REVISION, False)]
     for name in ("config.json", "model.safetensors"):
         shutil.copy(folder / name, tmp_path / name)
-    with pytest.raises(InputError, match=r"not the file that is wanted .* not 399fba97"):
-        DINOv2().fit(*NO_IMAGES, seed=0)
+    with pytest.raises(InputError, match=r"not the expected file .* not 399fba97"):
+        fitted()
     monkeypatch.setattr(dinov2, "SHA256", dinov2.checksum(folder / "model.safetensors"))
     assert DINOv2().label == "dinov2"
     np.testing.assert_array_equal(
-        DINOv2().extract(images(1)), DINOv2(folder=str(folder), dimensions=16).extract(images(1))
+        fitted().extract(images(1)), fitted(folder=str(folder), dimensions=16).extract(images(1))
     )
 
 
 def test_parameters_that_fit_nothing_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="batch_size must be at least 1"):
+    with pytest.raises(InputError, match=r"metrics\.dinov2\.batch_size is 0; it must be at least 1"):
         DINOv2(batch_size=0)
     with pytest.raises(InputError, match="dimensions = 384 needs a `folder`"):
         DINOv2(dimensions=384)
@@ -221,16 +226,16 @@ def test_a_run_names_the_weights_in_its_rows_and_keeps_which_they_were(folder: P
     fit_extractor(plan, layout, pool)
     make_reference(plan, layout, pool)
     assert {row.metric for row in reference_rows(layout)} == {f"fid_{plan.features}", f"kid_{plan.features}"}
-    plan.extractor.load(layout.extractor / "extractor.safetensors")
+    extractor = plan.extractor.load(layout.extractor / "extractor.safetensors")
     stored = reference_set(layout, pool).matrix()
-    np.testing.assert_array_equal(plan.extractor.extract(pool.reference_images)[:3], stored[:3])
+    np.testing.assert_array_equal(extractor.extract(pool.reference_images)[:3], stored[:3])
 
 
 def test_features_made_by_other_weights_are_not_taken_for_these(folder: Path, tmp_path: Path) -> None:
     mine = DINOv2(folder=str(folder), dimensions=16)
-    mine.save(tmp_path / "which")
+    mine.fit(*NO_IMAGES, seed=0).save(tmp_path / "which")
     mine.load(tmp_path / "which")
-    with pytest.raises(InputError, match="dinov2 weights have changed while the run went on"):
+    with pytest.raises(InputError, match="dinov2 weights have changed during the run"):
         DINOv2(folder=str(saved(tmp_path / "other", seed=1)), dimensions=16).load(tmp_path / "which")
     with pytest.raises(InputError, match="does not say which dinov2 weights"):
         mine.load(tmp_path / "missing")

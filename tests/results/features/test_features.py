@@ -12,9 +12,10 @@ import pytest
 
 import leakfront  # noqa: F401  lets torch_fidelity be imported
 from leakfront.errors import InputError
-from leakfront.results.features import inception, registry
-from leakfront.results.features.embedded import Embedded
+from leakfront.results.features import FittedExtractor, inception, registry
+from leakfront.results.features.embedded import Classifier, Embedded
 from leakfront.results.features.inception import Inception
+from leakfront.results.features.pixels import Pixels
 from leakfront.results.metrics.fid import FID
 from tests.results.features.test_dinov2 import saved
 from tests.results.metrics.test_metrics import estimate
@@ -31,12 +32,14 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def fitted(digits: tuple[np.ndarray, np.ndarray]) -> Embedded:
+def fitted(digits: tuple[np.ndarray, np.ndarray]) -> Classifier:
     """Fitted on the first 300 digits."""
     images, labels = digits
-    extractor = Embedded()
-    extractor.fit(images[:300], labels[:300], seed=1)
-    return extractor
+    return Embedded().fit(images[:300], labels[:300], seed=1)
+
+
+def inception_network(**parameters: Any) -> FittedExtractor:
+    return Inception(**parameters).fit(np.zeros((0, 1, 8, 8), np.uint8), np.zeros(0, np.int64), seed=0)
 
 
 def fid(first: np.ndarray, second: np.ndarray) -> float:
@@ -47,7 +50,7 @@ def fid(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_embedded_features_tell_noise_from_digits_and_not_seen_digits_from_unseen(
-    digits: tuple[np.ndarray, np.ndarray], fitted: Embedded
+    digits: tuple[np.ndarray, np.ndarray], fitted: Classifier
 ) -> None:
     images, _ = digits
     seen, unseen, others = (fitted.extract(part) for part in (images[:300], images[300:600], images[600:900]))
@@ -57,7 +60,7 @@ def test_embedded_features_tell_noise_from_digits_and_not_seen_digits_from_unsee
 
 
 def test_embedded_features_worsen_with_the_damage_to_the_digits(
-    digits: tuple[np.ndarray, np.ndarray], fitted: Embedded
+    digits: tuple[np.ndarray, np.ndarray], fitted: Classifier
 ) -> None:
     images, _ = digits
     reference = fitted.extract(images[600:900])
@@ -69,13 +72,12 @@ def test_embedded_features_worsen_with_the_damage_to_the_digits(
 
 
 def test_the_accuracy_is_that_of_digits_it_was_not_trained_on(
-    digits: tuple[np.ndarray, np.ndarray], fitted: Embedded
+    digits: tuple[np.ndarray, np.ndarray], fitted: Classifier
 ) -> None:
     images, _ = digits
     assert 0.85 < fitted.accuracy <= 1.0
     shuffled = np.random.default_rng(0).integers(0, 10, 300)
-    unlearnable = Embedded(steps=60)
-    unlearnable.fit(images[:300], shuffled, seed=1)
+    unlearnable = Embedded(steps=60).fit(images[:300], shuffled, seed=1)
     assert unlearnable.accuracy < 0.3
 
 
@@ -85,8 +87,7 @@ def test_a_fit_is_reproducible_and_leaves_the_random_state_alone(digits: tuple[n
     images, labels = digits
     features, before = [], torch.get_rng_state()
     for seed in (2**62 + 5, 2**62 + 5, 6):
-        extractor = Embedded(steps=5, dimensions=16)
-        extractor.fit(images[:100], labels[:100], seed=seed)
+        extractor = Embedded(steps=5, dimensions=16).fit(images[:100], labels[:100], seed=seed)
         features.append(extractor.extract(images[100:110]))
     assert torch.equal(before, torch.get_rng_state())
     np.testing.assert_array_equal(features[0], features[1])
@@ -94,7 +95,7 @@ def test_a_fit_is_reproducible_and_leaves_the_random_state_alone(digits: tuple[n
 
 
 def test_embedded_features_do_not_depend_on_what_else_is_extracted(
-    digits: tuple[np.ndarray, np.ndarray], fitted: Embedded
+    digits: tuple[np.ndarray, np.ndarray], fitted: Classifier
 ) -> None:
     images, _ = digits
     together = fitted.extract(images[:300])
@@ -106,18 +107,17 @@ def test_embedded_features_do_not_depend_on_what_else_is_extracted(
     assert fitted.extract(images[:0]).shape == (0, 64)
 
 
-def test_a_saved_fit_comes_back(digits: tuple[np.ndarray, np.ndarray], fitted: Embedded, tmp_path: Path) -> None:
+def test_a_saved_fit_comes_back(digits: tuple[np.ndarray, np.ndarray], fitted: Classifier, tmp_path: Path) -> None:
     images, _ = digits
     for name in ("once", "twice"):
         fitted.save(tmp_path / name)
     assert (tmp_path / "once").read_bytes() == (tmp_path / "twice").read_bytes()
-    loaded = Embedded()
-    loaded.load(tmp_path / "once")
+    loaded = Embedded().load(tmp_path / "once")
     assert loaded.accuracy == fitted.accuracy
     np.testing.assert_array_equal(loaded.extract(images[:20]), fitted.extract(images[:20]))
 
 
-def test_a_file_that_holds_something_else_is_not_loaded(fitted: Embedded, tmp_path: Path) -> None:
+def test_a_file_that_holds_something_else_is_not_loaded(fitted: Classifier, tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     fitted.save(tmp_path / "fit")
@@ -136,8 +136,7 @@ def test_a_file_that_holds_something_else_is_not_loaded(fitted: Embedded, tmp_pa
 def test_embedded_features_fit_images_of_other_sizes(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (40, *shape)).astype(np.uint8), rng.integers(5, 8, 40)
-    extractor = Embedded(dimensions=7, steps=1, epochs=1)
-    extractor.fit(images, labels, seed=0)
+    extractor = Embedded(dimensions=7, steps=1, epochs=1).fit(images, labels, seed=0)
     assert np.isfinite(extractor.extract(images)).all()
     assert extractor.extract(images).shape == (40, 7)
     with pytest.raises(InputError, match="are of images"):
@@ -157,10 +156,17 @@ def test_embedded_features_need_two_classes_and_name_the_way_out(digits: tuple[n
         Embedded().fit(images[:9], labels[:9], seed=0)
     with pytest.raises(InputError, match="at least 4 x 4 pixels"):
         Embedded().fit(images[:50, :, :3], labels[:50], seed=0)
-    with pytest.raises(InputError, match="steps must be at least 1"):
+    with pytest.raises(InputError, match=r"metrics\.embedded\.steps is 0; it must be at least 1"):
         Embedded(steps=0)
-    with pytest.raises(RuntimeError, match="fit or load"):
-        Embedded().extract(images)
+
+
+def test_a_fit_leaves_the_extractor_as_it_was(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = digits
+    extractor = Embedded(steps=2)
+    before = dict(vars(extractor))
+    first, second = (extractor.fit(images[:100], labels[:100], seed=seed) for seed in (1, 2))
+    assert vars(extractor) == before
+    assert not np.allclose(first.extract(images[:5]), second.extract(images[:5]))
 
 
 # Inception
@@ -198,18 +204,18 @@ def test_missing_inception_weights_are_named_with_their_source_and_place(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     place = tmp_path / "hub" / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
     with pytest.raises(InputError) as caught:
-        Inception().fit(np.zeros((0, 1, 8, 8), np.uint8), np.zeros(0), seed=0)
+        inception_network()
     for part in (str(place), inception.URL, "download = true"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not place.parent.exists()
     with pytest.raises(InputError, match="elsewhere"):
-        Inception(weights=str(tmp_path / "elsewhere")).extract(np.zeros((1, 1, 8, 8), np.uint8))
+        inception_network(weights=str(tmp_path / "elsewhere"))
 
 
 def test_other_weights_are_refused_by_their_checksum(random_weights: Path) -> None:
-    with pytest.raises(InputError, match=r"not the Inception-v3 file .* not 6726825d"):
-        Inception(weights=str(random_weights)).extract(np.zeros((1, 3, 8, 8), np.uint8))
+    with pytest.raises(InputError, match=r"not the expected Inception-v3 file .* not 6726825d"):
+        inception_network(weights=str(random_weights))
 
 
 def test_a_file_that_runs_code_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
@@ -219,13 +225,13 @@ def test_a_file_that_runs_code_is_refused_before_it_is_loaded(tmp_path: Path) ->
 
     (tmp_path / "weights.pth").write_bytes(pickle.dumps(Touch()))
     with pytest.raises(InputError, match="SHA-256"):
-        Inception(weights=str(tmp_path / "weights.pth")).extract(np.zeros((1, 3, 8, 8), np.uint8))
+        inception_network(weights=str(tmp_path / "weights.pth"))
     assert not (tmp_path / "ran").exists()
 
 
 def test_inception_features_take_grey_as_three_equal_channels_in_any_order(trusted: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8)).astype(np.uint8)
-    extractor = Inception(weights=str(trusted), batch_size=2)
+    extractor = inception_network(weights=str(trusted), batch_size=2)
     features = extractor.extract(images)
     assert features.shape == (3, 2048)
     assert features.dtype == np.float64
@@ -240,10 +246,12 @@ def test_every_extractor_stands_in_for_its_fit_when_it_is_loaded(trusted: Path, 
     tiny = {"folder": str(saved(tmp_path / "tiny")), "dimensions": 16}
     settings = {"embedded": {"steps": 2}, "inception": {"weights": str(trusted)}, "dinov2": tiny, "pixels": {"side": 4}}
     for name in registry.names():
-        fitted, loaded = (registry.get(name)(**settings[name]) for _ in range(2))
-        fitted.fit(images, np.arange(12) % 2, seed=0)
+        extractor = registry.get(name)(**settings[name])
+        fitted = extractor.fit(images, np.arange(12) % 2, seed=0)
         fitted.save(tmp_path / name)
-        loaded.load(tmp_path / name)
+        loaded = extractor.load(tmp_path / name)
+        assert loaded.accuracy == fitted.accuracy
+        assert (fitted.accuracy is None) == (name != "embedded")
         np.testing.assert_array_equal(loaded.extract(images), fitted.extract(images))
 
 
@@ -253,20 +261,20 @@ def test_inception_weights_are_downloaded_only_when_asked(
     wanted = tmp_path / "new" / "weights.pth"
     monkeypatch.setattr(inception, "URL", (tmp_path / "nowhere").as_uri())
     with pytest.raises(InputError, match=r"could not download .* by hand"):
-        Inception(weights=str(wanted), download=True).fit(np.zeros((0, 1, 8, 8), np.uint8), np.zeros(0), seed=0)
+        inception_network(weights=str(wanted), download=True)
     monkeypatch.setattr(inception, "URL", trusted.as_uri())
-    Inception(weights=str(wanted), download=True).fit(np.zeros((0, 1, 8, 8), np.uint8), np.zeros(0), seed=0)
+    inception_network(weights=str(wanted), download=True)
     assert wanted.read_bytes() == trusted.read_bytes()
 
 
 def test_a_run_keeps_which_inception_weights_it_had(
     trusted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Inception(weights=str(trusted)).save(tmp_path / "which")
-    Inception().load(tmp_path / "which")
+    inception_network(weights=str(trusted)).save(tmp_path / "which")
+    Inception(weights=str(trusted)).load(tmp_path / "which")
     monkeypatch.setattr(inception, "SHA256", "0" * 64)
     with pytest.raises(InputError, match="inception weights have changed"):
-        Inception().load(tmp_path / "which")
+        Inception(weights=str(trusted)).load(tmp_path / "which")
 
 
 def test_the_extractors_are_found_by_name() -> None:
@@ -276,11 +284,11 @@ def test_the_extractors_are_found_by_name() -> None:
 
 
 def test_pixels_are_means_over_squares_of_at_most_their_side() -> None:
-    from leakfront.results.features.pixels import Pixels
-
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32), dtype=np.uint8)
     squares = images[:, 0].reshape(3, 16, 2, 16, 2).mean(axis=(2, 4)) / 255
-    np.testing.assert_allclose(Pixels().extract(images), squares.reshape(3, -1))
-    np.testing.assert_allclose(Pixels().extract(images[:, :, :8, :8]), images[:, 0, :8, :8].reshape(3, -1) / 255)
+    pixels = Pixels().fit(images, np.zeros(3, np.int64), seed=0)
+    np.testing.assert_allclose(pixels.extract(images), squares.reshape(3, -1))
+    np.testing.assert_allclose(pixels.extract(images[:, :, :8, :8]), images[:, 0, :8, :8].reshape(3, -1) / 255)
+    assert Pixels(side=4).dimensions == 48
     with pytest.raises(InputError, match="side"):
         Pixels(side=0)

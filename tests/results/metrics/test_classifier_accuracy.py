@@ -14,10 +14,10 @@ from leakfront.errors import InputError
 from leakfront.harness.run import check_everything
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.store.layout import Layout
-from leakfront.results.metrics import Estimate
 from leakfront.results.metrics.classifier_accuracy import ClassifierAccuracy, accuracy
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.metrics.manifold import HALVINGS, halves_variance, share
+from leakfront.results.statistics.estimate import Estimate
 from tests.small_config import small
 
 

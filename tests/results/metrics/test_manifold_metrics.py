@@ -9,12 +9,13 @@ import pytest
 
 import leakfront  # noqa: F401  lets torch_fidelity be imported
 from leakfront.errors import InputError
-from leakfront.results.metrics import Estimate, manifold, registry
+from leakfront.results.metrics import manifold, registry
 from leakfront.results.metrics.coverage import Coverage
 from leakfront.results.metrics.density import Density
 from leakfront.results.metrics.manifold import Counts, count, share
 from leakfront.results.metrics.precision import Precision
 from leakfront.results.statistics.counts import clopper_pearson
+from leakfront.results.statistics.estimate import Estimate
 from tests.results.metrics.test_metrics import estimate as estimate_of
 from tests.results.metrics.test_metrics import features
 
@@ -133,10 +134,11 @@ def test_each_half_must_have_k_neighbours() -> None:
     x = features(1, 62, 8)
     assert estimate_of(Coverage(k=30), x, x, 0).value == 1
     with pytest.raises(
-        InputError, match=r"coverage with k = 30 needs at least 62 images .* got 61 generated and 62 real"
+        InputError,
+        match=r"coverage_k30 of 8-dimensional features needs at least 62 images .* got 61 generated and 62 real",
     ):
         estimate_of(Coverage(k=30), x[1:], x, 0)
-    with pytest.raises(InputError, match="k must be at least 1"):
+    with pytest.raises(InputError, match=r"metrics\.precision\.k is 0; it must be at least 1"):
         Precision(k=0)
 
 

@@ -11,10 +11,11 @@ from scipy.linalg import sqrtm
 
 import leakfront  # noqa: F401  lets torch_fidelity be imported
 from leakfront.errors import InputError
-from leakfront.results.metrics import Estimate, Metric, registry
+from leakfront.results.metrics import Metric, registry
 from leakfront.results.metrics.fid import FID, Moments, frechet_distance
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.metrics.kid import KID, polynomial_kernel, polynomial_mmd, subset_mmds
+from leakfront.results.statistics.estimate import Estimate
 
 
 def features(seed: int, count: int, dimensions: int, shift: float = 0.0) -> np.ndarray:
@@ -79,9 +80,20 @@ def test_a_metric_takes_its_minimum_of_images_and_refuses_one_fewer(metric: Metr
             estimate(metric, generated, real, seed=0)
 
 
+def test_a_metric_stays_in_the_range_that_it_states(metric: Metric) -> None:
+    real = features(1, 100, 8)
+    for generated in (real, features(2, 100, 8), real + 100.0):
+        value = estimate(metric, generated, real).value
+        assert metric.floor is None or value >= metric.floor
+        assert metric.ceiling is None or value <= metric.ceiling
+    assert registry.get("kid").floor is None  # which is below 0 half of the time between equal distributions
+
+
 def test_naming_a_metric_or_an_extractor_does_not_import_torch() -> None:
-    metrics = [f"results.metrics.{name}" for name in registry.names()]
-    plugins = ", ".join([*metrics, *(f"results.features.{name}" for name in ("embedded", "inception", "dinov2"))])
+    metrics = [f"leakfront.results.metrics.{name}" for name in registry.names()]
+    plugins = ", ".join(
+        [*metrics, *(f"leakfront.results.features.{name}" for name in ("embedded", "inception", "dinov2"))]
+    )
     program = f"import sys, {plugins}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
@@ -224,10 +236,10 @@ def test_drawing_subsets_widens_kids_interval() -> None:
     assert widths[0] < widths[1]
 
 
-@pytest.mark.parametrize("wrong", [{"subset_size": 1}, {"subsets": 0}])
-def test_kid_refuses_subsets_it_is_not_defined_for(wrong: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="at least"):
-        KID(**wrong)
+@pytest.mark.parametrize(("name", "least"), [("subset_size", 2), ("subsets", 1)])
+def test_kid_refuses_subsets_it_is_not_defined_for(name: str, least: int) -> None:
+    with pytest.raises(InputError, match=rf"metrics\.kid\.{name} is {least - 1}; it must be at least {least}"):
+        KID(**{name: least - 1})
 
 
 def test_fid_and_kid_are_torchmetrics() -> None:

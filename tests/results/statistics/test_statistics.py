@@ -12,7 +12,6 @@ from scipy.stats import binom, binomtest, norm, ttest_rel
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from leakfront.results.metrics import Estimate
 from leakfront.results.statistics.counts import (
     clopper_pearson,
     excess_interval,
@@ -21,6 +20,7 @@ from leakfront.results.statistics.counts import (
     unique_expected,
     unique_observed,
 )
+from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.front import front_probability, pareto_front
 from leakfront.results.statistics.roc import auc, auc_interval, roc_band, roc_curve, tpr_at_fpr, tpr_interval
 from leakfront.results.statistics.splits import apart_without_variance, holm, over_splits, paired_test
