@@ -57,7 +57,7 @@ class Outlier(Attack):
         )
 
     def _outlierness(self, features: np.ndarray) -> np.ndarray:
-        """Mean distance [P] from each row of features [P, d] to its nearest others, a root mean square over dimensions."""
+        """Mean distance [P] of each row of features [P, d] to its nearest others, root mean square over dimensions."""
         rows = np.ascontiguousarray(features, dtype=np.float32)
         distances, _ = nearest_neighbours(rows, rows, self.neighbours + 1)
         # the first column is the image itself, or an equal one, at distance 0
