@@ -1,46 +1,44 @@
-"""The model-blind control."""
+"""The control that never sees the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
 from leakfront.attacks.shadow_models.fit import fit_and_score, fitted_on
-from leakfront.errors import InputError
 
 
 @register("blind")
 @dataclass(frozen=True)
 class Blind(Attack):
-    """Blind baseline (Das, Zhang, Tramèr 2024, arXiv 2406.16201): membership without a look at the model.
+    """Blind baseline (Das, Zhang, Tramèr 2024, arXiv 2406.16201): guesses membership without looking at the model.
 
-    A control, not an attack. With shadow models, a logistic regression on the images' features, their brightness (mean
-    of the pixels) and contrast (standard deviation), fitted on the shadows' coins. Without them, minus the mean
-    distance to the `neighbours` nearest pool images in feature space, so that typical images score high. Fair and
-    independent coins cannot be told from images: if the interval of its AUC does not cover 0.5 (as it does on about 95
-    splits of 100), members and decoys differ before any training, and no other attack's number means anything.
-    Access: none. Model calls per image: 0. It misses a difference that is not linear in the features, and without
-    shadow models all but a difference in typicality.
+    This is a control, not an attack. With shadow models, it fits a logistic regression on the shadows' coins; the
+    features are those of the images, their brightness (mean of the pixels) and their contrast (standard deviation).
+    Without shadow models, the score is minus the mean distance to the `neighbours` nearest pool images in feature
+    space, so typical images score high. Nobody can predict fair and independent coins from the images. If the interval
+    of its AUC does not cover 0.5 (it does on about 95 of 100 splits), members and decoys differed before any training,
+    and no other attack's number means anything.
+    Access: none. Model calls per image: 0. It misses differences that are not linear in the features. Without shadow
+    models it sees only differences in typicality.
     """
 
     access = "none"
     shadows = "choices"
-    summary = "control: tells members from the images alone; must not work"
+    summary = "control: guesses membership from the images alone, and must fail"
 
-    neighbours: int = 10
-
-    def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise InputError(f"attacks.blind.neighbours is {self.neighbours}; it must be at least 1")
+    neighbours: Annotated[int, Ge(1)] = 10
 
     def minimum_pool(self) -> int:
         return self.neighbours + 1
 
     def note(self, shadows: int) -> str:
-        return "" if shadows else "nothing is fitted: the distance to the nearest pool images stands in"
+        return "" if shadows else "nothing is fitted: the score is the distance to the nearest pool images"
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         if not shadows:
@@ -58,7 +56,7 @@ class Blind(Attack):
         from sklearn.neighbors import NearestNeighbors
 
         index = NearestNeighbors(n_neighbors=self.neighbours).fit(target.pool.features)
-        distances: np.ndarray = index.kneighbors()[0].mean(axis=1)  # without an argument: of each point to the others
+        distances: np.ndarray = index.kneighbors()[0].mean(axis=1)  # without an argument: from each point to the others
         return distances
 
 

@@ -1,12 +1,15 @@
-"""What an attack is handed and what it returns. Nothing here holds the coins of the model under attack."""
+"""What an attack receives and what it returns. Nothing here holds the coins of the model under attack."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
+from annotated_types import Ge, MinLen
+
+from leakfront.registry import Plugin
 
 if TYPE_CHECKING:
     import torch
@@ -15,21 +18,23 @@ if TYPE_CHECKING:
     from leakfront.models.contract import DiffusionModel
 
 Access = Literal["none", "samples", "loss", "gradients"]
-Shadows = Literal["none", "choices", "fit"]
+ShadowUse = Literal["none", "choices", "fit"]
+# a parameter of an attack: one or more noise levels, 0 … T - 1
+Timesteps = Annotated[tuple[Annotated[int, Ge(0)], ...], MinLen(1)]
 
 
 class Signal(Protocol):
-    """A measurement that attacks ask of the model on images; a frozen dataclass of its parameters.
+    """A measurement of the model on images: any frozen dataclass of parameters with this method.
 
     Equal signals of different attacks are measured once.
     """
 
     def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
-        """Named tensors [N, …], one entry for each of the N images of the batch that `queries` holds."""
+        """Named tensors [N, …], with one entry for each of the N images in the batch of `queries`."""
 
 
 class Generation(Protocol):
-    """Images that an attack makes the model generate in a way of its own; a frozen dataclass of its parameters."""
+    """A way of generating images that the attack chooses: any frozen dataclass of parameters with this method."""
 
     def generate(
         self,
@@ -41,19 +46,19 @@ class Generation(Protocol):
     ) -> np.ndarray:
         """Images uint8 [G, C, H, W], as many as the run samples from each model.
 
-        model: the one under attack. samples: what it generated already, uint8 [G, C, H, W], with their features
-        [G, d]. draw: samples G images from a model (the one under attack, or that changed) by the run's sampler.
+        model: the model under attack. samples: what it has generated so far, uint8 [G, C, H, W], with features [G, d].
+        draw: samples G images by the run's sampler, from this model or from a changed one.
         """
 
 
 def signal_key(signal: Any) -> str:
-    """The name under which a signal or a generation is stored: its class and parameters."""
+    """The name under which a signal or a generation is stored: its class and its parameters."""
     parameters = ",".join(f"{k}={v}" for k, v in sorted(asdict(signal).items()))
     return f"{type(signal).__name__}({parameters})"
 
 
 class Signals(Mapping[Any, Mapping[str, np.ndarray]]):
-    """The measured signals of one model by signal, or its generated images by generation."""
+    """The stored arrays of one model: by signal what was measured, or by generation what was generated."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         """`arrays` maps "<signal key>/<name>" to an array."""
@@ -66,8 +71,8 @@ class Signals(Mapping[Any, Mapping[str, np.ndarray]]):
             raise KeyError(signal_key(signal))
         return {name.removeprefix(prefix): self._arrays[name] for name in names}
 
-    def __iter__(self) -> Any:
-        return iter({k.rsplit("/", 1)[0] for k in self._arrays})
+    def __iter__(self) -> Iterator[str]:
+        return iter({key.rsplit("/", 1)[0] for key in self._arrays})
 
     def __len__(self) -> int:
         return len(set(iter(self)))
@@ -75,11 +80,11 @@ class Signals(Mapping[Any, Mapping[str, np.ndarray]]):
 
 @dataclass(frozen=True)
 class PoolView:
-    """What an attacker knows of the pool: the candidate images, not which of them are members.
+    """What an attacker knows of the pool: the candidate images, but not which of them are members.
 
-    images: uint8 [P, C, H, W]; labels: int64 [P]; features: float64 [P, d], by the run's feature extractor.
-    variants: uint8 [V, C, H, W], every picture that training may have seen of them, and variant_of: int64 [V], the
-    pool image that each shows (the images themselves for exact copies).
+    images: uint8 [P, C, H, W]. labels: int64 [P]. features: float64 [P, d], from the run's feature extractor.
+    variants: uint8 [V, C, H, W], every picture of these images that training may have seen. variant_of: int64 [V], the
+    pool image that each variant shows. If all copies are exact, the variants are the images themselves.
     """
 
     images: np.ndarray
@@ -91,9 +96,9 @@ class PoolView:
 
 @dataclass(frozen=True)
 class Outside:
-    """Images from outside the pool, which everybody knows no model trained on.
+    """Images from outside the pool. Everybody knows that no model trained on them.
 
-    images: uint8 [N, C, H, W]; signals: what `Attack.outside_signals` measured of the model on them.
+    images: uint8 [N, C, H, W]. signals: the model's answers on these images to `Attack.outside_signals`.
     """
 
     images: np.ndarray
@@ -102,11 +107,12 @@ class Outside:
 
 @dataclass(frozen=True)
 class Target:
-    """A model under attack, through its access alone: what it generated, and signals measured on it.
+    """A model under attack, seen only through what it generated and what was measured on it.
 
-    samples: uint8 [G, C, H, W] in the order of their seeds, and sample_labels: int64 [G], the class that each was asked
-    for (0 of an unconditional model). generated: {"images": uint8 [G, C, H, W]} for each of the attacks' generations.
-    signals: of every pool image. outside: known non-members. seed: for an attack's own random choices.
+    samples: uint8 [G, C, H, W] in the order of their seeds. sample_labels: int64 [G], the class that each sample was
+    asked for; 0 for an unconditional model. generated: {"images": uint8 [G, C, H, W]} for each of the attack's
+    generations. signals: named arrays [P, …] for each of the attack's signals. outside: known non-members. seed: for
+    the attack's own random choices.
     """
 
     pool: PoolView
@@ -120,7 +126,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Shadow(Target):
-    """A model of another split under the same defense, whose coins the attacker knows: members bool [P]."""
+    """A model of another split under the same defense. The attacker knows its coins: members bool [P]."""
 
     members: np.ndarray
 
@@ -129,9 +135,9 @@ class Shadow(Target):
 class Scores:
     """An attack's verdict on the pool.
 
-    score: float64 [P], higher means likelier a member. matched: for fixed rules (no threshold left to choose), which
-    pool images each rule calls extracted, bool [P]. evidence: arrays to draw figures from. choices: what was chosen on
-    shadow models, or the source's default where there was none.
+    score: float64 [P]; a higher score means that the image is more likely a member. matched: for fixed rules, which
+    have no threshold left to choose, the pool images that each rule calls extracted, bool [P]. evidence: arrays for
+    figures. choices: what the attack chose and from what, as JSON holds it; {"chosen by": the reason, …}.
     """
 
     score: np.ndarray
@@ -140,20 +146,19 @@ class Scores:
     choices: dict[str, Any] = field(default_factory=dict)
 
 
-class Attack:
-    """A frozen dataclass of an attack's parameters; only `score` must be overridden.
+class Attack(Plugin):
+    """The base of every attack: a frozen dataclass of its parameters. Only `score` must be overridden.
 
-    Class attributes: `name` (set by registration); `access`, what the attacker needs of the model; `summary`, one line
-    for `leakfront list`; `extracts`, whether it matches generated images, so that what it finds is counted; `shadows`,
-    what shadow models are for: nothing, choices (a timestep, a sign, a distance; the source's default stands without
-    them) or a fit (of a classifier, a distribution), which needs `minimum_shadows`.
+    Class attributes: `name` (set by registration). `access`, what the attacker needs of the model. `summary`, one line
+    for `leakfront list`. `extracts`, whether it matches generated images, so that its finds are counted. `shadows`,
+    the use of shadow models: none; choices (a timestep, a sign, a distance; without shadow models the source's default
+    holds); or a fit (of a classifier, a distribution), which needs `minimum_shadows` of them.
     """
 
-    name: ClassVar[str]
+    section = "attacks"
     access: ClassVar[Access]
-    summary: ClassVar[str]
     extracts: ClassVar[bool] = False
-    shadows: ClassVar[Shadows] = "none"
+    shadows: ClassVar[ShadowUse] = "none"
     minimum_shadows: ClassVar[int] = 0
 
     def minimum_pool(self) -> int:
@@ -161,24 +166,30 @@ class Attack:
         return 2
 
     def set_sizes(self) -> tuple[int, ...]:
-        """The sizes of sets of images whose membership it tests as a whole; empty if it judges images only."""
+        """The sizes of the sets whose membership it tests as a whole; empty if it judges single images only."""
         return ()
 
+    @property
+    def signal(self) -> Signal | None:
+        """The one thing that it asks of the model on every pool image. `score` reads it as
+        `target.signals[self.signal]`."""
+        return None
+
     def signals(self) -> Sequence[Signal]:
-        """What it asks of the model on every pool image."""
-        return []
+        """All that it asks of the model on every pool image; override it only for several signals."""
+        return [] if self.signal is None else [self.signal]
 
     def outside_signals(self) -> Sequence[Signal]:
-        """What it asks of the model on images outside the pool."""
+        """All that it asks of the model on images outside the pool."""
         return []
 
     def generations(self) -> Sequence[Generation]:
-        """What it makes the model generate."""
+        """All that it makes the model generate."""
         return []
 
     def note(self, shadows: int) -> str:
-        """With this number of shadow models: one line on what it does instead, or why it is left out; empty if all is
-        well."""
+        """One line on what changes with this number of shadow models: why the attack is left out, or what it does
+        instead; empty if nothing changes."""
         if shadows < self.minimum_shadows:
             models = "shadow model" if self.minimum_shadows == 1 else "shadow models"
             return (
@@ -188,5 +199,5 @@ class Attack:
         return "nothing is chosen: the source's defaults hold" if self.shadows == "choices" and not shadows else ""
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        """Score every pool image; does not depend on the order of the pool, nor on any coin of the target."""
+        """Score every pool image. The scores must depend neither on the order of the pool nor on the target's coins."""
         raise NotImplementedError

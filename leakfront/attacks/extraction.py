@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt
 
 from leakfront.attacks import Attack, PoolView, Scores, Shadow, Target, register
 from leakfront.attacks.nearest import flatten_unit, nearest_neighbours
@@ -16,41 +17,38 @@ from leakfront.errors import InputError
 @register("extraction")
 @dataclass(frozen=True)
 class Extraction(Attack):
-    """Untargeted extraction (Carlini et al. 2023, §5.1).
+    """Untargeted extraction (Carlini et al. 2023, arXiv 2301.13188, §5.1).
 
-    For a generated image g and a pool image x, score(g, x) = l2(g, x) / (alpha * mean over y in S of l2(., y)), with
-    S the `neighbours` nearest pool images of g (`center` "generated") or of x ("real"), and l2 the root mean square
-    difference of pixels in [0, 1]. S is taken from members and decoys alike, so the calibration is blind to the coins.
-    A pool image's score is minus its smallest value over all g; images that are among the nearest of no g come last.
+    For a generated image g and a pool image x, score(g, x) = l2(g, x) / (alpha * mean over y in S of l2(., y)). S is
+    the set of the `neighbours` nearest pool images of g (`center` "generated") or of x ("real"). l2 is the root mean
+    square difference of pixels in [0, 1]. S holds members and decoys alike, so the calibration is blind to the coins.
+    A pool image's score is minus its smallest value over all g. Images that are not among the nearest of any g come
+    last.
 
-    Fixed rules beside the score, each a bool for every pool image:
+    It also applies three fixed rules, each a bool for every pool image:
     adaptive: score(g, x) < 1 for some g (the paper's rule);
-    distance: l2(g, x) < `distance` for some g whose nearest pool image is x, the maximum over `tiles` x `tiles` tiles
-    (the paper: 0.15 on photographs);
-    ratio: d1 / d2 < `ratio` for some g whose nearest pool image is x, d2 being the distance to the nearest pool image
-    of another duplicate group (Yoon et al. 2023; Gu et al. 2023, arXiv 2310.02664).
-    Access: samples. No model calls beside the samples. It finds only what the sampler emits, and counts as copied only
-    what is near in pixels.
+    distance: l2(g, x) < `distance` for some g whose nearest pool image is x, where l2 is the maximum over
+    `tiles` x `tiles` tiles (the paper: 0.15 on photographs);
+    ratio: d1 / d2 < `ratio` for some g whose nearest pool image is x, where d2 is the distance to the nearest pool
+    image of another duplicate group (Yoon et al. 2023; Gu et al. 2023, arXiv 2310.02664).
+
+    `memory_mib` bounds the memory of the search. `device` is where it runs: faiss on cpu, torch on cuda.
+    Access: samples. Model calls: those of the samples only. It finds only what the sampler emits, and it recognizes a
+    copy only if it is near in pixels.
     """
 
     access = "samples"
     extracts = True
-    summary = "nearest training images of generated ones, by adaptive and fixed rules"
+    summary = "the pool images nearest to generated ones, by an adaptive score and fixed rules"
 
-    alpha: float = 0.5
-    neighbours: int = 50
+    alpha: Annotated[float, Gt(0)] = 0.5
+    neighbours: Annotated[int, Ge(2)] = 50
     center: Literal["generated", "real"] = "generated"
-    distance: float = 0.15
-    tiles: int = 1
-    ratio: float = 1 / 3
-    memory_mib: int = 1024  # bounds what the search allocates
-    device: str = "cpu"  # of the search: faiss on cpu, torch on cuda
-
-    def __post_init__(self) -> None:
-        if self.neighbours < 2:
-            raise InputError(f"attacks.extraction.neighbours is {self.neighbours}; it must be at least 2")
-        if not self.alpha > 0:
-            raise InputError(f"attacks.extraction.alpha is {self.alpha}; it must be above 0")
+    distance: Annotated[float, Ge(0)] = 0.15
+    tiles: Annotated[int, Ge(1)] = 1
+    ratio: Annotated[float, Ge(0)] = 1 / 3
+    memory_mib: Annotated[int, Ge(1)] = 1024
+    device: str = "cpu"
 
     def minimum_pool(self) -> int:
         return self.neighbours + 1
@@ -69,7 +67,7 @@ class Extraction(Attack):
 
         row, column = np.nonzero(ratios == best[found])
         nearest_sample = np.full(len(pool.images), -1, np.int64)
-        nearest_sample[found[row, column][::-1]] = row[::-1]  # the first sample in the order of the seeds
+        nearest_sample[found[row, column][::-1]] = row[::-1]  # of several samples, the first by seed
         return Scores(
             score,
             matched={
@@ -86,13 +84,13 @@ class Extraction(Attack):
         )
 
     def _candidates(self, generated: np.ndarray, pool: PoolView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(distances [G, n], pool indices [G, n], nearest first and each once; mean distance to S [G])."""
+        """Distances [G, n] and pool indices [G, n], nearest first, each image once; and the mean distance to S [G]."""
         n = self.neighbours
         distances, found = nearest_neighbours(generated, flatten_unit(pool.images), n, self.memory_mib, self.device)
         spread = distances.mean(1)
         if len(pool.variants) == len(pool.images):
             return distances, found, spread
-        # planted copies that differ from the original: a pool image is as near as the nearest of its variants
+        # planted copies may differ from the original: a pool image is as near as its nearest variant
         near, variant = nearest_neighbours(generated, flatten_unit(pool.variants), n, self.memory_mib, self.device)
         distances = np.concatenate([distances, near], axis=1)
         found = np.concatenate([found, pool.variant_of[variant]], axis=1)

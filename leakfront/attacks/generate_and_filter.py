@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Interval, MinLen
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
 from leakfront.errors import InputError
 
-ROWS = 256  # of a distance matrix at once, which bounds what is allocated
-LOWEST = -2.0  # of images that no clique matched; a clique's own score lies in -1 … 0
+ROWS = 256  # rows of a distance matrix held at once, to bound memory
+LOWEST = -2.0  # the score of images that no clique matched; a clique's score lies in [-1, 0]
+Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 def tiled_distances(a: np.ndarray, b: np.ndarray, tiles: int) -> np.ndarray:
-    """[N, M], the maximum over `tiles` x `tiles` tiles of l2 between images uint8 [N, C, H, W] and [M, C, H, W].
+    """Distances [N, M] between images uint8 [N, C, H, W] and [M, C, H, W]: the maximum of l2 over `tiles` x `tiles`
+    tiles.
 
-    l2 is the root mean square of pixels in [0, 1]. The squares are sums of integers, which float64 holds exactly, so a
-    distance depends on its two images alone, and equal images are at distance 0.
+    l2 is the root mean square difference of pixels in [0, 1]. The squares are sums of integers, which float64 holds
+    exactly. So a distance depends only on its two images, and equal images are at distance 0.
     """
     here, there = _tiled(a, tiles), _tiled(b, tiles)
     worst = np.zeros((len(a), len(b)))
@@ -42,7 +46,7 @@ def _tiled(images: np.ndarray, tiles: int) -> np.ndarray:
 
 @dataclass
 class _Found:
-    """Of one model at one distance; arrays [P]."""
+    """The outcome for one model at one distance; arrays [P]."""
 
     score: np.ndarray
     flagged: np.ndarray
@@ -55,45 +59,43 @@ class _Found:
 class GenerateAndFilter(Attack):
     """Generate and filter (Carlini et al. 2023, arXiv 2301.13188, §4.2).
 
-    A prompt (a class; an unconditional model is one prompt) whose generations often come out alike has probably
-    memorized what they show. The first `samples_per_prompt` samples of each prompt make a graph, with an edge where the
-    tiled distance (the maximum over `tiles` x `tiles` tiles of l2, the root mean square of pixels in [0, 1]) is at most
-    d. Cliques of `clique` samples and more are flagged. They are the clusters of complete linkage cut at d: all pairs
-    of a cluster are within d, so each is a clique, found in polynomial time. The largest clique of the graph, which the
-    paper searches for, may be larger.
+    If a prompt's generations often look alike, the model has probably memorized the image that they show. A prompt is
+    a class; an unconditional model has one prompt. The first `samples_per_prompt` samples of each prompt are the nodes
+    of a graph. An edge joins two samples whose tiled distance is at most d; that is the maximum of l2, the root mean
+    square difference of pixels in [0, 1], over `tiles` x `tiles` tiles. Cliques of at least `clique` samples are
+    flagged. They are found in polynomial time, as the clusters of complete linkage cut at d: all pairs of a cluster
+    are within d. The paper searches for the largest clique of the graph, which may be larger.
 
-    A flagged clique points at the pool image nearest to its medoid (all of them, if several are equally near). That
-    image's score is minus the mean distance of the pairs within its tightest clique, from -1 to 0. All images that no
-    clique points at share -2, and identical samples give exact ties at 0. Fixed rule "flagged": the medoid is within d
-    of the image.
+    A flagged clique points at the pool image nearest to its medoid, or at all of them if several are equally near. The
+    image's score is minus the mean distance of the pairs in its tightest clique, in [-1, 0]. All images that no clique
+    points at have the score -2, and identical samples give exact ties at 0. Fixed rule "flagged": the medoid is within
+    d of the image.
 
     The paper does not publish d. Here the candidates are `quantiles` of the tiled distance from each pool image to its
-    nearest other one, members and decoys alike. The one chosen has the most members beyond decoys flagged, summed over
-    shadow models, ties to the smaller d; it is `default_quantile` without shadows, or where they flag nothing.
-    Access: samples. No model calls beside the samples. It finds nothing that the model gives fewer than `clique` times,
-    and an unconditional model seldom repeats an image that often.
+    nearest other pool image, member or decoy. The attack chooses the one that flags the most members in excess of
+    decoys, summed over shadow models; a tie goes to the smaller d. Without shadow models, or where they flag nothing,
+    it takes `default_quantile`.
+    Access: samples. Model calls: those of the samples only. It finds nothing that the model generates fewer than
+    `clique` times, and an unconditional model seldom repeats an image that often.
     """
 
     access = "samples"
     extracts = True
     shadows = "choices"
-    summary = "pool images nearest to cliques of generations that came out alike"
+    summary = "the pool images nearest to cliques of generations that look alike"
 
-    samples_per_prompt: int = 2048  # the paper: 500
-    tiles: int = 4
-    clique: int = 10
-    quantiles: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2)
-    default_quantile: float = 0.05
+    samples_per_prompt: Annotated[int, Ge(2)] = 2048  # the paper: 500
+    tiles: Annotated[int, Ge(1)] = 4
+    clique: Annotated[int, Ge(2)] = 10
+    quantiles: Annotated[tuple[Share, ...], MinLen(1)] = (0.01, 0.02, 0.05, 0.1, 0.2)
+    default_quantile: Share = 0.05
 
-    def __post_init__(self) -> None:
-        for key, least in (("clique", 2), ("samples_per_prompt", self.clique), ("tiles", 1)):
-            if getattr(self, key) < least:
-                where = f"attacks.generate_and_filter.{key} is {getattr(self, key)}"
-                raise InputError(f"{where}; it must be at least {least}")
-        for key, values in (("quantiles", self.quantiles), ("default_quantile", [self.default_quantile])):
-            if not len(values) or not all(0 <= q <= 1 for q in values):
-                shown = getattr(self, key)
-                raise InputError(f"attacks.generate_and_filter.{key} is {shown}; it must lie between 0 and 1")
+    def validate(self) -> None:
+        if self.samples_per_prompt < self.clique:
+            raise InputError(
+                f"{self.where()}.samples_per_prompt is {self.samples_per_prompt}; it must be at least clique, "
+                f"{self.clique}"
+            )
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         nearest_other = self._nearest_other(target.pool.images)
@@ -125,7 +127,7 @@ class GenerateAndFilter(Attack):
         )
 
     def _nearest_other(self, images: np.ndarray) -> np.ndarray:
-        """Tiled distance of each pool image to the nearest other one, [P]."""
+        """Tiled distance of each pool image to the nearest other pool image, [P]."""
         nearest = np.empty(len(images))
         for first in range(0, len(images), ROWS):
             block = tiled_distances(images[first : first + ROWS], images, self.tiles)
@@ -135,7 +137,7 @@ class GenerateAndFilter(Attack):
         return nearest
 
     def _found(self, model: Target, distances: Sequence[float]) -> list[_Found]:
-        """What the cliques of a model's samples point at, for each distance."""
+        """What the cliques of a model's samples point at, for each of `distances`."""
         from scipy.cluster.hierarchy import fcluster, linkage
         from scipy.spatial.distance import squareform
 
@@ -168,7 +170,7 @@ class GenerateAndFilter(Attack):
         return np.concatenate(parts)
 
     def _point(self, result: _Found, model: Target, medoid: int, score: float, distance: float) -> None:
-        """Enter one clique: the pool images nearest to its medoid."""
+        """Record one clique in `result`: the pool images nearest to its medoid."""
         to_pool = tiled_distances(model.samples[medoid : medoid + 1], model.pool.variants, self.tiles)[0]
         image = np.unique(model.pool.variant_of[to_pool == to_pool.min()])
         better = image[score > result.score[image]]

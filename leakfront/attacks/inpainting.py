@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Ge
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
 from leakfront.errors import InputError
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
 
     from leakfront.attacks.queries.queries import Queries
 
-FIRST_DRAW = 1000  # of the noise of inpainting; no other attack draws as many
+FIRST_DRAW = 1000  # the first draw of the noise for inpainting; no other attack draws so many
 RANKING_DRAW = 0
 
 
 @dataclass(frozen=True)
 class Inpaintings:
-    """The images with their left half inpainted `repeats` times, of which the `keep` of lowest loss count.
+    """The images with their left half inpainted `repeats` times; only the `keep` results of lowest loss count.
 
-    "errors" [N]: the mean over those of l2 on the left half, the root mean square of pixels in [0, 1]. "best" uint8
-    [N, C, H, W]: the one of lowest loss at `loss_timestep` (which need not be the nearest to the image).
+    "errors" [N]: their mean l2 on the left half, the root mean square difference of pixels in [0, 1]. "best" uint8
+    [N, C, H, W]: the result of lowest loss at `loss_timestep`, which need not be the nearest to the image.
     """
 
     repeats: int
@@ -50,7 +51,7 @@ class Inpaintings:
         }
 
     def _inpaint(self, queries: Queries, repeat: int, masked: torch.Tensor) -> torch.Tensor:
-        """Images with the columns `masked` made up by the model, in [-1, 1]."""
+        """The images with the columns `masked` filled in by the model, in [-1, 1]."""
         import torch
 
         spacing = queries.timesteps // self.steps
@@ -79,39 +80,37 @@ class Inpaintings:
 class Inpainting(Attack):
     """Inpainting (Carlini et al. 2023, arXiv 2301.13188, §5.3).
 
-    The left half of an image is masked and inpainted `repeats` times; the `keep` results on which the model's own loss
-    at `loss_timestep` is lowest count, and the score is minus their mean l2 to the image on the masked half. A model
-    that fills the half in as it was has seen it.
+    The left half of an image is masked and inpainted `repeats` times. The `keep` results with the lowest loss under
+    the model, at `loss_timestep`, count. The score is minus their mean l2 to the image on the masked half. A model that
+    restores the half has seen the image.
 
-    Inpainting is deterministic DDIM of `steps` equidistant timesteps, x_0 clipped to [-1, 1]. Before each step the
-    known half is replaced by the true one with fresh noise of that level (RePaint, Lugmayr et al. 2022, arXiv
-    2201.09865, without its resampling). All images share the noise of a repeat's start and steps; one further draw,
-    shared by images and repeats, serves the loss.
+    Inpainting is deterministic DDIM with `steps` equidistant timesteps and x_0 clipped to [-1, 1]. Before each step,
+    the known half is replaced by the true one with fresh noise of that level (RePaint, Lugmayr et al. 2022, arXiv
+    2201.09865, without its resampling). All images share the noise of a repeat's start and steps. One further draw,
+    shared by images and repeats, is for the loss.
     Evidence: "inpainted" uint8 [P, C, H, W], the result of lowest loss, and "errors" [P].
-    Access: loss. Model calls per image: repeats x steps + repeats. It cannot tell a half that was learned from one that
-    is easy to guess (a blank margin, a symmetric object).
+    Access: loss. Model calls per image: repeats x steps + repeats. It cannot tell a half that was learned from a half
+    that is easy to guess (a blank margin, a symmetric object).
     """
 
     access = "loss"
     summary = "how well the model fills in the left half of an image"
 
-    repeats: int = 16
-    keep: int = 10
-    steps: int = 20
-    loss_timestep: int = 100
+    repeats: Annotated[int, Ge(1)] = 16
+    keep: Annotated[int, Ge(1)] = 10
+    steps: Annotated[int, Ge(1)] = 20
+    loss_timestep: Annotated[int, Ge(0)] = 100
 
-    def __post_init__(self) -> None:
-        for key, least in (("repeats", 1), ("keep", 1), ("steps", 1), ("loss_timestep", 0)):
-            if getattr(self, key) < least:
-                raise InputError(f"attacks.inpainting.{key} is {getattr(self, key)}; it must be at least {least}")
+    def validate(self) -> None:
         if self.keep > self.repeats:
-            raise InputError(f"attacks.inpainting.keep is {self.keep}; it must be at most repeats, {self.repeats}")
+            raise InputError(f"{self.where()}.keep is {self.keep}; it must be at most repeats, {self.repeats}")
 
-    def signals(self) -> list[Inpaintings]:
-        return [Inpaintings(self.repeats, self.keep, self.steps, self.loss_timestep)]
+    @property
+    def signal(self) -> Inpaintings:
+        return Inpaintings(self.repeats, self.keep, self.steps, self.loss_timestep)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        measured = target.signals[self.signals()[0]]
+        measured = target.signals[self.signal]
         errors = measured["errors"]
         return Scores(
             -errors.astype(np.float64),

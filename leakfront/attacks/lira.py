@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from scipy.stats import norm
 
-from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
 from leakfront.attacks.loss import NoiseErrors, log_errors
 from leakfront.attacks.shadow_models.choice import best_on_shadows
-from leakfront.errors import InputError
 
 OUT, IN = 0, 1
 SMALLEST_DEVIATION = 0.01
-ENOUGH_SHADOWS = 8  # from here on fewer than 1 image in 100 is on one side of all of them
+ENOUGH_SHADOWS = 8  # with so many, fewer than 1 image in 100 is in all of them or in none
 
 
 class Sides(NamedTuple):
-    """Gaussians of the statistic under models trained without and with each image: mean and deviation [2, P].
+    """Gaussians of the statistic under models trained without (row 0) and with (row 1) each image: mean and standard
+    deviation, [2, P].
 
-    imputed: number of images that have no shadow on one side.
+    imputed: the number of images that have no shadow model on one side.
     """
 
     mean: np.ndarray
@@ -35,20 +36,22 @@ class Sides(NamedTuple):
 class LiRA(Attack):
     """Likelihood ratio attack (Carlini et al. 2022, arXiv 2112.03570; for diffusion models Carlini et al. 2023, §5.2).
 
-    The statistic s of an image is the log of its noise-prediction error (the diffusion paper: the error itself, `log`
-    false), averaged over draws of the noise, and with `flips` over the image and its mirror image. For each image,
-    Gaussians are fitted to the statistics of shadow models that were trained with the image (in) and without it (out).
-    online: log N(s; in) - log N(s; out). offline: -log P[out <= s]; low errors speak for membership.
-    Means are of each image; variances are pooled over the images of a side, and of each image only from
-    `per_example_variance_from` shadows on. A deviation is at least 1% of the error, so that sides whose shadows agree
-    exactly give finite scores. An image without shadows on a side gets its mean there from its other side, moved by the
-    mean difference of the sides, and the variance of that difference over images is added. With `shrink`, each image's
-    difference of the sides is shrunk towards that mean by its own uncertainty (empirical Bayes); this is no part of the
-    source, and helps with few shadows and a weak leak, where differences of single images are mostly noise. With many
-    shadows it changes little.
-    Timestep, and flips or not: the best on the shadows, each scored with the others as its shadows.
-    Access: loss. Model calls per image: draws x timesteps, twice that with flips; and that many for every shadow, which
-    is a model to train. At few shadows it is far from its limit; it says nothing of what better statistics would find.
+    The statistic s of an image is the log of its noise-prediction error, averaged over draws of the noise and, with
+    `flips`, over the image and its mirror image. (The diffusion paper takes the error itself: `log` false.) For each
+    image, one Gaussian is fitted to the statistics of the shadow models trained with the image (in), and one to those
+    trained without it (out). The score is log N(s; in) - log N(s; out) in the online form, and -log P[out <= s] in the
+    offline form: low errors speak for membership.
+    Means are per image. Variances are pooled over the images of a side; with at least `per_example_variance_from`
+    shadow models they are per image. A standard deviation is at least 1% of the error, so scores stay finite where the
+    shadow models of a side agree exactly. An image without shadow models on one side gets its mean there from the
+    other side: it is moved by the mean difference between the sides, and the variance of this difference over images
+    is added. With `shrink`, each image's difference between the sides is shrunk towards the mean difference according
+    to its uncertainty (empirical Bayes). The source does not do this. It helps with few shadow models and a weak leak,
+    where the differences of single images are mostly noise; with many shadow models it changes little.
+    The timestep, and whether flips are used, are those that separate best on the shadow models, where each shadow
+    model is scored with the others as its shadow models.
+    Access: loss. Model calls per image: draws x timesteps, twice that with flips; and the same for every shadow model,
+    which must also be trained. With few shadow models it is far from its limit, and better statistics may find more.
     """
 
     access = "loss"
@@ -57,31 +60,24 @@ class LiRA(Attack):
     summary = "likelihood ratio of the error under shadow models with and without the image"
 
     form: Literal["online", "offline"] = "online"
-    timesteps: tuple[int, ...] = (50, 100, 150, 200, 250, 300)
-    draws: int = 4
+    timesteps: Timesteps = (50, 100, 150, 200, 250, 300)
+    draws: Annotated[int, Ge(1)] = 4
     flips: bool = False
     log: bool = True
     shrink: bool = False
-    per_example_variance_from: int = 64
-
-    def __post_init__(self) -> None:
-        if self.form not in ("online", "offline"):
-            raise InputError(f'attacks.lira.form is {self.form!r}; it must be "online" or "offline"')
-        if not self.timesteps or min(self.timesteps) < 0:
-            raise InputError(f"attacks.lira.timesteps is {list(self.timesteps)}; it must hold timesteps from 0 on")
-        if self.draws < 1:
-            raise InputError(f"attacks.lira.draws is {self.draws}; it must be at least 1")
+    per_example_variance_from: Annotated[int, Ge(0)] = 64
 
     def note(self, shadows: int) -> str:
         if shadows < self.minimum_shadows or shadows >= ENOUGH_SHADOWS:
             return super().note(shadows)
         return (
-            f"with {shadows} shadow models, about 1 image in {2 ** (shadows - 1)} is on one side of all of them; "
-            "its mean on the other side is moved from there"
+            f"with {shadows} shadow models, about 1 image in {2 ** (shadows - 1)} is in all of them or in none; "
+            "its missing mean is inferred from the other side"
         )
 
-    def signals(self) -> list[NoiseErrors]:
-        return [NoiseErrors(self.timesteps, self.draws, self.flips)]
+    @property
+    def signal(self) -> NoiseErrors:
+        return NoiseErrors(self.timesteps, self.draws, self.flips)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         seen, known = self._statistics(target), [self._statistics(s) for s in shadows]
@@ -107,14 +103,14 @@ class LiRA(Attack):
         return Scores(self._evidence(seen[key], sides), choices=chosen)
 
     def _statistics(self, model: Target) -> Mapping[tuple[int, bool], np.ndarray]:
-        """[P] by (timestep, with flips or not); one model's measurements give both."""
-        found = model.signals[self.signals()[0]]
+        """The statistics [P] of one model, by (timestep, with flips or not)."""
+        found = model.signals[self.signal]
         named = {True: found["errors"], False: found["unflipped"]} if self.flips else {False: found["errors"]}
         taken = {flips: log_errors(v) if self.log else v.astype(np.float64) for flips, v in named.items()}
         return {(t, flips): values[:, i] for flips, values in taken.items() for i, t in enumerate(self.timesteps)}
 
     def _evidence(self, statistic: np.ndarray, sides: Sides) -> np.ndarray:
-        """How much the statistic [P] of one model speaks for membership, [P]."""
+        """How strongly the statistics [P] of one model speak for membership, [P]."""
         mean, deviation = sides.mean, sides.deviation
         if self.form == "offline":
             evidence: np.ndarray = -norm.logcdf(statistic, mean[OUT], deviation[OUT])
@@ -130,7 +126,7 @@ def fit_sides(
     """Fit the Gaussians of both sides to the statistics [S, P] of S shadows with coins bool [S, P]; see `LiRA`."""
     side = np.stack([~members, members])
     count = side.sum(1)
-    own = np.where(side, values, 0).sum(1) / np.maximum(count, 1)  # means [2, P]; 0 where there is no shadow
+    own = np.where(side, values, 0).sum(1) / np.maximum(count, 1)  # means [2, P]; 0 without a shadow model
     squares = np.where(side, values - own[:, None], 0) ** 2
     variance = _variance(values, squares.sum(1), count, per_example_variance)
     variance = np.maximum(variance, smallest_deviation**2)
@@ -143,12 +139,12 @@ def fit_sides(
         common = (values[members].mean() if members.any() else 0) - (
             values[~members].mean() if not members.all() else 0
         )
-    error = (variance / np.maximum(count, 1)).sum(0)  # of an image's difference
-    spread = max(0.0, difference[both].var() - error[both].mean()) if both.any() else 0.0  # of the true differences
+    error = (variance / np.maximum(count, 1)).sum(0)  # the variance of an image's measured difference
+    spread = max(0.0, difference[both].var() - error[both].mean()) if both.any() else 0.0  # variance of the true ones
     weight = np.where(both, spread / (spread + error) if shrink else 1.0, 0.0)
     difference = common + weight * (difference - common)
 
-    # all shadows of an image, those of the other side moved by the difference
+    # the mean over all shadow models of an image, those of the other side moved by the difference
     mean_in = (count[IN] * own[IN] + count[OUT] * (own[OUT] + difference)) / len(values)
     mean = np.stack([mean_in - difference, mean_in])
     variance = variance + np.where(count == 0, spread, 0.0)
@@ -158,7 +154,7 @@ def fit_sides(
 def _variance(values: np.ndarray, squares: np.ndarray, count: np.ndarray, per_example: bool) -> np.ndarray:
     """Variances [2, P] from the sums of squared deviations [2, P] of `count` [2, P] shadows from their means."""
     freedom = np.maximum(count - 1, 0)
-    if freedom.sum() == 0:  # nothing was seen twice: a common scale, which does not change the order of the scores
+    if freedom.sum() == 0:  # no side has two shadow models: a common scale, which leaves the order of the scores
         pooled = np.full(2, values.var())
     elif freedom.sum(1).min() == 0:
         pooled = np.full(2, squares.sum() / freedom.sum())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Ge
 
-from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
 from leakfront.attacks.queries.views import Flip
 from leakfront.attacks.shadow_models.choice import score_at_best_timestep
 
@@ -22,9 +23,10 @@ SMALLEST_ERROR = 1e-6
 
 @dataclass(frozen=True)
 class NoiseErrors:
-    """||eps_theta(x_t, t) - eps||^2, mean over pixels and over `draws` draws of eps, at each t: "errors" [N, T].
+    """||eps_theta(x_t, t) - eps||^2 at each t, the mean over pixels and over `draws` draws of eps: "errors" [N, T].
 
-    With `flips` it is the mean over the image and its mirror image, and "unflipped" [N, T] is that of the image alone.
+    With `flips`, "errors" is the mean over the image and its mirror image, and "unflipped" [N, T] is of the image
+    alone.
     """
 
     timesteps: tuple[int, ...]
@@ -45,10 +47,10 @@ class NoiseErrors:
 
 
 def log_errors(errors: np.ndarray) -> np.ndarray:
-    """log of noise-prediction errors, float64 of the same shape, those below 1e-6 taken for 1e-6.
+    """The logarithm of noise-prediction errors, float64 of the same shape. Errors below 1e-6 count as 1e-6.
 
-    The error of a model that knows an image exactly is 0 up to rounding, whose size means nothing; the floor makes all
-    such errors equal. The noise has mean square 1.
+    If a model knows an image exactly, its error is a rounding error, whose size means nothing. The floor makes all such
+    errors equal. For scale: the noise has mean square 1.
     """
     logarithms: np.ndarray = np.log(np.maximum(errors.astype(np.float64), SMALLEST_ERROR))
     return logarithms
@@ -60,21 +62,22 @@ class Loss(Attack):
     """Loss threshold (Yeom et al. 2018, arXiv 1709.01604; for diffusion models Carlini et al. 2023, §5.2).
 
     An image's score is minus the squared error of the noise prediction at one timestep, averaged over draws of the
-    noise. The timestep is the one that separates best on shadow models; without shadows, `default_timestep`.
-    Access: loss. Model calls per image: draws x timesteps. It cannot tell a hard member from an easy decoy, since it
-    has no idea of how hard an image is.
+    noise. The timestep is the one that separates best on shadow models; without them it is `default_timestep`.
+    Access: loss. Model calls per image: draws x timesteps. It cannot tell a hard member from an easy decoy, because it
+    does not know how hard an image is.
     """
 
     access = "loss"
     shadows = "choices"
     summary = "minus the noise-prediction error at one timestep"
 
-    timesteps: tuple[int, ...] = (50, 100, 150, 200, 250, 300)
-    draws: int = 4
-    default_timestep: int = 100
+    timesteps: Timesteps = (50, 100, 150, 200, 250, 300)
+    draws: Annotated[int, Ge(1)] = 4
+    default_timestep: Annotated[int, Ge(0)] = 100
 
-    def signals(self) -> list[NoiseErrors]:
-        return [NoiseErrors(self.timesteps, self.draws)]
+    @property
+    def signal(self) -> NoiseErrors:
+        return NoiseErrors(self.timesteps, self.draws)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(target, shadows, self.signals()[0], self.timesteps, self.default_timestep)
+        return score_at_best_timestep(target, shadows, self.signal, self.timesteps, self.default_timestep)

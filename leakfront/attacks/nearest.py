@@ -1,4 +1,4 @@
-"""Exact nearest neighbours among real images, by faiss on a CPU and torch on a GPU, in bounded memory."""
+"""Exact nearest neighbours in bounded memory, by faiss on a CPU and by torch on a GPU."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ def nearest_neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The n nearest rows of `database` to each row of `queries`.
 
-    queries float32 [Q, d], database float32 [N, d], n at most N. Returns (distances, indices): float32 and int64
-    [Q, n], nearest first, distances l2(a, b) = sqrt(mean((a - b)^2)), computed directly for the rows that are kept.
-    (The search itself expands |a|^2 + |b|^2 - 2ab, which in float32 is a few percent off on a near-duplicate's squared
-    distance, so its own distances are not used.) memory_mib bounds what the search allocates beside its arguments.
+    queries: float32 [Q, d]. database: float32 [N, d]. n: 1 … N; `ValueError` otherwise. memory_mib: a bound on what the
+    search allocates, without its arguments. Returns distances float32 [Q, n] and indices int64 [Q, n], nearest first.
+
+    The distance is l2(a, b) = sqrt(mean((a - b)^2)), computed directly for the rows that are kept. The search expands
+    |a|^2 + |b|^2 - 2ab, which in float32 is wrong by a few percent for the squared distance of near-duplicates, so its
+    own distances are not used.
     """
     if not 1 <= n <= len(database):
-        raise ValueError(f"n = {n} must lie in 1 … {len(database)}, the number of images searched")
+        raise ValueError(f"n is {n}; it must lie in 1 … {len(database)}, the number of rows to search")
     dimensions = queries.shape[1]
     search = _search_torch if device.startswith("cuda") else _search_faiss
-    # one query needs its n results twice over and, on a GPU, a row of the distance matrix and n gathered images
+    # one query needs its n results twice and, on a GPU, a row of the distance matrix and n gathered rows
     per_query = 4 * (6 * n + (2 * len(database) + n * dimensions if search is _search_torch else 0))
     block = max(1, int(memory_mib * 2**20 / per_query))
     distances = np.empty((len(queries), n), np.float32)

@@ -1,16 +1,17 @@
-"""Extraction of the images that stand apart."""
+"""Extraction of the images that are far from all others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
 from leakfront.attacks.extraction import Extraction
 from leakfront.attacks.nearest import nearest_neighbours
-from leakfront.errors import InputError
 
 
 @register("outlier")
@@ -18,37 +19,25 @@ from leakfront.errors import InputError
 class Outlier(Attack):
     """Extraction of outliers (Carlini et al. 2023, arXiv 2301.13188, §4.3).
 
-    Outlierness of a pool image: the mean distance to its `neighbours` nearest other pool images in the space of the
-    run's features. Members and decoys count alike, so it is blind to the coins. Only the share `fraction` of the pool
-    with the highest outlierness is attacked (a little more where outlierness is tied), by the extraction attack with
-    `extraction_neighbours` and `alpha`, whose scores and rules "adaptive" and "ratio" these images get. All others
-    share one score below.
+    The outlierness of a pool image is the mean distance to its `neighbours` nearest other pool images, in the space of
+    the run's features. Members and decoys count alike, so it is blind to the coins. The attack looks only at the share
+    `fraction` of the pool with the highest outlierness, or at a few images more where outlierness is tied. These images
+    get the scores and the rules "adaptive" and "ratio" of the extraction attack with `extraction_neighbours` and
+    `alpha`. All other images share one score, below all of these.
 
-    This is a choice of what to look at. An image that was planted several times has its copies in the training set
-    alone, not in the pool, so it may count as an outlier here: counts of images that are there once are reported apart.
-    Access: samples. No model calls beside the samples. It misses every image that looks like another of the pool.
+    An image that was planted several times has its copies only in the training set and not in the pool, so it may
+    count as an outlier here. Therefore extracted images that occur once are also counted separately.
+    Access: samples. Model calls: those of the samples only. It misses every image that looks like another pool image.
     """
 
     access = "samples"
     extracts = True
     summary = "extraction of the pool images farthest from all others"
 
-    neighbours: int = 5
-    fraction: float = 0.25
-    extraction_neighbours: int = 50
-    alpha: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise InputError(f"attacks.outlier.neighbours is {self.neighbours}; it must be at least 1")
-        if not 0 < self.fraction <= 1:
-            raise InputError(f"attacks.outlier.fraction is {self.fraction}; it must be above 0 and at most 1")
-        if self.extraction_neighbours < 2:
-            raise InputError(
-                f"attacks.outlier.extraction_neighbours is {self.extraction_neighbours}; it must be at least 2"
-            )
-        if not self.alpha > 0:
-            raise InputError(f"attacks.outlier.alpha is {self.alpha}; it must be above 0")
+    neighbours: Annotated[int, Ge(1)] = 5
+    fraction: Annotated[float, Gt(0), Le(1)] = 0.25
+    extraction_neighbours: Annotated[int, Ge(2)] = 50
+    alpha: Annotated[float, Gt(0)] = 0.5
 
     def minimum_pool(self) -> int:
         return max(self.neighbours, self.extraction_neighbours) + 1
@@ -68,9 +57,9 @@ class Outlier(Attack):
         )
 
     def _outlierness(self, features: np.ndarray) -> np.ndarray:
-        """Mean distance of features [P, d] to the nearest others (the root mean square over dimensions), [P]."""
+        """Mean distance [P] of each row of features [P, d] to its nearest others, root mean square over dimensions."""
         rows = np.ascontiguousarray(features, dtype=np.float32)
         distances, _ = nearest_neighbours(rows, rows, self.neighbours + 1)
-        # the first is the image itself, or an equal one, at distance 0
+        # the first column is the image itself, or an equal one, at distance 0
         outlierness: np.ndarray = distances[:, 1:].astype(np.float64).mean(1)
         return outlierness

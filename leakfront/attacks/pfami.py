@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Gt, Interval, Lt
 
-from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
 from leakfront.attacks.loss import SMALLEST_ERROR
 from leakfront.attacks.queries.views import CentreCrop
 from leakfront.errors import InputError
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CropErrors:
-    """||eps_theta(x_t, t) - eps||^2, mean over pixels and draws: "whole" [N, T], and "cropped" [N, T], its mean over
-    centre crops of the image, with the same noise."""
+    """||eps_theta(x_t, t) - eps||^2, the mean over pixels and draws.
+
+    "whole" [N, T]: for the image. "cropped" [N, T]: the mean over centre crops of the image, with the same noise.
+    """
 
     timesteps: tuple[int, ...]
     fractions: tuple[float, ...]
@@ -39,7 +42,7 @@ class CropErrors:
         return {"whole": torch.stack(whole, dim=1), "cropped": torch.stack(cropped, dim=1)}
 
 
-MOST = 10_000  # crops, draws: each is asked of the model
+Count = Annotated[int, Interval(ge=1, le=10_000)]  # bounded, since each crop and draw is a call of the model
 
 
 @register("pfami")
@@ -47,45 +50,38 @@ MOST = 10_000  # crops, draws: each is asked of the model
 class PFAMI(Attack):
     """PFAMI, the statistic form (Fu et al. 2023, arXiv 2308.12143).
 
-    A member is a local maximum of the model's likelihood, so the error rises when the image is changed a little. Score:
-    mean over timesteps of (mean error of the crops - error of the image) / error of the image, as in the authors'
-    code; without `relative` the difference is not divided. The crops are `crops` centre crops, of fractions from
-    `largest` to `smallest` of each side, enlarged to the whole size. Errors below 1e-6 divide as 1e-6.
-    Differences from the authors' code: the mean is over all crops (theirs is of the sixth alone), crops and image see
-    the same noise, and windows are not rounded to whole pixels. Their neural form (a classifier of the fluctuations)
-    and their calibration by a reference model are left out. Nothing is chosen on shadows.
-    Access: loss. Model calls per image: timesteps x (1 + crops) x draws (110). An image that crops hardly change (a
-    plain background) shows little, whether it was trained on or not.
+    A member is a local maximum of the model's likelihood, so its error rises when the image changes a little. The score
+    is the mean over timesteps of (mean error of the crops - error of the image) / error of the image, as in the
+    authors' code. Without `relative`, the difference is not divided. There are `crops` centre crops, from `largest` to
+    `smallest` of each side, enlarged to the whole size. Errors below 1e-6 count as 1e-6 in the denominator.
+    It differs from the authors' code in three ways: it averages over all crops (they take the sixth only), crops and
+    image share the noise, and windows are not rounded to whole pixels. The authors' neural form (a classifier of the
+    fluctuations) and their calibration by a reference model are left out. Nothing is chosen on shadow models.
+    Access: loss. Model calls per image: timesteps x (1 + crops) x draws (110). If crops hardly change an image (a plain
+    background), it shows little, whether it was trained on or not.
     """
 
     access = "loss"
-    summary = "rise of the error when the image is cropped"
+    summary = "the rise of the noise-prediction error when the image is cropped"
 
-    timesteps: tuple[int, ...] = tuple(range(0, 451, 50))
-    crops: int = 10
-    largest: float = 0.95
-    smallest: float = 0.70
-    draws: int = 1
+    timesteps: Timesteps = tuple(range(0, 451, 50))
+    crops: Count = 10
+    largest: Annotated[float, Gt(0), Lt(1)] = 0.95
+    smallest: Annotated[float, Gt(0), Lt(1)] = 0.70
+    draws: Count = 1
     relative: bool = True
 
-    def __post_init__(self) -> None:
-        if not self.timesteps:
-            raise InputError("attacks.pfami.timesteps is empty; it must hold at least one timestep")
-        for key in ("crops", "draws"):
-            if not 1 <= getattr(self, key) <= MOST:
-                raise InputError(f"attacks.pfami.{key} is {getattr(self, key)}; it must lie in 1 … {MOST:,}")
-        if not 0 < self.smallest <= self.largest < 1:
-            raise InputError(
-                f"attacks.pfami.smallest is {self.smallest}; it must be above 0 and at most largest, {self.largest}, "
-                "which must be below 1"
-            )
+    def validate(self) -> None:
+        if self.smallest > self.largest:
+            raise InputError(f"{self.where()}.smallest is {self.smallest}; it must be at most largest, {self.largest}")
 
-    def signals(self) -> list[CropErrors]:
+    @property
+    def signal(self) -> CropErrors:
         fractions = np.linspace(self.largest, self.smallest, self.crops).round(6).tolist()
-        return [CropErrors(self.timesteps, tuple(fractions), self.draws)]
+        return CropErrors(self.timesteps, tuple(fractions), self.draws)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        found = target.signals[self.signals()[0]]
+        found = target.signals[self.signal]
         whole, cropped = found["whole"].astype(np.float64), found["cropped"].astype(np.float64)
         rise = (cropped - whole) / (np.maximum(whole, SMALLEST_ERROR) if self.relative else 1)
         return Scores(rise.mean(1), choices={"timesteps": list(self.timesteps), "chosen by": "the source's default"})

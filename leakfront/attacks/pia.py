@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from annotated_types import Ge, Gt
+
+from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
 from leakfront.attacks.shadow_models.choice import score_at_best_timestep
 
 if TYPE_CHECKING:
@@ -39,22 +41,24 @@ class ProximalErrors:
 class PIA(Attack):
     """Proximal initialization attack (Kong et al. 2023, arXiv 2305.18355, Eq. 11).
 
-    Scores an image by how well the noise predicted for it at t = 0 predicts itself at t: minus the l_p distance, to
-    the power p, of e_0 from the prediction for the image noised with e_0. The timestep is the one that separates best
-    on shadow models; without shadows, `default_timestep` (200, as in the source).
-    Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known). Deterministic: it draws no noise.
+    Let e_0 be the noise that the model predicts for the image at t = 0. The image is noised with e_0 to t, and the
+    score is minus the l_p distance, to the power p = `norm`, between e_0 and the prediction at t. The timestep is the
+    one that separates best on shadow models; without them it is `default_timestep` (200, as in the source).
+    Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known). It draws no noise, so it is
+    deterministic.
     """
 
     access = "loss"
     shadows = "choices"
     summary = "how well the noise predicted at t = 0 predicts itself at t"
 
-    timesteps: tuple[int, ...] = tuple(range(10, 301, 10))
-    norm: float = 4.0
-    default_timestep: int = 200
+    timesteps: Timesteps = tuple(range(10, 301, 10))
+    norm: Annotated[float, Gt(0)] = 4.0
+    default_timestep: Annotated[int, Ge(0)] = 200
 
-    def signals(self) -> list[ProximalErrors]:
-        return [ProximalErrors(self.timesteps, self.norm)]
+    @property
+    def signal(self) -> ProximalErrors:
+        return ProximalErrors(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(target, shadows, self.signals()[0], self.timesteps, self.default_timestep)
+        return score_at_best_timestep(target, shadows, self.signal, self.timesteps, self.default_timestep)

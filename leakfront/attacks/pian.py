@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from annotated_types import Ge, Gt
+
+from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
 from leakfront.attacks.shadow_models.choice import score_at_best_timestep
-from leakfront.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -44,31 +45,26 @@ class NormalizedProximalErrors:
 class PIAN(Attack):
     """Proximal initialization attack, normalized (PIAN; Kong et al. 2023, arXiv 2305.18355).
 
-    As the attack `pia`, but the noise predicted at t = 0 is first rescaled to the mean absolute value of Gaussian
-    noise, sqrt(2 / pi), within each image; the rescaled noise is what noises the image and what the prediction at t is
-    compared with, as in the authors' code. The timestep is the one that separates best on shadow models; without
-    shadows, `default_timestep` (200, as for `pia`).
-    Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known), the first shared with `pia`.
-    Deterministic. The rescaling sets the size of the noise only: its pattern may still be far from Gaussian, and a
-    model with an almost exact prediction at t = 0 gets its rounding errors amplified.
+    It is the attack `pia` with one change: within each image, the noise predicted at t = 0 is first rescaled to the
+    mean absolute value of Gaussian noise, sqrt(2 / pi). The rescaled noise is added to the image, and the prediction at
+    t is compared with it, as in the authors' code. The timestep is the one that separates best on shadow models;
+    without them it is `default_timestep` (200, as in `pia`).
+    Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known), the first shared with `pia`. It
+    is deterministic. The rescaling changes only the size of the noise; its pattern may still be far from Gaussian. If
+    the prediction at t = 0 is almost exact, the rescaling amplifies rounding errors.
     """
 
     access = "loss"
     shadows = "choices"
     summary = "pia with the predicted noise rescaled to the size of Gaussian noise"
 
-    timesteps: tuple[int, ...] = tuple(range(10, 301, 10))
-    norm: float = 4.0
-    default_timestep: int = 200
+    timesteps: Timesteps = tuple(range(10, 301, 10))
+    norm: Annotated[float, Gt(0)] = 4.0
+    default_timestep: Annotated[int, Ge(0)] = 200
 
-    def __post_init__(self) -> None:
-        if not self.timesteps:
-            raise InputError("attacks.pian.timesteps is empty; it must hold at least one timestep")
-        if not self.norm > 0:
-            raise InputError(f"attacks.pian.norm is {self.norm}; it must be above 0")
-
-    def signals(self) -> list[NormalizedProximalErrors]:
-        return [NormalizedProximalErrors(self.timesteps, self.norm)]
+    @property
+    def signal(self) -> NormalizedProximalErrors:
+        return NormalizedProximalErrors(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(target, shadows, self.signals()[0], self.timesteps, self.default_timestep)
+        return score_at_best_timestep(target, shadows, self.signal, self.timesteps, self.default_timestep)

@@ -1,12 +1,13 @@
-"""Reconstruction from noised copies."""
+"""Reconstruction of an image from noised copies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Ge, Gt
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
 from leakfront.errors import InputError
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReconstructionErrors:
-    """||mean of reconstructions - x_0||_p, each from another noise at t by DDIM, `interval` a step: "errors" [N]."""
+    """||mean of reconstructions - x_0||_p: "errors" [N]. Each reconstruction starts from another noise at t and goes
+    down by DDIM, `interval` timesteps a step."""
 
     timestep: int
     interval: int
@@ -48,38 +50,35 @@ class ReDiffuse(Attack):
     """ReDiffuse (Li et al. 2025, "Towards black-box membership inference attack for diffusion models", arXiv
     2405.20771, Algorithm 1).
 
-    The image is noised to t and denoised by deterministic DDIM in steps of `interval`, `repeats` times; the errors of a
-    member's reconstructions are unbiased and cancel in their mean. Score: minus the l_p distance of that mean from the
-    image, p = `norm`. The authors' code compares by l_2 for diffusion transformers, by SSIM for Stable Diffusion, and
-    for DDIM by a ResNet-18 that is trained on the absolute differences of a fifth of the members and non-members under
-    attack; here it is l_2 throughout, and nothing is learned or chosen. t = 200 and steps of 100 are those of its DDIM.
-    Access: loss; an interface that returns variations of an image would do. Model calls per image: repeats x timestep /
-    interval (20), of which the first of each repeat is shared with other attacks. Images that any model reconstructs
-    well, members or not, come first: it has no idea of how hard an image is.
+    The image is noised to t and denoised by deterministic DDIM in steps of `interval`, `repeats` times. The errors of a
+    member's reconstructions are unbiased, so they cancel in the mean. The score is minus the l_p distance between that
+    mean and the image, p = `norm`. The authors' code compares by l_2 for diffusion transformers and by SSIM for Stable
+    Diffusion. For DDIM it compares by a ResNet-18, trained on the absolute differences of a fifth of the members and
+    non-members under attack. Here the comparison is always by l_2, and nothing is learned or chosen. t = 200 and steps
+    of 100 are the settings of its DDIM.
+    Access: loss; an interface that returns variations of an image is enough. Model calls per image: repeats x timestep
+    / interval (20); the first call of each repeat is shared with other attacks. Images that every model reconstructs
+    well come first, members or not, because the attack does not know how hard an image is.
     """
 
     access = "loss"
-    summary = "distance of the mean of reconstructions from the image"
+    summary = "the distance between an image and the mean of its reconstructions"
 
-    timestep: int = 200
-    interval: int = 100
-    repeats: int = 10
-    norm: float = 2.0
+    timestep: Annotated[int, Ge(1)] = 200
+    interval: Annotated[int, Ge(1)] = 100
+    repeats: Annotated[int, Ge(1)] = 10
+    norm: Annotated[float, Gt(0)] = 2.0
 
-    def __post_init__(self) -> None:
-        for key in ("interval", "repeats"):
-            if getattr(self, key) < 1:
-                raise InputError(f"attacks.rediffuse.{key} is {getattr(self, key)}; it must be at least 1")
-        if self.timestep < 1 or self.timestep % self.interval:
+    def validate(self) -> None:
+        if self.timestep % self.interval:
             raise InputError(
-                f"attacks.rediffuse.timestep is {self.timestep}; it must be a multiple of the interval, {self.interval}"
+                f"{self.where()}.timestep is {self.timestep}; it must be a multiple of interval, {self.interval}"
             )
-        if not self.norm > 0:
-            raise InputError(f"attacks.rediffuse.norm is {self.norm}; it must be above 0")
 
-    def signals(self) -> list[ReconstructionErrors]:
-        return [ReconstructionErrors(self.timestep, self.interval, self.repeats, self.norm)]
+    @property
+    def signal(self) -> ReconstructionErrors:
+        return ReconstructionErrors(self.timestep, self.interval, self.repeats, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        errors = target.signals[self.signals()[0]]["errors"].astype(np.float64)
+        errors = target.signals[self.signal]["errors"].astype(np.float64)
         return Scores(-errors, choices={"timestep": self.timestep, "chosen by": "the source's default"})

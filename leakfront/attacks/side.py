@@ -1,16 +1,16 @@
-"""Extraction with the model guided towards clusters of its own samples."""
+"""Extraction from a model that is guided towards clusters of its own samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Gt, Lt
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
 from leakfront.attacks.extraction import Extraction
-from leakfront.errors import InputError
 from leakfront.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 class GuidedModel:
     """eps_theta(x_t, t) - scale sqrt(1 - ab_t) grad log p(cluster | x_t, t) (Dhariwal and Nichol 2021, Alg. 2).
 
-    Where guidance would drive a pixel of the predicted x_0 out of [-1, 1], only the part that stays within is kept:
-    the samplers clip x_0 but not the noise, and of what they clip nothing would remain but its opposite, in the noise.
+    Where guidance would drive a pixel of the predicted x_0 out of [-1, 1], only the part within the range is kept. The
+    samplers clip x_0 but not the noise; without this, they would drop the change of x_0 and keep its opposite in the
+    noise.
 
-    Its classes are the pairs of a cluster and a class of the model: class i asks for class i modulo the model's, so
-    that a sample starts from the noise and class that it has without guidance. All else is the model's own.
+    Its classes are the pairs of a cluster and a class of the model: class i asks for class i modulo the model's number
+    of classes, so a sample has the same noise and class as without guidance. Everything else is the model's own.
     """
 
     def __init__(self, model: DiffusionModel, classifier: torch.nn.Module, clusters: int, scale: float) -> None:
@@ -43,7 +44,7 @@ class GuidedModel:
         import torch
 
         if labels is None:
-            raise ValueError("guided sampling needs the clusters to go to")
+            raise ValueError("guided sampling needs labels, the clusters to go to")
         noise = self._model.predict_noise(x_t, t, labels % self._own_classes if self._model.classes else None)
         if self._scale == 0:
             return noise
@@ -61,8 +62,10 @@ class GuidedModel:
 
 
 def make_classifier(channels: int, clusters: int, timesteps: int, seed: int, width: int = 32) -> torch.nn.Module:
-    """Logits [N, clusters] of noised images [N, channels, H, W] at timesteps int64 [N]: a small convolutional network
-    with a sinusoidal embedding of the timestep."""
+    """A small convolutional network with a sinusoidal embedding of the timestep.
+
+    It maps noised images float32 [N, channels, H, W] and timesteps int64 [N] to logits [N, clusters].
+    """
     import torch
     from diffusers.models.embeddings import get_timestep_embedding
     from torch import nn
@@ -88,11 +91,11 @@ def make_classifier(channels: int, clusters: int, timesteps: int, seed: int, wid
 
 @dataclass(frozen=True)
 class GuidedSamples:
-    """Samples of the model guided towards clusters of what it generated before.
+    """Samples of the model, guided towards clusters of its earlier samples.
 
-    K-means on the features; the share `drop` of clusters of least cohesion (mean cosine similarity of a cluster's
-    features to their mean) is left out. A classifier learns the clusters of the rest from their noised images, t drawn
-    uniformly, by `steps` steps of Adam on batches of `batch_size`.
+    K-means clusters the features of the earlier samples. The share `drop` of the clusters with the least cohesion (mean
+    cosine similarity of a cluster's features to their mean) is left out. A classifier learns the other clusters from
+    their noised images, with t drawn uniformly, by `steps` steps of Adam on batches of `batch_size`.
     """
 
     clusters: int
@@ -116,7 +119,7 @@ class GuidedSamples:
         return draw(GuidedModel(model, classifier, int(labels.max()) + 1, self.scale))
 
     def pseudo_labels(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """The cluster of each image among those kept, 0, 1, …, or -1 where it was dropped, int64 [G]."""
+        """The cluster of each image, int64 [G]: 0, 1, … among the clusters kept, -1 if its cluster was dropped."""
         from sklearn.cluster import KMeans
 
         clusters = min(self.clusters, len(np.unique(features, axis=0)))
@@ -129,7 +132,7 @@ class GuidedSamples:
         return pseudo
 
     def fit(self, model: DiffusionModel, images: np.ndarray, labels: np.ndarray, seed: int) -> torch.nn.Module:
-        """The classifier of uint8 images [N, C, H, W], noised, into labels [N]."""
+        """A classifier of noised images, fitted on images uint8 [N, C, H, W] and labels int64 [N]."""
         import torch
 
         device = next(iter(model.parameters().values())).device
@@ -165,49 +168,45 @@ def _cohesion(features: np.ndarray) -> float:
 class SIDE(Attack):
     """Surrogate conditional data extraction (SIDE; Chen et al. 2024, arXiv 2410.02467).
 
-    Conditional models give more of their training images away than unconditional ones, so the attacker makes a
-    condition up: generated images are clustered by their features (K-means, least cohesive clusters dropped), a small
-    classifier learns the clusters from noised images, and the model is sampled anew, as many images, guided to one
-    cluster after the other by `scale` times the gradient of the classifier. Score, rules and evidence are those of the
-    extraction attack with `neighbours` on the guided images alone: `nearest_sample` counts these. A class-conditional
-    model is asked for its classes in turn, as without guidance.
+    Conditional models reveal more of their training images than unconditional ones, so the attacker invents a
+    condition. Generated images are clustered by their features (K-means, without the least cohesive clusters), and a
+    small classifier learns the clusters from noised images. Then as many images are sampled again, guided to one
+    cluster after the other by `scale` times the classifier's gradient. Scores, rules and evidence are those of the
+    extraction attack with `neighbours` on the guided images only; `nearest_sample` is an index into them. A
+    class-conditional model is asked for its classes in turn, as without guidance.
 
-    The settings are this project's, made for small images, not the paper's; so is the measure of cohesion, and the
-    share of clusters dropped, and so is holding guidance within the range of pixels (see `GuidedModel`). A
-    larger scale keeps more samples to their cluster, and gives fewer different images.
-    Access: loss (the denoiser itself). Model calls per image: generated images x sampler steps / pool images, beside
-    the first round of samples; the classifier's own calls are not counted. It finds only what the first round of
-    samples showed a cluster of.
+    Three things are this project's choices and not the paper's: the settings, which suit small images; the measure of
+    cohesion with the share of clusters dropped; and the limit on guidance by the range of pixels (see `GuidedModel`).
+    With a larger scale, more samples stay in their cluster, and fewer of them differ.
+    Access: loss (the denoiser itself). Model calls per image: generated images x sampler steps / pool images, on top of
+    the first round of samples; the classifier's calls are not counted. It finds only images whose cluster appeared in
+    the first round of samples.
     """
 
     access = "loss"
     extracts = True
     summary = "extraction from samples guided to clusters of earlier samples"
 
-    clusters: int = 10
-    drop: float = 0.2
-    scale: float = 5.0
-    steps: int = 400
-    learning_rate: float = 2e-3
-    batch_size: int = 128
-    neighbours: int = 50
-
-    def __post_init__(self) -> None:
-        for key, least in (("clusters", 1), ("scale", 0), ("steps", 1), ("batch_size", 1), ("neighbours", 2)):
-            if getattr(self, key) < least:
-                raise InputError(f"attacks.side.{key} is {getattr(self, key)}; it must be at least {least}")
-        if not 0 <= self.drop < 1:
-            raise InputError(f"attacks.side.drop is {self.drop}; it must be at least 0 and below 1")
-        if not self.learning_rate > 0:
-            raise InputError(f"attacks.side.learning_rate is {self.learning_rate}; it must be above 0")
+    clusters: Annotated[int, Ge(1)] = 10
+    drop: Annotated[float, Ge(0), Lt(1)] = 0.2
+    scale: Annotated[float, Ge(0)] = 5.0
+    steps: Annotated[int, Ge(1)] = 400
+    learning_rate: Annotated[float, Gt(0)] = 2e-3
+    batch_size: Annotated[int, Ge(1)] = 128
+    neighbours: Annotated[int, Ge(2)] = 50
 
     def minimum_pool(self) -> int:
         return self.neighbours + 1
 
+    @property
+    def generation(self) -> GuidedSamples:
+        """The guided samples."""
+        return GuidedSamples(self.clusters, self.drop, self.scale, self.steps, self.learning_rate, self.batch_size)
+
     def generations(self) -> list[GuidedSamples]:
-        return [GuidedSamples(self.clusters, self.drop, self.scale, self.steps, self.learning_rate, self.batch_size)]
+        return [self.generation]
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        guided = target.generated[self.generations()[0]]["images"]
+        guided = target.generated[self.generation]["images"]
         found = Extraction(neighbours=self.neighbours).score(replace(target, samples=guided), shadows)
         return replace(found, choices={"scale": self.scale, "chosen by": "fixed beforehand"})

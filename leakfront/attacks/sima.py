@@ -1,14 +1,15 @@
-"""Norm of the predicted noise of the clean image."""
+"""The norm of the noise predicted for the clean image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from annotated_types import Ge, Gt
+
+from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
 from leakfront.attacks.shadow_models.choice import score_at_best_timestep
-from leakfront.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -38,30 +39,26 @@ class CleanNorms:
 class SimA(Attack):
     """SimA (Rao, Qu and Moyer 2025, "Score-based membership inference on diffusion models", arXiv 2509.25003).
 
-    Score: minus the l_4 norm of the noise that the model predicts for the clean image at t. The optimal prediction
-    points from a mean of training images near x_0 to x_0, so it is short where x_0 itself was trained on. The timestep
-    is the one that separates best on shadow models; without shadows, `default_timestep`. The authors' code takes t = 0,
-    20 … 100 and reports the best of them on the attacked model itself, which is not done here.
-    Access: loss. Model calls per image: timesteps (1 once the timestep is known). Deterministic. It has no idea of how
-    hard an image is, and an image without noise is not what the network was trained on at t.
+    The score is minus the l_p norm, p = `norm` (4), of the noise that the model predicts for the clean image at t. The
+    optimal prediction points from a mean of training images near x_0 to x_0, so it is short if x_0 itself was trained
+    on. The timestep is the one that separates best on shadow models; without them it is `default_timestep`. The
+    authors' code tries t = 0, 20 … 100 and reports the best of them on the attacked model itself; this is not done
+    here.
+    Access: loss. Model calls per image: timesteps (1 once the timestep is known). It is deterministic. It does not know
+    how hard an image is, and at t the network was never trained on images without noise.
     """
 
     access = "loss"
     shadows = "choices"
-    summary = "minus the size of the noise that is predicted for the clean image"
+    summary = "minus the norm of the noise predicted for the clean image"
 
-    timesteps: tuple[int, ...] = (10, 50, 100, 150, 200, 250, 300)
-    norm: float = 4.0
-    default_timestep: int = 100
+    timesteps: Timesteps = (10, 50, 100, 150, 200, 250, 300)
+    norm: Annotated[float, Gt(0)] = 4.0
+    default_timestep: Annotated[int, Ge(0)] = 100
 
-    def __post_init__(self) -> None:
-        if not self.timesteps:
-            raise InputError("attacks.sima.timesteps is empty; it must hold at least one timestep")
-        if not self.norm > 0:
-            raise InputError(f"attacks.sima.norm is {self.norm}; it must be above 0")
-
-    def signals(self) -> list[CleanNorms]:
-        return [CleanNorms(self.timesteps, self.norm)]
+    @property
+    def signal(self) -> CleanNorms:
+        return CleanNorms(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(target, shadows, self.signals()[0], self.timesteps, self.default_timestep)
+        return score_at_best_timestep(target, shadows, self.signal, self.timesteps, self.default_timestep)

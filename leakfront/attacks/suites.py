@@ -1,6 +1,6 @@
-"""Fixed lists of attacks with fixed settings, so that results of different studies compare.
+"""Fixed lists of attacks with fixed settings, so that the results of different studies can be compared.
 
-A change to the outcome of an attack of a numbered suite, or to its settings, is a new version of that suite.
+Whoever changes the settings or the outcome of an attack in a numbered suite makes a new version of that suite.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 from leakfront.errors import InputError
 
-# what rows call an attack -> its parameters, and its name as `attack` where that is another
+# the label of an attack in rows -> its parameters, and its name as `attack` where the label differs
 Suite = dict[str, dict[str, Any]]
 
-# the paper's attack and the cheapest of each kind of membership inference
+# the paper's attack and the cheapest attack of each kind of membership inference
 QUICK: Suite = {
     "extraction": {},
     "loss": {"timesteps": [50, 100, 150, 200, 300], "draws": 2},
@@ -58,16 +58,17 @@ OWN = "own"
 
 
 def chosen_attacks(suite: str, attacks: Mapping[str, Mapping[str, Any]]) -> tuple[str, Suite]:
-    """(what results call the suite, its attacks) for a config's `suite` and `attacks`.
+    """The suite's name in results and its attacks, for a config's `suite` and `attacks`.
 
-    Without a suite it is "quick", or "own" if there are attacks; a suite with other attacks or settings beside it is
-    no longer that suite, and is called "v1, changed". Raises `InputError` for a suite that does not exist.
+    Without a suite, the suite is "quick"; if there are attacks, these alone make up the suite "own". A suite with
+    additional attacks or changed settings is called "v1, changed". Raises `InputError` for a suite that does not exist.
     """
     if suite and suite not in SUITES:
         raise InputError(f"suite = {suite!r} does not exist (suites: {', '.join(SUITES)})")
     if attacks and not suite:
         return OWN, {label: dict(params) for label, params in attacks.items()}
-    chosen = SUITES[suite or "quick"]
-    changed = {label: {**chosen.get(label, {}), **params} for label, params in attacks.items()}
     name = suite or "quick"
-    return (f"{name}, changed" if any(chosen.get(k) != v for k, v in changed.items()) else name), {**chosen, **changed}
+    chosen = SUITES[name]
+    own = {label: {**chosen.get(label, {}), **params} for label, params in attacks.items()}
+    is_changed = any(chosen.get(label) != params for label, params in own.items())
+    return f"{name}, changed" if is_changed else name, {**chosen, **own}

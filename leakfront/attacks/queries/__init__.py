@@ -1,1 +1,1 @@
-"""What attacks ask of a model: its queries, its gradients, and the views of an image that they ask about."""
+"""What attacks ask of a model: predictions and gradients for a batch of images, and the views that they ask about."""

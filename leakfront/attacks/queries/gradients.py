@@ -1,4 +1,4 @@
-"""Per-image gradients of the denoising loss, by torch.func: exact for every network, whatever its layers."""
+"""Per-image gradients of the denoising loss by torch.func, exact for every network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leakfront.models.contract import DiffusionModel
 
 
 class GradientNorms(NamedTuple):
-    """What is kept of the gradients of N images at T timesteps with respect to K parameter tensors; float32.
+    """Losses and gradient norms of N images at T timesteps, with respect to K parameter tensors; float32.
 
     loss, of_input and of_parameters: [N, T], the loss, ||grad_x||^2 and ||grad_theta||^2 at each timestep.
     of_mean: [N, K], for each tensor the norm of the gradient of the mean loss over timesteps.
@@ -34,9 +34,13 @@ def gradient_norms(
     timesteps: Sequence[int],
     batch_size: int,
 ) -> GradientNorms:
-    """images: float32 [N, C, H, W]; labels: int64 [N]; noise: [1, C, H, W], the same for all images and timesteps."""
+    """Losses and gradient norms of all images, computed in batches of `batch_size`.
+
+    images: float32 [N, C, H, W] in [-1, 1]. labels: int64 [N]. noise: [1, C, H, W], the same for all images and
+    timesteps. timesteps: in 0 … T-1.
+    """
     rows = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
-    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels cannot be mapped over images
+    with sdpa_kernel(SDPBackend.MATH):  # vmap cannot map the fused kernels over images
         parts = [_of_batch(model, images[r], labels[r], noise, timesteps) for r in rows]
     return GradientNorms(*(torch.cat(values) for values in zip(*parts, strict=True)))
 

@@ -1,4 +1,4 @@
-"""The model as the probe stage lets attacks see it: one batch of images, each query made once, every call counted."""
+"""The model as attacks see it: one batch of images, each query made once, every call counted."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from leakfront.attacks.queries.gradients import GradientNorms, gradient_norms
 from leakfront.models.contract import DiffusionModel
 from leakfront.seeds import derive_seed
 
-# a change of the images, float32 [N, C, H, W] -> the same shape: a frozen dataclass, so that equal ones are known
+# a change of the images, float32 [N, C, H, W] -> the same shape; a frozen dataclass, so that equal views compare equal
 View = Callable[[torch.Tensor], torch.Tensor]
-CALLS_OF_A_GRADIENT = 3  # a pass forward, and one back that costs as much as two
+CALLS_OF_A_GRADIENT = 3  # a forward pass, and a backward pass that costs as much as two
 
 
 class Queries:
-    """A batch of images in front of a model.
+    """The queries that attacks make to a model about a batch of images.
 
-    images: float32 [N, C, H, W] in [-1, 1]; labels: int64 [N]. `calls` counts the images' passes through the network,
-    per image; a gradient counts as 3. All noise is shared by the images of the pool (common random numbers), so that a
-    measurement depends neither on the batch nor on the order of the pool.
+    images: float32 [N, C, H, W] in [-1, 1]. labels: int64 [N]. seed: of all noise. gradient_batch: the number of images
+    whose gradients are computed at once. `calls` counts the passes through the network per image; a gradient counts as
+    3 passes. All images of the pool share the noise (common random numbers), so a measurement depends neither on the
+    batch nor on the order of the pool.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Queries:
 
     @property
     def timesteps(self) -> int:
-        """T, the number of noise levels."""
+        """The number of noise levels, T."""
         return len(self.alphas_cumprod)
 
     def predict(self, x_t: torch.Tensor, t: int) -> torch.Tensor:
@@ -47,12 +48,12 @@ class Queries:
         return self._model.predict_noise(x_t, torch.full((len(x_t),), t, device=x_t.device), self.labels)
 
     def noise(self, draw: int) -> torch.Tensor:
-        """The draw-th Gaussian noise, [1, C, H, W], the same for all images and timesteps."""
+        """Gaussian noise [1, C, H, W] of draw number `draw`, the same for all images and timesteps."""
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "probe noise", draw))
         return torch.randn(1, *self.images.shape[1:], generator=generator).to(self.images.device)
 
     def seen(self, view: View | None) -> torch.Tensor:
-        """The images through a view, float32 [N, C, H, W]; as they are for None."""
+        """The images through a view, float32 [N, C, H, W]; unchanged if `view` is None."""
         if view is None:
             return self.images
         if view not in self._known:
@@ -65,7 +66,8 @@ class Queries:
         return alpha_bar.sqrt() * self.seen(view) + (1 - alpha_bar).sqrt() * noise
 
     def ddim_step(self, x: torch.Tensor, noise: torch.Tensor, here: int, there: int) -> torch.Tensor:
-        """From timestep `here` to `there`, up or down, by deterministic DDIM (Song et al. 2021, Eq. 12 with sigma = 0).
+        """x [N, C, H, W] moved from timestep `here` to `there`, up or down, by deterministic DDIM (Song et al. 2021,
+        Eq. 12 with sigma = 0).
 
         noise: the prediction at `here`.
         """
@@ -74,26 +76,26 @@ class Queries:
         return alpha_bar[there].sqrt() * x_0 + (1 - alpha_bar[there]).sqrt() * noise
 
     def clean_prediction(self, t: int) -> torch.Tensor:
-        """eps_theta(x_0, t), made once for all signals that ask for it."""
+        """eps_theta(x_0, t) of the clean images, computed once for all signals that ask for it."""
         key = ("clean", t)
         if key not in self._known:
             self._known[key] = self.predict(self.images, t)
         return self._known[key]
 
     def noisy_prediction(self, draw: int, t: int, view: View | None = None) -> torch.Tensor:
-        """eps_theta(x_t, t) for x_t noised with draw number `draw`, made once for all signals that ask for it."""
+        """eps_theta(x_t, t) for x_t noised with draw number `draw`, computed once for all signals that ask for it."""
         key = ("noisy", draw, t, view)
         if key not in self._known:
             self._known[key] = self.predict(self.noised(self.noise(draw), t, view), t)
         return self._known[key]
 
     def loss(self, draw: int, t: int, view: View | None = None) -> torch.Tensor:
-        """||eps_theta(x_t, t) - eps||^2, the mean over pixels, [N], for draw number `draw` of the noise."""
+        """||eps_theta(x_t, t) - eps||^2 [N], the mean over pixels, for draw number `draw` of the noise."""
         squared: torch.Tensor = (self.noisy_prediction(draw, t, view) - self.noise(draw)).square().flatten(1).mean(1)
         return squared
 
     def gradient_norms(self, timesteps: Sequence[int], draw: int = 0) -> GradientNorms:
-        """Of the loss at each timestep, with draw number `draw` of the noise; see `gradients.py`."""
+        """Losses and gradient norms at each timestep, with draw number `draw` of the noise; see `GradientNorms`."""
         key = (tuple(timesteps), draw)
         if key not in self._gradients:
             self.calls += CALLS_OF_A_GRADIENT * len(timesteps)

@@ -1,4 +1,4 @@
-"""Changes of images before they are noised; `Queries` makes the predictions for equal views once."""
+"""Changes of images before they are noised. `Queries` computes the predictions for equal views once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flip:
-    """The mirror image: left and right exchanged."""
+    """The mirror image: left and right are exchanged."""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         return images.flip(-1)
@@ -19,9 +19,9 @@ class Flip:
 
 @dataclass(frozen=True)
 class CentreCrop:
-    """The centre of each image, `fraction` of each side, enlarged to the whole size by bilinear interpolation.
+    """The centre of each image, `fraction` of each side, enlarged to the full size by bilinear interpolation.
 
-    The window may begin between two pixels: nothing is rounded to whole ones.
+    The window may begin between two pixels; it is not rounded to whole pixels.
     """
 
     fraction: float

@@ -1,1 +1,1 @@
-"""What attacks choose and fit on shadow models."""
+"""Choices and fits that attacks make on shadow models."""

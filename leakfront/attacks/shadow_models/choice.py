@@ -1,4 +1,4 @@
-"""How an attacker chooses among variants of one score: on shadow models, never on the target."""
+"""Choosing among variants of one score, always on shadow models and never on the target."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ K = TypeVar("K")
 
 
 def shadow_auc(score: np.ndarray, members: np.ndarray) -> float:
-    """AUC of score [P] for members bool [P], ties counting half (the Mann-Whitney statistic)."""
+    """AUC of score [P] for members bool [P], where ties count half (the Mann-Whitney statistic)."""
     m = int(members.sum())
     n = len(members) - m
     return float((rankdata(score)[members].sum() - m * (m + 1) / 2) / (m * n))
 
 
 def best_on_shadows(candidates: Sequence[tuple[Mapping[K, np.ndarray], np.ndarray]], default: K) -> tuple[K, str]:
-    """The key whose scores have the highest AUC, averaged over shadows.
+    """The key whose scores have the highest AUC, averaged over shadow models, and the reason for `Scores.choices`.
 
-    candidates: for each shadow, the scores [P] under every key, and its coins bool [P]. Without shadows the default is
-    returned. Also returns where the choice came from, for the record. Ties go to the first key.
+    candidates: for each shadow model, the scores [P] under every key, and its coins bool [P]. A tie goes to the first
+    key. Without shadow models the key is `default`.
     """
     if not candidates:
         return default, "the source's default (no shadow model)"
@@ -36,7 +36,10 @@ def best_on_shadows(candidates: Sequence[tuple[Mapping[K, np.ndarray], np.ndarra
 def score_at_best_timestep(
     target: Target, shadows: Sequence[Shadow], signal: Signal, timesteps: Sequence[int], default: int
 ) -> Scores:
-    """Score by minus "errors" [P, T] at one timestep: the best on shadows, else that nearest to `default`."""
+    """Scores that are minus "errors" [P, T] of the signal at one timestep.
+
+    The timestep is the one that separates best on the shadow models; without them, the one nearest to `default`.
+    """
 
     def by_timestep(model: Target) -> dict[int, np.ndarray]:
         errors = model.signals[signal]["errors"].astype(np.float64)

@@ -1,4 +1,4 @@
-"""What the learned attacks share: a classifier fitted on the coins of shadow models, applied to the target."""
+"""The shared part of the learned attacks: a classifier, fitted on the coins of shadow models, scores the target."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from scipy.special import logit
 
 from leakfront.attacks.contract import Shadow, Target
 
-FLOOR = 1e-6  # of a feature's mean: less than that is rounding of the float32 in which signals are stored
-_CERTAIN = 1e-12  # from a probability this near 0 or 1, log-odds cannot be told in float64
+FLOOR = 1e-6  # as a share of a feature's mean: anything less is a rounding error of float32, as signals are stored
+_CERTAIN = 1e-12  # probabilities nearer to 0 or 1 have no reliable log-odds in float64
 
 
 def fit_and_score(
@@ -23,8 +23,8 @@ def fit_and_score(
 ) -> np.ndarray:
     """Log-odds float64 [P] that each image of the target is a member.
 
-    classifier: a scikit-learn classifier, which is fitted here. features_of: the features [P, d] of a model's images.
-    logs: take the logarithm of features (see `in_logs`).
+    classifier: a scikit-learn classifier, which this function fits. features_of: a model's features of the pool images,
+    [P, d] or [P, …]. logs: whether to take the logarithm of features (see `in_logs`).
     """
     rows, coins = training_rows(features_of, shadows)
     seen = _features(features_of, target)
@@ -39,8 +39,8 @@ def training_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every image of every shadow as a row: features float64 [shadows x P, d] and coins bool [shadows x P].
 
-    Rows are sorted by image, features and coin, so that what is fitted on them does not depend on the order of the
-    pool nor on that of the shadows.
+    Rows are sorted by image, features and coin, so a fit depends neither on the order of the pool nor on the order of
+    the shadow models.
     """
     features = np.concatenate([_features(features_of, shadow) for shadow in shadows])
     coins = np.concatenate([shadow.members for shadow in shadows])
@@ -50,10 +50,11 @@ def training_rows(
 
 
 def in_logs(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The logarithm of each feature that is never negative in `reference` [M, d], for rows [N, d]; others as they are.
+    """Rows [N, d] with the logarithm of each feature that is never negative in `reference` [M, d].
 
-    Norms and losses span orders of magnitude. Values below `FLOOR` times the feature's mean in `reference` count as
-    that, and a feature that is 0 throughout `reference` is 0 everywhere, since nothing can be learned about it.
+    Norms and losses span orders of magnitude. Other features stay as they are. Values below `FLOOR` times the feature's
+    mean in `reference` count as that. A feature that is 0 in all of `reference` becomes 0 everywhere, because nothing
+    can be learned about it.
     """
     positive, scale = (reference >= 0).all(axis=0), np.abs(reference).mean(axis=0)
     floor = np.where(scale > 0, FLOOR * scale, 1.0)
@@ -62,12 +63,12 @@ def in_logs(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def random_state(target: Target) -> int:
-    """The target's seed, as scikit-learn takes it (32 bits)."""
+    """The target's seed in 32 bits, as scikit-learn needs it."""
     return target.seed % 2**32
 
 
 def fitted_on(shadows: Sequence[Shadow]) -> str:
-    """Where a fit came from, for the record."""
+    """The origin of a fit, for `Scores.choices`."""
     return f"fitted on {len(shadows)} shadow model{'' if len(shadows) == 1 else 's'}"
 
 
@@ -79,6 +80,6 @@ def _features(features_of: Callable[[Target], np.ndarray], model: Target) -> np.
 def _log_odds(classifier: Any, rows: np.ndarray) -> np.ndarray:
     if hasattr(classifier, "decision_function"):
         odds: np.ndarray = np.asarray(classifier.decision_function(rows), dtype=np.float64)
-    else:  # networks give probabilities alone
+    else:  # networks give only probabilities
         odds = logit(np.clip(classifier.predict_proba(rows)[:, 1].astype(np.float64), _CERTAIN, 1 - _CERTAIN))
     return odds
