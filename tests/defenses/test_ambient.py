@@ -12,7 +12,7 @@ from leakfront.defenses import TrainingSetup
 from leakfront.defenses.ambient import Ambient, ambient_loss, fixed_noise
 from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.errors import InputError
-from leakfront.models.diffusion import denoising_loss
+from leakfront.models.diffusion import DenoisingLoss
 from leakfront.models.unet import UNet
 from tests import oracle_targets as oracle
 from tests.defenses.test_defenses import setup
@@ -75,7 +75,7 @@ def test_at_high_levels_the_loss_is_the_squared_error_of_the_noisy_version_by_tw
 
 def test_at_low_levels_it_is_the_usual_loss_with_the_usual_draws() -> None:
     images, network = digits(200), Recorder()
-    usual = denoising_loss(LEVELS, "epsilon", conditional=False)(network, images, LABELS, seeded(2))
+    usual = DenoisingLoss(LEVELS, "epsilon", conditional=False)(network, images, LABELS, seeded(2))
     found = ambient_loss(LEVELS, 8, False, 0)(network, images, LABELS, seeded(2))
     clean = network.t < 8
     assert 40 < clean.sum() < 160
@@ -127,7 +127,7 @@ def test_the_minimiser_is_the_posterior_mean_of_the_clean_image() -> None:
     def without_tweedie(network, images, labels, generator):
         """Takes the noisy version for a clean image: predicts E[x_n | x_t], and calls it E[x_0 | x_t]."""
         noisy = 0.6**0.5 * images + 0.4**0.5 * fixed_noise(images, 0)
-        return denoising_loss(levels, "epsilon", conditional=False)(network, noisy, labels, generator)
+        return DenoisingLoss(levels, "epsilon", conditional=False)(network, noisy, labels, generator)
 
     assert np.abs(minimiser(without_tweedie)[0] - matrix).max() > 0.1  # so the test can tell
 
@@ -221,7 +221,6 @@ def private(stack: list) -> TrainingSetup:
     return changed
 
 
-@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @pytest.mark.parametrize("reverse", [False, True])
 def test_under_dp_sgd_each_image_is_clipped_by_its_own_gradient(reverse: bool) -> None:
     """Two draws of each image: the step taken is the sum of the clipped means of its own gradients, each by autograd.

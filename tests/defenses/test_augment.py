@@ -9,7 +9,7 @@ import torch
 from leakfront.defenses import TrainingSet, TrainingSetup
 from leakfront.defenses.augment import Augment
 from leakfront.defenses.dp_sgd import DPSGD
-from leakfront.defenses.training.augment_conditioning import AUGMENTATIONS, condition, fold, told_loss
+from leakfront.defenses.training.augment_conditioning import AUGMENTATIONS, condition, conditioned_loss, fold
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import InputError
 from leakfront.models.unet import UNet
@@ -167,7 +167,7 @@ def test_the_network_is_told_what_was_done_and_how_often_is_the_probability() ->
         return output.flatten(1).sum(1)
 
     images = digits(1000).repeat(4, 1, 1, 1)
-    told_loss(loss, 0.4, 1)(network, images, own_labels, torch.Generator().manual_seed(0))
+    conditioned_loss(loss, 0.4, 1)(network, images, own_labels, torch.Generator().manual_seed(0))
     for image, index, seen in zip(images, told[0], shown[0], strict=True):
         change = list(AUGMENTATIONS.values())[int(index)]
         assert torch.equal(seen, change(image[None], 1)[0])
@@ -248,8 +248,8 @@ def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(stack,
         (lambda: Augment(conditioned=True, probability=0.5, policy="cutout"), "augment.policy is 'cutout'"),
         (lambda: Augment(conditioned=True, probability=0.5, flip=True), "augment.flip is set"),
         (lambda: Augment(conditioned=True, probability=0.5, shift=0), "augment.shift is 0"),
-        (lambda: CONDITIONED.training(setup(conditional=True)), "already told classes"),
-        (lambda: CONDITIONED.training(CONDITIONED.training(setup())), "already told classes"),
+        (lambda: CONDITIONED.training(setup(conditional=True)), "already conditioned on classes"),
+        (lambda: CONDITIONED.training(CONDITIONED.training(setup())), "already conditioned on classes"),
         (lambda: CONDITIONED.training(setup(size=16)), "must be square"),
     ],
 )

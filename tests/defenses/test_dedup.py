@@ -169,7 +169,7 @@ def test_the_embedding_without_its_weights_is_refused_with_the_place_to_put_them
     assert str(checkpoints / dedup_module.WEIGHTS) in str(told.value)
     assert dedup_module.URL in str(told.value)
     (checkpoints / dedup_module.WEIGHTS).write_bytes(b"something else")
-    with pytest.raises(InputError, match="not the file that is wanted"):
+    with pytest.raises(InputError, match="not the right file"):
         Dedup(method="embedding").clusters(pool("digits")[:2])
     Dedup(method="phash").check(100, 10)
 

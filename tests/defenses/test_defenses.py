@@ -220,7 +220,7 @@ def test_weight_decay_shrinks_weights_and_dropout_is_set_in_training_alone() -> 
 def test_the_example_of_a_new_defense_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "(Defense)" in block]
-    registry = Registry("defense", "defenses", "leakfront.defenses")
+    registry = Registry("defense", "leakfront.defenses", "leakfront.defenses")
     monkeypatch.setattr(defenses, "register", registry.register)
     exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})
     plugin = registry.get("quantize")

@@ -269,7 +269,7 @@ def first_step(made: TrainingSetup) -> None:
         (lambda: first_step(setup((Distill(), DPSGD(epsilon=5)))), "cannot be stacked"),
         (lambda: setup((Distill(), Distill())), "cannot be stacked"),
         (lambda: setup((Distill(), Capacity())), "capacity needs a diffusers UNet"),
-        (lambda: setup((Distill(), Augment(conditioned=True, probability=0.5))), "in a stack it comes before"),
+        (lambda: setup((Distill(), Augment(conditioned=True, probability=0.5))), "in a stack it must come before"),
         (lambda: first_step(stopped()), "end the training"),
     ],
 )

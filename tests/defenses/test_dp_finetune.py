@@ -14,6 +14,7 @@ from leakfront.defenses import Defense, TrainingSet, TrainingSetup
 from leakfront.defenses.capacity import Capacity
 from leakfront.defenses.dp_finetune import DPFinetune, refuse_overlap
 from leakfront.defenses.dp_sgd import DPSGD
+from leakfront.defenses.training.per_example_gradients import per_example_gradients
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import DivergedError, InputError
 from leakfront.harness.settings.sections import Training
@@ -22,8 +23,6 @@ from leakfront.models import DiffusionModel
 from leakfront.models.unet import UNet
 from tests import oracle_targets as oracle
 from tests.defenses.test_dp_sgd import batch, gradient_of, keyed_loss, unet
-
-pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 
 SMALL = UNet(channels=(8, 16), head_channels=8, attention=(1,), dropout=0.1, conditional=True)
 
@@ -194,8 +193,6 @@ def test_adapters_sit_on_every_linear_layer_and_convolution_and_nothing_else_is_
 
 
 def test_per_image_gradients_of_adapters_are_those_of_one_by_one_backpropagation():
-    from leakfront.defenses.training.private_step import per_example_gradients
-
     _, setup = adapted_step()
     images, labels = batch(5)
     with per_example_gradients(setup.network):
@@ -237,7 +234,7 @@ def test_a_broken_first_factor_is_noticed_as_soon_as_it_has_a_gradient():
 
     step, _ = step_of(DPFinetune(pretrain_steps=1, lora_rank=2, accountant="rdp"), sigma=0.0, loss=_modulo)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leakfront.defenses.training.private_step.install", lambda: None)
+        patch.setattr("leakfront.defenses.training.per_example_gradients.install", lambda: None)
         register_grad_sampler(nn.Conv2d)(doubled)
         try:
             step.update(*batch(4), torch.Generator())  # here all second factors are zero

@@ -16,12 +16,12 @@ from torch import nn
 import leakfront  # noqa: F401  (lets torchvision, and so diffusers, be imported)
 from leakfront.defenses import Guarantee, TrainingSet, TrainingSetup, registry
 from leakfront.defenses.augment import Augment
-from leakfront.defenses.dp_sgd import DPSGD, group_epsilon
+from leakfront.defenses.dp_sgd import DPSGD
+from leakfront.defenses.training.accounting import group_epsilon, spent_epsilon
+from leakfront.defenses.training.per_example_gradients import per_example_gradients
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import InputError
 from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoint
-
-pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 
 CLASSES = 4
 SIGNAL = torch.linspace(0.99, 0.1, 100)  # sqrt(alpha_bar) of 100 timesteps
@@ -162,8 +162,6 @@ def opacus_as_shipped():
 
 
 def test_per_image_gradients_are_those_of_one_by_one_backpropagation():
-    from leakfront.defenses.training.private_step import per_example_gradients
-
     network = unet()
     images, labels = batch(5)
     strided = []
@@ -203,7 +201,7 @@ def test_the_corrected_sampler_is_right_where_opacus_is_wrong():
 
 
 def test_wrong_per_image_gradients_are_noticed_in_training(opacus_as_shipped, monkeypatch):
-    monkeypatch.setattr("leakfront.defenses.training.private_step.install", lambda: None)
+    monkeypatch.setattr("leakfront.defenses.training.per_example_gradients.install", lambda: None)
     with pytest.raises(InputError, match="do not add up"):
         private_step(sigma=0.0).update(*batch(4), torch.Generator())
 
@@ -450,8 +448,6 @@ def test_epsilon_agrees_with_a_second_accountant(sigma, rate, steps):
     from dp_accounting.pld import PLDAccountant
     from dp_accounting.rdp import RdpAccountant
 
-    from leakfront.defenses.training.private_step import spent_epsilon
-
     event = PoissonSampledDpEvent(rate, GaussianDpEvent(sigma))
     for name, other, tolerance in (
         ("rdp", RdpAccountant(), 0.01),
@@ -476,15 +472,11 @@ def test_the_epsilon_of_all_copies_together_bounds_a_second_accountant_closely(s
 
 
 def test_the_epsilon_of_one_copy_is_that_of_the_accountant_of_an_image():
-    from leakfront.defenses.training.private_step import spent_epsilon
-
     history = ((1.1, 0.05, 100), (0.7, 0.01, 30))
     assert group_epsilon(history, 1e-5, 1) == pytest.approx(spent_epsilon(history, 1e-5, "rdp", 0.01), rel=1e-6)
 
 
 def test_without_sampling_copies_are_a_gaussian_mechanism_of_so_much_more_sensitivity():
-    from leakfront.defenses.training.private_step import spent_epsilon
-
     alone = spent_epsilon(((2.0, 1.0, 5),), 1e-5, "rdp", 0.01)
     assert group_epsilon(((8.0, 1.0, 5),), 1e-5, 4) == pytest.approx(alone, rel=1e-6)
 
@@ -637,7 +629,7 @@ def test_a_delta_that_promises_nothing_is_refused():
 def test_naming_the_defense_does_not_import_torch():
     assert registry.get("dp_sgd") is DPSGD
     assert "private_step" not in registry.names()
-    code = "import sys, defenses.dp_sgd; sys.exit('torch' in sys.modules or 'opacus' in sys.modules)"
+    code = "import sys, leakfront.defenses.dp_sgd; sys.exit('torch' in sys.modules or 'opacus' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 

@@ -9,7 +9,7 @@ import torch
 from leakfront import models
 from leakfront.errors import InputError
 from leakfront.harness.training.loop import to_unit_range
-from leakfront.models.diffusion import add_noise, denoising_loss, regression_target, to_noise
+from leakfront.models.diffusion import DenoisingLoss, add_noise, regression_target, to_noise
 from leakfront.models.sampling import SamplerSettings, make_sampler
 from leakfront.models.unet import UNet
 from tests import oracle_targets as oracle
@@ -93,7 +93,7 @@ def test_forward_process_is_that_of_diffusers(prediction) -> None:
 def test_loss_of_an_image_is_its_own() -> None:
     """The loss of each image is the mean squared error at its own draw, whatever else is in the batch."""
     model = UNet(**SMALL).build((1, 8, 8), 10, 3)
-    loss = denoising_loss(model.alphas_cumprod, "epsilon", conditional=False)
+    loss = DenoisingLoss(model.alphas_cumprod, "epsilon", conditional=False)
     images = torch.rand(6, 1, 8, 8) * 2 - 1
     values = loss(model.network, images, torch.zeros(6), torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(1)
