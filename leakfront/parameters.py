@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Iterable
 from functools import cache
@@ -58,6 +59,8 @@ def requirement(annotation: Any, value: Any) -> str:
     if isinstance(kind, type) and not (isinstance(value, expected) and (kind is bool or not isinstance(value, bool))):
         also = f" and {_range(kind, constraints).removeprefix('be ')}" if constraints else ""
         return f"be {_KINDS.get(kind, f'a {kind.__name__}')}{also}"
+    if isinstance(value, float) and not math.isfinite(value) and constraints:
+        return f"be finite and {_range(kind, constraints).removeprefix('be ')}"
     return _range(kind, constraints) if constraints else "be a finite number"
 
 

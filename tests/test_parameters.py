@@ -29,6 +29,7 @@ class Toy(Plugin):
     times: Annotated[tuple[Annotated[int, Ge(0)], ...], MinLen(1)] = (1,)
     patience: Annotated[int, Ge(1)] | None = None
     free: float = 0.0
+    scale: Annotated[float, Gt(0)] = 1.0
 
     def validate(self) -> None:
         if self.steps > self.bits:
@@ -69,3 +70,5 @@ def test_what_is_in_range_is_taken_as_it_is() -> None:
 def test_numbers_are_finite(value: float) -> None:
     with pytest.raises(InputError, match=r"toys\.toy\.free is (inf|nan); it must be a finite number"):
         Toy(free=value)
+    with pytest.raises(InputError, match=r"toys\.toy\.scale is (inf|nan); it must be finite and above 0"):
+        Toy(scale=value)
