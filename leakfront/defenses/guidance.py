@@ -66,7 +66,7 @@ class GuidedModel:
     def __init__(self, model: Any, known: TrainingImages, threshold: float, scale: float) -> None:
         self._model, self._known, self._threshold, self._scale = model, known, threshold, scale
         self.image_shape, self.alphas_cumprod = model.image_shape, model.alphas_cumprod
-        self.classes, self.network = model.classes, model.network
+        self.classes: int = model.classes
 
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """The model's noise prediction, changed for those images of the batch that are guided at this step."""

@@ -1,4 +1,4 @@
-"""Every registered defense passes this suite by being registered; dp_sgd has a file of its own beside."""
+"""Every registered defense passes these tests; most defenses also have a file of their own."""
 
 import dataclasses
 import inspect
@@ -102,6 +102,42 @@ def test_one_step_trains_and_its_state_can_be_restored(name: str) -> None:
 @pytest.mark.parametrize("name", DEFENSES)
 def test_relative_cost_is_a_positive_number(name: str) -> None:
     assert 0 < defenses.registry.get(name)().relative_cost(1000, 64) < 100
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_weights_depend_on_every_defense_except_none_and_the_guards_of_the_sampler(name: str) -> None:
+    plugin = defenses.registry.get(name)
+    assert plugin().changes_weights == (plugin.acts_on != "sampling" and name != "none")
+
+
+def test_a_defense_that_changes_the_training_changes_weights_whatever_it_says_that_it_acts_on() -> None:
+    class Guarded(Defense):
+        acts_on = "sampling"
+
+        def training(self, setup: TrainingSetup) -> TrainingSetup:
+            return setup
+
+    assert Guarded().changes_weights
+    assert not Defense().changes_weights
+
+
+@pytest.mark.parametrize("name", [name for name in DEFENSES if name != "early_stop"])
+def test_only_an_early_stop_at_a_fixed_step_is_a_snapshot(name: str) -> None:
+    assert defenses.registry.get(name)().snapshot_step(100) is None
+    assert EarlyStop(patience=2).snapshot_step(100) is None
+    assert EarlyStop(patience=2, steps=30).snapshot_step(100) is None
+
+
+@pytest.mark.parametrize(
+    "defense",
+    [EarlyStop(fraction=f) for f in (0.001, 0.25, 1 / 3, 0.5, 0.999, 1.0)]
+    + [EarlyStop(steps=s) for s in (1, 7, 99, 100, 700)]
+    + [EarlyStop(fraction=0.1, steps=60)],
+    ids=str,
+)
+@pytest.mark.parametrize("steps", [1, 3, 100, 1001])
+def test_the_snapshot_is_taken_at_the_last_step_of_the_stopped_training(defense: EarlyStop, steps: int) -> None:
+    assert defense.snapshot_step(steps) == defense.training(replace(setup(), steps=steps)).steps
 
 
 @pytest.mark.parametrize("method", ["exact", "similarity"])

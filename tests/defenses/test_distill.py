@@ -265,6 +265,7 @@ def first_step(made: TrainingSetup) -> None:
         (lambda: Distill(teacher_share=1.0), "distill.teacher_share is 1.0"),
         (lambda: Distill().check(100.0, 1), "batch_size is 1"),
         (lambda: first_step(setup(steps=1)), "training.steps is 1"),
+        (lambda: first_step(setup(batch_size=1)), "batch_size is 1"),
         (lambda: first_step(setup((DPSGD(epsilon=5), Distill()))), "cannot be stacked"),
         (lambda: first_step(setup((Distill(), DPSGD(epsilon=5)))), "cannot be stacked"),
         (lambda: setup((Distill(), Distill())), "cannot be stacked"),

@@ -4,6 +4,7 @@ import copy
 import math
 import subprocess
 import sys
+import warnings
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import InputError
 from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoint
 
+# for tests that put Opacus' hooks on a network themselves
+UNFILTERED = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 CLASSES = 4
 SIGNAL = torch.linspace(0.99, 0.1, 100)  # sqrt(alpha_bar) of 100 timesteps
 
@@ -187,11 +190,25 @@ def test_per_image_gradients_are_those_of_one_by_one_backpropagation():
             )
 
 
+def test_a_private_step_warns_of_nothing_and_leaves_the_filters_of_the_process_alone():
+    private_step()  # imports libraries, some of which set filters
+    filters = list(warnings.filters)
+    step = private_step()
+    assert warnings.filters == filters
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        step.update(*batch(3), torch.Generator())
+    assert not [str(warning.message) for warning in caught]
+    assert warnings.filters == filters
+
+
+@UNFILTERED
 def test_opacus_as_shipped_is_wrong_behind_attention(opacus_as_shipped):
     # when this fails, Opacus is mended, and leakfront/defenses/training/conv_grad_sample.py may go
     assert largest_error(unet()) > 0.05
 
 
+@UNFILTERED
 def test_the_corrected_sampler_is_right_where_opacus_is_wrong():
     from leakfront.defenses.training.conv_grad_sample import install
 

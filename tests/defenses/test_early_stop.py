@@ -201,7 +201,28 @@ def test_killed_and_gone_on_it_stops_where_it_would_have(beside, tmp_path: Path)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-# What it refuses
+def test_a_stop_at_a_fixed_step_is_a_snapshot_of_the_longer_training(tmp_path: Path) -> None:
+    """The weights and their moving average in a checkpoint of the whole training are those of the stopped one."""
+    from diffusers.training_utils import EMAModel
+
+    from leakfront.harness.training.checkpoint import load_checkpoint
+
+    defense = EarlyStop(fraction=0.6)
+    step = defense.snapshot_step(10)
+    assert step == 6
+    _, expected = run(tmp_path / "stopped", (defense,))
+    with pytest.raises(Killed):
+        run(tmp_path / "whole", (NoDefense(),), kill_at=step)
+    state = load_checkpoint(tmp_path / "whole", "key")
+    assert state is not None
+    network = UNet(channels=(8, 8), head_channels=8, dropout=0.1).build((1, 8, 8), 10, 3).network
+    average = EMAModel(network.parameters(), decay=0.9, foreach=True)
+    average.load_state_dict(state["ema"])
+    average.copy_to(network.parameters())
+    assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+
+
+# Refusals
 
 
 def test_without_public_images_it_is_refused() -> None:

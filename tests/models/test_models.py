@@ -1,5 +1,6 @@
 """The UNet is diffusers' own, the oracles are what their closed forms say, samples depend on their index alone."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,52 @@ import torch
 from leakfront import models
 from leakfront.errors import InputError
 from leakfront.harness.training.loop import to_unit_range
+from leakfront.models.contract import LossWithLevels
 from leakfront.models.diffusion import DenoisingLoss, add_noise, regression_target, to_noise
 from leakfront.models.sampling import SamplerSettings, make_sampler
 from leakfront.models.unet import UNet
+from leakfront.registry import parameters
 from tests import oracle_targets as oracle
 
 SMALL = {"channels": (8, 16), "head_channels": 8}
+
+
+@pytest.mark.parametrize("name", models.registry.names())
+def test_a_family_says_what_it_is(name: str) -> None:
+    family = models.registry.get(name)
+    assert issubclass(family, models.ModelFamily)
+    assert family.__dataclass_params__.frozen
+    assert family.summary
+    assert len(inspect.getdoc(family) or "") > 60
+    assert family.where() == "model"  # the section of a config, whatever the family
+    assert family.external == (name == "pipeline")
+    assert family.trained == (name == "unet")
+
+
+@pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
+def test_what_a_family_leaves_open_is_unconditional_and_keyed_by_its_parameters(name: str) -> None:
+    family = models.registry.get(name)(timesteps=500)
+    assert (family.timesteps, family.conditional, family.classes) == (500, False, 0)
+    assert family.version() == parameters(family)
+    family.examine()
+    if name != "unet":
+        assert family.smallest == 0
+        family.check((3, 17, 5))
+
+
+def test_a_unet_has_at_least_its_smallest_number_of_weights() -> None:
+    for family in (UNet(), UNet(channels=(8, 16, 32), layers_per_block=3, head_channels=8, middle_attention=False)):
+        weights = sum(p.numel() for p in family.build((1, 8, 8), 10, 0).network.parameters())
+        assert 0 < family.smallest < weights < 20 * family.smallest
+
+
+def test_a_loss_states_its_noise_levels_and_a_function_does_not() -> None:
+    model = UNet(**SMALL, prediction="v_prediction").build((1, 8, 8), 10, 3)
+    loss = model.loss()
+    assert isinstance(loss, LossWithLevels)
+    assert torch.equal(loss.alphas_cumprod, model.alphas_cumprod)
+    assert (loss.prediction, loss.conditional) == ("v_prediction", False)
+    assert not isinstance(lambda network, images, labels, generator: images, LossWithLevels)
 
 
 @pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
