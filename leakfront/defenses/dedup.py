@@ -70,7 +70,7 @@ class Dedup(Defense):
         # it can also join several clusters into one, and then all but one of their kept images are removed.
         if self.method == "exact":
             return f"{unit} with all its exact copies"
-        return f"{unit} kept by deduplication, whose choice of what to keep is not protected"
+        return f"{unit} kept by deduplication; the choice of the kept images is not protected"
 
     def clusters(self, images: np.ndarray) -> np.ndarray:
         """The number of the cluster of each image, int64 [N], for images uint8 [N, C, H, W]."""

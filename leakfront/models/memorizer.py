@@ -38,7 +38,7 @@ class Memorizer(ModelFamily):
 class MemorizerDiffusion:
     """E[x_0 | x_t] = sum_i w_i x_i with w = softmax(-||x_t - sqrt(ab) x_i||^2 / (2 (1 - ab))) over the fitted images.
 
-    This is the minimiser of the denoising loss over all functions when the data are a finite set (Gu et al. 2023,
+    This is the minimizer of the denoising loss over all functions when the data are a finite set (Gu et al. 2023,
     arXiv 2310.02664, Eq. 6); its samples are the fitted images themselves.
     """
 

@@ -179,12 +179,12 @@ def test_pair_precision_and_recall_count_pairs() -> None:
     assert all(np.isnan(pair_precision_recall(np.arange(3), np.arange(3))))
 
 
-def test_augment_with_probability_touches_that_share() -> None:
+def test_augment_with_probability_changes_that_share() -> None:
     batch = torch.as_tensor(oracle.digits()[:1000]).float() / 127.5 - 1
     torch.manual_seed(0)
     changed = Augment(probability=0.3).augment(batch, torch.Generator().manual_seed(0))
     share = (changed != batch).flatten(1).any(1).float().mean()
-    assert abs(share - 0.3 * 8 / 9) < 0.05  # one of the nine shifts is none
+    assert abs(share - 0.3 * 8 / 9) < 0.05  # one of the nine shifts is no shift
     torch.testing.assert_close(Augment(probability=0.0).augment(batch, torch.Generator()), batch, rtol=0, atol=0)
 
 
@@ -234,7 +234,7 @@ def test_capacity_trains_a_narrower_network_that_plain_diffusers_loads(
     with torch.no_grad():
         torch.testing.assert_close(UNet().load(tmp_path).predict_noise(x, t), model.predict_noise(x, t))
         early, late = (model.predict_noise(x, torch.full((2,), at)) for at in (5, 700))
-    assert not torch.allclose(early, late)  # it is told the time
+    assert not torch.allclose(early, late)  # the time still has an effect
 
 
 def test_weight_decay_shrinks_weights_and_dropout_is_set_in_training_alone() -> None:
@@ -246,14 +246,14 @@ def test_weight_decay_shrinks_weights_and_dropout_is_set_in_training_alone() -> 
     for k in range(3):
         step.update(images, torch.zeros(8, dtype=torch.long), torch.Generator().manual_seed(k))
     after = sum(float(p.detach().square().sum()) for p in changed.network.parameters())
-    assert after < before * (1 - 1e-3 * 10) ** 2  # three steps of learning rate x decay, and what Adam adds
+    assert after < before * (1 - 1e-3 * 10) ** 2  # three steps of learning rate x decay, less the growth by Adam
     plain = setup()
     assert plain.weight_decay == 0
     with pytest.raises(InputError, match="no dropout layers"):
         Regularize(dropout=0.1).training(replace(setup(), network=torch.nn.Linear(2, 2)))
 
 
-def test_the_example_of_a_new_defense_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_a_new_defense_works(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "(Defense)" in block]
     registry = Registry("defense", "leakfront.defenses", "leakfront.defenses")

@@ -1,4 +1,4 @@
-"""The UNet is diffusers' own, the oracles are what their closed forms say, samples depend on their index alone."""
+"""The UNet is diffusers' own, the closed forms follow their formulas, and a sample depends on its index alone."""
 
 import inspect
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_family_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
-def test_what_a_family_leaves_open_is_unconditional_and_keyed_by_its_parameters(name: str) -> None:
+def test_by_default_a_family_is_unconditional_and_its_version_is_its_parameters(name: str) -> None:
     family = models.registry.get(name)(timesteps=500)
     assert (family.timesteps, family.conditional, family.classes) == (500, False, 0)
     assert family.version() == parameters(family)
@@ -109,7 +109,7 @@ def test_a_conditional_unet_tells_classes_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
-def test_a_perfect_network_predicts_the_noise_whatever_it_is_trained_to_put_out(prediction) -> None:
+def test_a_perfect_network_predicts_the_noise_with_every_kind_of_output(prediction) -> None:
     generator = torch.Generator().manual_seed(0)
     x_0, noise = torch.randn(4, 3, 2, 2, generator=generator), torch.randn(4, 3, 2, 2, generator=generator)
     alpha_bar = torch.tensor([0.99, 0.7, 0.3, 0.01])
@@ -132,7 +132,7 @@ def test_forward_process_is_that_of_diffusers(prediction) -> None:
 
 
 def test_loss_of_an_image_is_its_own() -> None:
-    """The loss of each image is the mean squared error at its own draw, whatever else is in the batch."""
+    """The loss of each image is the mean squared error at its own draw, independent of the rest of the batch."""
     model = UNet(**SMALL).build((1, 8, 8), 10, 3)
     loss = DenoisingLoss(model.alphas_cumprod, "epsilon", conditional=False)
     images = torch.rand(6, 1, 8, 8) * 2 - 1
@@ -162,7 +162,7 @@ def test_memorizer_is_the_softmax_weighted_mean() -> None:
         np.testing.assert_allclose(found.numpy().ravel(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_memorizer_emits_what_it_was_fitted_on() -> None:
+def test_memorizer_generates_the_images_it_was_fitted_to() -> None:
     images = oracle.digits()[:40]
     samples = oracle.sampled(oracle.fitted("memorizer", images), 60)
     error = np.abs(samples.astype(int)[:, None] - images.astype(int)[None]).max(axis=(2, 3, 4)).min(1)
@@ -218,7 +218,7 @@ def test_a_sample_depends_on_its_index_and_not_on_its_batch(settings: SamplerSet
 
 
 def test_ddim_of_the_memorizer_equals_diffusers_pipeline_arithmetic() -> None:
-    """Our loop over diffusers' scheduler, against the update of Song et al. 2021, Eq. 12, written out."""
+    """Our loop over diffusers' scheduler is compared with the update of Song et al. 2021, Eq. 12."""
     model = oracle.fitted("memorizer", oracle.digits()[:20])
     found = make_sampler(model, SamplerSettings("ddim", 10), seed=1)([0])
     from leakfront.seeds import derive_seed
@@ -229,7 +229,7 @@ def test_ddim_of_the_memorizer_equals_diffusers_pipeline_arithmetic() -> None:
         eps = model.predict_noise(x, torch.tensor([t])).double()
         x_0 = ((x - (1 - ab[t]).sqrt() * eps) / ab[t].sqrt()).clamp(-1, 1)
         eps = (x - ab[t].sqrt() * x_0) / (1 - ab[t]).sqrt()
-        # diffusers' DDIM keeps the unclipped prediction unless told otherwise
+        # by default diffusers' DDIM keeps the unclipped prediction
         before = ab[t - 100] if t >= 100 else torch.tensor(1.0)
         raw = model.predict_noise(x, torch.tensor([t])).double()
         x = before.sqrt() * x_0 + (1 - before).sqrt() * raw

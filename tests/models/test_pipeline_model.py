@@ -61,7 +61,7 @@ def test_it_predicts_what_diffusers_own_pipeline_does(saved: Path) -> None:
     torch.testing.assert_close(ours.alphas_cumprod, theirs.scheduler.alphas_cumprod, rtol=0, atol=0)
 
 
-def test_attention_weights_under_their_names_of_before_2023_are_the_same_model(saved: Path, external: Path) -> None:
+def test_attention_weights_with_their_names_before_2023_give_the_same_model(saved: Path, external: Path) -> None:
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     tensors, renamed = load_file(external / WEIGHTS), {}
     for name, tensor in tensors.items():
@@ -91,13 +91,13 @@ def test_its_key_follows_the_files_and_not_the_path(saved: Path, external: Path)
 
 def test_the_copy_in_a_run_is_the_same_model(saved: Path, tmp_path: Path) -> None:
     model = pipeline(saved).build(SHAPE, 1, 0)
-    model.fit(torch.zeros(2, *SHAPE))  # what a run calls in place of training
+    model.fit(torch.zeros(2, *SHAPE))  # a run calls this in place of training
     model.save(tmp_path / "copy")
     again = pipeline(saved).load(tmp_path / "copy")
     torch.testing.assert_close(predictions(again), predictions(model), rtol=0, atol=0)
 
 
-def test_images_of_another_size_or_colour_are_refused_with_what_the_model_wants(saved: Path) -> None:
+def test_images_of_another_size_or_colour_are_refused_with_the_size_that_fits(saved: Path) -> None:
     with pytest.raises(InputError, match=r"is for 8x8 images with 1 channel \(grey\), but the images have 28x28 .* 3"):
         pipeline(saved).check((3, 28, 28))
     pipeline(saved).check(SHAPE)
@@ -234,7 +234,7 @@ REFUSED: dict[str, tuple[Tamper, str]] = {
 
 
 def taken(folder: Path) -> Any:
-    """The model, in the steps that a run takes."""
+    """The model, read in the same steps as in a run."""
     model = pipeline(folder)
     model.version()
     model.check(SHAPE)
@@ -258,7 +258,7 @@ def test_a_folder_that_is_no_such_model_is_refused_and_nothing_in_it_runs(
     assert asked == []
 
 
-def test_what_else_lies_in_the_folder_is_not_opened(saved: Path, external: Path, asked: list[Any]) -> None:
+def test_other_files_in_the_folder_are_not_opened(saved: Path, external: Path, asked: list[Any]) -> None:
     code(external, external.parent / "made")
     (external / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Bomb(external.parent / "made")))
     expected = predictions(pipeline(saved).build(SHAPE, 1, 0))
