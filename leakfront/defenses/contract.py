@@ -25,8 +25,8 @@ Sampler = Callable[[Sequence[int]], "torch.Tensor"]
 class TrainingSet:
     """The images that a model trains on.
 
-    images: uint8 [N, C, H, W]. labels: int64 [N]. pool_index: int64 [N], the pool image that each image is a copy of.
-    notes: numbers that defenses report about their changes; they become rows.
+    images: uint8 [N, C, H, W]. labels: int64 [N]. pool_index: int64 [N], the pool image that each one shows, -1
+    for an image from outside the pool. notes: numbers that defenses report about their changes; they become rows.
     """
 
     images: np.ndarray

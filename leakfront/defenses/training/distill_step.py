@@ -139,9 +139,7 @@ class DistillStep:
     ) -> list[torch.Tensor]:
         """The mean squared differences to the teacher of the other half, at the inputs that the loss would use."""
         recorder = _Recorder()
-        self._setup.loss(
-            recorder, images, labels, generator
-        )  # records the inputs; the value, which uses the true noise, is dropped
+        self._setup.loss(recorder, images, labels, generator)  # its value, which uses the true noise, is not used
         losses = []
         for arguments, options in recorder.calls:
             if len(arguments[0]) != len(images):

@@ -70,9 +70,7 @@ class ExternalPipeline:
         check_class(folder / UNET, unet, ("UNet2DModel",))
         check_class(folder / SCHEDULER, scheduler, SCHEDULERS)
         if "auto_map" in scheduler:
-            raise InputError(
-                f"{folder / SCHEDULER} has the key 'auto_map', which names custom code, which is never run"
-            )
+            raise InputError(f"{folder / SCHEDULER} has the key 'auto_map'; it names custom code, which is never run")
         settings = checked(UNetConfig, folder / UNET, unet)
         process = checked(SchedulerConfig, folder / SCHEDULER, scheduler)
         if settings.in_channels != settings.out_channels:
