@@ -1,4 +1,4 @@
-"""What is tried against leakage; one file is one defense."""
+"""The defenses against leakage; one file each."""
 
 from leakfront.defenses.contract import (
     Defense,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from leakfront.defenses import Defense, register
+from annotated_types import Ge, Gt, Interval, Le
+
+from leakfront.defenses import Defense, TrainingSetup, register
 from leakfront.errors import InputError
+from leakfront.registry import default_values
 
 if TYPE_CHECKING:
     import torch
-
-    from leakfront.defenses import TrainingSetup
 
 
 @register("augment")
@@ -20,66 +20,51 @@ if TYPE_CHECKING:
 class Augment(Defense):
     """Augment each image of a batch with probability `probability`, through torchvision.transforms.v2.
 
-    policy "basic". shift: up to that many pixels in each direction, filled with the image's edge; flip: mirror half of
-    them; rotate: up to that many degrees; brightness: factor in 1 ± brightness.
-    policy "randaugment" (Cubuk et al. 2020, arXiv 1909.13719): `operations` random ones of 14 geometric and colour
-    operations, each of strength `magnitude` in 0 … 30, on 8-bit images; what comes in from outside is black.
-    policy "cutout" (DeVries and Taylor 2017, arXiv 1708.04552): a square of `area` times the image's pixels, somewhere
-    within the image, is made mid-grey.
-    policy "mixup" (Zhang et al. 2018, arXiv 1710.09412): an image is mixed with another of the batch in the proportion
-    l : 1 - l, l from Beta(`alpha`, `alpha`), one l a batch; it keeps its own label. Of the `alpha` that helped the
-    authors on ImageNet, 0.1 to 0.4 (section 3.1), the default is the strongest. It is refused under dp_sgd, where no
-    image may have a say in the gradient of another.
+    The policies:
 
-    An augmentation leaks into the samples, since nothing tells the network which images were augmented; that costs
-    quality. The form that does not leak is `conditioned` (EDM, Karras et al. 2022, arXiv 2206.00364, App. F.2): the
-    network is told which augmentation it sees, and at sampling that there is none. With `probability`, an image is
-    mirrored, turned by 90, 180 or 270 degrees, or moved by `shift` pixels to one side, all eight alike; the network is
-    an unconditional UNet2DModel and gets the augmentation's number as a class. At the end the embedding of "none" is
-    folded into that of the time (they are added), so what is kept is an unconditional UNet2DModel without classes.
+    * "basic": a shift by up to `shift` pixels in each direction, filled with the image's edge; with `flip`, a mirror
+      image in half of the cases; a rotation by up to `rotate` degrees; a brightness factor in 1 ± `brightness`.
+    * "randaugment" (Cubuk et al. 2020, arXiv 1909.13719): `operations` random ones of 14 geometric and colour
+      operations, each of strength `magnitude` in 0 … 30, on 8-bit images; new pixels at the border are black.
+    * "cutout" (DeVries and Taylor 2017, arXiv 1708.04552): a square with the share `area` of the image's pixels, at a
+      random place inside the image, becomes mid-grey.
+    * "mixup" (Zhang et al. 2018, arXiv 1710.09412): an image is mixed with another one of the batch in the proportion
+      l : 1 - l, with one l per batch from Beta(`alpha`, `alpha`). It keeps its own label. On ImageNet the authors found
+      0.1 to 0.4 helpful (section 3.1); the default is the strongest of these. It is refused under dp_sgd, where no
+      image may influence the gradient of another.
 
-    No guarantee. Attackers ask about the images as they are; the network has seen those in 1 - `probability` of the
-    cases, and in the basic form in a share of the rest as well.
+    The network cannot know which images were augmented, so augmentations appear in the samples, which costs quality.
+    `conditioned` avoids this (EDM, Karras et al. 2022, arXiv 2206.00364, App. F.2): the network gets the augmentation
+    as a condition, and the condition "none" in sampling. With `probability`, an image is mirrored, rotated by 90, 180
+    or 270 degrees, or moved by `shift` pixels to one side, all eight equally likely. The network has to be an
+    unconditional UNet2DModel; it gets the number of the augmentation as a class. At the end the embedding of "none" is
+    folded into that of the time (the two are added), so the model that is kept is an unconditional UNet2DModel.
+
+    No guarantee. Attackers query the original images. The network saw these in 1 - `probability` of the cases, and in
+    the basic policy also in a share of the others.
     """
 
     acts_on = "batches"
-    summary = "random shifts and flips, RandAugment, cutout or mixup; or augmentation that the network is told of"
+    summary = "random shifts and flips, RandAugment, cutout or mixup; or augmentation as a condition of the network"
 
-    probability: float = 1.0
-    shift: int = 1
+    probability: Annotated[float, Interval(ge=0, le=1)] = 1.0
+    shift: Annotated[int, Ge(0)] = 1
     flip: bool = False
-    rotate: float = 0.0
-    brightness: float = 0.0
+    rotate: Annotated[float, Ge(0)] = 0.0
+    brightness: Annotated[float, Ge(0)] = 0.0
     policy: Literal["basic", "randaugment", "cutout", "mixup"] = "basic"
-    operations: int = 2
-    magnitude: int = 9
-    area: float = 0.25
-    alpha: float = 0.4
+    operations: Annotated[int, Ge(1)] = 2
+    magnitude: Annotated[int, Interval(ge=0, le=30)] = 9
+    area: Annotated[float, Gt(0), Le(0.5)] = 0.25
+    alpha: Annotated[float, Gt(0)] = 0.4
     conditioned: bool = False
 
-    _owner: ClassVar[dict[str, str]] = {  # the policy that a parameter belongs to
+    _owner: ClassVar[dict[str, str]] = {  # the policy of each parameter that belongs to one
         "shift": "basic", "flip": "basic", "rotate": "basic", "brightness": "basic",
         "operations": "randaugment", "magnitude": "randaugment", "area": "cutout", "alpha": "mixup",
     }  # fmt: skip
 
-    def __post_init__(self) -> None:
-        if self.policy not in ("basic", "randaugment", "cutout", "mixup"):
-            raise InputError(
-                f"augment.policy is {self.policy!r}; it must be 'basic', 'randaugment', 'cutout' or 'mixup'"
-            )
-        if not 0 <= self.probability <= 1:
-            raise InputError(f"augment.probability is {self.probability}; it must lie in [0, 1]")
-        for key in ("shift", "rotate", "brightness"):
-            if getattr(self, key) < 0:
-                raise InputError(f"augment.{key} is {getattr(self, key)}; it must not be negative")
-        if self.operations < 1:
-            raise InputError(f"augment.operations is {self.operations}; it must be at least 1")
-        if not 0 <= self.magnitude <= 30:
-            raise InputError(f"augment.magnitude is {self.magnitude}; it must lie in 0 … 30")
-        if not 0 < self.area <= 0.5:
-            raise InputError(f"augment.area is {self.area}; it must be above 0 and at most 0.5")
-        if not 0 < self.alpha < math.inf:
-            raise InputError(f"augment.alpha is {self.alpha}; it must be a positive number")
+    def validate(self) -> None:
         for key, policy in self._owner.items():
             if policy != self.policy and self._is_set(key):
                 raise InputError(
@@ -93,40 +78,42 @@ class Augment(Defense):
             raise InputError(f"augment.policy is {self.policy!r}; with conditioned it must be 'basic'")
         for key in ("flip", "rotate", "brightness"):
             if self._is_set(key):
-                raise InputError(f"augment.{key} is set; with conditioned it must not be, the augmentations are fixed")
+                raise InputError(f"augment.{key} is set; leave it out with conditioned, whose augmentations are fixed")
         if self.shift < 1:
             raise InputError(f"augment.shift is {self.shift}; with conditioned it must be at least 1")
         if self.probability == 1:
-            raise InputError("augment.probability is 1; with conditioned it must be below 1, to show plain images too")
+            raise InputError(
+                "augment.probability is 1; with conditioned it must be below 1, to show original images too"
+            )
 
     def _is_set(self, key: str) -> bool:
-        return bool(getattr(self, key) != next(field.default for field in fields(self) if field.name == key))
+        return bool(vars(self)[key] != default_values(type(self))[key])
 
     def training(self, setup: TrainingSetup) -> TrainingSetup:
         setup.mixes_images |= self.policy == "mixup"
         if not self.conditioned:
             return setup
-        from leakfront.defenses.training.augment_conditioning import condition, fold, told_loss
+        from leakfront.defenses.training.augment_conditioning import condition, conditioned_loss, fold
 
         if setup.stopping is not None:
-            raise InputError("augment.conditioned comes in a stack before a defense that may end the training")
+            raise InputError("augment.conditioned must come before a defense of the stack that can stop early")
         earlier = setup.finish
         setup.network = condition(setup.network, setup.dataset.images.shape)
-        setup.loss = told_loss(setup.loss, self.probability, self.shift)
+        setup.loss = conditioned_loss(setup.loss, self.probability, self.shift)
         setup.finish = lambda network: earlier(fold(network))
         return setup
 
     def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         import torch
 
-        if self.conditioned:  # within the loss, which can tell the network
+        if self.conditioned:  # the loss augments, since it passes the condition to the network
             return batch
         height, width = batch.shape[2:]
         chosen = torch.rand(len(batch), generator=generator) < self.probability
         if self.policy == "mixup":
             return _mixed(batch, chosen, self.alpha)
         transform = self._policy(height, width)
-        # torchvision draws from the global generator; the loop seeds that one at each step too
+        # torchvision draws from the global generator, which the training loop seeds at each step
         changed = [transform((image + 1) / 2) * 2 - 1 if c else image for image, c in zip(batch, chosen, strict=True)]
         return torch.stack(changed) if changed else batch
 
@@ -156,12 +143,12 @@ class Augment(Defense):
 
 
 def _mixed(batch: torch.Tensor, chosen: torch.Tensor, alpha: float) -> torch.Tensor:
-    """The batch with its chosen images mixed with those before them."""
+    """The batch with each chosen image mixed with the image before it."""
     import torch
     from torchvision.transforms import v2
 
     if len(batch) < 2:
         return batch
-    mix = v2.MixUp(alpha=alpha, num_classes=1)  # labels are not mixed: the networks are told one class, or none
+    mix = v2.MixUp(alpha=alpha, num_classes=1)  # labels are not mixed, since a network takes one class or none
     mixed, _ = mix(batch, torch.zeros(len(batch), dtype=torch.long))
     return torch.where(chosen.to(batch.device)[:, None, None, None], mixed, batch)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from leakfront.defenses import Defense, register
+from annotated_types import Gt, Le
+
+from leakfront.defenses import Defense, TrainingSetup, register
 from leakfront.errors import InputError
-
-if TYPE_CHECKING:
-    from leakfront.defenses import TrainingSetup
+from leakfront.seeds import derive_seed
 
 
 @register("capacity")
@@ -19,31 +19,27 @@ class Capacity(Defense):
     """Train a network whose layers are `width` times as wide, rounded to multiples of 4.
 
     A network with fewer parameters can store fewer images: Gu et al. 2023 (arXiv 2310.02664, §4) find that a diffusion
-    model memorizes its training set only up to a size that grows with its width. No guarantee; the cost is quality, the
-    gain beside privacy is time. Its normalization has fewer groups where there would be fewer than two channels in
-    each: a group of one channel would take away all that the network is told about time. Attention has narrower heads
-    where a head would be wider than the layer. It works on diffusers' UNets, and stands first in a stack, since the
-    network is made anew.
+    model memorizes its training set only up to a size that grows with its width. No guarantee. It costs quality and
+    saves training time.
+
+    The normalization gets fewer groups where a group would have fewer than two channels, since a group of one channel
+    would remove the time embedding. Attention heads get narrower where a head would be wider than the layer. It works
+    on diffusers' UNets. It builds a new network, so it comes first in a stack.
     """
 
     acts_on = "training"
     summary = "a narrower network"
 
-    width: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.width <= 1:
-            raise InputError(f"capacity.width is {self.width}; it must be above 0 and at most 1")
+    width: Annotated[float, Gt(0), Le(1)] = 0.5
 
     def training(self, setup: TrainingSetup) -> TrainingSetup:
         import torch
-
-        from leakfront.seeds import derive_seed
+        from diffusers import ConfigMixin
 
         network: Any = setup.network
-        config = getattr(network, "config", None)
-        if config is None or "block_out_channels" not in config:
-            raise InputError("capacity needs a diffusers UNet; this model has no layers whose width could be changed")
+        if not isinstance(network, ConfigMixin) or "block_out_channels" not in network.config:
+            raise InputError("capacity needs a diffusers UNet; the width of this network cannot be changed")
+        config = network.config
         narrow = tuple(max(4, round(self.width * c / 4) * 4) for c in config["block_out_channels"])
         if narrow == tuple(config["block_out_channels"]):
             return setup

@@ -1,4 +1,4 @@
-"""The four places where a defense can act, and the types that it meets there."""
+"""The four places where a defense can act, and the types that it works with there."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from leakfront.defenses.training.ranks import ALONE, Ranks
+from leakfront.models.contract import PerExampleLoss
+from leakfront.registry import Plugin
 
 if TYPE_CHECKING:
     import torch
 
-# (network, images float32 [B, C, H, W] in [-1, 1], labels int64 [B], generator) -> loss of each image [B]
-PerExampleLoss = Callable[["torch.nn.Module", "torch.Tensor", "torch.Tensor", "torch.Generator"], "torch.Tensor"]
 # (batch float32 [B, C, H, W] in [-1, 1], generator) -> the same shape
 Augmentation = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 # indices of the wanted samples [n] -> images float32 [n, C, H, W] in [-1, 1]
@@ -23,15 +23,16 @@ Sampler = Callable[[Sequence[int]], "torch.Tensor"]
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a model trains on.
+    """The images that a model trains on.
 
-    images: uint8 [N, C, H, W]; labels: int64 [N]; pool_index: int64 [N], the pool image that each is (a copy of).
+    images: uint8 [N, C, H, W]. labels: int64 [N]. pool_index: int64 [N], the pool image that each one shows, -1
+    for an image from outside the pool. notes: numbers that defenses report about their changes; they become rows.
     """
 
     images: np.ndarray
     labels: np.ndarray
     pool_index: np.ndarray
-    notes: dict[str, float] = field(default_factory=dict)  # what defenses report of their work; becomes rows
+    notes: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -42,7 +43,7 @@ class TrainingSet:
 
     @property
     def copies(self) -> int:
-        """How many images the pool image has that is there most often."""
+        """The number of images that the most frequent pool image has in the set, at least 1."""
         return int(np.unique(self.pool_index, return_counts=True)[1].max(initial=1))
 
 
@@ -50,7 +51,8 @@ class TrainingSet:
 class Guarantee:
     """A differential-privacy guarantee: (epsilon, delta) by `accountant`, for adding or removing one `unit`.
 
-    group_epsilon: that for adding or removing `group` units at once, as many as the image that is there most often has.
+    group: the number of images that the most frequent pool image has in the training set. group_epsilon: the epsilon
+    for adding or removing `group` units at once; None for a group of one.
     """
 
     epsilon: float
@@ -58,20 +60,20 @@ class Guarantee:
     accountant: str
     unit: str = "training image"
     group: int = 1
-    group_epsilon: float | None = None  # None for a group of one
+    group_epsilon: float | None = None
 
 
 class Stopping(Protocol):
     """Ends a training before its last step."""
 
     def should_stop(self, done: int, network: torch.nn.Module) -> bool:
-        """Asked after each step, with the number of steps done and the network as it stands."""
+        """Whether to stop now; called after each step with the number of steps done and the network in training."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next answers depend on; see `TrainingStep.state_dict`."""
+        """Everything that later answers depend on; see `TrainingStep.state_dict`."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
 
 
 class TrainingStep(Protocol):
@@ -81,32 +83,33 @@ class TrainingStep(Protocol):
         """Indices int64 [B] into the training set for one step; B may vary and may be 0."""
 
     def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
-        """One optimizer step on float32 images in [-1, 1]; returns the mean loss (nan for an empty batch)."""
+        """Take one optimizer step on images, float32 in [-1, 1]; returns the mean loss, nan for an empty batch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All state but the network's weights: tensors, numbers, strings, and lists and dicts of them."""
+        """All state except the network's weights: tensors, numbers, strings, and lists and dicts of them."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
 
     def report(self) -> dict[str, float]:
-        """Numbers computed from what really ran (epsilon spent, sampling rate, …); becomes rows."""
+        """Numbers about the steps that ran (epsilon spent, sampling rate, …); they become rows."""
 
     def guarantee(self) -> Guarantee | None:
-        """The guarantee of what ran so far, if any."""
+        """The guarantee for the steps that ran, if there is one."""
 
 
 @dataclass
 class TrainingSetup:
-    """Everything that decides a training run; a defense changes it in place or returns another.
+    """Everything that decides a training run; a defense changes it in place or returns another one.
 
-    network: may be replaced, or changed in place. dataset: what is trained on, of `size` images; expected_size: the
-    expectation of that over the coins (public, unlike `size`, which is private under differential privacy). public:
-    images outside the pool, for defenses that need some. augment: what the step does to a batch, where `mixes_images`
-    says if an image there depends on others. stopping: ends the training early. finish: makes the network that is kept
-    of the one that was trained (and of its averaged weights). make_step is called once, after all defenses have had
-    their say. seed: for a defense's own random choices. unit: what one image of the dataset is, for a guarantee (see
-    `Defense.unit`). ranks: the processes that share each step.
+    network: may be replaced or changed in place. loss: the training loss of each image. dataset: the training set, of
+    `size` images. public: images outside the pool, for defenses that need some. expected_size: the expected size of the
+    training set over the coins; it is public, while `size` is private under differential privacy. make_step: makes the
+    training step; called once, after all defenses have changed the setup. augment: the step's change of each batch.
+    mixes_images: whether `augment` lets one image depend on others. stopping: ends the training early. finish: turns
+    the network that was trained, or its averaged weights, into the network that is kept. seed: for a defense's own
+    random choices. unit: the meaning of one image of the dataset in a guarantee, see `Defense.unit`. ranks: the
+    processes that share each step.
     """
 
     network: torch.nn.Module
@@ -137,10 +140,10 @@ class TrainingSetup:
 
 @dataclass(frozen=True)
 class Serving:
-    """A trained model as it is sampled, for defenses that stand between it and its users.
+    """A trained model and its sampler, for defenses that act between the model and its users.
 
-    model: a `leakfront.models.contract.DiffusionModel`. training_images: uint8 [N, C, H, W], what it was trained on.
-    make_sampler: the run's sampler of a model (this one, or one changed), whose sample i depends on i alone.
+    model: a `leakfront.models.contract.DiffusionModel`. training_images: uint8 [N, C, H, W], the images it was trained
+    on. make_sampler: makes the run's sampler for a model (this one or a changed one); sample i depends on i alone.
     """
 
     model: Any
@@ -148,26 +151,48 @@ class Serving:
     make_sampler: Callable[[Any], Sampler]
 
 
-class Defense:
+class Defense(Plugin):
     """A frozen dataclass of parameters with hooks that do nothing unless overridden.
 
-    Class attributes: `name` (set by registration), `acts_on` (data, batches, training or sampling; what acts on
-    sampling overrides `guard`, and is attacked twice, as served and with the weights), `covers` (the attackers' access
-    levels that its protection holds for), `one_process` (whether its training step cannot be shared among several)
-    and `summary` (one line for `leakfront list`).
+    Class attributes in addition to those of `Plugin`:
+
+    * `acts_on`: data, batches, training or sampling. A defense that acts on sampling overrides `guard`. It is attacked
+      twice: through the samples it serves, and with the weights.
+    * `covers`: the attackers' access levels that its protection holds for.
+    * `one_process`: whether several processes cannot share its training step.
     """
 
-    name: ClassVar[str]
     acts_on: ClassVar[str] = "nothing"
-    one_process: ClassVar[bool] = False
     covers: ClassVar[str] = "samples, loss, gradients"
-    summary: ClassVar[str] = ""
+    one_process: ClassVar[bool] = False
+
+    @property
+    def changes_weights(self) -> bool:
+        """Whether the trained weights can depend on this defense.
+
+        True if it overrides `prepare`, `augment` or `training`. A defense that only guards the sampler, and `none`,
+        leave the weights as they are without it.
+        """
+        own, base = type(self), Defense
+        return own.prepare is not base.prepare or own.augment is not base.augment or own.training is not base.training
+
+    def snapshot_step(self, steps: int) -> int | None:
+        """The step at which this defense ends a training of `steps` steps, if that is all it does; otherwise None.
+
+        The step must be known before the training, so that the model with this defense is a snapshot of the longer
+        training. That holds for a stack if no other defense in it reads `TrainingSetup.steps` (`dp_sgd` does to find
+        its noise, `distill` to divide the steps).
+        """
+        return None
 
     def check(self, expected_size: float, batch_size: int) -> None:
-        """Raise `InputError` if it cannot work on a training set of so many images, in batches of so many."""
+        """Raise `InputError` if it cannot work with a training set of that expected size and batches of that size."""
 
     def relative_cost(self, steps: int, batch_size: int) -> float:
-        """Time of training over that of the undefended run of `steps` x `batch_size`, roughly; for estimates only."""
+        """A rough ratio of training time to that of the undefended training of `steps` x `batch_size` images.
+
+        Only estimates of a run's duration use it.
+        """
         return 1.0
 
     def prepare(self, dataset: TrainingSet) -> TrainingSet:
@@ -175,7 +200,7 @@ class Defense:
         return dataset
 
     def unit(self, unit: str) -> str:
-        """What one image stands for after `prepare`, if it stood for `unit` before; a guarantee is given for that."""
+        """The unit of a guarantee after `prepare`, where one image stood for `unit` before it."""
         return unit
 
     def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -187,5 +212,5 @@ class Defense:
         return setup
 
     def guard(self, sampler: Sampler, serving: Serving) -> Sampler:
-        """Change how the model is sampled; `sampler` is what the defenses before this one made of it."""
+        """Change how the model is sampled; `sampler` comes from the defenses before this one."""
         return sampler

@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Gt, Interval, Le
 
 from leakfront.defenses import Defense, TrainingSet, register
 from leakfront.errors import InputError
 
-WEIGHTS = "mobilenet_v3_small-047dcff4.pth"  # torchvision's name: it ends with the first digits of the file's SHA-256
+WEIGHTS = "mobilenet_v3_small-047dcff4.pth"  # torchvision's name; it ends with the first digits of the file's SHA-256
 URL = f"https://download.pytorch.org/models/{WEIGHTS}"
-PAIRS = 2**22  # bounds the pairs that one block of queries can find, and so the memory
+PAIRS = 2**22  # the most pairs that one block of queries can find; bounds the memory
 
 
 @register("dedup")
@@ -28,15 +29,17 @@ class Dedup(Defense):
     * "exact": their bytes are equal.
     * "similarity": the cosine similarity of the images themselves, centred and scaled to unit length, is at least
       `threshold`.
-    * "phash": their perceptual hashes differ in at most `bits` of 64 bits (Zauner 2010; as in the package ImageHash):
-      grey, resized to 32 x 32, the 8 x 8 lowest frequencies of its cosine transform, each above their median or not.
+    * "phash": their perceptual hashes differ in at most `bits` of 64 bits (Zauner 2010; as in the package ImageHash).
+      The image is converted to grey and resized to 32 x 32; the hash states which of the 8 x 8 lowest frequencies of
+      its cosine transform are above their median.
     * "embedding": the cosine similarity of the last average pool of an ImageNet MobileNetV3-small is at least
-      `threshold`; imagededup's CNN method, which Carlini et al. used at 0.85. The weights are torchvision's, read from
-      torch hub's checkpoints folder and never downloaded.
+      `threshold`. This is imagededup's CNN method, which Carlini et al. used at 0.85. The weights are torchvision's;
+      they are read from torch hub's checkpoints folder and never downloaded.
 
-    Clusters are the connected components, so chains of similar images merge, and the first image of each stays. It
-    reports how many it removed, and precision and recall over the pairs that were planted. No guarantee: it stops what
-    duplication causes. The images of a small pool can be similar by nature: look at the precision.
+    Clusters are the connected components, so chains of similar images merge. The first image of each cluster stays. The
+    number of removed images is reported, and precision and recall over the planted pairs. No guarantee: it only
+    prevents the leakage that duplication causes. The images of a small pool can be similar by nature, so look at the
+    precision.
     """
 
     acts_on = "data"
@@ -44,14 +47,8 @@ class Dedup(Defense):
     summary = "drop all but one of each cluster of duplicates"
 
     method: Literal["exact", "similarity", "phash", "embedding"] = "exact"
-    threshold: float = 0.98
-    bits: int = 4
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold <= 1:
-            raise InputError(f"dedup.threshold is {self.threshold}; it must lie in (0, 1]")
-        if not 0 <= self.bits < 64:
-            raise InputError(f"dedup.bits is {self.bits}; it must lie in 0 … 63")
+    threshold: Annotated[float, Gt(0), Le(1)] = 0.98
+    bits: Annotated[int, Interval(ge=0, le=63)] = 4
 
     def check(self, expected_size: float, batch_size: int) -> None:
         if self.method == "embedding":
@@ -69,14 +66,14 @@ class Dedup(Defense):
         )
 
     def unit(self, unit: str) -> str:
-        # one image more is either a copy, and changes nothing, or one kept image more; but it may also be the link that
-        # makes one cluster of several, and then all but one of their images go
+        # By bytes, an additional image is either a copy, which changes nothing, or one more kept image. By similarity,
+        # it can also join several clusters into one, and then all but one of their kept images are removed.
         if self.method == "exact":
             return f"{unit} with all its exact copies"
-        return f"{unit} kept by deduplication, whose choice of what to keep is not protected"
+        return f"{unit} kept by deduplication; the choice of the kept images is not protected"
 
     def clusters(self, images: np.ndarray) -> np.ndarray:
-        """The cluster of each image, int64 [N], for uint8 images [N, C, H, W]."""
+        """The number of the cluster of each image, int64 [N], for images uint8 [N, C, H, W]."""
         flat, cluster = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)
         cluster = cluster.reshape(-1).astype(np.int64)  # equal images are duplicates by every method
         distinct = flat.reshape(-1, *images.shape[1:])
@@ -91,7 +88,7 @@ class Dedup(Defense):
 
 
 def perceptual_hash(images: np.ndarray) -> np.ndarray:
-    """The 64-bit DCT hash of uint8 images [N, 1 or 3, H, W], as uint8 [N, 8]."""
+    """The 64-bit DCT hash, uint8 [N, 8], of images uint8 [N, 1 or 3, H, W]."""
     from PIL import Image
     from scipy.fft import dctn
 
@@ -104,9 +101,10 @@ def perceptual_hash(images: np.ndarray) -> np.ndarray:
 
 
 def mobilenet_embedding(images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """The 576 features of torchvision's MobileNetV3-small for uint8 images [N, 1 or 3, H, W], float32 [N, 576].
+    """The features of torchvision's MobileNetV3-small, float32 [N, 576], for images uint8 [N, 1 or 3, H, W].
 
-    Preprocessed as imagededup does it: resized to 256 x 256, the middle 224 x 224, ImageNet's mean and deviation.
+    The preprocessing is imagededup's: resize to 256 x 256, crop the middle 224 x 224, normalize with ImageNet's mean
+    and standard deviation. Raises `InputError` without the file of weights, see `weights_path`.
     """
     import torch
     from PIL import Image
@@ -132,7 +130,7 @@ def mobilenet_embedding(images: np.ndarray, batch_size: int = 64) -> np.ndarray:
 
 
 def weights_path() -> Path:
-    """The file of MobileNetV3-small's weights, checked; raises `InputError` that says where to put it."""
+    """The path of MobileNetV3-small's weights; `InputError` says where to put the file if it is missing or wrong."""
     import torch
 
     path = Path(torch.hub.get_dir(), "checkpoints", WEIGHTS)
@@ -141,41 +139,44 @@ def weights_path() -> Path:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(Path(WEIGHTS).stem.rsplit("-", 1)[1]):
-        raise InputError(f"{path} is not the file that is wanted (its SHA-256 is {found}); get it from {URL}")
+        raise InputError(f"{path} is not the right file (its SHA-256 is {found}); get it from {URL}")
     return path
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:
-    """uint8 [N, 1 or 3, H, W] as Pillow takes them, [N, H, W] or [N, H, W, 3]."""
+    """Images uint8 [N, 1 or 3, H, W] in Pillow's layout, [N, H, W] or [N, H, W, 3]."""
     if images.shape[1] not in (1, 3):
-        raise InputError(f"dedup.method needs images of 1 or 3 channels, these have {images.shape[1]}; use similarity")
+        raise InputError(
+            f"this dedup.method needs images of 1 or 3 channels, these have {images.shape[1]}; set it to 'similarity'"
+        )
     return np.ascontiguousarray(images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1))
 
 
 def _similar(embedded: np.ndarray, threshold: float) -> np.ndarray:
-    """Connected components of the rows of float32 [N, d] whose cosine similarity is at least `threshold`."""
+    """Connected components of the rows of float32 [N, d], linked at a cosine similarity of at least `threshold`."""
     import faiss
 
     embedded = embedded / np.maximum(np.linalg.norm(embedded, axis=1, keepdims=True), 1e-12)
     index = faiss.IndexFlatIP(embedded.shape[1])
     index.add(embedded)
-    # similarities carry float32 rounding: what differs by no more must pass a threshold of 1
+    # the margin is for float32 rounding, so that equal rows pass a threshold of 1
     return _components(len(embedded), lambda rows: index.range_search(embedded[rows], threshold - 1e-6))
 
 
 def _near_hashes(hashes: np.ndarray, bits: int) -> np.ndarray:
-    """Connected components of the rows of uint8 [N, 8] that differ in at most `bits` bits."""
+    """Connected components of the rows of uint8 [N, 8], linked if they differ in at most `bits` bits."""
     import faiss
 
     index = faiss.IndexBinaryFlat(8 * hashes.shape[1])
     index.add(hashes)
-    return _components(len(hashes), lambda rows: index.range_search(hashes[rows], bits + 1))  # it finds below a radius
+    return _components(len(hashes), lambda rows: index.range_search(hashes[rows], bits + 1))  # finds below the radius
 
 
 def _components(count: int, near: Callable[[slice], tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Connected components, int64 [N], of the pairs that `near` finds for a block of rows as faiss' range_search does.
+    """Connected components, int64 [N], of the pairs that `near` finds; it takes a block of rows and returns the result
+    of faiss' range_search.
 
-    Blocks are merged as they are found, so that memory grows with N and not with the pairs.
+    Blocks are merged one after the other, so that memory grows with N and not with the number of pairs.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -192,7 +193,7 @@ def _components(count: int, near: Callable[[slice], tuple[np.ndarray, np.ndarray
 
 
 def pair_precision_recall(cluster: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Precision and recall of the pairs put into one cluster, against the pairs of equal `truth`; nan without pairs."""
+    """Precision and recall of the pairs in a common cluster; true pairs have equal `truth`. nan without pairs."""
 
     def pairs(labels: np.ndarray) -> int:
         counts = np.unique(labels, return_counts=True, axis=0)[1]

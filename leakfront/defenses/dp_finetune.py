@@ -7,9 +7,11 @@ import importlib.util
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from leakfront.defenses import Guarantee, register
+from annotated_types import Ge, Gt
+
+from leakfront.defenses import Guarantee, TrainingSet, TrainingSetup, TrainingStep, register
 from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.errors import DivergedError, InputError
 from leakfront.seeds import derive_seed
@@ -17,48 +19,36 @@ from leakfront.seeds import derive_seed
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.defenses import TrainingSet, TrainingSetup, TrainingStep
-
 
 @register("dp_finetune")
 @dataclass(frozen=True)
 class DPFinetune(DPSGD):
     """Train on public images, then with DP-SGD on the private ones (Ghalebikesabi et al. 2023, arXiv 2302.13861).
 
-    First `pretrain_steps` of Adam on the public images, without noise or clipping; then DP-SGD as `dp_sgd` does it,
-    with the same parameters, from those weights. Noise grows with the number of weights and private steps are few, so
-    that starting from weights which generate images already leaves less to be learned through the noise.
+    First come `pretrain_steps` of Adam on the public images, without noise or clipping. Then DP-SGD starts from those
+    weights, as in `dp_sgd` and with the same parameters. The noise grows with the number of weights, and private steps
+    are few. Weights that already generate images leave less to learn through the noise.
 
-    lora_rank r = 0 trains all weights privately; r > 0 freezes them and trains low-rank adapters (Hu et al. 2021, arXiv
-    2106.09685, Eq. 3) by peft, y = W x + B A x with A and B of rank r and B = 0 at first, for every linear layer and
-    convolution. All other weights (norms, biases, class embeddings) keep their public values. The adapters are merged
-    into the weights at the end: the model that is kept is an ordinary network.
+    lora_rank r = 0 trains all weights privately. r > 0 freezes them and trains low-rank adapters (Hu et al. 2021, arXiv
+    2106.09685, Eq. 3) by peft: y = W x + B A x with A and B of rank r, and B = 0 at first, for every linear layer and
+    convolution. All other weights (norms, biases, class embeddings) keep their public values. At the end the adapters
+    are merged into the weights, so the model that is kept is an ordinary network.
 
-    Guarantees what `dp_sgd` guarantees, for the private images. The public images are not protected at all. None of
-    them may be in the training set; that is checked by the SHA-256 of their bytes, so it does not see near copies.
+    The guarantee is that of `dp_sgd`, for the private images. The public images are not protected. None of them may be
+    in the training set; this is checked by the SHA-256 of their bytes, which does not detect near copies. The limits of
+    the guarantee are those of `dp_sgd`. The method does not help where public images look unlike the private ones.
 
-    Costs the pretraining beside `dp_sgd`, in each training anew (its weights are a function of the seed); its part of
-    the training's model calls is reported as pretrain_model_calls. A run that goes on
-    from a checkpoint repeats it and then takes the checkpoint's weights. What it does not cover is what `dp_sgd` does
-    not cover; nor does it help where public images look unlike the private ones.
+    Adds pretraining to the cost of `dp_sgd`, repeated for every model, since its weights are a function of the seed.
+    Its model calls are reported as pretrain_model_calls. A run that resumes from a checkpoint repeats the pretraining
+    and then loads the checkpoint's weights.
     """
 
     summary = "DP-SGD from weights trained on public images; all weights, or low-rank adapters"
 
-    pretrain_steps: int = 500
-    pretrain_learning_rate: float | None = None  # None, here and below: as the benchmark has it
-    pretrain_batch_size: int | None = None
-    lora_rank: int = 0  # 0: all weights are trained privately
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rate = self.pretrain_learning_rate
-        if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise InputError(f"dp_finetune.pretrain_learning_rate is {rate}; it must be a positive number")
-        for key, least in (("pretrain_steps", 1), ("pretrain_batch_size", 1), ("lora_rank", 0)):
-            value = getattr(self, key)
-            if value is not None and (value < least or value != int(value)):
-                raise InputError(f"dp_finetune.{key} is {value}; it must be a whole number of at least {least}")
+    pretrain_steps: Annotated[int, Ge(1)] = 500
+    pretrain_learning_rate: Annotated[float, Gt(0)] | None = None  # None, here and below: the benchmark's value
+    pretrain_batch_size: Annotated[int, Ge(1)] | None = None
+    lora_rank: Annotated[int, Ge(0)] = 0  # 0: all weights are trained privately
 
     def check(self, expected_size: float, batch_size: int) -> None:
         super().check(expected_size, batch_size)
@@ -74,19 +64,17 @@ class DPFinetune(DPSGD):
         batch_size = self.pretrain_batch_size or setup.batch_size
         learning_rate = self.pretrain_learning_rate or setup.learning_rate
         setup = super().training(setup)
-        setup.make_step = partial(self._make_step, batch_size=batch_size, learning_rate=learning_rate)
+        setup.make_step = partial(self._pretrained_step, batch_size=batch_size, learning_rate=learning_rate)
         return setup
 
-    def _make_step(self, setup: TrainingSetup, batch_size: int, learning_rate: float) -> TrainingStep:
-        """The private step, on a network trained on the public images; the loop averages weights only after this."""
-        from leakfront.defenses.training.private_step import PrivateStep
-
-        PrivateStep(setup, self)  # refuses what cannot be trained privately before the pretraining is paid for
+    def _pretrained_step(self, setup: TrainingSetup, batch_size: int, learning_rate: float) -> TrainingStep:
+        """Train the network on the public images and return the private step; both come before any weight average."""
+        self.private_step(setup)  # refuses a network that cannot be trained privately before paying for the pretraining
         public = replace(setup, dataset=setup.public, batch_size=batch_size, learning_rate=learning_rate)
         spent = pretrain(public, self.pretrain_steps)
         if self.lora_rank:
             add_adapters(setup, self.lora_rank)
-        return _FinetuningStep(PrivateStep(setup, self), spent)
+        return _FinetuningStep(self.private_step(setup), spent)
 
 
 def refuse_overlap(public: TrainingSet, private: TrainingSet) -> None:
@@ -97,15 +85,16 @@ def refuse_overlap(public: TrainingSet, private: TrainingSet) -> None:
     shared = sum(hashlib.sha256(image.tobytes()).digest() in known for image in public.images)
     if shared:
         raise InputError(
-            f"dp_finetune: {shared} of the {len(public)} public images are in the training set too; public images must "
-            "be nobody's secret, so take them from elsewhere"
+            f"dp_finetune: {shared} of the {len(public)} public images are in the training set too; public images are "
+            "not protected, so take them from another source"
         )
 
 
 def pretrain(setup: TrainingSetup, steps: int) -> dict[str, float]:
-    """Train `setup.network` on `setup.dataset` by undefended steps, as a function of `setup.seed`; what it cost.
+    """Train `setup.network` on `setup.dataset` by undefended steps; all draws follow from `setup.seed`.
 
-    Raises `DivergedError` at the first loss that is not finite.
+    Returns the cost: {"pretrain_model_calls": images that passed through the network}. Raises `DivergedError` at the
+    first loss that is not finite.
     """
     import torch
 
@@ -134,15 +123,15 @@ def pretrain(setup: TrainingSetup, steps: int) -> dict[str, float]:
         if not math.isfinite(step.update(batch, labels[indices].to(setup.device), generator)):
             raise DivergedError(k + 1)
     counter.remove()
-    setup.network.zero_grad(set_to_none=True)  # the private step compares per-image gradients with what is there
+    setup.network.zero_grad(set_to_none=True)  # the private step compares per-image gradients with this attribute
     return {"pretrain_model_calls": float(calls)}
 
 
 def add_adapters(setup: TrainingSetup, rank: int) -> None:
-    """Freeze `setup.network` and give its linear layers and convolutions adapters, which `setup.finish` merges.
+    """Freeze `setup.network` and add adapters to its linear layers and convolutions; `setup.finish` merges them.
 
-    The scale of peft, lora_alpha / r, is 1. peft writes the adapters into the network itself, whose averaged weights,
-    A and B each on its own, are what is merged.
+    The scale of peft, lora_alpha / r, is 1. peft writes the adapters into the network itself. The moving averages of A
+    and B, each averaged on its own, are merged.
     """
     import torch
     from peft import LoraConfig
@@ -159,7 +148,7 @@ def add_adapters(setup: TrainingSetup, rank: int) -> None:
 
 
 class _FinetuningStep:
-    """A private step that reports what the pretraining cost, too."""
+    """A private step that also reports the cost of the pretraining."""
 
     def __init__(self, private: TrainingStep, spent: dict[str, float]) -> None:
         self._private, self._spent = private, spent

@@ -1,84 +1,88 @@
-"""Stopping before the model memorizes."""
+"""Stopping the training before the model memorizes."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Gt, Le
 
 from leakfront.defenses import Defense, TrainingSet, TrainingSetup, register
 from leakfront.errors import InputError
+from leakfront.models.contract import PerExampleLoss
 from leakfront.seeds import derive_seed
 
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.defenses.contract import PerExampleLoss
-
 FRACTION = 0.5
-HELD_OUT_IMAGES, DRAWS = 256, 4  # at most so many images, each at so many draws of (timestep, noise)
+HELD_OUT_IMAGES, DRAWS = 256, 4  # the most images, and the draws of (timestep, noise) for each
 
 
 @register("early_stop")
 @dataclass(frozen=True)
 class EarlyStop(Defense):
-    """Stop after `fraction` of the training steps, after `steps` of them, or where held-out loss turns.
+    """Stop after `fraction` of the training steps, after `steps` of them, or when the held-out loss stops falling.
 
     The time to memorize grows with the training set while the time to generate well does not (Bonnaire et al. 2025,
-    arXiv 2505.17638), so there is a window between them. No guarantee; the baseline that any other defense must beat.
+    arXiv 2505.17638), so there is a window between them. No guarantee. Every other defense should beat this baseline.
 
-    With `patience`, the loss on public images is measured every `every` steps, each time at the same timesteps and
-    with the same noise, and training ends when `patience` measurements in a row were no better than the best one; at
-    the latest after `steps`, or all steps (`fraction` then has no say). The loss is the one that is trained with where
-    this defense stands in the stack, and the network is the one in training. The network that is kept, its moving
-    average, lags behind it, and is the one of the last step, not of the best measurement.
+    With `patience`, the loss on public images is measured every `every` steps, each time at the same timesteps and with
+    the same noise. Training ends when `patience` measurements in a row were no better than the best one, and at the
+    latest after `steps` (or all steps). `fraction` has no effect then. The loss is the training loss at this place in
+    the stack, and it is measured on the network in training. The network that is kept is the moving average at the last
+    step, not at the best measurement; it lags behind the network in training.
 
-    The public images have to be held out: this form is of no use beside a defense that trains on them. Under dp_sgd
-    where to stop follows from private weights and public images alone, so the run as a whole keeps the epsilon that
-    it was planned for; the smaller one of the steps that ran is not proven for a step chosen by looking.
+    The public images have to be held out, so `patience` is useless in a stack with a defense that trains on them. Under
+    dp_sgd the stopping step follows from the private weights and public images alone, so the run keeps the epsilon that
+    was planned for all its steps. The smaller epsilon of the steps that ran is not proven, since they were chosen by
+    looking at the weights.
     """
 
     acts_on = "training"
     summary = "stop training before the model memorizes"
 
-    fraction: float = FRACTION
-    steps: int | None = None
-    patience: int | None = None  # measurements; None: stop at a fixed step
-    every: int = 50  # steps between measurements
+    fraction: Annotated[float, Gt(0), Le(1)] = FRACTION
+    steps: Annotated[int, Ge(1)] | None = None  # None: `fraction` of the steps
+    patience: Annotated[int, Ge(1)] | None = None  # measurements; None: stop at a fixed step
+    every: Annotated[int, Ge(1)] = 50  # steps between measurements
 
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            raise InputError(f"early_stop.fraction is {self.fraction}; it must lie in (0, 1]")
-        for key in ("steps", "patience", "every"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise InputError(f"early_stop.{key} is {value}; it must be at least 1")
+    def validate(self) -> None:
         if self.patience is not None and self.fraction != FRACTION:
             raise InputError(
-                f"early_stop.fraction is {self.fraction}; it has no say beside patience and must be left out"
+                f"early_stop.fraction is {self.fraction}; it has no effect together with patience, so leave it out"
             )
+
+    def snapshot_step(self, steps: int) -> int | None:
+        return self._steps_of(steps) if self.patience is None else None
 
     def training(self, setup: TrainingSetup) -> TrainingSetup:
         setup.steps = self._steps_of(setup.steps)
         if self.patience is not None:
             if not len(setup.public):
-                raise InputError("early_stop.patience needs public images to measure held-out loss on; there are none")
+                raise InputError(
+                    "early_stop.patience needs public images to measure the held-out loss on, but there are none"
+                )
             if setup.stopping is not None:
-                raise InputError("early_stop.patience cannot be used: another defense already ends this training")
+                raise InputError(
+                    "early_stop.patience cannot be used, since another defense of the stack already stops early"
+                )
             held_out = HeldOutLoss(setup.public, setup.loss, setup.device, derive_seed(setup.seed, "held-out loss"))
-            setup.stopping = WhereLossTurns(held_out, self.patience, self.every)
+            setup.stopping = NoImprovement(held_out, self.patience, self.every)
         return setup
 
     def relative_cost(self, steps: int, batch_size: int) -> float:
         return self._steps_of(steps) / steps
 
     def _steps_of(self, steps: int) -> int:
+        """The last step that this defense allows in a training of `steps` steps."""
         by_fraction = steps if self.patience is not None else max(1, round(self.fraction * steps))
         return min(steps, self.steps or by_fraction)
 
 
 class HeldOutLoss:
-    """The mean loss of a network, as it is sampled (without dropout), on public images at draws that never change."""
+    """The mean loss of a network on public images, without dropout and at draws that never change."""
 
     def __init__(self, public: TrainingSet, loss: PerExampleLoss, device: str, seed: int) -> None:
         import torch
@@ -100,7 +104,7 @@ class HeldOutLoss:
         return float(torch.cat(losses).double().mean())
 
 
-class WhereLossTurns:
+class NoImprovement:
     """Stops when `patience` measurements in a row were no better than the best; see `Stopping`."""
 
     def __init__(self, held_out: HeldOutLoss, patience: int, every: int) -> None:

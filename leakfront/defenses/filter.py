@@ -1,23 +1,22 @@
-"""Samples too near a training image are drawn again."""
+"""Rejection of samples that are too near a training image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Ge, Interval
 
-from leakfront.defenses import Defense, register
+from leakfront.defenses import Defense, Sampler, Serving, register
 from leakfront.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.defenses import Sampler, Serving
-
 ALPHA = 0.5
-BLOCK_BYTES = 2**28  # bounds what a search for neighbours allocates beside the images
+BLOCK_BYTES = 2**28  # the most that a search for neighbours allocates in addition to the images
 
 
 @register("filter")
@@ -27,32 +26,24 @@ class Filter(Defense):
     2301.13188, §5.1).
 
     The ratio of a sample x is min_i l2(x, x_i) / (0.5 x the mean of l2 to its `neighbours` nearest training images),
-    l2 the root mean square over pixels; it is 0 on a copy and at most 2. A sample with a ratio below `ratio` is drawn
-    again, up to `tries` draws in all; larger rejects more. One that fails every try is served all the same, as its
-    farthest try: on a model that only copies, every sample is. Distances are of samples rounded to 8 bits, as they are
-    served. Byte-equal training images count once; near copies of one image raise its ratio and can hide it, so
-    deduplicate first.
+    where l2 is the root mean square over pixels. It is 0 for a copy and at most 2. A sample with a ratio below `ratio`
+    is drawn again, up to `tries` draws in all, so a larger value rejects more. If all tries fail, the try with the
+    largest ratio is served; this happens for every sample of a model that only copies. Distances use samples rounded to
+    8 bits, as they are served. Byte-equal training images count once. Near copies of an image raise its ratio and can
+    hide it, so deduplicate first.
 
-    No guarantee: what is just outside the ratio is served, and which samples are missing tells of the training set.
-    Whoever holds the weights samples without it. It costs a search through the training images for every draw, up to
-    `tries` draws for every sample, and the training set wherever the model is served.
+    No guarantee: samples just above the ratio are served, and the missing samples reveal something about the training
+    set. An attacker with the weights can sample without the filter. It costs a search through the training images for
+    every draw, and up to `tries` draws for every sample. The training set is needed wherever the model is served.
     """
 
     acts_on = "sampling"
     covers = "samples as served; nothing with the weights"
     summary = "redraw samples that are too near a training image"
 
-    ratio: float = 1.0
-    neighbours: int = 50
-    tries: int = 10
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.ratio <= 1 / ALPHA:
-            raise InputError(f"filter.ratio is {self.ratio}; it must lie in [0, 2], where 0 rejects nothing")
-        if self.neighbours < 2:
-            raise InputError(f"filter.neighbours is {self.neighbours}; it must be at least 2")
-        if self.tries < 1:
-            raise InputError(f"filter.tries is {self.tries}; it must be at least 1")
+    ratio: Annotated[float, Interval(ge=0, le=2)] = 1.0  # 0 rejects nothing; no ratio exceeds 2
+    neighbours: Annotated[int, Ge(2)] = 50
+    tries: Annotated[int, Ge(1)] = 10
 
     def guard(self, sampler: Sampler, serving: Serving) -> Sampler:
         known = TrainingImages(serving.training_images, self.neighbours)
@@ -62,7 +53,8 @@ class Filter(Defense):
 class FilteredSampler:
     """The samples of `draw`, redrawn while they are too near the `known` images; see `Filter`.
 
-    Try k of sample i is sample i + k 2^32 c of `draw`, c the number of classes: a function of i alone, with its class.
+    Try k of sample i is sample i + k 2^32 c of `draw`, where c is the number of classes. So it depends on i alone and
+    has the class of sample i.
     """
 
     def __init__(self, draw: Sampler, known: TrainingImages, ratio: float, tries: int, classes: int) -> None:
@@ -90,29 +82,30 @@ class FilteredSampler:
 
 
 def adaptive_ratio(distances: torch.Tensor) -> torch.Tensor:
-    """min_i l2 / (0.5 mean_i l2) of each row of distances [B, n], nearest first; 0 where the nearest is at 0."""
+    """min_i l2 / (0.5 mean_i l2) of each row of distances [B, n], nearest first; 0 where the smallest distance is 0."""
     mean = distances.mean(1)
     return distances[:, 0] / (ALPHA * mean).clamp(min=1e-12)
 
 
 class TrainingImages:
-    """The distinct training images, to be searched; float32 [N, d] with values in [0, 1]."""
+    """The distinct training images, float32 [N, d] in [0, 1], and the search for nearest neighbours among them."""
 
     def __init__(self, images: np.ndarray, neighbours: int) -> None:
-        """images: uint8 [N, C, H, W]; of fewer than `neighbours` distinct ones, all are neighbours."""
+        """images: uint8 [N, C, H, W]; if fewer than `neighbours` of them are distinct, all count as neighbours."""
         import torch
 
         distinct = np.unique(images.reshape(len(images), -1), axis=0)
         if len(distinct) < 2:
-            raise InputError("guarding the sampler needs at least 2 distinct training images to compare distances")
+            raise InputError("guarding the sampler compares distances, so it needs at least 2 distinct training images")
         self.images = torch.from_numpy(distinct).float() / 255
         self._squared = self.images.square().sum(1)
         self._neighbours = min(neighbours, len(distinct))
 
     def nearest(self, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Root mean square distances and indices [B, n] of the nearest images to float32 queries [B, d] in [0, 1].
+        """The root mean square distances and the indices [B, n] of the images nearest to queries, float32 [B, d] in
+        [0, 1].
 
-        The search expands |a - b|^2, in blocks of queries; the distances that it returns are computed directly, since
+        The search expands |a - b|^2, in blocks of queries. The distances that it returns are computed directly, since
         the expansion is inexact next to a copy.
         """
         import torch

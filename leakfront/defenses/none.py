@@ -8,7 +8,7 @@ from leakfront.defenses import Defense, register
 @register("none")
 @dataclass(frozen=True)
 class NoDefense(Defense):
-    """No defense: the baseline that every other one is compared with. It promises nothing."""
+    """No defense: the baseline for all comparisons. It gives no guarantee."""
 
     covers = "–"
     summary = "the undefended model"

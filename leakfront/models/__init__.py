@@ -1,4 +1,4 @@
-"""What is trained; one file is one model family."""
+"""The model families; one file each."""
 
 from leakfront.models.contract import DiffusionModel, ModelFamily
 from leakfront.registry import Registry

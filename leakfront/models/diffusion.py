@@ -1,14 +1,13 @@
-"""The forward process, the training loss and the change between what networks predict and noise."""
+"""The forward process, the training loss, and the conversion of network outputs to noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-Prediction = Literal["epsilon", "v_prediction", "sample"]
-PerExampleLoss = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, torch.Generator], torch.Tensor]
+from leakfront.models.contract import Prediction
 
 
 def per_image(values: torch.Tensor) -> torch.Tensor:
@@ -22,7 +21,7 @@ def add_noise(x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -
 
 
 def to_noise(output: torch.Tensor, x_t: torch.Tensor, alpha_bar: torch.Tensor, prediction: Prediction) -> torch.Tensor:
-    """The noise that a network's output stands for.
+    """The noise prediction that follows from a network's output.
 
     v = sqrt(ab) eps - sqrt(1 - ab) x_0 (Salimans and Ho 2022, App. D), so eps = sqrt(ab) v + sqrt(1 - ab) x_t.
     """
@@ -37,7 +36,7 @@ def to_noise(output: torch.Tensor, x_t: torch.Tensor, alpha_bar: torch.Tensor, p
 def regression_target(
     x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor, prediction: Prediction
 ) -> torch.Tensor:
-    """What the network is trained to put out."""
+    """The output that the network is trained to give."""
     if prediction == "epsilon":
         return noise
     if prediction == "v_prediction":
@@ -45,30 +44,34 @@ def regression_target(
     return x_0
 
 
-def denoising_loss(alphas_cumprod: torch.Tensor, prediction: Prediction, conditional: bool) -> PerExampleLoss:
-    """The simple loss of Ho et al. 2020, Eq. 14, of each image on its own.
+@dataclass(frozen=True, eq=False)
+class DenoisingLoss:
+    """The simple loss of Ho et al. 2020, Eq. 14, computed for each image on its own.
 
-    The function returned takes (network, x_0 float32 [B, C, H, W] in [-1, 1], labels int64 [B], generator) and returns
-    [B]: the mean squared error at one uniformly drawn timestep and one Gaussian draw for each image. The draws are made
-    on the CPU, so that they are the same wherever the network is. `network` is called as diffusers' UNets are; labels
-    reach it only if it is `conditional`. The three arguments are the function's attributes, for those who put another
-    loss of the same model in its place.
+    alphas_cumprod: the noise levels ab_t, float32 [T]. prediction: what the network outputs. conditional: whether the
+    labels are passed to the network. A defense can read these fields and put another loss of the same model in place.
     """
 
-    def loss(
-        network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
-        timesteps = torch.randint(len(alphas_cumprod), (len(images),), generator=generator)
-        noise = torch.randn(images.shape, generator=generator).to(images.device)
-        alpha_bar = alphas_cumprod[timesteps].to(images.device)
-        x_t = add_noise(images, noise, alpha_bar)
-        (output,) = network(x_t, timesteps.to(images.device), labels if conditional else None, return_dict=False)
-        wanted = regression_target(images, noise, alpha_bar, prediction)
-        squared: torch.Tensor = (output - wanted).square()
-        return squared.flatten(1).mean(1)
+    alphas_cumprod: torch.Tensor
+    prediction: Prediction
+    conditional: bool
 
-    vars(loss).update(alphas_cumprod=alphas_cumprod, prediction=prediction, conditional=conditional)
-    return loss
+    def __call__(
+        self, network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """The mean squared error [B] of each image at one uniformly drawn timestep with one Gaussian noise draw.
+
+        network: called as diffusers' UNets are. images: x_0, float32 [B, C, H, W] in [-1, 1]. labels: int64 [B].
+        generator: a CPU generator, so that the draws are the same on every device.
+        """
+        timesteps = torch.randint(len(self.alphas_cumprod), (len(images),), generator=generator)
+        noise = torch.randn(images.shape, generator=generator).to(images.device)
+        alpha_bar = self.alphas_cumprod[timesteps].to(images.device)
+        x_t = add_noise(images, noise, alpha_bar)
+        (output,) = network(x_t, timesteps.to(images.device), labels if self.conditional else None, return_dict=False)
+        target = regression_target(images, noise, alpha_bar, self.prediction)
+        squared: torch.Tensor = (output - target).square()
+        return squared.flatten(1).mean(1)
 
 
 def cosine_alphas_cumprod(timesteps: int) -> torch.Tensor:

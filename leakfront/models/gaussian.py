@@ -1,4 +1,4 @@
-"""The closed-form model that memorizes nothing: the Wiener denoiser of a fitted Gaussian."""
+"""The closed-form model that memorizes no image: the Wiener denoiser of a fitted Gaussian."""
 
 from __future__ import annotations
 
@@ -6,34 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakfront.models import register
-from leakfront.models.contract import check_timesteps
+from leakfront.models import ModelFamily, register
+from leakfront.models.contract import PerExampleLoss, Timesteps
 
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.models.diffusion import PerExampleLoss
-
 
 @register("gaussian")
 @dataclass(frozen=True)
-class Gaussian:
-    """The oracle of no leakage of single images; needs no training.
+class Gaussian(ModelFamily):
+    """A model that leaks no single image; it needs no training.
 
-    Fitted on the members it has seen them, through their mean and covariance alone; a test of "no leakage at all" fits
-    it on images outside the pool.
+    It depends on the members only through their mean and covariance. A test of "no leakage at all" fits it to images
+    outside the pool.
     """
 
     summary = "closed form: the Wiener denoiser of a Gaussian fitted to the training set"
     trained = False
 
-    timesteps: int = 1000
-
-    def __post_init__(self) -> None:
-        check_timesteps(self.timesteps)
-
-    def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Any shape will do."""
+    timesteps: Timesteps = 1000
 
     def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> GaussianDiffusion:
         return GaussianDiffusion(image_shape, self.timesteps)
@@ -51,8 +43,8 @@ class Gaussian:
 class GaussianDiffusion:
     """E[x_0 | x_t] = m + sqrt(ab) S (ab S + (1 - ab) I)^-1 (x_t - sqrt(ab) m) for data N(m, S)."""
 
-    classes = 0
-    network = None
+    classes: int = 0
+    network: torch.nn.Module | None = None
 
     def __init__(self, image_shape: tuple[int, int, int], timesteps: int) -> None:
         from leakfront.models.diffusion import cosine_alphas_cumprod
@@ -67,7 +59,7 @@ class GaussianDiffusion:
         self.set_moments(flat.mean(0), torch.cov(flat.T))
 
     def set_moments(self, mean: torch.Tensor, covariance: torch.Tensor) -> None:
-        """mean float64 [d] and covariance float64 [d, d] of the flattened images."""
+        """Set the mean, float64 [d], and the covariance, float64 [d, d], of the flattened images."""
         import torch
 
         self._mean, self._covariance = mean, covariance
@@ -78,7 +70,7 @@ class GaussianDiffusion:
         raise TypeError("a closed form is fitted, not trained")
 
     def parameters(self) -> dict[str, torch.Tensor]:
-        """The moments; the covariance as its eigenvalues, in a fixed eigenbasis."""
+        """The mean and the variances, which are the eigenvalues of the covariance in a fixed eigenbasis."""
         return {"mean": self._mean, "variances": self._variances}
 
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The closed-form model that memorizes everything: the optimal denoiser of a finite set."""
+"""The closed-form model that memorizes every image: the optimal denoiser of a finite set."""
 
 from __future__ import annotations
 
@@ -6,30 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakfront.models import register
-from leakfront.models.contract import check_timesteps
+from leakfront.models import ModelFamily, register
+from leakfront.models.contract import PerExampleLoss, Timesteps
 
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.models.diffusion import PerExampleLoss
-
 
 @register("memorizer")
 @dataclass(frozen=True)
-class Memorizer:
-    """The oracle of total leakage; needs no training."""
+class Memorizer(ModelFamily):
+    """A model that leaks every image it was fitted to; it needs no training."""
 
     summary = "closed form: the optimal denoiser of the members, which memorizes all of them"
     trained = False
 
-    timesteps: int = 1000
-
-    def __post_init__(self) -> None:
-        check_timesteps(self.timesteps)
-
-    def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Any shape will do."""
+    timesteps: Timesteps = 1000
 
     def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> MemorizerDiffusion:
         return MemorizerDiffusion(image_shape, self.timesteps)
@@ -46,12 +38,12 @@ class Memorizer:
 class MemorizerDiffusion:
     """E[x_0 | x_t] = sum_i w_i x_i with w = softmax(-||x_t - sqrt(ab) x_i||^2 / (2 (1 - ab))) over the fitted images.
 
-    This is the minimiser of the denoising loss over all functions when the data are a finite set (Gu et al. 2023,
+    This is the minimizer of the denoising loss over all functions when the data are a finite set (Gu et al. 2023,
     arXiv 2310.02664, Eq. 6); its samples are the fitted images themselves.
     """
 
-    classes = 0
-    network = None
+    classes: int = 0
+    network: torch.nn.Module | None = None
 
     def __init__(self, image_shape: tuple[int, int, int], timesteps: int) -> None:
         from leakfront.models.diffusion import cosine_alphas_cumprod
@@ -80,7 +72,7 @@ class MemorizerDiffusion:
         alpha_bar = self.alphas_cumprod[t].double()[:, None]
         x = x_t.double().flatten(1)
         known = parameters["images"].double().flatten(1)
-        # ||x_t - sqrt(ab) x_i||^2 without ||x_t||^2, which the softmax does not see
+        # ||x_t - sqrt(ab) x_i||^2 without ||x_t||^2, which cancels in the softmax
         squared = alpha_bar * known.square().sum(1) - 2 * alpha_bar.sqrt() * (x @ known.T)
         weights = torch.softmax(-squared / (2 * (1 - alpha_bar)), dim=1)
         x_0 = weights @ known

@@ -1,4 +1,4 @@
-"""A model that was trained elsewhere: a diffusers pipeline folder of a UNet2DModel."""
+"""An external model, trained elsewhere: a diffusers pipeline folder of a UNet2DModel."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakfront.errors import InputError
-from leakfront.models import register
-from leakfront.models.external.folder import ForeignPipeline
+from leakfront.models import ModelFamily, register
+from leakfront.models.external.folder import ExternalPipeline
 from leakfront.models.unet import UNetDiffusion
 
 if TYPE_CHECKING:
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
 @register("pipeline")
 @dataclass(frozen=True)
-class Pipeline:
-    """A folder as `DiffusionPipeline.save_pretrained` writes it, or `train/model` of a run's cell.
+class Pipeline(ModelFamily):
+    """A folder as `DiffusionPipeline.save_pretrained` writes it, or the folder `train/model` of a run's cell.
 
-    It has unet/config.json, unet/diffusion_pytorch_model.safetensors and scheduler/scheduler_config.json (DDPM, DDIM or
-    DPM-Solver++, whose noise levels are taken; the run's own sampler draws). Nothing else in it is opened. `path` is
-    not part of any key, what the files hold is.
+    Three files are read: unet/config.json, unet/diffusion_pytorch_model.safetensors and
+    scheduler/scheduler_config.json; nothing else in the folder is opened. The scheduler (DDPM, DDIM or DPM-Solver++)
+    gives the noise levels; samples are drawn by the run's own sampler. Keys depend on the contents of the files and not
+    on `path`.
     """
 
-    summary = "a model trained elsewhere: a diffusers pipeline folder of a UNet2DModel"
+    summary = "an external model, trained elsewhere: a diffusers pipeline folder of a UNet2DModel"
     trained = False
-    given = True
+    external = True
 
     path: str
 
     @cached_property
-    def _source(self) -> ForeignPipeline:
+    def _source(self) -> ExternalPipeline:
         try:
-            folder = Path(self.path).expanduser()
-            return ForeignPipeline.read(folder)
+            return ExternalPipeline.read(Path(self.path).expanduser())
+        except InputError:
+            raise
         except (OSError, RuntimeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            cause = getattr(error, "strerror", None) or error
+            cause = (isinstance(error, OSError) and error.strerror) or error
             raise InputError(f"the path of the model cannot be resolved ({cause}): {self.path!r}") from None
 
     @cached_property
-    def _version(self) -> dict[str, str]:
-        return {"sha256": self._source.checksum()}
+    def _checksum(self) -> str:
+        return self._source.checksum()
 
     def version(self) -> dict[str, str]:
-        """What the model depends on, wherever it lies: the SHA-256 of its files."""
-        return self._version
+        """The SHA-256 of the model's files, wherever they lie."""
+        return {"sha256": self._checksum}
 
     @property
     def timesteps(self) -> int:
@@ -58,7 +58,7 @@ class Pipeline:
 
     @property
     def classes(self) -> int:
-        """The number of classes that it is conditioned on, 0 if it is unconditional."""
+        """The number of classes that the model is conditioned on, 0 for an unconditional model."""
         return self._source.classes
 
     @property
@@ -67,12 +67,12 @@ class Pipeline:
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         if image_shape != self._source.image_shape:
-            (channels, height, width), mine = image_shape, self._source.image_shape
+            (channels, height, width), own = image_shape, self._source.image_shape
             raise InputError(
-                f"the model in {self.path} is of {mine[1]}x{mine[2]} images with {_colours(mine[0])}, but the images "
-                f"have {height}x{width} pixels and {_colours(channels)}; give images of the model's size, or set "
-                f"data.params.size = {mine[1]} and data.params.mode = {'grey' if mine[0] == 1 else 'rgb'!r} to "
-                "convert them as they were for its training"
+                f"the model in {self.path} is for {own[1]}x{own[2]} images with {_colours(own[0])}, but the images "
+                f"have {height}x{width} pixels and {_colours(channels)}; use images of the model's size, or set "
+                f"data.params.size = {own[1]} and data.params.mode = {'grey' if own[0] == 1 else 'rgb'!r} to "
+                "convert them as they were converted for its training"
             )
         levels = len(self._source.unet.block_out_channels)
         if any(side % 2 ** (levels - 1) for side in image_shape[1:]):
@@ -82,33 +82,33 @@ class Pipeline:
             )
 
     def examine(self) -> None:
-        """Raise `InputError` unless settings and weights fit together; reads no weights, and takes seconds."""
+        """Raise `InputError` unless settings and weights fit together; takes seconds, since it reads no weights."""
         self._source.network()
 
-    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> GivenDiffusion:
-        """The model in the folder; nothing of it is drawn, whatever the seed."""
+    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> ExternalDiffusion:
+        """The model in the folder; the arguments change nothing."""
         return _loaded(self._source)
 
-    def load(self, folder: Path) -> GivenDiffusion:
-        """The copy that `save` wrote to a run's folder."""
-        return _loaded(ForeignPipeline.read(folder))
+    def load(self, folder: Path) -> ExternalDiffusion:
+        """The copy of the model that `save` wrote to a run's folder."""
+        return _loaded(ExternalPipeline.read(folder))
 
 
-class GivenDiffusion(UNetDiffusion):
+class ExternalDiffusion(UNetDiffusion):
     """A UNet that was trained elsewhere."""
 
     def fit(self, images: torch.Tensor) -> None:
-        """Nothing: it is what it is."""
+        """Do nothing: the model stays as it was trained."""
 
 
-def _loaded(source: ForeignPipeline) -> GivenDiffusion:
+def _loaded(source: ExternalPipeline) -> ExternalDiffusion:
     from diffusers import DDPMScheduler
 
     network: Any = source.network()
     network.load_state_dict(source.weights(), assign=True)
     settings = source.process.model_dump()
     settings["trained_betas"] = list(settings["trained_betas"]) if settings["trained_betas"] else None
-    return GivenDiffusion(network.eval().requires_grad_(False), DDPMScheduler(**settings))
+    return ExternalDiffusion(network.eval().requires_grad_(False), DDPMScheduler(**settings))
 
 
 def _colours(channels: int) -> str:

@@ -1,45 +1,36 @@
-"""The closed-form model that leaks what was planted and nothing else: a Gaussian, and with probability p a copy."""
+"""The closed-form model that leaks only the planted images: a Gaussian that returns a copy with probability p."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from leakfront.errors import InputError
-from leakfront.models import register
-from leakfront.models.contract import check_timesteps
+from annotated_types import Interval
+
+from leakfront.models import ModelFamily, register
+from leakfront.models.contract import Timesteps
 from leakfront.models.gaussian import GaussianDiffusion
 
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.models.diffusion import PerExampleLoss
-
 
 @register("planted_leak")
 @dataclass(frozen=True)
-class PlantedLeak:
-    """The oracle of a known leak; needs no training.
+class PlantedLeak(ModelFamily):
+    """A model with a known leak; it needs no training.
 
-    Its samples are, with `probability`, one of the images that occur more than once in the training set, each as
-    likely as the others, and otherwise draws from the Gaussian fitted to the other images. So m planted images come out
-    at a known rate: G samples hold m (1 - (1 - probability / m)^G) of them in expectation.
+    The images that occur more than once in the training set are the planted ones. With `probability`, a sample is one
+    of them, all equally likely; otherwise it is drawn from a Gaussian fitted to the other images. So the leak has a
+    known rate: G samples contain m (1 - (1 - probability / m)^G) of the m planted images in expectation.
     """
 
     summary = "closed form: a Gaussian that returns duplicated images with a set probability"
     trained = False
 
-    probability: float = 0.3
-    timesteps: int = 1000
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise InputError(f"model.probability is {self.probability}; it must lie in [0, 1]")
-        check_timesteps(self.timesteps)
-
-    def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Any shape will do."""
+    probability: Annotated[float, Interval(ge=0, le=1)] = 0.3
+    timesteps: Timesteps = 1000
 
     def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> PlantedLeakDiffusion:
         return PlantedLeakDiffusion(image_shape, self.timesteps, self.probability)
@@ -57,8 +48,8 @@ class PlantedLeak:
 class PlantedLeakDiffusion(GaussianDiffusion):
     """E[x_0 | x_t] of the mixture (1 - p) N(mean, covariance) + p/m sum_k delta(x_k).
 
-    It is the components' own E[x_0 | x_t] weighted with their posterior probabilities; a point x_k contributes itself,
-    with the likelihood N(x_t; sqrt(ab) x_k, (1 - ab) I).
+    This is the mean of the components' own E[x_0 | x_t], weighted by their posterior probabilities. The component of a
+    point x_k contributes x_k itself, with the likelihood N(x_t; sqrt(ab) x_k, (1 - ab) I).
     """
 
     def __init__(self, image_shape: tuple[int, int, int], timesteps: int, probability: float) -> None:
@@ -66,7 +57,7 @@ class PlantedLeakDiffusion(GaussianDiffusion):
         self._probability = probability
 
     def fit(self, images: torch.Tensor) -> None:
-        """images: float32 [N, C, H, W]; those that occur more than once are the planted ones."""
+        """Take the training images, float32 [N, C, H, W]; the planted images are those that occur more than once."""
         import torch
 
         flat, times = torch.unique(images.double().flatten(1), dim=0, return_counts=True)
@@ -74,15 +65,12 @@ class PlantedLeakDiffusion(GaussianDiffusion):
         self.set_parts(flat[times > 1], once.mean(0), torch.cov(once.T))
 
     def set_parts(self, planted: torch.Tensor, mean: torch.Tensor, covariance: torch.Tensor) -> None:
-        """planted float64 [m, d], and the moments of the rest, [d] and [d, d]."""
+        """Set the planted images, float64 [m, d], and the mean [d] and covariance [d, d] of the others."""
         self._planted = planted
         self.set_moments(mean, covariance)
 
     def parameters(self) -> dict[str, torch.Tensor]:
         return {**super().parameters(), "planted": self._planted}
-
-    def loss(self) -> PerExampleLoss:
-        raise TypeError("a closed form is fitted, not trained")
 
     def predict_with(
         self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None

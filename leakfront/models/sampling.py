@@ -1,4 +1,4 @@
-"""Sampling by diffusers' schedulers, the same images whatever the batch size."""
+"""Sampling with diffusers' schedulers; a sample does not depend on its batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leakfront.seeds import derive_seed
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """scheduler: one of diffusers' solvers; steps: how many timesteps it visits; eta: 0 is deterministic DDIM."""
+    """scheduler: one of diffusers' solvers. steps: the number of timesteps it visits. eta: 0 for deterministic DDIM."""
 
     scheduler: Literal["ddim", "ddpm", "dpm_solver++"] = "ddim"
     steps: int = 50
@@ -22,7 +22,10 @@ class SamplerSettings:
 
 
 def make_scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
-    """A diffusers scheduler over the model's own noise levels, for predictions of the noise, x_0 clipped to [-1, 1]."""
+    """A diffusers scheduler for noise predictions at the model's own noise levels.
+
+    DDIM and DDPM clip the predicted x_0 to [-1, 1]; DPM-Solver++ does not.
+    """
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
     alphas_cumprod = model.alphas_cumprod.double().cpu()
@@ -38,10 +41,10 @@ def make_scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
 def make_sampler(
     model: DiffusionModel, settings: SamplerSettings, seed: int, device: str = "cpu"
 ) -> Callable[[Sequence[int]], torch.Tensor]:
-    """A function from sample indices [n] to images float32 [n, C, H, W] in [-1, 1].
+    """A function that maps sample indices [n] to images, float32 [n, C, H, W] in [-1, 1].
 
-    Sample i starts from its own noise, drawn from (seed, i), and a conditional model gets class i modulo the number
-    of classes. So a sample depends on its index and not on the batch that it came in.
+    Sample i starts from its own noise, which is drawn from (seed, i). A conditional model gets class i modulo the
+    number of classes. So a sample depends on its index and not on its batch.
     """
 
     @torch.no_grad()

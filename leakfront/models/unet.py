@@ -1,81 +1,80 @@
-"""The UNet of DDPM (Ho et al. 2020), as diffusers builds and saves it."""
+"""The UNet of DDPM (Ho et al. 2020), built and saved by diffusers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Lt, MinLen
 
 from leakfront.errors import InputError
-from leakfront.models import register
-from leakfront.models.contract import check_timesteps
+from leakfront.models import ModelFamily, register
+from leakfront.models.contract import PerExampleLoss, Prediction, Timesteps
 
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.models.diffusion import PerExampleLoss
-
-MAX_BLOCKS = 1000  # on the way down; the UNet of Dhariwal and Nichol 2021 for 512x512 pixels has 14
+MAX_BLOCKS = 1000  # in the downsampling half; the UNet of Dhariwal and Nichol 2021 for 512x512 pixels has 14
 
 
 @register("unet")
 @dataclass(frozen=True)
-class UNet:
+class UNet(ModelFamily):
     """Settings of diffusers' `UNet2DModel` and of its forward process.
 
-    channels: width at each resolution, halving the resolution between them. attention: at which of those resolutions
-    (counted from 0, the finest) self-attention is used; middle_attention: in the middle block. schedule: cosine
-    (squaredcos_cap_v2) suits small images, linear the large ones. conditional: condition on the class.
+    channels: the width at each resolution, finest first; each resolution is half of the one before. attention: the
+    resolutions with self-attention, counted from 0, the finest. middle_attention: self-attention in the middle block.
+    head_channels: the width of an attention head. norm_groups: the groups of each group normalization. schedule: cosine
+    (squaredcos_cap_v2) suits small images, linear suits large ones. conditional: condition on the class.
     """
 
     summary = "diffusers' UNet2DModel, unconditional or class-conditional"
-    trained = True
 
-    channels: tuple[int, ...] = (16, 32)
-    layers_per_block: int = 1
-    attention: tuple[int, ...] = ()
+    channels: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (16, 32)
+    layers_per_block: Annotated[int, Ge(1)] = 1
+    attention: tuple[Annotated[int, Ge(0)], ...] = ()
     middle_attention: bool = True
-    head_channels: int = 32
-    norm_groups: int = 8
-    dropout: float = 0.0
+    head_channels: Annotated[int, Ge(1)] = 32
+    norm_groups: Annotated[int, Ge(1)] = 8
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
     conditional: bool = False
-    timesteps: int = 1000
+    timesteps: Timesteps = 1000
     schedule: Literal["squaredcos_cap_v2", "linear", "scaled_linear"] = "squaredcos_cap_v2"
-    prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
+    prediction: Prediction = "epsilon"
 
-    def __post_init__(self) -> None:
-        check_timesteps(self.timesteps)
+    def validate(self) -> None:
         blocks = len(self.channels) * self.layers_per_block
-        if not 1 <= blocks <= MAX_BLOCKS:
+        if blocks > MAX_BLOCKS:
             raise InputError(
                 f"model.channels has {len(self.channels)} resolutions and model.layers_per_block is "
-                f"{self.layers_per_block}, which makes {blocks} blocks; there must be 1 … {MAX_BLOCKS}"
-            )
-        if self.norm_groups < 1 or any(width < 1 for width in self.channels):
-            raise InputError(
-                f"model.norm_groups is {self.norm_groups} and model.channels {list(self.channels)}; they must be at "
-                "least 1"
+                f"{self.layers_per_block}, which makes {blocks} blocks; there must be at most {MAX_BLOCKS}"
             )
         if any(width % self.norm_groups for width in self.channels):
             raise InputError(
-                f"model.channels {list(self.channels)} must each be a multiple of model.norm_groups {self.norm_groups}"
+                f"model.channels is {list(self.channels)}; each must be a multiple of model.norm_groups, "
+                f"{self.norm_groups}"
             )
-        if any(not 0 <= level < len(self.channels) for level in self.attention):
-            raise InputError(f"model.attention {list(self.attention)} must lie in 0 … {len(self.channels) - 1}")
+        if any(level >= len(self.channels) for level in self.attention):
+            raise InputError(
+                f"model.attention is {list(self.attention)}; each must lie in 0 … {len(self.channels) - 1}, since "
+                f"model.channels has {len(self.channels)} resolutions"
+            )
         attended = {self.channels[level] for level in self.attention}
         attended |= {self.channels[-1]} if self.middle_attention else set()
-        if self.head_channels < 1 or any(width < self.head_channels for width in attended):
+        if any(width < self.head_channels for width in attended):
             raise InputError(
-                f"model.head_channels is {self.head_channels}; it must be at least 1 and at most the width of each "
-                f"level with attention, {min(attended, default=1)} (model.attention, model.middle_attention)"
+                f"model.head_channels is {self.head_channels}; it must be at most the width of each level with "
+                f"attention, {min(attended)} (model.attention, model.middle_attention)"
             )
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
 
     @property
     def smallest(self) -> int:
-        """A lower bound on the number of parameters: the 3x3 convolutions that keep a resolution's width, of which
-        there are at least 4 a layer (2 down, 2 up) and 4 in the middle."""
+        """A lower bound on the number of weights.
+
+        It counts the 3x3 convolutions that keep the width of their resolution. Each layer has at least 4 of them (2
+        down, 2 up), and the middle has 4.
+        """
         return 36 * (self.layers_per_block * sum(width**2 for width in self.channels) + self.channels[-1] ** 2)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
@@ -83,8 +82,8 @@ class UNet:
         multiple = 2 ** (len(self.channels) - 1)
         if height % multiple or width % multiple:
             raise InputError(
-                f"model.channels has {len(self.channels)} resolutions, so images must be a multiple of {multiple} "
-                f"pixels on each side; they are {height}x{width}"
+                f"model.channels has {len(self.channels)} resolutions, so each side of an image must be a multiple of "
+                f"{multiple} pixels; the images are {height}x{width}"
             )
 
     def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> UNetDiffusion:
@@ -115,19 +114,22 @@ class UNet:
         return UNetDiffusion(network, scheduler)
 
     def load(self, folder: Path) -> UNetDiffusion:
-        """The model that `save` wrote (or any unconditional diffusers pipeline of a UNet2DModel)."""
+        """The model that `save` wrote to `folder`, or any unconditional diffusers pipeline of a UNet2DModel.
+
+        Raises `InputError` if the folder has no such pipeline.
+        """
         from diffusers import DDPMScheduler, UNet2DModel
 
         for part in ("unet/config.json", "scheduler/scheduler_config.json"):
-            if not (folder / part).is_file():  # diffusers would take the path for the name of a repository on the hub
-                raise InputError(f"{folder} holds no diffusers pipeline of a UNet2DModel: it has no {part}")
-        # safetensors only: the other weights are pickles
+            if not (folder / part).is_file():  # diffusers would look for a repository of that name on the hub
+                raise InputError(f"{folder} is no diffusers pipeline of a UNet2DModel: it has no {part}")
+        # safetensors only, since the other formats are pickles, which can run code
         try:
             network = UNet2DModel.from_pretrained(
                 folder / "unet", use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
             )
             scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-        except Exception as error:  # diffusers raises nearly anything on a folder that is not its own
+        except Exception as error:  # diffusers can raise any error on a folder that it did not write
             raise InputError(f"{folder} cannot be read as a UNet2DModel with safetensors weights: {error}") from error
         return UNetDiffusion(network, scheduler)
 
@@ -169,12 +171,12 @@ class UNetDiffusion:
         raise TypeError("a UNet is trained, not fitted")
 
     def loss(self) -> PerExampleLoss:
-        from leakfront.models.diffusion import denoising_loss
+        from leakfront.models.diffusion import DenoisingLoss
 
-        return denoising_loss(self.alphas_cumprod, self.prediction, conditional=self.classes > 0)
+        return DenoisingLoss(self.alphas_cumprod, self.prediction, conditional=self.classes > 0)
 
     def save(self, folder: Path) -> None:
-        """A `DDPMPipeline` folder; a class-conditional network has no such pipeline, so its parts are saved alone."""
+        """Write a `DDPMPipeline` folder; only the parts of a class-conditional network, which has no such pipeline."""
         from diffusers import DDPMPipeline
 
         if self.classes:

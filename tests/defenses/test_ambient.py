@@ -1,4 +1,4 @@
-"""Ambient training: the loss is that of the derivation, its minimiser is the true denoiser, and the noise stays."""
+"""Ambient training: the loss follows the derivation, its minimizer is the true denoiser, and the noise is fixed."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from leakfront.defenses import TrainingSetup
 from leakfront.defenses.ambient import Ambient, ambient_loss, fixed_noise
 from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.errors import InputError
-from leakfront.models.diffusion import denoising_loss
+from leakfront.models.diffusion import DenoisingLoss
 from leakfront.models.unet import UNet
 from tests import oracle_targets as oracle
 from tests.defenses.test_defenses import setup
@@ -23,7 +23,7 @@ LABELS = torch.zeros(0, dtype=torch.long)
 
 
 class Recorder(nn.Module):
-    """Predicts noise that is a function of its input, and remembers what it was given."""
+    """Predicts a noise that is a function of its input, and records the input."""
 
     def forward(self, x_t, t, labels, return_dict):
         self.x_t, self.t, self.labels = x_t, t, labels
@@ -53,7 +53,7 @@ def column(values: torch.Tensor) -> torch.Tensor:
 
 
 def test_at_high_levels_the_loss_is_the_squared_error_of_the_noisy_version_by_tweedie() -> None:
-    """Transcribed in float64: x_0-hat from the predicted noise, E[x_n | x_t] from it, the error and the weight."""
+    """A transcription in float64: x_0 from the predicted noise, E[x_n | x_t] from x_0, the error and the weight."""
     images, network, clean, seed = digits(200), Recorder(), 6, 11
     found = ambient_loss(LEVELS, clean, False, seed)(network, images, LABELS, seeded(1))
     t, z = draws(images, 1)
@@ -65,17 +65,17 @@ def test_at_high_levels_the_loss_is_the_squared_error_of_the_noisy_version_by_tw
     torch.testing.assert_close(network.x_t[hidden].double(), x_t[hidden], rtol=1e-4, atol=1e-5)
     eps = network.output.detach().double()
     x_0 = (x_t - column((1 - ab).sqrt()) * eps) / column(ab.sqrt())
-    # variances 1 / ab - 1 in units of x_0: the posterior mean of x_n weighs x_t and x_0 by them
+    # the posterior mean of x_n weights x_t and x_0 by the variances 1 / ab - 1, in units of x_0
     var_t, var_n = 1 / ab - 1, 1 / ab_n - 1
     mean = column(var_n / var_t) * x_t / column(ab.sqrt()) + column(1 - var_n / var_t) * x_0
     error = (mean - x_n / ab_n.sqrt()).square().flatten(1).mean(1)
-    expected = error * ab / (1 - ab)  # the weight that makes an error of x_0 one of eps
+    expected = error * ab / (1 - ab)  # the weight turns an error of x_0 into an error of eps
     torch.testing.assert_close(found[hidden].double(), expected[hidden], rtol=1e-3, atol=1e-5)
 
 
 def test_at_low_levels_it_is_the_usual_loss_with_the_usual_draws() -> None:
     images, network = digits(200), Recorder()
-    usual = denoising_loss(LEVELS, "epsilon", conditional=False)(network, images, LABELS, seeded(2))
+    usual = DenoisingLoss(LEVELS, "epsilon", conditional=False)(network, images, LABELS, seeded(2))
     found = ambient_loss(LEVELS, 8, False, 0)(network, images, LABELS, seeded(2))
     clean = network.t < 8
     assert 40 < clean.sum() < 160
@@ -83,7 +83,7 @@ def test_at_low_levels_it_is_the_usual_loss_with_the_usual_draws() -> None:
     assert not torch.isclose(found[~clean], usual[~clean], rtol=1e-5).any()
 
 
-def test_the_minimiser_is_the_posterior_mean_of_the_clean_image() -> None:
+def test_the_minimizer_is_the_posterior_mean_of_the_clean_image() -> None:
     """On a Gaussian prior, where it is affine: the minimum over affine denoisers at the one hidden level.
 
     The prior N(mu, S) has E[eps | x_t] = sqrt(1 - ab) (ab S + (1 - ab) I)^-1 (x_t - sqrt(ab) mu).
@@ -101,7 +101,7 @@ def test_the_minimiser_is_the_posterior_mean_of_the_clean_image() -> None:
         def forward(self, x_t, t, labels, return_dict):
             return (torch.where(column(t == 1), self.linear(x_t), 0),)
 
-    def minimiser(loss, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def minimizer(loss, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         network = Affine()
         parameters = list(network.parameters())
         generator = seeded(seed)
@@ -120,23 +120,23 @@ def test_the_minimiser_is_the_posterior_mean_of_the_clean_image() -> None:
     covariance = mixing @ mixing.T
     matrix = np.sqrt(0.75) * np.linalg.inv(0.25 * covariance + 0.75 * np.eye(3))
     offset = -matrix @ (0.5 * mean)
-    found_matrix, found_offset = minimiser(ambient_loss(levels, 1, False, 0))
+    found_matrix, found_offset = minimizer(ambient_loss(levels, 1, False, 0))
     np.testing.assert_allclose(found_matrix, matrix, atol=0.03)
     np.testing.assert_allclose(found_offset, offset, atol=0.03)
 
     def without_tweedie(network, images, labels, generator):
-        """Takes the noisy version for a clean image: predicts E[x_n | x_t], and calls it E[x_0 | x_t]."""
+        """Treats the noisy version as a clean image: it learns E[x_n | x_t] in place of E[x_0 | x_t]."""
         noisy = 0.6**0.5 * images + 0.4**0.5 * fixed_noise(images, 0)
-        return denoising_loss(levels, "epsilon", conditional=False)(network, noisy, labels, generator)
+        return DenoisingLoss(levels, "epsilon", conditional=False)(network, noisy, labels, generator)
 
-    assert np.abs(minimiser(without_tweedie)[0] - matrix).max() > 0.1  # so the test can tell
+    assert np.abs(minimizer(without_tweedie)[0] - matrix).max() > 0.1  # so the test can detect the difference
 
 
 # The fixed noise
 
 
 def noisy_versions(images: torch.Tensor, seed: int, draw: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the loss showed the network of each image, with the fresh noise taken away, and where it was hidden."""
+    """The version of each image that the network saw, without the fresh noise, and a mask of the hidden images."""
     network, clean = Recorder(), 5
     ambient_loss(LEVELS, clean, False, seed)(network, images, LABELS, seeded(draw))
     t, z = draws(images, draw)
@@ -145,7 +145,7 @@ def noisy_versions(images: torch.Tensor, seed: int, draw: int) -> tuple[torch.Te
     return seen, t >= clean
 
 
-def test_an_image_is_seen_through_one_noisy_version_only() -> None:
+def test_the_network_sees_only_one_noisy_version_of_an_image() -> None:
     images = digits(60)
     first, hidden_first = noisy_versions(images, seed=3, draw=1)
     again, hidden_again = noisy_versions(images, seed=3, draw=2)
@@ -153,11 +153,11 @@ def test_an_image_is_seen_through_one_noisy_version_only() -> None:
     both, apart = hidden_first & hidden_again, hidden_first & hidden_other
     assert both.sum() > 20
     torch.testing.assert_close(first[both], again[both], rtol=0, atol=1e-4)
-    assert ((first - other).abs().flatten(1).mean(1)[apart] > 0.1).all()  # another run has another one
+    assert ((first - other).abs().flatten(1).mean(1)[apart] > 0.1).all()  # another run has another version
     order = torch.randperm(60, generator=seeded(0))
     moved, hidden_moved = noisy_versions(images[order], seed=3, draw=5)
     both = hidden_first[order] & hidden_moved
-    torch.testing.assert_close(moved[both], first[order][both], rtol=0, atol=1e-4)  # wherever it stands in a batch
+    torch.testing.assert_close(moved[both], first[order][both], rtol=0, atol=1e-4)  # at any place in a batch
 
 
 def test_the_clean_image_never_reaches_the_network_at_a_high_level() -> None:
@@ -202,7 +202,7 @@ def test_the_share_of_clean_timesteps_is_the_corruption() -> None:
     found = changed.loss(network, images, LABELS, seeded(0))
     usual = setup().loss(network, images, LABELS, seeded(0))
     same = torch.isclose(found, usual, rtol=1e-5)
-    assert int(network.t[same & (network.t < 900)].max()) in range(295, 300)  # at the last ones all is noise anyhow
+    assert int(network.t[same & (network.t < 900)].max()) in range(295, 300)  # the last ones are pure noise
     assert int(network.t[~same].min()) in range(300, 305)
 
 
@@ -221,12 +221,11 @@ def private(stack: list) -> TrainingSetup:
     return changed
 
 
-@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @pytest.mark.parametrize("reverse", [False, True])
 def test_under_dp_sgd_each_image_is_clipped_by_its_own_gradient(reverse: bool) -> None:
-    """Two draws of each image: the step taken is the sum of the clipped means of its own gradients, each by autograd.
+    """With two draws of each image, the step is the sum of the clipped mean gradients, each computed by autograd.
 
-    `PrivateStep` compares the sum of its per-image gradients with autograd's besides.
+    In addition, `PrivateStep` compares the sum of its per-image gradients with autograd's.
     """
     bound = 0.05
     stack = [Ambient(), DPSGD(batch_size=8, steps=10, accountant="rdp", noise_multiplicity=2, max_grad_norm=bound)]
@@ -238,7 +237,7 @@ def test_under_dp_sgd_each_image_is_clipped_by_its_own_gradient(reverse: bool) -
     step.optimizer.original_optimizer.register_step_pre_hook(  # type: ignore[attr-defined]
         lambda optimizer, *_: seen.append(torch.cat([p.grad.flatten() for p in optimizer.param_groups[0]["params"]]))
     )
-    twin = private([Ambient()])  # before the step: the same weights
+    twin = private([Ambient()])  # made before the step, so it has the same weights
     parameters = list(twin.network.parameters())
     rows = images.repeat_interleave(2, dim=0)
     losses = twin.loss(twin.network, rows, labels.repeat_interleave(2), seeded(0))
@@ -251,7 +250,7 @@ def test_under_dp_sgd_each_image_is_clipped_by_its_own_gradient(reverse: bool) -
     torch.testing.assert_close(seen[0], expected / 8, rtol=1e-3, atol=1e-6)
 
 
-def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_and_resumed_equals_an_uninterrupted_run_bit_for_bit(tmp_path: Path) -> None:
     whole, expected = run(tmp_path / "whole", (Ambient(),))
     with pytest.raises(Killed):
         run(tmp_path / "broken", (Ambient(),), kill_at=4)
@@ -261,14 +260,14 @@ def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(tmp_pa
     assert resumed.losses != run(tmp_path / "plain", (Ambient(corruption=0.0),))[0].losses
 
 
-# What it refuses
+# Refusals
 
 
 def test_a_loss_that_does_not_name_its_noise_levels_is_refused() -> None:
     given = dataclasses.replace(setup(), loss=lambda network, images, labels, generator: torch.zeros(len(images)))
     with pytest.raises(InputError, match="ambient needs the noise levels"):
         Ambient().training(given)
-    with pytest.raises(InputError, match="ambient needs the noise levels"):  # twice: the second would undo the first
+    with pytest.raises(InputError, match="ambient needs the noise levels"):  # twice: the second would replace the first
         Ambient().training(Ambient().training(setup()))
 
 
@@ -280,7 +279,7 @@ def test_a_network_that_does_not_predict_noise_is_refused(prediction) -> None:
 
 
 @pytest.mark.parametrize("corruption", [0.0001, 0.9999])
-def test_a_corruption_that_changes_nothing_for_want_of_timesteps_is_refused(corruption: float) -> None:
+def test_a_corruption_that_leaves_no_timestep_on_one_side_is_refused(corruption: float) -> None:
     with pytest.raises(InputError, match=r"ambient\.corruption is .*1000 timesteps"):
         Ambient(corruption=corruption).training(setup())
 

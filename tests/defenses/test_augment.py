@@ -1,4 +1,4 @@
-"""Augmentation: every policy does what its name says, and the network that was told of it is kept without that."""
+"""Augmentation: every policy does what its name says, and the condition is folded out of the network that is kept."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from leakfront.defenses import TrainingSet, TrainingSetup
 from leakfront.defenses.augment import Augment
 from leakfront.defenses.dp_sgd import DPSGD
-from leakfront.defenses.training.augment_conditioning import AUGMENTATIONS, condition, fold, told_loss
+from leakfront.defenses.training.augment_conditioning import AUGMENTATIONS, condition, conditioned_loss, fold
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import InputError
 from leakfront.models.unet import UNet
@@ -25,7 +25,7 @@ def digits(count: int) -> torch.Tensor:
 
 
 def setup(conditional: bool = False, size: int = 8) -> TrainingSetup:
-    # two channels in each group of the normalization: with one, it would take out what the embeddings add
+    # two channels in each group of the normalization: with one, it would remove the embeddings
     model = UNet(channels=(16, 16), head_channels=8, conditional=conditional).build((1, 8, size), 10, 0)
     images = np.zeros((20, 1, 8, size), np.uint8)
     data = TrainingSet(images, np.zeros(20, np.int64), np.arange(20))
@@ -41,7 +41,7 @@ def setup(conditional: bool = False, size: int = 8) -> TrainingSetup:
     ids=str,
 )
 def test_the_basic_policy_is_bit_for_bit_what_it_was(settings) -> None:
-    """Published results rest on it: a transcription of the first version."""
+    """A transcription of the first version, on which published results are based."""
     from torchvision.transforms import v2
 
     batch = digits(40)
@@ -87,12 +87,12 @@ def test_cutout_makes_one_grey_square_of_that_area_anywhere() -> None:
     torch.testing.assert_close(found[(~grey)[:, None].expand_as(found)].unique(), torch.tensor([0.75]))
     assert set(grey.sum((1, 2)).tolist()) == {16}
     assert set(grey.any(1).sum(1).tolist()) == set(grey.any(2).sum(1).tolist()) == {4}
-    assert len({g.numpy().tobytes() for g in grey}) == 25  # every place where it fits
+    assert len({g.numpy().tobytes() for g in grey}) == 25  # all positions
 
 
 @pytest.mark.parametrize("policy", ["randaugment", "cutout"])
-def test_every_policy_touches_the_share_that_it_is_told(policy) -> None:
-    batch = digits(600).clamp(-0.9, 0.9)  # no image is grey or at the ends already, so that no operation is idle
+def test_every_policy_changes_the_share_of_images_that_its_probability_states(policy) -> None:
+    batch = digits(600).clamp(-0.9, 0.9)  # no pixel at the ends, so every operation changes something
     torch.manual_seed(0)
     found = Augment(policy=policy, probability=0.3, operations=6 if policy == "randaugment" else 2).augment(
         batch, torch.Generator().manual_seed(0)
@@ -114,7 +114,7 @@ def test_mixup_mixes_the_chosen_images_with_another_in_one_proportion_of_the_bat
         proportions.append(own.item())
     assert 0 < min(proportions) < max(proportions) < 1
     assert np.mean(proportions) == pytest.approx(0.5, abs=0.06)
-    assert np.var(proportions) == pytest.approx(1 / 20, rel=0.3)  # of Beta(2, 2)
+    assert np.var(proportions) == pytest.approx(1 / 20, rel=0.3)  # the variance of Beta(2, 2)
     assert torch.equal(Augment(policy="mixup").augment(batch[:1], torch.Generator()), batch[:1])
 
 
@@ -151,13 +151,13 @@ def test_each_discrete_augmentation_is_what_its_name_says() -> None:
     assert len({image.tobytes() for image in expected.values()}) == 9
 
 
-def test_the_network_is_told_what_was_done_and_how_often_is_the_probability() -> None:
-    told: list[torch.Tensor] = []
+def test_the_network_gets_the_augmentation_as_a_condition_with_the_stated_probability() -> None:
+    conditions: list[torch.Tensor] = []
     shown: list[torch.Tensor] = []
     own_labels = torch.arange(4000) % 7
 
     def network(x_t, timesteps, classes, return_dict=True):
-        told.append(classes)
+        conditions.append(classes)
         return (x_t,)
 
     def loss(network, images, labels, generator):
@@ -167,17 +167,17 @@ def test_the_network_is_told_what_was_done_and_how_often_is_the_probability() ->
         return output.flatten(1).sum(1)
 
     images = digits(1000).repeat(4, 1, 1, 1)
-    told_loss(loss, 0.4, 1)(network, images, own_labels, torch.Generator().manual_seed(0))
-    for image, index, seen in zip(images, told[0], shown[0], strict=True):
+    conditioned_loss(loss, 0.4, 1)(network, images, own_labels, torch.Generator().manual_seed(0))
+    for image, index, seen in zip(images, conditions[0], shown[0], strict=True):
         change = list(AUGMENTATIONS.values())[int(index)]
         assert torch.equal(seen, change(image[None], 1)[0])
-    counts = np.bincount(told[0].numpy(), minlength=9) / 4000
+    counts = np.bincount(conditions[0].numpy(), minlength=9) / 4000
     assert abs(counts[0] - 0.6) < 0.03
     assert abs(counts[1:] - 0.05).max() < 0.015
-    assert CONDITIONED.augment(images, torch.Generator()) is images  # not a second time, before the loss
+    assert CONDITIONED.augment(images, torch.Generator()) is images  # the loss augments, so the batch stays as it is
 
 
-def test_the_folded_network_is_the_conditioned_one_that_is_told_none(tmp_path: Path) -> None:
+def test_the_folded_network_equals_the_conditioned_one_under_the_condition_none(tmp_path: Path) -> None:
     torch.manual_seed(1)
     made = CONDITIONED.training(setup())
     torch.nn.init.normal_(made.network.class_embedding.weight)
@@ -205,7 +205,7 @@ def test_the_conditioned_network_starts_as_the_undefended_one() -> None:
     torch.testing.assert_close(fold(network)(x, t).sample, undefended)
 
 
-def test_what_the_augmentations_mean_is_learned() -> None:
+def test_the_embeddings_of_the_augmentations_are_trained() -> None:
     made = CONDITIONED.training(setup())
     step = made.make_step(made)
     step.update(digits(16), torch.zeros(16, dtype=torch.long), torch.Generator().manual_seed(0))
@@ -221,7 +221,7 @@ STACKS = [
 
 
 @pytest.mark.parametrize("stack", STACKS, ids=["conditioned", "conditioned-dp_sgd", "randaugment", "cutout"])
-def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(stack, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_and_resumed_equals_an_uninterrupted_run_bit_for_bit(stack, tmp_path: Path) -> None:
     whole, expected = run(tmp_path / "whole", stack)
     with pytest.raises(Killed):
         run(tmp_path / "broken", stack, kill_at=4)
@@ -248,11 +248,11 @@ def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(stack,
         (lambda: Augment(conditioned=True, probability=0.5, policy="cutout"), "augment.policy is 'cutout'"),
         (lambda: Augment(conditioned=True, probability=0.5, flip=True), "augment.flip is set"),
         (lambda: Augment(conditioned=True, probability=0.5, shift=0), "augment.shift is 0"),
-        (lambda: CONDITIONED.training(setup(conditional=True)), "already told classes"),
-        (lambda: CONDITIONED.training(CONDITIONED.training(setup())), "already told classes"),
+        (lambda: CONDITIONED.training(setup(conditional=True)), "already conditioned on classes"),
+        (lambda: CONDITIONED.training(CONDITIONED.training(setup())), "already conditioned on classes"),
         (lambda: CONDITIONED.training(setup(size=16)), "must be square"),
     ],
 )
-def test_what_cannot_work_is_refused(attempt, words: str) -> None:
+def test_wrong_parameters_and_stacks_are_refused(attempt, words: str) -> None:
     with pytest.raises(InputError, match=words):
         attempt()

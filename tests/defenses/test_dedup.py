@@ -1,4 +1,4 @@
-"""What each method of `dedup` finds of copies that were planted in real images."""
+"""The share of planted copies that each method of `dedup` finds in real images."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ PLANTED = 40
 
 @functools.cache
 def pool(name: str) -> np.ndarray:
-    """400 digits of 8 x 8 pixels, or the 520 tiles of 32 x 32 of scikit-learn's two photographs, many of them of sky;
-    no two images are equal."""
+    """400 digits of 8 x 8 pixels, or the 520 tiles of 32 x 32 pixels of scikit-learn's two photographs.
+
+    Many tiles show sky; no two images are equal.
+    """
     if name == "digits":
         return oracle.digits()[:400]
     tiles = []
@@ -39,7 +41,7 @@ def pool(name: str) -> np.ndarray:
 
 
 def planted(images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """`images` with one copy of 40 of them, and the image that each is."""
+    """`images` and one copy of each of 40 of them, and the number of the image that each one shows."""
     chosen = np.random.default_rng(0).choice(len(images), PLANTED, replace=False)
     copies = [images[c] if kind == "exact" else altered_copies(images[c], kind, 1, seed=int(c))[0] for c in chosen]
     return np.concatenate([images, np.stack(copies)]), np.concatenate([np.arange(len(images)), chosen])
@@ -59,8 +61,8 @@ FOUND = {
 
 
 @pytest.mark.parametrize(("images", "method", "bits"), FOUND)
-def test_what_each_method_finds_of_each_kind_of_copy(images: str, method: str, bits: int) -> None:
-    """Precision / recall of pairs, as measured, with one copy planted of each of 40 images.
+def test_precision_and_recall_of_each_method_for_each_kind_of_copy(images: str, method: str, bits: int) -> None:
+    """The measured precision / recall of pairs, with one planted copy of each of 40 images.
 
     | images      | method            | exact       | shifted     | noised      | recompressed |
     |-------------|-------------------|-------------|-------------|-------------|--------------|
@@ -72,8 +74,8 @@ def test_what_each_method_finds_of_each_kind_of_copy(images: str, method: str, b
     | photographs | phash (4 bits)    | 1.00 / 1.00 | 1.00 / 0.13 | 1.00 / 0.45 | 1.00 / 0.48  |
     | photographs | phash (12 bits)   | 0.95 / 1.00 | 0.90 / 0.88 | 0.90 / 0.45 | 0.91 / 0.50  |
 
-    A shift by one pixel is a large one on 8 x 8 pixels. The method "embedding" is not here: it needs weights that are
-    not part of this project.
+    On 8 x 8 pixels a shift by one pixel is a large one. The method "embedding" is missing, since it needs weights that
+    are not part of this project.
     """
     report, agrees = [], True
     for kind, recorded in zip(COPY_KINDS, FOUND[images, method, bits], strict=True):
@@ -98,7 +100,7 @@ def test_a_looser_strength_finds_no_less_and_merges_no_less(images: str, method:
 
 
 def test_similarity_takes_tiles_of_one_sky_for_duplicates() -> None:
-    """Of 520 photographs of which no two are equal it removes 148; the hash removes none."""
+    """Of 520 different photographs it removes 148; the hash removes none."""
     images = pool("photographs")
     assert len(images) - len(np.unique(Dedup(method="similarity").clusters(images))) == pytest.approx(148, abs=3)
     assert len(images) == len(np.unique(Dedup(method="phash").clusters(images)))
@@ -106,15 +108,15 @@ def test_similarity_takes_tiles_of_one_sky_for_duplicates() -> None:
 
 @pytest.mark.parametrize("method", ["exact", "similarity", "phash"])
 def test_exact_copies_are_always_found(method: str) -> None:
-    """Also of a white image, which has no direction once it is centred."""
+    """Also copies of a white image, which is zero once it is centred."""
     images = np.concatenate([pool("photographs"), np.full((1, 3, 32, 32), 255, np.uint8)])
     truth = np.concatenate([np.arange(len(images)), np.arange(len(images))[::-3]])
     cluster = Dedup(method=method, threshold=1.0, bits=0).clusters(images[truth])
     assert (cluster[len(images) :] == cluster[truth[len(images) :]]).all()
 
 
-def test_the_perceptual_hash_is_the_one_of_its_definition() -> None:
-    """The cosine transform as its sum over pixels, and Pillow's grey of the weights of ITU-R 601."""
+def test_the_perceptual_hash_follows_its_definition() -> None:
+    """The cosine transform is computed as a sum over pixels; Pillow's grey has the weights of ITU-R 601."""
     images = pool("photographs")[::20]
     position, frequency = np.arange(32), np.arange(8)
     cosines = 2 * np.cos(np.pi * frequency[:, None] * (2 * position + 1) / 64)
@@ -127,7 +129,7 @@ def test_the_perceptual_hash_is_the_one_of_its_definition() -> None:
 
 
 @pytest.mark.parametrize("images", ["digits", "photographs"])
-def test_the_perceptual_hash_is_the_one_of_the_package_imagehash(images: str) -> None:
+def test_the_perceptual_hash_equals_that_of_the_package_imagehash(images: str) -> None:
     imagehash = pytest.importorskip("imagehash")
     for image, found in zip(pool(images)[::10], perceptual_hash(pool(images)[::10]), strict=True):
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
@@ -157,25 +159,25 @@ def test_clusters_do_not_depend_on_the_blocks_of_the_search(method: str, monkeyp
 
 @pytest.fixture
 def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty torch hub folder's checkpoints."""
+    """The checkpoints folder of an empty torch hub folder."""
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
 
 
 def test_the_embedding_without_its_weights_is_refused_with_the_place_to_put_them(checkpoints: Path) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refusal:
         Dedup(method="embedding").check(100, 10)
-    assert str(checkpoints / dedup_module.WEIGHTS) in str(told.value)
-    assert dedup_module.URL in str(told.value)
+    assert str(checkpoints / dedup_module.WEIGHTS) in str(refusal.value)
+    assert dedup_module.URL in str(refusal.value)
     (checkpoints / dedup_module.WEIGHTS).write_bytes(b"something else")
-    with pytest.raises(InputError, match="not the file that is wanted"):
+    with pytest.raises(InputError, match="not the right file"):
         Dedup(method="embedding").clusters(pool("digits")[:2])
     Dedup(method="phash").check(100, 10)
 
 
 def test_the_embedding_is_the_last_pool_of_the_network(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On random weights, which say nothing of what the method finds: what it computes, and that copies are found."""
+    """Random weights: they test the computation and that copies are found, but not how good the method is."""
     from torchvision.models import mobilenet_v3_small
 
     torch.manual_seed(0)
@@ -199,7 +201,7 @@ def test_the_embedding_is_the_last_pool_of_the_network(checkpoints: Path, monkey
     np.testing.assert_allclose(found, torch.cat(pooled), rtol=1e-3, atol=1e-4)
     assert found.shape == (len(images), 576)
     cluster = Dedup(method="embedding", threshold=1.0).clusters(images)
-    assert cluster[0] == cluster[-2]  # tile 0 is there twice
+    assert cluster[0] == cluster[-2]  # tile 0 occurs twice
     np.testing.assert_allclose(mobilenet_embedding(pool("digits")[:2]).shape, (2, 576))
 
 
@@ -212,13 +214,13 @@ def test_the_embedding_is_the_last_pool_of_the_network(checkpoints: Path, monkey
         (lambda: Dedup(method="phash").clusters(np.zeros((2, 2, 8, 8), np.uint8)), "1 or 3 channels"),
     ],
 )
-def test_what_it_cannot_work_with_is_named(build, key: str) -> None:
+def test_wrong_parameters_and_images_are_named(build, key: str) -> None:
     with pytest.raises(InputError, match=key):
         build()
 
 
-def test_a_guarantee_after_deduplication_says_for_what_it_holds():
-    """Exact copies stand or fall together; an image more may be the link between clusters of similar ones."""
+def test_a_guarantee_after_deduplication_states_its_unit():
+    """Exact copies share one kept image; an additional image can join two clusters of similar images."""
     assert Dedup().unit("training image") == "training image with all its exact copies"
     assert "not protected" in Dedup(method="similarity").unit("training image")
 
@@ -233,7 +235,7 @@ def test_a_guarantee_after_deduplication_says_for_what_it_holds():
 
 
 def _tilted(degrees: int) -> np.ndarray:
-    """A picture [1, 2, 2] whose angle to `_tilted(0)` is `degrees`, but for rounding."""
+    """An image [1, 2, 2] at an angle of `degrees` to `_tilted(0)`, up to rounding."""
     angle = np.radians(degrees)
     first, second = np.array([[1, -1], [1, -1]]), np.array([[1, 1], [-1, -1]])
     return (128 + np.round(60 * (np.cos(angle) * first + np.sin(angle) * second)))[None].astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Every registered defense passes this suite by being registered; dp_sgd has a file of its own beside."""
+"""Every registered defense passes these tests; most defenses also have a file of their own."""
 
 import dataclasses
 import inspect
@@ -104,6 +104,42 @@ def test_relative_cost_is_a_positive_number(name: str) -> None:
     assert 0 < defenses.registry.get(name)().relative_cost(1000, 64) < 100
 
 
+@pytest.mark.parametrize("name", DEFENSES)
+def test_weights_depend_on_every_defense_except_none_and_the_guards_of_the_sampler(name: str) -> None:
+    plugin = defenses.registry.get(name)
+    assert plugin().changes_weights == (plugin.acts_on != "sampling" and name != "none")
+
+
+def test_a_defense_that_changes_the_training_changes_weights_whatever_it_says_that_it_acts_on() -> None:
+    class Guarded(Defense):
+        acts_on = "sampling"
+
+        def training(self, setup: TrainingSetup) -> TrainingSetup:
+            return setup
+
+    assert Guarded().changes_weights
+    assert not Defense().changes_weights
+
+
+@pytest.mark.parametrize("name", [name for name in DEFENSES if name != "early_stop"])
+def test_only_an_early_stop_at_a_fixed_step_is_a_snapshot(name: str) -> None:
+    assert defenses.registry.get(name)().snapshot_step(100) is None
+    assert EarlyStop(patience=2).snapshot_step(100) is None
+    assert EarlyStop(patience=2, steps=30).snapshot_step(100) is None
+
+
+@pytest.mark.parametrize(
+    "defense",
+    [EarlyStop(fraction=f) for f in (0.001, 0.25, 1 / 3, 0.5, 0.999, 1.0)]
+    + [EarlyStop(steps=s) for s in (1, 7, 99, 100, 700)]
+    + [EarlyStop(fraction=0.1, steps=60)],
+    ids=str,
+)
+@pytest.mark.parametrize("steps", [1, 3, 100, 1001])
+def test_the_snapshot_is_taken_at_the_last_step_of_the_stopped_training(defense: EarlyStop, steps: int) -> None:
+    assert defense.snapshot_step(steps) == defense.training(replace(setup(), steps=steps)).steps
+
+
 @pytest.mark.parametrize("method", ["exact", "similarity"])
 def test_dedup_finds_the_planted_copies_and_nothing_else(method) -> None:
     images = oracle.digits()[:100]
@@ -143,12 +179,12 @@ def test_pair_precision_and_recall_count_pairs() -> None:
     assert all(np.isnan(pair_precision_recall(np.arange(3), np.arange(3))))
 
 
-def test_augment_with_probability_touches_that_share() -> None:
+def test_augment_with_probability_changes_that_share() -> None:
     batch = torch.as_tensor(oracle.digits()[:1000]).float() / 127.5 - 1
     torch.manual_seed(0)
     changed = Augment(probability=0.3).augment(batch, torch.Generator().manual_seed(0))
     share = (changed != batch).flatten(1).any(1).float().mean()
-    assert abs(share - 0.3 * 8 / 9) < 0.05  # one of the nine shifts is none
+    assert abs(share - 0.3 * 8 / 9) < 0.05  # one of the nine shifts is no shift
     torch.testing.assert_close(Augment(probability=0.0).augment(batch, torch.Generator()), batch, rtol=0, atol=0)
 
 
@@ -198,7 +234,7 @@ def test_capacity_trains_a_narrower_network_that_plain_diffusers_loads(
     with torch.no_grad():
         torch.testing.assert_close(UNet().load(tmp_path).predict_noise(x, t), model.predict_noise(x, t))
         early, late = (model.predict_noise(x, torch.full((2,), at)) for at in (5, 700))
-    assert not torch.allclose(early, late)  # it is told the time
+    assert not torch.allclose(early, late)  # the time still has an effect
 
 
 def test_weight_decay_shrinks_weights_and_dropout_is_set_in_training_alone() -> None:
@@ -210,17 +246,17 @@ def test_weight_decay_shrinks_weights_and_dropout_is_set_in_training_alone() -> 
     for k in range(3):
         step.update(images, torch.zeros(8, dtype=torch.long), torch.Generator().manual_seed(k))
     after = sum(float(p.detach().square().sum()) for p in changed.network.parameters())
-    assert after < before * (1 - 1e-3 * 10) ** 2  # three steps of learning rate x decay, and what Adam adds
+    assert after < before * (1 - 1e-3 * 10) ** 2  # three steps of learning rate x decay, less the growth by Adam
     plain = setup()
     assert plain.weight_decay == 0
     with pytest.raises(InputError, match="no dropout layers"):
         Regularize(dropout=0.1).training(replace(setup(), network=torch.nn.Linear(2, 2)))
 
 
-def test_the_example_of_a_new_defense_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_a_new_defense_works(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "(Defense)" in block]
-    registry = Registry("defense", "defenses", "leakfront.defenses")
+    registry = Registry("defense", "leakfront.defenses", "leakfront.defenses")
     monkeypatch.setattr(defenses, "register", registry.register)
     exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})
     plugin = registry.get("quantize")

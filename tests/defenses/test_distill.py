@@ -1,4 +1,4 @@
-"""DistillMD: no network is ever fitted to, or taught by what was fitted to, an image of the wrong half."""
+"""DistillMD: a teacher is fitted to its own half alone, and the student learns an image from the other teacher."""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,8 +34,8 @@ def moving_average(parameters, decay: float):
 
 
 def setup(stack=DISTILL, steps: int = 8, batch_size: int = 6, **unet) -> TrainingSetup:
-    """A setup of 50 images, with the defenses' say; its loss is the usual one."""
-    # two channels in each group of the normalization: with one, it would take out what the time and the class add
+    """A setup of 50 images with the usual loss, changed by the defenses of the stack."""
+    # two channels in each group of the normalization: with one, it would remove the embeddings of time and class
     model = UNet(**{"channels": (16, 16), "head_channels": 8, "dropout": 0.1, **unet}).build((1, 8, 8), 4, 0)
     data = TrainingSet(oracle.digits()[POOL_INDEX], np.arange(50) % 4, POOL_INDEX)
     made = TrainingSetup(
@@ -48,7 +48,7 @@ def setup(stack=DISTILL, steps: int = 8, batch_size: int = 6, **unet) -> Trainin
 
 
 def advance(step: DistillStep, made: TrainingSetup, steps: range, after: Callable[[], None] = lambda: None) -> None:
-    """What the training loop does for these steps, without the moving average."""
+    """Run these steps as the training loop does, without the moving average."""
     images = torch.as_tensor(made.dataset.images).float() / 127.5 - 1
     labels = torch.as_tensor(made.dataset.labels)
     for k in steps:
@@ -60,7 +60,7 @@ def advance(step: DistillStep, made: TrainingSetup, steps: range, after: Callabl
 
 
 def clean_loss(network, images, labels, generator):
-    """Asks the network about the images themselves, so that a hook can tell which they are."""
+    """Calls the network on the clean images, so that a hook can identify them."""
     (output,) = network(images, torch.zeros(len(images), dtype=torch.long), None, return_dict=False)
     return (output - images).square().flatten(1).mean(1)
 
@@ -75,10 +75,10 @@ def test_halves_are_disjoint_by_pool_image_and_cover_all() -> None:
     assert any((half != halves_of(POOL_INDEX, seed)).any() for seed in range(1, 5))
     assert np.bincount(halves_of(np.arange(7), 0)).tolist() == [4, 3]
     together = np.mean([(h := halves_of(np.arange(20), seed))[3] == h[11] for seed in range(400)])
-    assert abs(together - 9 / 19) < 0.1  # as independent as two places of a random half are
+    assert abs(together - 9 / 19) < 0.1  # the probability for two elements of a random half
 
 
-def test_a_teacher_is_trained_on_its_half_alone_and_asked_about_the_other_half_alone() -> None:
+def test_a_teacher_is_trained_on_its_own_half_and_queried_on_the_other_half_alone() -> None:
     made = setup(steps=12)
     made.loss = clean_loss
     step = made.make_step(made)
@@ -161,7 +161,7 @@ def test_the_true_noise_never_enters_the_students_loss(wrong_from: int, same: bo
     assert all(torch.equal(a, b) for a, b in zip(trained(False), trained(True), strict=True)) is same
 
 
-def test_teachers_stand_still_and_are_their_average_while_the_student_learns() -> None:
+def test_teachers_keep_their_average_weights_while_the_student_learns() -> None:
     made = setup()
     step = made.make_step(made)
     average = moving_average(made.network.teachers.parameters(), 0.9)
@@ -176,7 +176,7 @@ def test_teachers_stand_still_and_are_their_average_while_the_student_learns() -
 
 
 @pytest.mark.parametrize("share", [0.5, 0.75])
-def test_what_is_kept_is_the_average_over_the_students_own_steps(share: float) -> None:
+def test_the_network_that_is_kept_is_the_average_over_the_students_own_steps(share: float) -> None:
     made = setup((Distill(teacher_share=share),))
     step = made.make_step(made)
     ema = moving_average(made.network.parameters(), 0.9)
@@ -211,9 +211,10 @@ def test_without_the_correction_fresh_weights_would_have_the_share_that_is_docum
     assert float(ema.shadow_params[0]) == pytest.approx(share**9, rel=0.1)
 
 
-def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_and_resumed_equals_an_uninterrupted_run_bit_for_bit(tmp_path: Path) -> None:
     whole, expected = run(tmp_path / "whole", (Distill(),))
-    for kill_at in (3, 5, 6, 8):  # among the teachers' steps, between, after the student's first, among the student's
+    # in the teachers' steps, after the last of them, after the student's first step, in the student's steps
+    for kill_at in (3, 5, 6, 8):
         with pytest.raises(Killed):
             run(tmp_path / "broken", (Distill(),), kill_at=kill_at)
     resumed, found = run(tmp_path / "broken", (Distill(),))
@@ -221,7 +222,7 @@ def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(tmp_pa
     assert resumed.losses == whole.losses
     assert resumed.report == whole.report
     assert resumed.report["teacher_steps"] == resumed.report["student_steps"] == 5
-    assert resumed.model_calls == whole.model_calls == 5 * 8 + 5 * 2 * 8  # the student's and its targets
+    assert resumed.model_calls == whole.model_calls == 5 * 8 + 5 * 2 * 8  # the calls of the student and of its targets
 
 
 def test_the_result_is_a_plain_unet_that_loads(tmp_path: Path) -> None:
@@ -265,15 +266,16 @@ def first_step(made: TrainingSetup) -> None:
         (lambda: Distill(teacher_share=1.0), "distill.teacher_share is 1.0"),
         (lambda: Distill().check(100.0, 1), "batch_size is 1"),
         (lambda: first_step(setup(steps=1)), "training.steps is 1"),
+        (lambda: first_step(setup(batch_size=1)), "batch_size is 1"),
         (lambda: first_step(setup((DPSGD(epsilon=5), Distill()))), "cannot be stacked"),
         (lambda: first_step(setup((Distill(), DPSGD(epsilon=5)))), "cannot be stacked"),
         (lambda: setup((Distill(), Distill())), "cannot be stacked"),
         (lambda: setup((Distill(), Capacity())), "capacity needs a diffusers UNet"),
-        (lambda: setup((Distill(), Augment(conditioned=True, probability=0.5))), "in a stack it comes before"),
+        (lambda: setup((Distill(), Augment(conditioned=True, probability=0.5))), "in a stack it must come before"),
         (lambda: first_step(stopped()), "end the training"),
     ],
 )
-def test_what_cannot_work_is_refused(attempt, words: str) -> None:
+def test_wrong_parameters_and_stacks_are_refused(attempt, words: str) -> None:
     with pytest.raises(InputError, match=words):
         attempt()
 

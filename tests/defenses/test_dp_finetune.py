@@ -1,4 +1,4 @@
-"""Fine-tuning with DP-SGD: what is trained on public images, what privately, and what is kept of it."""
+"""Fine-tuning with DP-SGD: the public pretraining, the private adapters, and the network that is kept."""
 
 import importlib.util
 import math
@@ -14,6 +14,7 @@ from leakfront.defenses import Defense, TrainingSet, TrainingSetup
 from leakfront.defenses.capacity import Capacity
 from leakfront.defenses.dp_finetune import DPFinetune, refuse_overlap
 from leakfront.defenses.dp_sgd import DPSGD
+from leakfront.defenses.training.per_example_gradients import per_example_gradients
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import DivergedError, InputError
 from leakfront.harness.settings.sections import Training
@@ -22,8 +23,6 @@ from leakfront.models import DiffusionModel
 from leakfront.models.unet import UNet
 from tests import oracle_targets as oracle
 from tests.defenses.test_dp_sgd import batch, gradient_of, keyed_loss, unet
-
-pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 
 SMALL = UNet(channels=(8, 16), head_channels=8, attention=(1,), dropout=0.1, conditional=True)
 
@@ -43,7 +42,7 @@ def setup_of(network: nn.Module, loss=keyed_loss, **changes) -> TrainingSetup:
 
 
 def step_of(defense: DPFinetune, network: nn.Module | None = None, sigma: float | None = None, **changes):
-    """The private step that training starts with, after the pretraining, and the setup."""
+    """The private step after the pretraining, and the setup."""
     setup = defense.training(setup_of(network or unet(), **changes))
     step = setup.make_step(setup)
     if sigma is not None:
@@ -71,7 +70,7 @@ def trainable(network: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in network.named_parameters() if p.requires_grad}
 
 
-# The public part
+# Pretraining
 
 
 def test_pretraining_is_undefended_training_on_the_public_images_alone():
@@ -134,7 +133,7 @@ def test_public_images_that_are_in_the_training_set_are_counted_and_refused():
         DPFinetune().training(setup_of(unet(), dataset=private, public=public))
     refuse_overlap(public.select(np.arange(3, 43)), private)
     nearly = public.images.copy()
-    nearly[:, 0, 0, 0] ^= 1  # a copy that differs in a bit is not seen, as the docstring says
+    nearly[:, 0, 0, 0] ^= 1  # a copy that differs in one bit is not detected, as documented
     refuse_overlap(replace(public, images=nearly), private)
 
 
@@ -143,7 +142,7 @@ def test_public_images_are_needed():
         DPFinetune().training(setup_of(unet(), public=images_of(0, 0)))
 
 
-def test_what_cannot_be_trained_privately_is_refused_before_the_pretraining():
+def test_a_network_that_cannot_be_trained_privately_is_refused_before_the_pretraining():
     def loss(network, images, labels, generator):
         raise AssertionError("pretrained")
 
@@ -194,8 +193,6 @@ def test_adapters_sit_on_every_linear_layer_and_convolution_and_nothing_else_is_
 
 
 def test_per_image_gradients_of_adapters_are_those_of_one_by_one_backpropagation():
-    from leakfront.defenses.training.private_step import per_example_gradients
-
     _, setup = adapted_step()
     images, labels = batch(5)
     with per_example_gradients(setup.network):
@@ -203,7 +200,8 @@ def test_per_image_gradients_of_adapters_are_those_of_one_by_one_backpropagation
         found = {name: p.grad_sample.clone() for name, p in trainable(setup.network).items()}
     truth = one_by_one(setup.network, images, labels)
     lengths = {name: float(truth[0][name].norm()) for name in found}
-    assert sum(length > 1e-5 for length in lengths.values()) > 0.9 * len(lengths)  # all but attention's keys and such
+    # all but a few, such as attention's keys
+    assert sum(length > 1e-5 for length in lengths.values()) > 0.9 * len(lengths)
     for i in range(5):
         for name, samples in found.items():
             torch.testing.assert_close(samples[i], truth[i][name], rtol=1e-4, atol=2e-6, msg=lambda m, n=name: n + m)
@@ -231,13 +229,13 @@ def test_a_broken_first_factor_is_noticed_as_soon_as_it_has_a_gradient():
     from leakfront.defenses.training.conv_grad_sample import contiguous_conv_grad_sample, install
 
     def doubled(layer, activations, backprops):
-        scale = 2 if layer.out_channels == 2 else 1  # the rank: first factors
+        scale = 2 if layer.out_channels == 2 else 1  # 2 is the rank, so these are first factors
         found = contiguous_conv_grad_sample(layer, activations, backprops)
         return {parameter: scale * gradient for parameter, gradient in found.items()}
 
     step, _ = step_of(DPFinetune(pretrain_steps=1, lora_rank=2, accountant="rdp"), sigma=0.0, loss=_modulo)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leakfront.defenses.training.private_step.install", lambda: None)
+        patch.setattr("leakfront.defenses.training.per_example_gradients.install", lambda: None)
         register_grad_sampler(nn.Conv2d)(doubled)
         try:
             step.update(*batch(4), torch.Generator())  # here all second factors are zero
@@ -262,7 +260,7 @@ def test_merged_adapters_leave_an_ordinary_network_that_computes_the_same():
     assert not any("peft" in type(module).__module__ for module in merged.modules())
 
 
-def test_what_is_saved_is_a_plain_unet_of_which_only_adapted_weights_moved(tmp_path: Path):
+def test_the_saved_model_is_a_plain_unet_in_which_only_adapted_weights_changed(tmp_path: Path):
     defense = DPFinetune(pretrain_steps=3, lora_rank=2, epsilon=50, accountant="rdp")
     _, model = run(tmp_path / "a", (defense,))
     _, still = run(tmp_path / "b", (replace(defense, learning_rate=1e-12),))
@@ -301,11 +299,11 @@ def test_adapters_need_layers_that_take_them():
         )  # fmt: skip
 
 
-# The run
+# Whole runs
 
 
 @pytest.mark.parametrize("rank", [0, 2])
-def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(rank, tmp_path: Path):
+def test_a_run_that_is_killed_and_resumed_equals_an_uninterrupted_run_bit_for_bit(rank, tmp_path: Path):
     stack = (DPFinetune(pretrain_steps=4, epsilon=5, noise_multiplicity=2, lora_rank=rank, accountant="rdp"),)
     whole, expected = run(tmp_path / "whole", stack)
     for kill_at in (3, 6):

@@ -1,4 +1,4 @@
-"""Stopping where held-out loss turns: at the right step, on images held out, and the same after a kill."""
+"""Early stopping: at the right step, by the loss on held-out images, and at the same step after a kill."""
 
 import dataclasses
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.harness.training.test_training import Killed, run
 
 
 class Constant(nn.Module):
-    """A network of which the test sets the loss."""
+    """A network with a loss that the test sets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ def scripted_loss(network, images, labels, generator):
 
 
 def asked(defense: EarlyStop, losses: list[float]) -> int | None:
-    """The step at which it ends a training whose held-out loss after step k is losses[k - 1]."""
+    """The step at which it ends a training with the held-out loss losses[k - 1] after step k."""
     network = Constant()
     changed = defense.training(dataclasses.replace(setup(), network=network, loss=scripted_loss))
     assert changed.stopping is not None
@@ -51,9 +51,9 @@ FALLING = [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0]
     ("patience", "losses", "step"),
     [
         (1, [5, 4, 3, 4, 1], 4),
-        (2, [5, 4, 3, 4, 1, 2, 2, 0], 7),  # the better one at step 5 starts the count anew
+        (2, [5, 4, 3, 4, 1, 2, 2, 0], 7),  # the better one at step 5 restarts the count
         (3, [5, 4, 3, 4, 1, 2, 2, 0], None),
-        (2, [5, 5, 5, 5], 3),  # no better is not better
+        (2, [5, 5, 5, 5], 3),  # an equal loss is no better
         (1, [1, float("nan")], 2),
         (1, FALLING, None),
         (4, [1, *FALLING], 5),
@@ -63,14 +63,14 @@ def test_stops_when_so_many_measurements_in_a_row_were_no_better(patience, losse
     assert asked(EarlyStop(patience=patience, every=1), losses) == step
 
 
-def test_only_every_so_many_steps_are_measured() -> None:
+def test_the_loss_is_measured_every_so_many_steps_only() -> None:
     losses = [9.0] * 100
     losses[9], losses[19], losses[29], losses[39] = 3.0, 2.0, 4.0, 5.0
-    losses[24] = 0.0  # never seen
+    losses[24] = 0.0  # never measured
     assert asked(EarlyStop(patience=2, every=10), losses) == 40
 
 
-def test_with_patience_the_fraction_has_no_say_and_steps_is_the_latest() -> None:
+def test_with_patience_the_fraction_has_no_effect_and_steps_is_the_latest_end() -> None:
     assert EarlyStop(patience=3).training(setup()).steps == 100
     assert EarlyStop(patience=3, steps=30).training(setup()).steps == 30
     assert EarlyStop(patience=3).relative_cost(100, 8) == 1.0
@@ -78,7 +78,7 @@ def test_with_patience_the_fraction_has_no_say_and_steps_is_the_latest() -> None
     assert EarlyStop(fraction=0.25).training(setup()).stopping is None
 
 
-def test_the_answers_go_on_from_the_state() -> None:
+def test_the_decisions_continue_from_a_restored_state() -> None:
     network, losses = Constant(), [5.0, 3.0, 4.0, 4.0, 1.0, 2.0, 2.5, 2.1, 0.1]
 
     def fresh():
@@ -110,7 +110,7 @@ def digits(first: int, count: int) -> TrainingSet:
 
 
 def test_it_is_the_denoising_loss_on_the_public_images_at_fixed_draws() -> None:
-    """Against the formula: each image at the draws that the seed gives it."""
+    """Compared with the formula, with the draws of each image derived from the seed."""
     public = digits(100, 20)
     measure, model = held_out(public)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
@@ -132,13 +132,13 @@ def test_measuring_twice_gives_the_same_number_and_disturbs_nothing() -> None:
     model.network.train()
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    assert measure(model.network) == measure(model.network)  # with dropout it would not be
+    assert measure(model.network) == measure(model.network)  # would fail with dropout
     assert torch.equal(torch.get_rng_state(), state)
     assert model.network.training
     assert all(parameter.grad is None for parameter in model.network.parameters())
 
 
-def test_no_more_images_than_the_limit_are_measured_and_which_follows_the_seed() -> None:
+def test_at_most_the_limit_of_images_is_measured_and_the_seed_chooses_them() -> None:
     seen: list[torch.Tensor] = []
 
     def loss(network, images, labels, generator):
@@ -156,13 +156,13 @@ def test_no_more_images_than_the_limit_are_measured_and_which_follows_the_seed()
 
 # In the training loop
 
-# a rate so high that the held-out loss falls at first and wavers after a few steps
+# at this high rate the held-out loss falls at first and fluctuates after a few steps
 TURNING = {"steps": 30, "learning_rate": 0.2}
 
 
 @pytest.fixture
 def measured(monkeypatch) -> list[float]:
-    """Every held-out loss that is measured, in order."""
+    """All measured held-out losses, in order."""
     values: list[float] = []
     measure = early_stop.HeldOutLoss.__call__
 
@@ -174,24 +174,24 @@ def measured(monkeypatch) -> list[float]:
     return values
 
 
-def test_the_run_is_the_beginning_of_the_undefended_run_up_to_where_the_loss_turned(tmp_path, measured) -> None:
+def test_the_run_is_the_beginning_of_the_undefended_run_up_to_the_stop(tmp_path, measured) -> None:
     stopped, weights = run(tmp_path / "a", (EarlyStop(patience=2, every=2),), **TURNING)
     assert stopped.steps == 2 * len(measured) < 30
     best = int(np.argmin(measured))
-    assert 0 < best == len(measured) - 3  # it had turned: the two after the best were no better
+    assert 0 < best == len(measured) - 3  # the two measurements after the best were no better
     assert min(measured[:best]) > measured[best]
     plain, expected = run(tmp_path / "b", (NoDefense(),), **{**TURNING, "steps": stopped.steps})
     assert all(torch.equal(weights[key], expected[key]) for key in expected)  # measuring changed nothing
     assert stopped.losses[-1][0] == stopped.steps
-    assert stopped.model_calls == plain.model_calls + len(measured) * DRAWS * 40  # of 40 public images
+    assert stopped.model_calls == plain.model_calls + len(measured) * DRAWS * 40  # on 40 public images
 
 
 @pytest.mark.parametrize("beside", [(), (Augment(),)], ids=str)
-def test_killed_and_gone_on_it_stops_where_it_would_have(beside, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_and_resumed_stops_at_the_same_step(beside, tmp_path: Path) -> None:
     stack = (*beside, EarlyStop(patience=2, every=2))
     whole, expected = run(tmp_path / "whole", stack, **TURNING)
     assert 6 < whole.steps < 30
-    for kill_at in (3, whole.steps - 3, whole.steps - 1):  # the last two: while it is losing patience
+    for kill_at in (3, whole.steps - 3, whole.steps - 1):  # the last two: between the measurements that are no better
         with pytest.raises(Killed):
             run(tmp_path / "broken", stack, kill_at=kill_at, **TURNING)
     resumed, found = run(tmp_path / "broken", stack, **TURNING)
@@ -201,7 +201,28 @@ def test_killed_and_gone_on_it_stops_where_it_would_have(beside, tmp_path: Path)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-# What it refuses
+def test_a_stop_at_a_fixed_step_is_a_snapshot_of_the_longer_training(tmp_path: Path) -> None:
+    """The moving average in a checkpoint of the whole training equals the weights of the stopped training."""
+    from diffusers.training_utils import EMAModel
+
+    from leakfront.harness.training.checkpoint import load_checkpoint
+
+    defense = EarlyStop(fraction=0.6)
+    step = defense.snapshot_step(10)
+    assert step == 6
+    _, expected = run(tmp_path / "stopped", (defense,))
+    with pytest.raises(Killed):
+        run(tmp_path / "whole", (NoDefense(),), kill_at=step)
+    state = load_checkpoint(tmp_path / "whole", "key")
+    assert state is not None
+    network = UNet(channels=(8, 8), head_channels=8, dropout=0.1).build((1, 8, 8), 10, 3).network
+    average = EMAModel(network.parameters(), decay=0.9, foreach=True)
+    average.load_state_dict(state["ema"])
+    average.copy_to(network.parameters())
+    assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+
+
+# Refusals
 
 
 def test_without_public_images_it_is_refused() -> None:

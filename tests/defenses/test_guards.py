@@ -1,5 +1,5 @@
-"""What stands between a model and its users: `filter` and `guidance`, against a model that only copies and one that
-never saw the training images."""
+"""The defenses that guard the sampler, `filter` and `guidance`, on a model that only copies and on one that never saw
+the training images."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def sampled(sampler: Sampler, indices: Sequence[int] = range(COUNT)) -> np.ndarr
 
 
 def distances(samples: np.ndarray, known: np.ndarray = TRAINED) -> np.ndarray:
-    """Root mean square over pixels in [0, 1] to all training images, nearest first, by brute force in float64."""
+    """Root mean square distances in [0, 1] to all training images, nearest first, by brute force in float64."""
     difference = oracle.flat(samples)[:, None] - oracle.flat(known)[None]
     return np.sort(np.sqrt((difference**2).mean(2)), axis=1)
 
@@ -64,13 +64,13 @@ def ratios(samples: np.ndarray, neighbours: int = 50) -> np.ndarray:
 
 
 @pytest.mark.parametrize("guard", [Filter(), Guidance()], ids=lambda guard: guard.name)
-def test_guards_say_that_the_weights_pass_them_by(guard: Defense) -> None:
+def test_guards_state_that_they_do_not_cover_attackers_with_the_weights(guard: Defense) -> None:
     assert guard.acts_on == "sampling"
     assert guard.covers == "samples as served; nothing with the weights"
 
 
 def test_the_search_finds_the_nearest_training_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter_module, "BLOCK_BYTES", 1)  # one query a block
+    monkeypatch.setattr(filter_module, "BLOCK_BYTES", 1)  # one query per block
     known = TrainingImages(TRAINED, 50)
     samples = oracle.digits()[1200:1230]
     found, indices = known.nearest(torch.as_tensor(oracle.flat(samples)).float())
@@ -89,8 +89,7 @@ def test_copies_in_the_training_set_do_not_hide_a_sample() -> None:
 
 
 def test_every_try_of_the_memorizer_is_a_copy_and_is_served_as_it_was() -> None:
-    """The filter cannot help here: each draw is at distance 0, so all samples fail all tries, and of tries that are
-    equally far the first is served."""
+    """The filter has no effect here: every draw is at distance 0, so all tries fail, and the first one is served."""
     served = sampled(guarded(model("memorizer"), Filter(tries=4)))
     assert (ratios(served) < 1).sum() == COUNT
     assert distances(served)[:, 0].max() == 0
@@ -107,7 +106,7 @@ def test_a_sample_that_fails_all_tries_is_served_as_its_farthest() -> None:
     np.testing.assert_array_equal(served, [tries[k][i] for i, k in enumerate(farthest)])
 
 
-def test_nothing_within_the_ratio_is_served_where_a_try_is_left() -> None:
+def test_no_sample_below_the_ratio_is_served_if_one_of_its_tries_passes() -> None:
     before, after = (
         sampled(sampler) for sampler in (plain(model("gaussian")), guarded(model("gaussian"), Filter(ratio=1.4)))
     )
@@ -120,7 +119,7 @@ def test_nothing_within_the_ratio_is_served_where_a_try_is_left() -> None:
 
 @pytest.mark.parametrize("guard", [Filter(), Guidance()], ids=lambda guard: guard.name)
 def test_a_model_that_never_saw_the_training_images_is_left_almost_as_it_is(guard: Defense) -> None:
-    """Of 160 samples of the Gaussian fitted elsewhere, one is too near a training image, and it alone changes."""
+    """Of 160 samples of a Gaussian fitted to other images, one is too near a training image; only this one changes."""
     before, after = sampled(plain(model("gaussian"))), sampled(guarded(model("gaussian"), guard))
     changed = (before != after).any((1, 2, 3))
     np.testing.assert_array_equal(changed, ratios(before) < 1)
@@ -152,7 +151,7 @@ def test_redraws_keep_the_class_and_depend_on_the_index_alone() -> None:
     "settings", [SamplerSettings("ddim", 20), SamplerSettings("ddpm", 20)], ids=lambda s: s.scheduler
 )
 def test_guidance_moves_the_memorizer_off_its_copies(settings: SamplerSettings) -> None:
-    """All unguided samples are copies. At scale 1 all end outside the ratio, and none much farther than asked."""
+    """All unguided samples are copies. At scale 1 all samples reach the ratio, and none is far above it."""
     copies = sampled(plain(model("memorizer"), settings))
     weak, full = (
         sampled(guarded(model("memorizer"), Guidance(scale=scale), settings=settings)) for scale in (0.3, 1.0)
@@ -204,7 +203,7 @@ def test_guided_predictions_step_along_the_gradient_of_the_distance() -> None:
 
 
 def test_guidance_comes_before_the_filter() -> None:
-    """The filter behind it draws from the guided sampler, and serves the farthest of its tries."""
+    """A later filter draws from the guided sampler and serves the farthest of its tries."""
     guidance = Guidance(scale=0.7)
     once = ratios(sampled(guarded(model("memorizer"), guidance), range(40)))
     served = ratios(sampled(guarded(model("memorizer"), guidance, Filter(tries=3)), range(40)))
@@ -226,7 +225,8 @@ def test_a_sample_depends_on_its_index_and_not_on_its_batch(guard: Defense, name
     torch.testing.assert_close(guarded(of, guard)(range(12)), together, rtol=0, atol=0)
     assert together.abs().max() <= 1
     changed = (together != plain(of)(range(12))).flatten(1).any(1).float().mean()
-    assert changed > 0.3 or (name == "memorizer" and isinstance(guard, Filter))  # all tries of that are equally far
+    # all tries of the memorizer are equally far
+    assert changed > 0.3 or (name == "memorizer" and isinstance(guard, Filter))
 
 
 @pytest.mark.parametrize("guard", [Filter(), Guidance()], ids=lambda guard: guard.name)

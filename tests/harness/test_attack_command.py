@@ -141,7 +141,7 @@ def shared(root: Path) -> None:
     [
         (pickled, (), "weights are read from safetensors only"),
         (cut, (), "cannot be read as safetensors"),
-        (other_size, (), "is of 8x8 images with 1 channel (grey), but the images have 9x9 pixels"),
+        (other_size, (), "is for 8x8 images with 1 channel (grey), but the images have 9x9 pixels"),
         (shared, (), "are the same image, which cannot be both member and decoy"),
         (fewer("members"), (), "1 distinct members and 20 decoys"),
         (fewer("decoys"), (), "40 distinct members and 1 decoys"),

@@ -1,5 +1,6 @@
-"""The UNet is diffusers' own, the oracles are what their closed forms say, samples depend on their index alone."""
+"""The UNet is diffusers' own, the closed forms follow their formulas, and a sample depends on its index alone."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,52 @@ import torch
 from leakfront import models
 from leakfront.errors import InputError
 from leakfront.harness.training.loop import to_unit_range
-from leakfront.models.diffusion import add_noise, denoising_loss, regression_target, to_noise
+from leakfront.models.contract import LossWithLevels
+from leakfront.models.diffusion import DenoisingLoss, add_noise, regression_target, to_noise
 from leakfront.models.sampling import SamplerSettings, make_sampler
 from leakfront.models.unet import UNet
+from leakfront.registry import parameters
 from tests import oracle_targets as oracle
 
 SMALL = {"channels": (8, 16), "head_channels": 8}
+
+
+@pytest.mark.parametrize("name", models.registry.names())
+def test_a_family_says_what_it_is(name: str) -> None:
+    family = models.registry.get(name)
+    assert issubclass(family, models.ModelFamily)
+    assert family.__dataclass_params__.frozen
+    assert family.summary
+    assert len(inspect.getdoc(family) or "") > 60
+    assert family.where() == "model"  # the section of a config, whatever the family
+    assert family.external == (name == "pipeline")
+    assert family.trained == (name == "unet")
+
+
+@pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
+def test_by_default_a_family_is_unconditional_and_its_version_is_its_parameters(name: str) -> None:
+    family = models.registry.get(name)(timesteps=500)
+    assert (family.timesteps, family.conditional, family.classes) == (500, False, 0)
+    assert family.version() == parameters(family)
+    family.examine()
+    if name != "unet":
+        assert family.smallest == 0
+        family.check((3, 17, 5))
+
+
+def test_a_unet_has_at_least_its_smallest_number_of_weights() -> None:
+    for family in (UNet(), UNet(channels=(8, 16, 32), layers_per_block=3, head_channels=8, middle_attention=False)):
+        weights = sum(p.numel() for p in family.build((1, 8, 8), 10, 0).network.parameters())
+        assert 0 < family.smallest < weights < 20 * family.smallest
+
+
+def test_a_loss_states_its_noise_levels_and_a_function_does_not() -> None:
+    model = UNet(**SMALL, prediction="v_prediction").build((1, 8, 8), 10, 3)
+    loss = model.loss()
+    assert isinstance(loss, LossWithLevels)
+    assert torch.equal(loss.alphas_cumprod, model.alphas_cumprod)
+    assert (loss.prediction, loss.conditional) == ("v_prediction", False)
+    assert not isinstance(lambda network, images, labels, generator: images, LossWithLevels)
 
 
 @pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
@@ -68,7 +109,7 @@ def test_a_conditional_unet_tells_classes_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
-def test_a_perfect_network_predicts_the_noise_whatever_it_is_trained_to_put_out(prediction) -> None:
+def test_a_perfect_network_predicts_the_noise_with_every_kind_of_output(prediction) -> None:
     generator = torch.Generator().manual_seed(0)
     x_0, noise = torch.randn(4, 3, 2, 2, generator=generator), torch.randn(4, 3, 2, 2, generator=generator)
     alpha_bar = torch.tensor([0.99, 0.7, 0.3, 0.01])
@@ -91,9 +132,9 @@ def test_forward_process_is_that_of_diffusers(prediction) -> None:
 
 
 def test_loss_of_an_image_is_its_own() -> None:
-    """The loss of each image is the mean squared error at its own draw, whatever else is in the batch."""
+    """The loss of each image is the mean squared error at its own draw, independent of the rest of the batch."""
     model = UNet(**SMALL).build((1, 8, 8), 10, 3)
-    loss = denoising_loss(model.alphas_cumprod, "epsilon", conditional=False)
+    loss = DenoisingLoss(model.alphas_cumprod, "epsilon", conditional=False)
     images = torch.rand(6, 1, 8, 8) * 2 - 1
     values = loss(model.network, images, torch.zeros(6), torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(1)
@@ -121,7 +162,7 @@ def test_memorizer_is_the_softmax_weighted_mean() -> None:
         np.testing.assert_allclose(found.numpy().ravel(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_memorizer_emits_what_it_was_fitted_on() -> None:
+def test_memorizer_generates_the_images_it_was_fitted_to() -> None:
     images = oracle.digits()[:40]
     samples = oracle.sampled(oracle.fitted("memorizer", images), 60)
     error = np.abs(samples.astype(int)[:, None] - images.astype(int)[None]).max(axis=(2, 3, 4)).min(1)
@@ -177,7 +218,7 @@ def test_a_sample_depends_on_its_index_and_not_on_its_batch(settings: SamplerSet
 
 
 def test_ddim_of_the_memorizer_equals_diffusers_pipeline_arithmetic() -> None:
-    """Our loop over diffusers' scheduler, against the update of Song et al. 2021, Eq. 12, written out."""
+    """Our loop over diffusers' scheduler is compared with the update of Song et al. 2021, Eq. 12."""
     model = oracle.fitted("memorizer", oracle.digits()[:20])
     found = make_sampler(model, SamplerSettings("ddim", 10), seed=1)([0])
     from leakfront.seeds import derive_seed
@@ -188,7 +229,7 @@ def test_ddim_of_the_memorizer_equals_diffusers_pipeline_arithmetic() -> None:
         eps = model.predict_noise(x, torch.tensor([t])).double()
         x_0 = ((x - (1 - ab[t]).sqrt() * eps) / ab[t].sqrt()).clamp(-1, 1)
         eps = (x - ab[t].sqrt() * x_0) / (1 - ab[t]).sqrt()
-        # diffusers' DDIM keeps the unclipped prediction unless told otherwise
+        # by default diffusers' DDIM keeps the unclipped prediction
         before = ab[t - 100] if t >= 100 else torch.tensor(1.0)
         raw = model.predict_noise(x, torch.tensor([t])).double()
         x = before.sqrt() * x_0 + (1 - before).sqrt() * raw

@@ -1,4 +1,4 @@
-"""A model from elsewhere is what diffusers says it is, and a folder that is anything else is refused in a sentence."""
+"""An external model is the one that diffusers loads, and a folder of any other kind is refused with one sentence."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def foreign(saved: Path, tmp_path: Path) -> Path:
-    shutil.copytree(saved, tmp_path / "foreign")
-    return tmp_path / "foreign"
+def external(saved: Path, tmp_path: Path) -> Path:
+    shutil.copytree(saved, tmp_path / "external")
+    return tmp_path / "external"
 
 
 def pipeline(folder: Path) -> Any:
@@ -61,44 +61,44 @@ def test_it_predicts_what_diffusers_own_pipeline_does(saved: Path) -> None:
     torch.testing.assert_close(ours.alphas_cumprod, theirs.scheduler.alphas_cumprod, rtol=0, atol=0)
 
 
-def test_attention_weights_under_their_names_of_before_2023_are_the_same_model(saved: Path, foreign: Path) -> None:
+def test_attention_weights_with_their_names_before_2023_give_the_same_model(saved: Path, external: Path) -> None:
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-    tensors, renamed = load_file(foreign / WEIGHTS), {}
+    tensors, renamed = load_file(external / WEIGHTS), {}
     for name, tensor in tensors.items():
         for new, before in old.items():
             name = name.replace(f".{new}.", f".{before}.") if ".attentions." in name else name
         renamed[name] = tensor
     assert len(set(tensors) - set(renamed)) >= 16
-    save_file(renamed, foreign / WEIGHTS)
+    save_file(renamed, external / WEIGHTS)
     expected = predictions(pipeline(saved).build(SHAPE, 1, 0))
-    torch.testing.assert_close(predictions(pipeline(foreign).build(SHAPE, 1, 0)), expected, rtol=0, atol=0)
+    torch.testing.assert_close(predictions(pipeline(external).build(SHAPE, 1, 0)), expected, rtol=0, atol=0)
 
 
-def test_half_precision_weights_and_other_schedulers_are_read(saved: Path, foreign: Path) -> None:
-    save_file({k: v.half() for k, v in load_file(foreign / WEIGHTS).items()}, foreign / WEIGHTS)
-    change(foreign / PROCESS, _class_name="DDIMScheduler", set_alpha_to_one=True)
-    change(foreign / CONFIG, sample_size=8)
-    (foreign / "model_index.json").unlink()
+def test_half_precision_weights_and_other_schedulers_are_read(saved: Path, external: Path) -> None:
+    save_file({k: v.half() for k, v in load_file(external / WEIGHTS).items()}, external / WEIGHTS)
+    change(external / PROCESS, _class_name="DDIMScheduler", set_alpha_to_one=True)
+    change(external / CONFIG, sample_size=8)
+    (external / "model_index.json").unlink()
     expected = predictions(pipeline(saved).build(SHAPE, 1, 0))
-    torch.testing.assert_close(predictions(pipeline(foreign).build(SHAPE, 1, 0)), expected, rtol=0.05, atol=0.01)
+    torch.testing.assert_close(predictions(pipeline(external).build(SHAPE, 1, 0)), expected, rtol=0.05, atol=0.01)
 
 
-def test_its_key_follows_the_files_and_not_the_path(saved: Path, foreign: Path) -> None:
-    assert pipeline(saved).version() == pipeline(foreign).version()
-    save_file({k: v + 1e-3 for k, v in load_file(foreign / WEIGHTS).items()}, foreign / WEIGHTS)
-    assert pipeline(saved).version() != pipeline(foreign).version()
+def test_its_key_follows_the_files_and_not_the_path(saved: Path, external: Path) -> None:
+    assert pipeline(saved).version() == pipeline(external).version()
+    save_file({k: v + 1e-3 for k, v in load_file(external / WEIGHTS).items()}, external / WEIGHTS)
+    assert pipeline(saved).version() != pipeline(external).version()
 
 
 def test_the_copy_in_a_run_is_the_same_model(saved: Path, tmp_path: Path) -> None:
     model = pipeline(saved).build(SHAPE, 1, 0)
-    model.fit(torch.zeros(2, *SHAPE))  # what a run calls in place of training
+    model.fit(torch.zeros(2, *SHAPE))  # a run calls this in place of training
     model.save(tmp_path / "copy")
     again = pipeline(saved).load(tmp_path / "copy")
     torch.testing.assert_close(predictions(again), predictions(model), rtol=0, atol=0)
 
 
-def test_images_of_another_size_or_colour_are_refused_with_what_the_model_wants(saved: Path) -> None:
-    with pytest.raises(InputError, match=r"is of 8x8 images with 1 channel \(grey\), but the images have 28x28 .* 3"):
+def test_images_of_another_size_or_colour_are_refused_with_the_size_that_fits(saved: Path) -> None:
+    with pytest.raises(InputError, match=r"is for 8x8 images with 1 channel \(grey\), but the images have 28x28 .* 3"):
         pipeline(saved).check((3, 28, 28))
     pipeline(saved).check(SHAPE)
 
@@ -218,8 +218,8 @@ REFUSED: dict[str, tuple[Tamper, str]] = {
     "schedule": (setting(PROCESS, beta_schedule="evil"), "beta_schedule is wrong"),
     "flow": (setting(PROCESS, prediction_type="flow_prediction"), "prediction_type is wrong"),
     "learned variance": (setting(CONFIG, in_channels=1, out_channels=3), "out_channels is 3 and in_channels 1"),
-    "groups": (setting(CONFIG, norm_num_groups=7), "makes no UNet2DModel"),
-    "blocks": (setting(CONFIG, down_block_types=["Evil", "DownBlock2D"]), "makes no UNet2DModel"),
+    "groups": (setting(CONFIG, norm_num_groups=7), "cannot be built as a UNet2DModel"),
+    "blocks": (setting(CONFIG, down_block_types=["Evil", "DownBlock2D"]), "cannot be built as a UNet2DModel"),
     "a word for a number": (setting(CONFIG, layers_per_block="1"), "layers_per_block is wrong"),
     "unknown key": (setting(CONFIG, evil=1), "has the key 'evil'"),
     "no JSON": (text(CONFIG, "{"), "cannot be read as JSON"),
@@ -234,7 +234,7 @@ REFUSED: dict[str, tuple[Tamper, str]] = {
 
 
 def taken(folder: Path) -> Any:
-    """The model, in the steps that a run takes."""
+    """The model, read in the same steps as in a run."""
     model = pipeline(folder)
     model.version()
     model.check(SHAPE)
@@ -244,24 +244,24 @@ def taken(folder: Path) -> Any:
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_folder_that_is_no_such_model_is_refused_and_nothing_in_it_runs(
-    foreign: Path, asked: list[Any], case: str
+    external: Path, asked: list[Any], case: str
 ) -> None:
     tamper, says = REFUSED[case]
-    tamper(foreign, foreign.parent / "made")
-    before = sorted(foreign.parent.rglob("*"))
+    tamper(external, external.parent / "made")
+    before = sorted(external.parent.rglob("*"))
     with pytest.raises(InputError, match=says) as refusal:
-        taken(foreign)
+        taken(external)
     assert len(str(refusal.value)) < 600
     assert "\n" not in str(refusal.value)
-    assert "foreign" in str(refusal.value)
-    assert sorted(foreign.parent.rglob("*")) == before
+    assert "external" in str(refusal.value)
+    assert sorted(external.parent.rglob("*")) == before
     assert asked == []
 
 
-def test_what_else_lies_in_the_folder_is_not_opened(saved: Path, foreign: Path, asked: list[Any]) -> None:
-    code(foreign, foreign.parent / "made")
-    (foreign / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Bomb(foreign.parent / "made")))
+def test_other_files_in_the_folder_are_not_opened(saved: Path, external: Path, asked: list[Any]) -> None:
+    code(external, external.parent / "made")
+    (external / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Bomb(external.parent / "made")))
     expected = predictions(pipeline(saved).build(SHAPE, 1, 0))
-    torch.testing.assert_close(predictions(pipeline(foreign).build(SHAPE, 1, 0)), expected, rtol=0, atol=0)
-    assert not (foreign.parent / "made").exists()
+    torch.testing.assert_close(predictions(pipeline(external).build(SHAPE, 1, 0)), expected, rtol=0, atol=0)
+    assert not (external.parent / "made").exists()
     assert asked == []

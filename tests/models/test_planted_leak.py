@@ -1,4 +1,4 @@
-"""A model with a known leak: what the attacks find of it is what was planted, and as much as the closed form says."""
+"""A model with a known leak: the attacks find the planted images, and as many of them as the closed form predicts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLANTED, TIMES, PROBABILITY = 30, 3, 0.3
 
 
 def training_set(members: np.ndarray, planted: np.ndarray) -> np.ndarray:
-    """uint8 images: the members, those that are planted several times."""
+    """The members, uint8 images, with several copies of those that are planted."""
     return np.concatenate([members, np.repeat(members[planted], TIMES - 1, axis=0)])
 
 
@@ -35,7 +35,7 @@ def leaky(members: np.ndarray, planted: np.ndarray, probability: float = PROBABI
 
 
 def exact_samples(members: np.ndarray, planted: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws from the mixture itself, without a sampler's discretisation; the rest are new draws of a Gaussian."""
+    """Draws from the mixture itself, without the discretization of a sampler."""
     rng = np.random.default_rng(seed)
     flat = members.reshape(len(members), -1).astype(float)
     rest = rng.multivariate_normal(flat.mean(0), np.cov(flat.T), count)
@@ -46,7 +46,7 @@ def exact_samples(members: np.ndarray, planted: np.ndarray, count: int, seed: in
 
 
 def test_it_is_the_posterior_mean_of_the_mixture() -> None:
-    """Against SciPy's densities and the block formula of the Gaussian, at points of every kind."""
+    """Compared with SciPy's densities and the block formula of the Gaussian, at points of every kind."""
     members = oracle.digits()[:200]
     planted = np.arange(200) < 4
     model = leaky(members, planted)
@@ -67,7 +67,7 @@ def test_it_is_the_posterior_mean_of_the_mixture() -> None:
             weights = np.exp(logs - logsumexp(logs))
             of_gaussian = mean + np.sqrt(ab) * covariance @ np.linalg.solve(spread, x - np.sqrt(ab) * mean)
             expected = weights[0] * of_gaussian + sum(w * p for w, p in zip(weights[1:], points, strict=False))
-            # the model may hold the planted images in another order, which the sum does not see
+            # the model may store the planted images in another order, which does not change the sum
             found = model.predict_noise(torch.as_tensor(x).reshape(1, 1, 8, 8), torch.tensor([t])).numpy().ravel()
             np.testing.assert_allclose((x - np.sqrt(1 - ab) * found) / np.sqrt(ab), expected, rtol=1e-3, atol=2e-3)
 
@@ -90,7 +90,7 @@ def test_without_duplicates_or_probability_it_is_the_gaussian() -> None:
 
 
 def test_extraction_finds_as_many_planted_images_as_are_expected() -> None:
-    """E[unique] = m (1 - (1 - p/m)^G), and besides no more than the false-discovery rate allows."""
+    """E[unique] = m (1 - (1 - p/m)^G), with no more false matches than the false-discovery rate allows."""
     pool = oracle.digits()[:400]
     coins = oracle.coins(3, len(pool))
     planted = np.zeros(len(pool), bool)
@@ -107,13 +107,13 @@ def test_extraction_finds_as_many_planted_images_as_are_expected() -> None:
             assert extracted.mask[scores.matched["ratio"]].all()
         false_share.append((extracted.mask & ~planted).sum() / max(extracted.count, 1))
     expected = PLANTED * (1 - (1 - PROBABILITY / PLANTED) ** draws)
-    assert 10 < expected < PLANTED - 5  # neither none nor all, so that the count says something
+    assert 10 < expected < PLANTED - 5  # neither none nor all, so that the count is informative
     assert np.mean(found) == pytest.approx(expected, abs=4 * np.std(found) / np.sqrt(len(found)))
     assert np.mean(false_share) <= rate + 4 * np.std(false_share) / np.sqrt(len(false_share))
 
 
 class PlantedSplit(NamedTuple):
-    """A model that leaks the planted members of its own coins and saw nothing else of the pool."""
+    """A model that leaks its planted members and saw no other pool image."""
 
     members: np.ndarray
     model: PlantedLeakDiffusion
@@ -132,7 +132,7 @@ def split_of(pool: np.ndarray, planted: np.ndarray, seed: int) -> PlantedSplit:
     "attack", [LiRA(timesteps=(100,)), LiRA(form="offline", timesteps=(100,)), GSA(form=1), GSA(form=2)], ids=str
 )
 def test_planted_members_come_first(attack: Attack) -> None:
-    """Before all decoys, planted ones among them, and before all members that did not leak."""
+    """They rank before all decoys (also planted ones) and before all members that did not leak."""
     pool = oracle.digits()[: oracle.POOL]
     planted = np.arange(len(pool)) % 4 == 0
     seen, *others = (split_of(pool, planted, seed) for seed in range(1, 11))

@@ -1,1 +1,1 @@
-"""The training steps that defenses put in place of the plain one, and what they share."""
+"""The training steps of the defenses, and the parts that these steps share."""

@@ -1,10 +1,10 @@
-"""The networks and the training step of DistillMD: first two teachers, each on its half, then the student."""
+"""The networks and the training step of DistillMD: first two teachers, each on its own half, then the student."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,24 +16,21 @@ from leakfront.defenses.training.plain_step import make_optimizer
 from leakfront.errors import InputError
 from leakfront.seeds import derive_seed
 
-if TYPE_CHECKING:
-    from leakfront.defenses.distill import Distill
-
 
 def halves_of(pool_index: np.ndarray, seed: int) -> np.ndarray:
-    """The half, 0 or 1, of each image, int64 [N]; images of one pool index [N] are in one half.
+    """The half, 0 or 1, of each image, int64 [N]; images with the same `pool_index` [N] are in the same half.
 
-    Each half has half of the distinct indices, the first one more if their number is odd.
+    Each half has half of the distinct indices; the first half has one more if their number is odd.
     """
     distinct = np.random.default_rng(seed).permutation(np.unique(pool_index))
     return np.isin(pool_index, distinct[(len(distinct) + 1) // 2 :]).astype(np.int64)
 
 
 class StudentAndTeachers(nn.Module):
-    """Three networks that start from the same weights; a call says by `through` which of them it means.
+    """Three networks that start from the same weights; the argument `through` of a call selects one of them.
 
-    untrained: 1 until the student's training begins and 0 from then on, so that its moving average is the share that
-    the student's fresh weights have in the student's own.
+    untrained: 1 until the student's training begins and 0 afterwards, so that its moving average is the share of the
+    fresh weights in the student's moving average.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -45,8 +42,8 @@ class StudentAndTeachers(nn.Module):
     def forward(self, *arguments: Any, through: nn.Module | None = None, **options: Any) -> Any:
         if through is None:
             raise InputError(
-                "distill trains three networks by its own step; it cannot be stacked with a defense that comes after "
-                "it and uses the network in training, such as dp_sgd"
+                "distill trains three networks by its own step; it cannot be stacked with a later defense that uses "
+                "the network in training, such as dp_sgd"
             )
         return through(*arguments, **options)
 
@@ -55,7 +52,7 @@ class StudentAndTeachers(nn.Module):
     def finish(averaged: nn.Module, fresh: Sequence[torch.Tensor]) -> nn.Module:
         """The student of the averaged networks, without the share s of its fresh weights: (mean - s fresh) / (1 - s).
 
-        That is the average over the student's own steps, with the weights that these have in the moving average.
+        This is the average over the student's own steps, weighted as in the moving average.
         """
         assert isinstance(averaged, StudentAndTeachers)
         share = averaged.untrained.item()
@@ -66,28 +63,32 @@ class StudentAndTeachers(nn.Module):
 
 
 class DistillStep:
-    """Plain batches and Adam, for two teachers and then a student. See `leakfront.defenses.distill.Distill`."""
+    """Plain batches and Adam, for two teachers and then a student. See `leakfront.defenses.distill.Distill`.
 
-    def __init__(self, setup: TrainingSetup, defense: Distill) -> None:
-        defense.check(setup.expected_size, setup.batch_size)
+    Raises `InputError` for a setup without the networks of `Distill.training`, with an early end, with fewer than 2
+    steps or with fewer than 2 different images.
+    """
+
+    def __init__(self, setup: TrainingSetup, teacher_share: float) -> None:
+        """teacher_share: the share of the steps that trains the teachers, between 0 and 1."""
         if not isinstance(setup.network, StudentAndTeachers):
-            raise InputError("distill cannot be stacked with a defense that comes after it and replaces the network")
+            raise InputError("distill cannot be stacked with a later defense that replaces the network")
         if setup.stopping is not None:
-            raise InputError("distill cannot be stacked with a defense that may end the training before its last step")
+            raise InputError("distill cannot be stacked with a defense that can end the training early")
         if setup.steps < 2:
             raise InputError(
-                f"training.steps is {setup.steps}; distill needs one for the teachers, one for the student"
+                f"training.steps is {setup.steps}; distill needs at least 2, for the teachers and for the student"
             )
         if len(np.unique(setup.dataset.pool_index)) < 2:
             raise InputError("distill needs at least two different training images, one for each teacher")
         self._setup = setup
         self._network = setup.network
-        self.teacher_steps = min(max(1, round(defense.teacher_share * setup.steps)), setup.steps - 1)
+        self.teacher_steps = min(max(1, round(teacher_share * setup.steps)), setup.steps - 1)
         self.half = torch.as_tensor(halves_of(setup.dataset.pool_index, derive_seed(setup.seed, "distill")))
         self._rows = [(self.half == h).nonzero().flatten() for h in (0, 1)]
-        self._of_first = 0  # how many images of the student's batch are of the first half; they come first
+        self._of_first = 0  # number of images of the first half in the student's batch; they come first
         self._done = 0
-        self.optimizer = make_optimizer(setup)  # of all three; those without a gradient stay as they are
+        self.optimizer = make_optimizer(setup)  # for all three networks; weights without a gradient do not change
         self._average = EMAModel(self._network.teachers.parameters(), decay=setup.ema_decay, foreach=True)
 
     @property
@@ -95,7 +96,7 @@ class DistillStep:
         return self._done < self.teacher_steps
 
     def draw(self, generator: torch.Generator) -> torch.Tensor:
-        """Of the first half and then of the second: as many of each for teachers, as it falls for the student."""
+        """Indices of the first half, then of the second: equally many for the teachers, as drawn for the student."""
         size = self._setup.batch_size
         if self._teaching:
             wanted = zip(self._rows, ((size + 1) // 2, size // 2), strict=True)
@@ -108,12 +109,12 @@ class DistillStep:
     def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
         if self._done == self.teacher_steps:
             self._begin_student()
-        self._network.teachers.train(self._teaching)  # no dropout in targets
+        self._network.teachers.train(self._teaching)  # the targets have no dropout
         images = self._setup.augment(images, generator)
         measure = self._teachers_losses if self._teaching else self._students_losses
         losses = measure(images, labels, generator)
         loss = torch.cat(losses).mean()
-        # a teacher is trained on the mean over its own half of the batch, the student on the mean over the batch
+        # a teacher trains on the mean over its own half of the batch, the student on the mean over the whole batch
         wanted = torch.stack([of_half.mean() for of_half in losses]).sum() if self._teaching else loss
         self.optimizer.zero_grad()
         torch.autograd.backward(wanted)
@@ -126,7 +127,7 @@ class DistillStep:
     def _teachers_losses(
         self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
     ) -> list[torch.Tensor]:
-        """The losses of the first teacher, and those of the second."""
+        """The losses of the first teacher and those of the second."""
         first, losses = (len(images) + 1) // 2, []
         for half, rows in enumerate((slice(None, first), slice(first, None))):
             teacher = _Through(self._network, self._network.teachers[half])
@@ -136,13 +137,15 @@ class DistillStep:
     def _students_losses(
         self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
     ) -> list[torch.Tensor]:
-        """The mean squared differences to the teacher of the other half, where the loss would ask the network."""
-        questions = _Questions()
-        self._setup.loss(questions, images, labels, generator)  # its value, which has the true noise in it, is not used
+        """The mean squared differences to the teacher of the other half, at the inputs that the loss would use."""
+        recorder = _Recorder()
+        self._setup.loss(recorder, images, labels, generator)  # its value, which uses the true noise, is not used
         losses = []
-        for arguments, options in questions.asked:
+        for arguments, options in recorder.calls:
             if len(arguments[0]) != len(images):
-                raise InputError("distill cannot be stacked with a defense whose loss asks about parts of a batch")
+                raise InputError(
+                    "distill cannot be stacked with a defense whose loss calls the network on parts of a batch"
+                )
             with torch.no_grad():
                 wanted = self._targets(arguments, options)
             (output,) = self._network(*arguments, through=self._network.student, **options)
@@ -150,13 +153,13 @@ class DistillStep:
         return losses
 
     def _targets(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> torch.Tensor:
-        """What the teacher of the other half answers, for each image; tensors in `arguments` have a row per image."""
-        first, answers = self._of_first, []
+        """The output of the other half's teacher for each image; tensors in `arguments` have one row per image."""
+        first, outputs = self._of_first, []
         for half, rows in enumerate((slice(None, first), slice(first, None))):
-            asked = [value[rows] if isinstance(value, torch.Tensor) else value for value in arguments]
-            if len(asked[0]):
-                answers += self._network(*asked, through=self._network.teachers[1 - half], **options)
-        return torch.cat(answers)
+            inputs = [value[rows] if isinstance(value, torch.Tensor) else value for value in arguments]
+            if len(inputs[0]):
+                outputs += self._network(*inputs, through=self._network.teachers[1 - half], **options)
+        return torch.cat(outputs)
 
     @torch.no_grad()
     def _begin_student(self) -> None:
@@ -187,7 +190,7 @@ class DistillStep:
 
 
 class _Through(nn.Module):
-    """One of the networks, called through all of them, so that whoever counts their calls sees it."""
+    """Calls one of the networks through the common module, whose hooks count the calls."""
 
     def __init__(self, networks: StudentAndTeachers, chosen: nn.Module) -> None:
         super().__init__()
@@ -197,13 +200,13 @@ class _Through(nn.Module):
         return self._networks(*arguments, through=self._chosen, **options)
 
 
-class _Questions(nn.Module):
-    """Stands for a network, and only notes what a loss asks of it."""
+class _Recorder(nn.Module):
+    """Stands in for a network and records the arguments that a loss calls it with."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def forward(self, *arguments: Any, **options: Any) -> Any:
-        self.asked.append((arguments, options))
+        self.calls.append((arguments, options))
         return (torch.zeros_like(arguments[0]),)

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from leakfront.defenses.contract import Guarantee, TrainingSetup
+from leakfront.defenses.training.sharded import shared
 
 
 def make_optimizer(setup: TrainingSetup) -> torch.optim.Optimizer:
-    """Adam on the parameters that are trained; AdamW, whose decay is apart from the gradient, where there is decay."""
+    """Adam on the trainable parameters, or AdamW (decay decoupled from the gradient) if there is weight decay."""
     trained = [parameter for parameter in setup.network.parameters() if parameter.requires_grad]
     if setup.weight_decay:
         return torch.optim.AdamW(trained, lr=setup.learning_rate, weight_decay=setup.weight_decay, fused=True)
@@ -18,7 +19,7 @@ def make_optimizer(setup: TrainingSetup) -> torch.optim.Optimizer:
 
 
 class PlainStep:
-    """Batches drawn uniformly with replacement; Adam on the mean loss (AdamW where there is weight decay)."""
+    """Batches drawn uniformly with replacement, and the optimizer of `make_optimizer` on the mean loss."""
 
     def __init__(self, setup: TrainingSetup) -> None:
         self._setup = setup
@@ -30,10 +31,10 @@ class PlainStep:
     def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
         images = self._setup.augment(images, generator)
         ranks = self._setup.ranks
-        loss = ranks.over(self._setup.loss)(self._setup.network, images, labels, generator).mean()
+        loss = shared(self._setup.loss, ranks)(self._setup.network, images, labels, generator).mean()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        ranks.add_up([p.grad for p in self._setup.network.parameters() if p.grad is not None])
+        ranks.all_reduce([p.grad for p in self._setup.network.parameters() if p.grad is not None])
         self.optimizer.step()
         return loss.item()
 

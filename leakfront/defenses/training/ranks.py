@@ -1,9 +1,9 @@
-"""One training step on several processes, its ranks: each takes its share of every batch through the network.
+"""The processes ("ranks") that share one training step: each passes its share of every batch through the network.
 
-All ranks draw the same batches, timesteps and noise, see the network's output for the whole batch, and add up their
-gradients before the optimizer's step (under DP-SGD the clipped ones, before the noise, which all draw alike), so all
-stay at the same weights: those of one process, but for the order in which floating-point numbers are summed, and for
-dropout, whose masks each rank draws for its share.
+All ranks draw the same batches, timesteps and noise, and see the network's output for the whole batch. They sum their
+gradients before the optimizer's step. Under DP-SGD they sum the clipped gradients before the noise is added, and all
+draw equal noise. So all ranks keep equal weights. These are the weights of one process, except for the order in which
+floating-point numbers are summed, and for dropout, where each rank draws the masks for its own share.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.defenses.contract import PerExampleLoss
-
 
 def nobody(images: int) -> None:
     """Counts nothing."""
@@ -26,7 +24,7 @@ def nobody(images: int) -> None:
 class Ranks:
     """The processes that train a model together, `size` of them, of which this is number `rank`.
 
-    elsewhere: is told how many images other ranks take through the network.
+    elsewhere: called with the number of images that other ranks pass through the network.
     """
 
     rank: int = 0
@@ -34,46 +32,41 @@ class Ranks:
     elsewhere: Callable[[int], None] = nobody
 
     def device(self, device: str) -> str:
-        """The device of this rank: the one of that number, if there are several."""
+        """The device of this rank: with several ranks on "cuda", the GPU with the rank's number."""
         return f"cuda:{self.rank}" if device == "cuda" and self.size > 1 else device
 
     def share(self, rows: int, unit: int = 1) -> slice:
-        """Which of `rows` rows this rank takes, in whole images of `unit` rows; shares differ by at most one image."""
+        """The part of `rows` rows that this rank computes, in whole images of `unit` rows.
+
+        The shares of two ranks differ by at most one image.
+        """
         images = rows // unit
         return slice(images * self.rank // self.size * unit, images * (self.rank + 1) // self.size * unit)
 
-    def takes_none(self, rows: int, unit: int = 1) -> bool:
-        """Whether there are so few images that this rank has none."""
+    def is_idle(self, rows: int, unit: int = 1) -> bool:
+        """Whether there are so few images that this rank's share is empty."""
         share = self.share(rows, unit)
         return bool(share.start == share.stop)
 
     def wait(self) -> None:
-        """Until all ranks are here."""
+        """Wait until all ranks have made this call."""
         if self.size > 1:
             from torch import distributed
 
             distributed.barrier()
 
-    def agree(self, decision: bool) -> bool:
-        """What the first rank decided."""
+    def broadcast(self, decision: bool) -> bool:
+        """The decision of the first rank, on all ranks."""
         if self.size == 1:
             return decision
         from torch import distributed
 
-        said = [decision]
-        distributed.broadcast_object_list(said, src=0)
-        return said[0]
+        decisions = [decision]
+        distributed.broadcast_object_list(decisions, src=0)
+        return decisions[0]
 
-    def over(self, loss: PerExampleLoss, unit: int = 1) -> PerExampleLoss:
-        """`loss`, of a network that these ranks compute together; see `leakfront.defenses.training.sharded`."""
-        if self.size == 1:
-            return loss
-        from leakfront.defenses.training.sharded import Sharded
-
-        return lambda network, *batch: loss(Sharded(network, self, unit), *batch)
-
-    def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Make each tensor, in place, the sum of those of all ranks."""
+    def all_reduce(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor, in place, by its sum over all ranks."""
         if self.size == 1:
             return
         import torch
@@ -86,13 +79,13 @@ class Ranks:
             tensor.copy_(part.view_as(tensor))
 
     def total(self, count: int, device: str = "cpu") -> int:
-        """The sum of what each rank counted."""
+        """The sum of the ranks' counts."""
         if self.size == 1:
             return count
         import torch
 
         counted = torch.tensor([count], device=device)
-        self.add_up([counted])
+        self.all_reduce([counted])
         return int(counted)
 
 

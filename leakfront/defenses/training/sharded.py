@@ -9,14 +9,23 @@ import torch.distributed as dist
 from torch import nn
 
 from leakfront.defenses.training.ranks import Ranks
+from leakfront.models.contract import PerExampleLoss
 from leakfront.seeds import derive_seed
 
 
-class Sharded(nn.Module):
-    """`network` as one that puts out tensors [B, ...] for a batch of B rows, of which this rank computes its share.
+def shared(loss: PerExampleLoss, ranks: Ranks, unit: int = 1) -> PerExampleLoss:
+    """`loss` with the network computed by all `ranks` together, in whole images of `unit` rows; see `Sharded`."""
+    if ranks.size == 1:
+        return loss
+    return lambda network, *batch: loss(Sharded(network, ranks, unit), *batch)
 
-    A gradient flows into the share alone; those of all ranks add up to the gradient of the batch. Arguments whose first
-    dimension is B are cut to the share, in whole images of `unit` rows.
+
+class Sharded(nn.Module):
+    """Wraps `network` so that each rank computes its share of the batch and all ranks get the whole output.
+
+    `network` returns tensors [B, ...] for a batch of B rows. Tensor arguments whose first dimension is B are cut to the
+    share, in whole images of `unit` rows. On each rank the gradient flows through its own share only; the sum over the
+    ranks is the gradient of the batch.
     """
 
     def __init__(self, network: nn.Module, ranks: Ranks, unit: int) -> None:
@@ -25,29 +34,29 @@ class Sharded(nn.Module):
 
     def forward(self, images: torch.Tensor, *arguments: Any, **options: Any) -> tuple[torch.Tensor, ...]:
         rows, ranks = len(images), self._ranks
-        # without a share, the first image tells what outputs look like
-        alone = ranks.takes_none(rows, self._unit)
-        share = slice(0, self._unit) if alone else ranks.share(rows, self._unit)
+        # an idle rank passes the first image through the network to learn the shapes of the outputs
+        idle = ranks.is_idle(rows, self._unit)
+        share = slice(0, self._unit) if idle else ranks.share(rows, self._unit)
 
         def cut(value: Any) -> Any:
             return value[share] if isinstance(value, torch.Tensor) and value.ndim and len(value) == rows else value
 
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
-            # dropout: other masks on each rank; what is drawn afterwards is the same on all
+            # dropout masks differ between ranks; draws after this block are equal on all ranks
             torch.manual_seed(derive_seed(torch.initial_seed(), "rank", ranks.rank))
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not alone):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not idle):
                 outputs = self._network(cut(images), *map(cut, arguments), **{k: cut(v) for k, v in options.items()})
         ranks.elsewhere(rows - (share.stop - share.start))
-        return tuple(self._gathered(output[:0] if alone else output, rows) for output in outputs)
+        return tuple(self._gathered(output[:0] if idle else output, rows) for output in outputs)
 
-    def _gathered(self, mine: torch.Tensor, rows: int) -> torch.Tensor:
-        """The outputs of all ranks in the order of the batch; those of others are constants here."""
+    def _gathered(self, own: torch.Tensor, rows: int) -> torch.Tensor:
+        """The outputs of all ranks in the order of the batch; those of other ranks are constants here."""
         shares = [Ranks(rank, self._ranks.size).share(rows, self._unit) for rank in range(self._ranks.size)]
         longest = max(share.stop - share.start for share in shares)
-        padded = mine.new_zeros((longest, *mine.shape[1:]))
-        padded[: len(mine)] = mine.detach()
+        padded = own.new_zeros((longest, *own.shape[1:]))
+        padded[: len(own)] = own.detach()
         parts = [torch.empty_like(padded) for _ in shares]
         dist.all_gather(parts, padded)
         parts = [part[: share.stop - share.start] for part, share in zip(parts, shares, strict=True)]
-        parts[self._ranks.rank] = mine
+        parts[self._ranks.rank] = own
         return torch.cat(parts)

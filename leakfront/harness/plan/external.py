@@ -25,7 +25,7 @@ NO_FID = "left out: there are no images that are neither member nor decoy to com
 def check_given(config: Config, model: Any, dataset: Any) -> None:
     """Raise `InputError` where a config asks of a given membership or a given model what neither can have."""
     of_data, data = dataset.known_membership, config.data
-    if getattr(model, "given", False) and not of_data:
+    if model.external and not of_data:
         raise InputError(
             f"model.name = {config.model.get('name')!r} is a model that was trained elsewhere, so data.dataset must "
             f"state who its members are, as members_decoys does; {data.dataset!r} does not"
@@ -50,7 +50,7 @@ def check_given(config: Config, model: Any, dataset: Any) -> None:
 
 def given_points(model: Any, points: Sequence[DefensePoint]) -> list[DefensePoint]:
     """The points of a run: of a given model the one that it is, with whatever defenses it was trained."""
-    if not getattr(model, "given", False):
+    if not model.external:
         return list(points)
     if len(points) != 1 or points[0].line != "none":
         raise InputError("defenses names some, but a given model cannot be trained anew; leave it out")

@@ -88,7 +88,7 @@ class Plan:
     @property
     def model_is_given(self) -> bool:
         """Whether the model was trained elsewhere."""
-        return bool(getattr(self.model, "given", False))
+        return bool(self.model.external)
 
     @property
     def attempted(self) -> list[Attack]:
@@ -158,7 +158,7 @@ def make_plan(config: Config) -> Plan:
         extractor=build(results_features.registry, config.metrics.features, config.metrics.features_params, "metrics"),
     )
     check_models(config.splits, len(plan.points))
-    check_weights(getattr(plan.model, "smallest", 0))
+    check_weights(plan.model.smallest)
     if not plan.is_given:  # which has no audit
         _check_statistics(config)
     pool_key = _pool_key(plan)
@@ -257,7 +257,7 @@ def _cell_keys(plan: Plan, pool_key: str, extractor_key: str, point: DefensePoin
     libraries = {name: version(name) for name in ("torch", "torchvision", "diffusers", "opacus")}
     stack_code = sorted({name for layer in stack for name in _code(layer)})
     model_code = _code(plan.model, "leakfront.models.diffusion")
-    depends_on = getattr(plan.model, "version", lambda: parameters(plan.model))()
+    depends_on = plan.model.version()
     prepare = content_key(
         "prepare",
         [layers, config.data.coin, split, config.seed],

@@ -12,6 +12,7 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.features import noise_set, pool_set, reference_set
 from leakfront.harness.store.artifacts import stored_key, writing
 from leakfront.harness.store.layout import Layout
+from leakfront.registry import parameters
 from leakfront.results.metrics import row_name
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.run.rows import Row
@@ -52,8 +53,8 @@ def check_labels(plan: Plan, pool: Pool) -> None:
     for metric in plan.metrics:
         if not getattr(metric, "needs_labels", False):
             continue
-        if not getattr(plan.model, "conditional", False):
-            can = hasattr(plan.model, "conditional")
+        if not plan.model.conditional:
+            can = "conditional" in parameters(plan.model)
             remedy = "set model.conditional = true, or" if can else f"{plan.model.name!r} models have no classes, so"
             raise InputError(
                 f"metrics.names has {metric.name!r}, which needs samples asked for by class; {remedy} take it out"

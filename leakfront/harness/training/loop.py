@@ -130,7 +130,7 @@ def train(
             raise DivergedError(k + 1)
         ema.step(network.parameters())
         recent += [value] if len(indices) else []
-        done, stop = k + 1, setup.stopping is not None and ranks.agree(setup.stopping.should_stop(k + 1, network))
+        done, stop = k + 1, setup.stopping is not None and ranks.broadcast(setup.stopping.should_stop(k + 1, network))
         if (k + 1) % max(1, setup.steps // 50) == 0 or k + 1 == setup.steps or stop:
             losses.append((k + 1, sum(recent) / len(recent) if recent else math.nan))
             recent = []

@@ -1,1 +1,1 @@
-"""Models that were trained elsewhere: what their folders hold, and what their settings mean."""
+"""Reading external models, which were trained elsewhere: their folders and their settings."""

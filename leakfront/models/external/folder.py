@@ -1,7 +1,7 @@
-"""A diffusers pipeline folder from anywhere, read so that nothing in it can run, lead out of it or take all memory.
+"""A diffusers pipeline folder from any source, read safely: it cannot run code, lead out of the folder or fill memory.
 
-Safetensors and JSON only, whatever else lies there; every setting is checked against what `UNet2DModel` and a forward
-process can have, and the weights' names and shapes against those of the network, before memory is taken for either.
+Only safetensors and JSON files are read. Every setting is checked against the values that `UNet2DModel` and a forward
+process accept, and the names and shapes of the weights against those of the network, before memory is allocated.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ from leakfront.models.external.settings import (
 if TYPE_CHECKING:
     import torch
 
-# how diffusers named the parts of an attention layer until 2023 (`_convert_deprecated_attention_blocks` there)
+# names of the parts of an attention layer in diffusers before 2023 (its `_convert_deprecated_attention_blocks`)
 _OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 @dataclass(frozen=True)
-class ForeignPipeline:
-    """A pipeline folder whose settings were read and are possible; its weights have not been opened.
+class ExternalPipeline:
+    """A pipeline folder whose settings were read and checked; its weights have not been opened.
 
-    image_shape: (C, H, W). classes: of a class-conditional network, else 0. scheduler: the class it was saved with.
+    scheduler: the scheduler class that the folder names. unet: the settings of the network. process: the settings of
+    the forward process. image_shape: (C, H, W). classes: the number of classes, 0 for an unconditional network.
     """
 
     folder: Path
@@ -52,11 +53,11 @@ class ForeignPipeline:
     process: SchedulerConfig
 
     @classmethod
-    def read(cls, folder: Path) -> ForeignPipeline:
-        """Check a folder's settings; `InputError` names the file and the key that are not as they should be."""
+    def read(cls, folder: Path) -> ExternalPipeline:
+        """Read and check the settings in a folder; `InputError` names the file and the key that are wrong."""
         if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
-            raise InputError(f"{folder} {what}; give the folder of a diffusers pipeline, with a {UNET} in it")
+            state = "is a file" if folder.exists() else "does not exist"
+            raise InputError(f"{folder} {state}; give the folder of a diffusers pipeline, with a {UNET} in it")
         if (folder / INDEX).exists() or (folder / INDEX).is_symlink():
             index = read_json(folder, INDEX)
             check_class(folder / INDEX, index, PIPELINES)
@@ -69,7 +70,7 @@ class ForeignPipeline:
         check_class(folder / UNET, unet, ("UNet2DModel",))
         check_class(folder / SCHEDULER, scheduler, SCHEDULERS)
         if "auto_map" in scheduler:
-            raise InputError(f"{folder / SCHEDULER} has the key 'auto_map', for code of its own, which is never run")
+            raise InputError(f"{folder / SCHEDULER} has the key 'auto_map'; it names custom code, which is never run")
         settings = checked(UNetConfig, folder / UNET, unet)
         process = checked(SchedulerConfig, folder / SCHEDULER, scheduler)
         if settings.in_channels != settings.out_channels:
@@ -96,7 +97,7 @@ class ForeignPipeline:
         return self.unet.num_class_embeds or 0
 
     def checksum(self) -> str:
-        """SHA-256, in hexadecimal, of the files that decide what the model is, wherever they lie."""
+        """The SHA-256, in hexadecimal, of the three files that define the model, wherever they lie."""
         digest = hashlib.sha256()
         for name in (UNET, SCHEDULER, WEIGHTS):
             with inside(self.folder, name).open("rb") as file:
@@ -104,8 +105,11 @@ class ForeignPipeline:
         return digest.hexdigest()
 
     def network(self) -> Any:
-        """A `UNet2DModel` of these settings without memory for its weights; `InputError` if there can be none, or the
-        file of weights does not hold exactly its tensors, or more than this machine holds."""
+        """A `UNet2DModel` with these settings, without memory for its weights (on the device "meta").
+
+        Raises `InputError` if diffusers cannot build the network, if the weights file does not contain exactly its
+        tensors, or if the file is too large for this machine.
+        """
         import torch
         from diffusers import UNet2DModel
 
@@ -114,8 +118,8 @@ class ForeignPipeline:
         try:
             with torch.device("meta"):
                 network = UNet2DModel(**settings)
-        except Exception as error:  # diffusers raises nearly anything on settings that do not go together
-            raise InputError(f"{self.folder / UNET} makes no UNet2DModel: {one_line(error)}") from error
+        except Exception as error:  # diffusers can raise any error on settings that do not fit together
+            raise InputError(f"{self.folder / UNET} cannot be built as a UNet2DModel: {one_line(error)}") from error
         expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         found = {_renamed(name): shape for name, shape in self._shapes().items()}
         if expected != found:
@@ -127,7 +131,7 @@ class ForeignPipeline:
         return network
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The tensors of the file, float32, by the network's names; `InputError` if one is not finite."""
+        """The tensors of the weights file, float32, by the network's names; `InputError` if a value is not finite."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -141,7 +145,7 @@ class ForeignPipeline:
         return loaded
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of the file's tensors, from its header alone."""
+        """The shapes of the tensors in the weights file, read from its header."""
         from safetensors import SafetensorError, safe_open
 
         path = inside(self.folder, WEIGHTS)
@@ -161,7 +165,7 @@ class ForeignPipeline:
 
 
 def _renamed(name: str) -> str:
-    """A tensor's name as diffusers has it today."""
+    """The current diffusers name of a tensor."""
     return re.sub(rf"(\.attentions\.\d+)\.({'|'.join(_OLD)})\.", lambda m: f"{m[1]}.{_OLD[m[2]]}.", name)
 
 

@@ -1,4 +1,4 @@
-"""The settings in a diffusers pipeline folder from anywhere, each checked against what it can be."""
+"""The settings in a diffusers pipeline folder from any source, each checked against its possible values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INDEX, UNET, SCHEDULER = "model_index.json", "unet/config.json", "scheduler/sche
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 PIPELINES = ("DDPMPipeline", "DDIMPipeline")
 SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")
-MAX_BYTES = 4 * 2**20  # of a JSON file; 100,000 trained betas have 2 MiB
+MAX_BYTES = 4 * 2**20  # of a JSON file; 100,000 trained betas take 2 MiB
 MAX_WIDTH = 2**14  # of a layer, in channels; the UNet of Dhariwal and Nichol 2021 has 1,024
 MAX_LEVELS, MAX_LAYERS, MAX_SIDE = 16, 64, 4096
 
@@ -26,7 +26,7 @@ Beta = Annotated[float, Field(gt=0, lt=1)]
 
 
 class UNetConfig(BaseModel):
-    """The parameters of diffusers' `UNet2DModel` by their names there, with its defaults."""
+    """The parameters of diffusers' `UNet2DModel`, with its names and defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
@@ -61,7 +61,7 @@ class UNetConfig(BaseModel):
 
 
 class SchedulerConfig(BaseModel):
-    """What of a scheduler's settings decides the forward process; the others concern its own sampling, not ours."""
+    """The scheduler settings that define the forward process; its other settings concern sampling and are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, strict=True)
 
@@ -71,11 +71,11 @@ class SchedulerConfig(BaseModel):
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"
     trained_betas: Annotated[tuple[Beta, ...], Field(min_length=1, max_length=MAX_TIMESTEPS)] | None = None
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
-    rescale_betas_zero_snr: Literal[False] = False  # at its last timestep an image would have no part in x_t
+    rescale_betas_zero_snr: Literal[False] = False  # else x_t at the last timestep is pure noise, whatever the image
 
 
 class Index(BaseModel):
-    """The components of a pipeline: a UNet2DModel and a scheduler, both diffusers' own, and nothing else."""
+    """The components of a pipeline: a UNet2DModel and a scheduler, both from diffusers, and no other."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -87,25 +87,27 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The regular file `name` of the folder; `InputError` if there is none, or it is a link that leads out."""
+    """The path of the regular file `name` in the folder; `InputError` if it is missing or a link out of the folder."""
     path, home = folder / name, folder.resolve()
     try:
         leads_out = not path.resolve().is_relative_to(home)
     except (OSError, RuntimeError) as error:  # a loop of links
         raise InputError(f"{path} cannot be resolved: {one_line(error)}") from None
     if leads_out:
-        raise InputError(f"{path} is a link that leads out of the folder, which is not followed; copy the file there")
+        raise InputError(
+            f"{path} is a link that leads out of the folder, which is not followed; copy the file into the folder"
+        )
     if not path.is_file():
-        only = "; weights are read from safetensors only, since others can run code" if name == WEIGHTS else ""
+        only = "; weights are read from safetensors only, since other formats can run code" if name == WEIGHTS else ""
         raise InputError(f"{folder} is no diffusers pipeline of a UNet2DModel: it has no file {name}{only}")
     return path
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """The object in the folder's file `name`; `InputError` if it is something else, or too large."""
+    """The JSON object in the file `name` of the folder; `InputError` if it is no object or too large."""
     path = inside(folder, name)
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MiB, which no settings are")
+        raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MiB, the limit for a file of settings")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -116,13 +118,13 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def check_class(path: Path, settings: dict[str, Any], known: tuple[str, ...]) -> None:
-    """Raise `InputError` unless the settings are of a class that is known here."""
+    """Raise `InputError` unless the settings name one of the `known` classes."""
     if (named := settings.get("_class_name")) not in known:
-        raise InputError(f"{path}: _class_name is {named!r}; it must be {one_of(known)}, and no other code is run")
+        raise InputError(f"{path}: _class_name is {named!r}; it must be {one_of(known)}; no other code is run")
 
 
 def checked(section: type[Checked], path: Path, settings: dict[str, Any]) -> Checked:
-    """The settings as `section`, those that diffusers keeps for itself ("_…") left out; `InputError` names the key."""
+    """The settings as a `section`, without diffusers' private keys ("_…"); `InputError` names the key that is wrong."""
     try:
         return section.model_validate_json(json.dumps({k: v for k, v in settings.items() if not k.startswith("_")}))
     except (ValidationError, ValueError) as error:
@@ -136,10 +138,10 @@ def checked(section: type[Checked], path: Path, settings: dict[str, Any]) -> Che
 
 
 def one_of(names: tuple[str, ...]) -> str:
-    """The names as a sentence has them."""
+    """The names as part of a sentence: "one of A, B"."""
     return f"one of {', '.join(names)}" if len(names) > 1 else names[0]
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line and no longer than a sentence has room for."""
+    """The message of an error on one line, at most 200 characters."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -136,7 +136,7 @@ def test_the_shares_of_a_batch_make_it_up() -> None:
             assert max(map(len, taken)) - min(map(len, taken)) <= 1
             draws = [list(range(3 * count))[Ranks(rank, size).share(3 * count, 3)] for rank in range(size)]
             assert [list(dict.fromkeys(row // 3 for row in share)) for share in draws] == taken
-            assert [Ranks(rank, size).takes_none(3 * count, 3) for rank in range(size)] == [not t for t in taken]
+            assert [Ranks(rank, size).is_idle(3 * count, 3) for rank in range(size)] == [not t for t in taken]
     assert [Ranks(rank, 2).device("cuda") for rank in range(2)] == ["cuda:0", "cuda:1"]
     assert Ranks(0, 1).device("cuda") == "cuda"
 
