@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from leakfront.errors import InputError
-from leakfront.results.metrics import Estimate, ImageSet, Metric
+from leakfront.results.metrics import Metric
+from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.statistics.estimate import Estimate
 from leakfront.testing.plugin import calling, check_plugin, named, require
 
 DIMENSIONS = 8
@@ -43,8 +45,10 @@ def synthetic_features(seed: int, count: int, dimensions: int = DIMENSIONS, shif
 
 def estimate(metric: Metric, generated: np.ndarray, real: np.ndarray, seed: int = 0) -> Estimate:
     """The metric of features [N, d] in memory. An image's class is whether its first feature is above the median."""
-    sets = [ImageSet.of(rows, (rows[:, 0] > np.median(rows[:, 0])).astype(np.int64)) for rows in (generated, real)]
-    return metric.estimate(*sets, seed)
+    first, second = (
+        ImageSet.of(rows, (rows[:, 0] > np.median(rows[:, 0])).astype(np.int64)) for rows in (generated, real)
+    )
+    return metric.estimate(first, second, seed)
 
 
 def _check_minimum(metric: Metric, who: str) -> None:

@@ -124,4 +124,5 @@ def permuted_shadow(known: Shadow, order: np.ndarray) -> Shadow:
 def nearest_pool_image(samples: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The index of the pool image nearest to each sample [G], by brute force."""
     difference = samples.reshape(len(samples), 1, -1).astype(float) - images.reshape(1, len(images), -1)
-    return (difference**2).sum(2).argmin(1)
+    nearest: np.ndarray = (difference**2).sum(2).argmin(1)
+    return nearest
