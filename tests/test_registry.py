@@ -120,7 +120,7 @@ plan = make_plan(load_config("digits", (
     'metrics.names=["fid","mean_distance"]', 'metrics.features="row_means"', 'model={name="nearest_image"}',
     'data.dataset="stripes"',
 )))
-plugins = [plan.attacks["reconstruction"], plan.points[0].stack[0], plan.metrics[1], plan.extractor, plan.model,
+plugins = [plan.attacks["reconstruction"], plan.points[-1].stack[0], plan.metrics[1], plan.extractor, plan.model,
            plan.dataset, figures.get("auc_bars")()]
 print(*sorted({type(plugin).__module__ for plugin in plugins}))
 """
