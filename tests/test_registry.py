@@ -1,7 +1,9 @@
 """Plug-ins are found by name, loaded late, and can come from another package."""
 
+import os
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -88,3 +90,65 @@ def test_modules_that_plug_ins_share_are_not_plug_ins(tmp_path: Path, monkeypatc
     (tmp_path / "toy_room" / "folder" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     assert Registry("toy", "toy_room", "leakfront.toys").names() == ["mine"]
+
+
+TOY = Path(__file__).parent / "plugin_package"
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process in which the toy package is installed: its folder, and its entry points."""
+    project = tomllib.loads((TOY / "pyproject.toml").read_text())["project"]
+    place = tmp_path_factory.mktemp("site")
+    about = place / f"leakfront_toy-{project['version']}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = [
+        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (about / "entry_points.txt").write_text("\n".join(groups))
+    path = os.pathsep.join([str(place), str(TOY), str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
+
+
+def run_in(environment: dict[str, str], *arguments: str, folder: Path = REPOSITORY) -> str:
+    """What a process of Python prints; fails if the process does."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_package_adds_a_plug_in_of_each_kind_which_a_config_can_name(installed: dict[str, str]) -> None:
+    code = """
+from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.settings.file import load_config
+from leakfront.results.figures import figures
+
+plan = make_plan(load_config("digits", (
+    'suite=""', "attacks={reconstruction={root=1}}", 'defenses=[{name="quantize",levels=[2,4]}]',
+    'metrics.names=["fid","mean_distance"]', 'metrics.features="row_means"', 'model={name="nearest_image"}',
+    'data.dataset="stripes"',
+)))
+plugins = [plan.attacks["reconstruction"], plan.points[-1].stack[0], plan.metrics[1], plan.extractor, plan.model,
+           plan.dataset, figures.get("auc_bars")()]
+print(*sorted({type(plugin).__module__ for plugin in plugins}))
+"""
+    modules = run_in(installed, "-c", code).split()
+    entries = tomllib.loads((TOY / "pyproject.toml").read_text())["project"]["entry-points"].values()
+    assert modules == sorted(target.partition(":")[0] for group in entries for target in group.values())
+
+
+def test_the_plug_ins_of_a_package_are_listed_with_their_summaries(installed: dict[str, str]) -> None:
+    listed = run_in(installed, "-m", "leakfront", "list")
+    assert "how well the model restores an image from a noised copy" in listed
+    assert "fewer grey levels in the training images" in listed
+    for name in ("nearest_image", "stripes", "mean_distance", "row_means"):
+        assert name in listed
+
+
+def test_the_plug_ins_of_a_package_keep_to_the_contracts(installed: dict[str, str]) -> None:
+    said = run_in(installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=TOY)
+    assert "8 passed" in said

@@ -1,0 +1,178 @@
+"""The contract of a model family and its models, checked on digits."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leakfront.models import ModelFamily
+from leakfront.testing import oracles
+from leakfront.testing.plugin import calling, check_plugin, named, require
+
+if TYPE_CHECKING:
+    import torch
+
+SHAPE, CLASSES = (1, 8, 8), 10
+PICKLED = ("*.bin", "*.pkl", "*.pickle", "*.pt", "*.pth", "*.ckpt")
+
+
+def check_model(family: type[ModelFamily] | ModelFamily) -> None:
+    """Raise `AssertionError` unless a model family keeps to the contract of `leakfront.models.ModelFamily`.
+
+    family: a class, or an instance whose parameters suit images [1, 8, 8] of 10 classes; small ones make it fast.
+
+    It checks that equal seeds give equal models, and the shapes, types and noise levels of a model. Its predictions
+    must not depend on the batch; `predict_with` must agree with `predict_noise` and be differentiable for each image by
+    torch.func. The loss of a trained family must give one differentiable number for each image. A saved model must
+    predict the same after loading, and its files must not hold pickles.
+    """
+    import torch
+
+    family = check_plugin(family, ModelFamily, "model", defaults=False)
+    who = named(family, "model")
+    require(isinstance(family.trained, bool), f"trained of {who} must be true or false")
+    with calling(f"{who}: check of images {SHAPE}"):
+        family.check(SHAPE)
+    model = _built(family, 3, who)
+    _check_facts(family, model, who)
+    _check_seeds(family, model, who)
+    with torch.no_grad():
+        predicted = _check_predictions(model, who)
+        _check_saving(family, model, predicted, who)
+    _check_gradients(model, who)
+    if family.trained:
+        _check_loss(model, who)
+
+
+def _built(family: ModelFamily, seed: int, who: str) -> Any:
+    with calling(f"{who}: build"):
+        model: Any = family.build(SHAPE, CLASSES, seed)
+    if not family.trained:
+        with calling(f"{who}: fit"):
+            model.fit(_digits(70))
+    if model.network is not None:
+        model.network.eval()
+    return model
+
+
+def _digits(count: int) -> torch.Tensor:
+    import torch
+
+    return torch.as_tensor(oracles.digits()[:count]).float() / 127.5 - 1
+
+
+def _inputs(model: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    import torch
+
+    last = len(model.alphas_cumprod) - 1
+    t = torch.tensor([0, min(1, last), last // 20, last // 2, last])
+    x_t = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(0))
+    return x_t, t, torch.arange(5) % max(model.classes, 1)
+
+
+def _check_facts(family: ModelFamily, model: Any, who: str) -> None:
+    import torch
+
+    require(tuple(model.image_shape) == SHAPE, f"the image_shape of {who} must be {SHAPE}; it is {model.image_shape}")
+    levels = model.alphas_cumprod
+    shape = isinstance(levels, torch.Tensor) and levels.dtype == torch.float32 and levels.ndim == 1
+    require(shape, f"alphas_cumprod of {who} must be float32 [T]")
+    falls = bool((levels > 0).all() and (levels <= 1).all() and (levels.diff() <= 0).all())
+    require(falls, f"alphas_cumprod of {who} must lie in (0, 1] and never rise")
+    count = f"timesteps of {who} is {family.timesteps}, but its model has {len(levels)} noise levels"
+    require(family.timesteps == len(levels), count)
+    require(isinstance(model.classes, int) and model.classes >= 0, f"classes of {who} must be a whole number from 0 on")
+    require(not family.trained or model.network is not None, f"{who} is trained, so its model must have a network")
+    named_tensors = model.parameters()
+    tensors = named_tensors and all(isinstance(value, torch.Tensor) for value in named_tensors.values())
+    require(tensors, f"parameters() of {who} must be tensors by name, at least one")
+
+
+def _check_seeds(family: ModelFamily, model: Any, who: str) -> None:
+    import torch
+
+    def equal(other: Any) -> bool:
+        mine, theirs = model.parameters(), other.parameters()
+        return set(mine) == set(theirs) and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+    require(equal(_built(family, 3, who)), f"{who} must build the same model from the same seed")
+    if family.trained:
+        require(not equal(_built(family, 4, who)), f"{who} must build another model from another seed")
+
+
+def _check_predictions(model: Any, who: str) -> torch.Tensor:
+    import torch
+
+    x_t, t, labels = _inputs(model)
+    with calling(f"{who}: predict_noise"):
+        found: torch.Tensor = model.predict_noise(x_t, t, labels)
+        alone = torch.cat([model.predict_noise(x_t[i : i + 1], t[i : i + 1], labels[i : i + 1]) for i in (4, 0)])
+        unlabelled = found if model.classes else model.predict_noise(x_t, t)
+    shape = found.shape == x_t.shape and found.dtype == torch.float32
+    require(shape, f"predict_noise of {who} must return float32 of the shape of x_t")
+    require(found.isfinite().all(), f"predict_noise of {who} must be finite at every noise level")
+    require(torch.allclose(alone, found[[4, 0]], rtol=1e-4, atol=1e-5), f"predict_noise of {who} depends on the batch")
+    require(torch.equal(unlabelled, found), f"{who} is unconditional, so labels must not change its predictions")
+    with calling(f"{who}: predict_with"):
+        as_function = model.predict_with(model.parameters(), x_t, t, labels)
+    agree = torch.allclose(as_function, found, rtol=1e-5, atol=1e-5)
+    require(agree, f"predict_with of {who} must agree with predict_noise")
+    return found
+
+
+def _check_gradients(model: Any, who: str) -> None:
+    import torch
+
+    from leakfront.attacks.queries.gradients import gradient_norms
+
+    noise = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(1))
+    at = (len(model.alphas_cumprod) // 10,)
+    with calling(f"{who}: predict_with under torch.func.vmap and torch.func.grad"):
+        found = gradient_norms(model, _digits(2), torch.zeros(2, dtype=torch.long), noise, at, batch_size=2)
+    require(all(values.isfinite().all() for values in found), f"the gradients of {who} must be finite")
+
+
+def _check_loss(model: Any, who: str) -> None:
+    import torch
+
+    model.network.train()
+    images, labels = _digits(4), torch.arange(4) % max(model.classes, 1)
+
+    def once() -> torch.Tensor:
+        torch.manual_seed(0)
+        with calling(f"{who}: loss"):
+            value: torch.Tensor = model.loss()(model.network, images, labels, torch.Generator().manual_seed(0))
+        return value
+
+    loss = once()
+    require(loss.shape == (4,) and loss.isfinite().all(), f"the loss of {who} must be one finite number for each image")
+    require(torch.equal(loss, once()), f"the loss of {who} must be the same with the same generator")
+    with calling(f"{who}: the gradient of its loss"):
+        gradients = torch.autograd.grad(loss.mean(), list(model.network.parameters()), allow_unused=True)
+    moved = any(g is not None and bool(g.abs().sum() > 0) for g in gradients)
+    require(moved, f"the loss of {who} must have a gradient with respect to the network's weights")
+    model.network.eval()
+
+
+def _check_saving(family: ModelFamily, model: Any, predicted: torch.Tensor, who: str) -> None:
+    import torch
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "model"
+        with calling(f"{who}: save"):
+            model.save(folder)
+        pickled = [path.name for pattern in PICKLED for path in folder.rglob(pattern)]
+        require(not pickled, f"{who} must be saved as safetensors and JSON, not as {', '.join(pickled)}")
+        with calling(f"{who}: load"):
+            again: Any = family.load(folder)
+        if again.network is not None:
+            again.network.eval()
+        same = tuple(again.image_shape) == SHAPE and again.classes == model.classes
+        require(same, f"{who} must be loaded with the image_shape and classes that it was saved with")
+        levels = np.allclose(again.alphas_cumprod, model.alphas_cumprod, rtol=1e-6)
+        require(levels, f"{who} must be loaded with the noise levels that it was saved with")
+        equal = torch.allclose(again.predict_noise(*_inputs(model)), predicted, rtol=1e-6, atol=1e-6)
+        require(equal, f"{who} must predict the same after saving and loading")

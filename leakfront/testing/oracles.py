@@ -1,0 +1,128 @@
+"""Targets and shadow models on models known in closed form, small enough to attack in a second.
+
+The pool is 120 digits of scikit-learn, 8 x 8 pixels. The memorizer, fitted on the members, gives each of them away; the
+Gaussian, fitted on other digits, knows nothing of the pool. Features are the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leakfront.attacks import Attack, Outside, PoolView, Shadow, Signals, Target
+from leakfront.attacks.contract import signal_key
+
+if TYPE_CHECKING:
+    from leakfront.models import DiffusionModel
+
+POOL, SAMPLES = 120, 160
+OUTSIDE = slice(1200, 1300)  # of the digits: neither in the pool nor seen by any model
+
+
+@cache
+def _digits() -> np.ndarray:
+    from sklearn.datasets import load_digits
+
+    images = np.round(load_digits().images * 255 / 16).astype(np.uint8)[:, None]
+    distinct: np.ndarray = np.unique(images, axis=0)
+    return distinct[np.random.default_rng(0).permutation(len(distinct))]
+
+
+def digits() -> np.ndarray:
+    """Real digits in random order, all different, uint8 [N, 1, 8, 8]."""
+    return _digits().copy()
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Pixels as features, float64 [N, d] in [0, 1]."""
+    return images.reshape(len(images), -1) / 255
+
+
+def pool_view(images: np.ndarray) -> PoolView:
+    """A pool of unconditional images without planted copies."""
+    return PoolView(images, np.zeros(len(images), np.int64), flat(images), images, np.arange(len(images)))
+
+
+def coins(seed: int, count: int = POOL) -> np.ndarray:
+    """Fair coins, bool [count]; True for a member."""
+    return np.random.default_rng(seed).random(count) < 0.5
+
+
+def fitted(name: str, images: np.ndarray) -> DiffusionModel:
+    """The closed-form model `name` ("memorizer", "gaussian"), fitted on uint8 images [N, 1, 8, 8]."""
+    import torch
+
+    from leakfront import models
+
+    model: DiffusionModel = models.registry.get(name)().build((1, 8, 8), 0, 0)
+    model.fit(torch.as_tensor(images).float() / 127.5 - 1)
+    return model
+
+
+def sampled(model: DiffusionModel, count: int = SAMPLES, seed: int = 5) -> np.ndarray:
+    """Samples of a model, uint8 [count, 1, 8, 8]."""
+    from leakfront.harness.stages.sample import to_uint8
+    from leakfront.models.sampling import SamplerSettings, make_sampler
+
+    return to_uint8(make_sampler(model, SamplerSettings(steps=20), seed)(range(count)))
+
+
+def measured(signals: Sequence[Any], model: DiffusionModel, images: np.ndarray, batch_size: int = 50) -> Signals:
+    """What the probe stage stores of some signals on uint8 images [N, C, H, W]."""
+    import torch
+
+    from leakfront.harness.stages.probe import ProbeSettings, measure_signals
+
+    labels = torch.zeros(len(images), dtype=torch.long)
+    settings = ProbeSettings(batch_size, gradient_batch=batch_size, seed=3)
+    distinct = list(dict.fromkeys(signals))
+    unit = torch.as_tensor(images).float() / 127.5 - 1
+    arrays, _ = measure_signals(distinct, model, unit, labels, settings, lambda *_: None)
+    return Signals(arrays)
+
+
+def target(attack: Attack, model: DiffusionModel, images: np.ndarray, batch_size: int = 50) -> Target:
+    """What `attack` sees of `model` in front of a pool of uint8 images [P, 1, 8, 8], measured in batches."""
+    samples, away = sampled(model), digits()[OUTSIDE]
+    generated = {
+        f"{signal_key(g)}/images": g.generate(model, samples, flat(samples), sampled, 7) for g in attack.generations()
+    }
+    outside = Outside(away, measured(attack.outside_signals(), model, away, batch_size))
+    signals = measured(attack.signals(), model, images, batch_size)
+    labels = np.zeros(len(samples), np.int64)
+    return Target(pool_view(images), samples, labels, signals, Signals(generated), outside, seed=1)
+
+
+def only_samples(view: PoolView, samples: np.ndarray) -> Target:
+    """A target about which nothing is known but its samples."""
+    nothing = Signals({})
+    labels = np.zeros(len(samples), np.int64)
+    return Target(view, samples, labels, nothing, nothing, Outside(view.images[:0], nothing), seed=0)
+
+
+def shadow(attack: Attack, model: DiffusionModel, images: np.ndarray, members: np.ndarray) -> Shadow:
+    """The same view of a model as `target`, with its coins, bool [P]."""
+    return Shadow(**vars(target(attack, model, images)), members=members)
+
+
+def shadows_of(attack: Attack, name: str, images: np.ndarray, seeds: Sequence[int]) -> list[Shadow]:
+    """Shadow models of the closed form `name`, each fitted on the members of the coins with that seed."""
+    return [shadow(attack, fitted(name, images[coins(s)]), images, coins(s)) for s in seeds]
+
+
+def permuted_shadow(known: Shadow, order: np.ndarray) -> Shadow:
+    """The same shadow model with the pool in another order."""
+    arrays: Mapping[str, np.ndarray] = known.signals._arrays  # type: ignore[attr-defined]
+    moved = Signals({key: values[order] for key, values in arrays.items()})
+    return replace(known, pool=pool_view(known.pool.images[order]), signals=moved, members=known.members[order])
+
+
+def nearest_pool_image(samples: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """The index of the pool image nearest to each sample [G], by brute force."""
+    difference = samples.reshape(len(samples), 1, -1).astype(float) - images.reshape(1, len(images), -1)
+    nearest: np.ndarray = (difference**2).sum(2).argmin(1)
+    return nearest

@@ -1,0 +1,117 @@
+"""What an attack asks of a model, checked: stable names, the stated access, one measurement for each image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leakfront.attacks import Attack
+from leakfront.attacks.contract import signal_key
+from leakfront.testing import oracles
+from leakfront.testing.plugin import calling, require, same_arrays
+
+if TYPE_CHECKING:
+    import torch
+
+    from leakfront.attacks.queries.queries import Queries
+    from leakfront.models import DiffusionModel
+
+
+def check_questions(attack: Attack, who: str) -> None:
+    """Raise `AssertionError` unless signals and generations of an attack keep to their contract.
+
+    who: the attack as sentences begin with it.
+    """
+    with calling(f"{who}: listing its signals and generations"):
+        asked = [*attack.signals(), *attack.outside_signals()]
+        generations = list(attack.generations())
+        again = [signal_key(s) for s in (*attack.signals(), *attack.outside_signals(), *attack.generations())]
+    for question in (*asked, *generations):
+        params = vars(type(question)).get("__dataclass_params__")
+        require(params is not None and params.frozen, f"{_of(question, who)} must be a @dataclass(frozen=True)")
+        require(" at 0x" not in signal_key(question), f"{_of(question, who)} has a parameter without a stable text")
+    stable = [signal_key(question) for question in (*asked, *generations)] == again
+    require(stable, f"{who} must ask for equal signals and generations each time")
+    if attack.signal is not None:
+        require(attack.signal in attack.signals(), f"the signal of {who} must be among its signals()")
+    if attack.access in ("none", "samples"):
+        needed = "access must be 'loss' or 'gradients' if it asks the model"
+        require(not asked and not generations, f"the access of {who} is {attack.access!r}; {needed}")
+    for signal in dict.fromkeys(asked):
+        _check_signal(signal, attack, who)
+    for generation in dict.fromkeys(generations):
+        _check_generation(generation, who)
+
+
+def _of(question: Any, who: str) -> str:
+    return f"{type(question).__name__} of {who}"
+
+
+def _check_signal(signal: Any, attack: Attack, who: str) -> None:
+    from leakfront.attacks.queries.queries import CALLS_OF_A_GRADIENT, Queries
+
+    of = _of(signal, who)
+    model = oracles.fitted("gaussian", oracles.digits()[500:700])
+    first, whole = _measured(signal, model, slice(0, 2), of), _measured(signal, model, slice(0, 5), of)
+    require(set(first) == set(whole), f"{of} must measure the same names for every batch")
+    for name, values in whole.items():
+        require(isinstance(name, str) and "/" not in name, f"the name {name!r} of {of} must be a text without '/'")
+        rows = values.shape[:1] == (5,) and first[name].shape[:1] == (2,)
+        require(rows, f"{name!r} of {of} must have one entry for each image of the batch")
+        require(np.isfinite(values).all(), f"{name!r} of {of} must be finite")
+        rounding = 1 if values.dtype.kind in "iu" else 1e-6
+        alike = np.allclose(first[name], values[:2], rtol=1e-3, atol=rounding)
+        require(alike, f"{name!r} of {of} depends on the other images of the batch")
+    require(whole, f"{of} must measure something")
+
+    class Watched(Queries):
+        def gradient_norms(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError(
+                f"{of} asks for gradients ({CALLS_OF_A_GRADIENT} calls each), so the access of {who} must be "
+                "'gradients'"
+            )
+
+    if attack.access == "loss":
+        images, labels = _batch(slice(0, 1))
+        signal.measure(Watched(model, images, labels, seed=3))
+
+
+def _measured(signal: Any, model: DiffusionModel, rows: slice, of: str) -> dict[str, np.ndarray]:
+    """What a signal measures on some digits; the same twice."""
+    import torch
+
+    from leakfront.attacks.queries.queries import Queries
+
+    def once() -> dict[str, np.ndarray]:
+        queries: Queries = Queries(model, *_batch(rows), seed=3)
+        with torch.no_grad(), calling(f"{of}: measure"):
+            found = signal.measure(queries)
+        for name, values in found.items():
+            require(isinstance(values, torch.Tensor), f"{name!r} of {of} must be a torch.Tensor")
+        return {name: values.cpu().numpy() for name, values in found.items()}
+
+    one, two = once(), once()
+    repeated = set(one) == set(two) and all(same_arrays(one[name], two[name]) for name in one)
+    require(repeated, f"{of} must measure the same each time: take noise from queries.noise(draw)")
+    return one
+
+
+def _batch(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    images = torch.as_tensor(oracles.digits()[rows]).float() / 127.5 - 1
+    return images, torch.zeros(len(images), dtype=torch.long)
+
+
+def _check_generation(generation: Any, who: str) -> None:
+    of = _of(generation, who)
+    model = oracles.fitted("memorizer", oracles.digits()[:40])
+    samples = oracles.sampled(model)
+    with calling(f"{of}: generate"):
+        one, two = (
+            generation.generate(model, samples, oracles.flat(samples), oracles.sampled, seed=7) for _ in range(2)
+        )
+    fits = isinstance(one, np.ndarray) and one.dtype == np.uint8 and one.shape == samples.shape
+    require(fits, f"{of} must generate uint8 images of the shape {samples.shape}, as many as it is given samples")
+    require(same_arrays(one, two), f"{of} must generate the same images again with the same seed")
