@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from leakfront.errors import InputError
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, figures
 from leakfront.results.page.findings import findings
 from leakfront.results.report import combined, write_report
 from leakfront.results.run.data import RunData
@@ -60,9 +60,9 @@ def test_a_forced_report_says_everywhere_what_differs(runs: list[RunData], tmp_p
 def test_every_figure_is_drawn_of_runs_that_differ(runs: list[RunData], tmp_path: Path) -> None:
     merged = [combined(order, force=True) for order in (runs, runs[::-1])]
     for name in figures.names():
-        alone = [figures.get(name)().draw(run) is not None for run in runs]
+        alone = [isinstance(figures.get(name)().draw(run), Drawn) for run in runs]
         for run in merged:
-            assert any(alone) <= (figures.get(name)().draw(run) is not None) or name == "inpainting"
+            assert any(alone) <= isinstance(figures.get(name)().draw(run), Drawn) or name == "inpainting"
 
 
 def test_attacks_that_a_run_lacks_are_dashes(runs: list[RunData]) -> None:
