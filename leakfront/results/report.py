@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leakfront.results.figures import figures, save
+from leakfront.results.figures import NotDrawn, figures, save
 from leakfront.results.figures.drawing import themes
 from leakfront.results.page.findings import findings
 from leakfront.results.page.page import Drawn, page
@@ -58,12 +58,11 @@ def _names() -> list[str]:
 def _draw(name: str, run: RunData, folder: Path) -> Drawn:
     """Draw and save a figure; files of an earlier one are taken away when there is nothing to draw now."""
     plugin = figures.get(name)()
-    figure = plugin.draw(run)
-    svg, wide = None, False
-    if figure is None:
+    drawn = plugin.draw(run)
+    if isinstance(drawn, NotDrawn):
         for suffix in _SUFFIXES:
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
-    else:
-        save(figure, folder, name)
-        svg, wide = (folder / f"{name}.svg").read_bytes(), figure.get_figwidth() > themes.current().broad
-    return Drawn(name, plugin.title, plugin.caption, svg, plugin.reason, wide)
+        return Drawn(name, plugin.title, "", None, drawn.reason)
+    save(drawn.figure, folder, name)
+    wide = drawn.figure.get_figwidth() > themes.current().broad
+    return Drawn(name, drawn.title, drawn.caption, (folder / f"{name}.svg").read_bytes(), "", wide)

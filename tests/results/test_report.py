@@ -18,10 +18,11 @@ from matplotlib.transforms import Bbox
 from rich.console import Console
 
 from leakfront.errors import InputError
-from leakfront.results.figures import figures, save
+from leakfront.results.figures import Drawn, NotDrawn, figures, save
 from leakfront.results.figures.drawing import style
+from leakfront.results.figures.drawing.end_labels import spread
+from leakfront.results.figures.drawing.looks import BLACK, in_order, looks_of
 from leakfront.results.figures.drawing.matrix import short
-from leakfront.results.figures.extraction_curve import spread
 from leakfront.results.page.findings import findings
 from leakfront.results.report import ORDER, combined, write_report
 from leakfront.results.run.data import RunData
@@ -103,6 +104,14 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     strengths = [Strength("none", copied=10, leak=1), Strength(HOSTILE, HOSTILE, epsilon=1.0)]
     run = synthetic_run(tmp_path_factory.mktemp("hostile"), strengths, title=HOSTILE, suite=HOSTILE, **SMALL)
     return write_report([run], tmp_path_factory.mktemp("hostile_report")).parent
+
+
+def drawn(name: str, run: RunData) -> Drawn:
+    """A figure of a run that has something to draw."""
+    with style.theme():
+        result = figures.get(name)().draw(run)
+    assert isinstance(result, Drawn), result
+    return result
 
 
 def row(run: RunData, defense: str, params: str, source: str, metric: str, split: str = "all") -> pd.Series:
@@ -395,9 +404,7 @@ def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path
 def test_a_matrix_prints_the_rows_and_marks_what_is_told_apart(
     name: str, metric: str, guess: float, twelve_v1: RunData
 ) -> None:
-    with style.theme():
-        figure = figures.get(name)().draw(twelve_v1)
-    (ax,) = figure.axes
+    (ax,) = drawn(name, twelve_v1).figure.axes
     attacks = {round(y, 3): text.get_text() for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
     printed = {}
     for text in ax.texts:
@@ -417,20 +424,17 @@ def test_numbers_in_a_matrix_are_short() -> None:
 
 
 def test_what_was_left_out_is_hatched(two_v1: RunData) -> None:
-    with style.theme():
-        (ax,) = figures.get("heatmap")().draw(two_v1).axes
+    (ax,) = drawn("heatmap", two_v1).figure.axes
     hatched = {patch.get_y() + 0.5 for patch in ax.patches if patch.get_hatch()}
     rows = {text.get_text(): y for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
     assert hatched == {rows["gsa1"]}
 
 
 def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: RunData) -> None:
-    roc = figures.get("roc")()
-    with style.theme():
-        figure = roc.draw(two_v1)
+    roc = drawn("roc", two_v1)
     families = {name: group for name, group in Summary(two_v1).families().items() if name != "control"}
-    assert len(figure.axes) == len(families)
-    for ax, (name, group) in zip(figure.axes, families.items(), strict=True):
+    assert len(roc.figure.axes) == len(families)
+    for ax, (name, group) in zip(roc.figure.axes, families.items(), strict=True):
         attacks = [attack for attack in group if attack != "gsa1"]
         shown_aucs = {}
         for text in ax.get_legend().get_texts():
@@ -444,8 +448,7 @@ def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: R
 
 
 def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunData, two: RunData) -> None:
-    with style.theme():
-        figure = figures.get("inpainting")().draw(two_v1)
+    figure = drawn("inpainting", two_v1).figure
     cell = undefended_cell(two_v1, Summary(two_v1))
     assert cell is not None
     assert (cell.defense, cell.split) == ("none", "0")
@@ -455,8 +458,8 @@ def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunDa
         assert [text.get_text() for text in ax.texts] == [f"{scores['errors'][image]:.3f}" for image in best]
         assert len(ax.images) == 3 * len(best)
         np.testing.assert_allclose(ax.images[2].get_array(), scores["inpainted"][best[0], 0] / 255)
-    without = figures.get("inpainting")()
-    assert without.draw(two) is None
+    without = figures.get("inpainting")().draw(two)
+    assert isinstance(without, NotDrawn)
     assert "inpainting attack was not run" in without.reason
 
 
@@ -564,7 +567,7 @@ def test_runs_of_one_protocol_are_drawn_together(two: RunData, tmp_path: Path) -
     assert value.value == row(other, "none", "", "fid", "fid_embedded")["value"]
     assert Summary(combined([two, two])).defenses[2] == "synthetic #2: none"
     for name in ("gallery", "extraction_curve"):
-        assert figures.get(name)().draw(both) is not None
+        assert isinstance(figures.get(name)().draw(both), Drawn)
 
 
 @pytest.mark.parametrize(
@@ -597,7 +600,7 @@ def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[l
         original(self, *args)
 
     with style.theme(), monkeypatch.context() as patch:
-        figure = figures.get(name)().draw(run)
+        figure = drawn(name, run).figure
         assert figure.get_figwidth() <= style.PAGE
         patch.setattr(Text, "draw", draw)
         figure.draw_without_rendering()
@@ -636,12 +639,23 @@ def test_fonts_are_embedded_and_figures_are_one_column_wide(two_report: Path) ->
     assert float(box[1]) == pytest.approx(3.35 * 72, abs=0.5)
 
 
-def test_a_defense_looks_the_same_in_every_run() -> None:
-    few, many = style.looks(["none", "dp_sgd"]), style.looks([s.defense for s in TWELVE])
-    assert few["dp_sgd"] == many["dp_sgd"]
-    crowd = style.looks([f"plugin {number}" for number in range(60)])
-    for all_looks in (many, crowd):
-        assert len({(look.colour, look.marker) for look in all_looks.values()}) == len(all_looks)
+def test_lines_look_different_and_one_that_is_added_leaves_the_others_alone() -> None:
+    lines = list(dict.fromkeys(s.defense for s in TWELVE))
+    for many in (lines, [f"plugin {place}" for place in range(60)]):
+        looks = in_order(many, {"none"})
+        assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
+        assert in_order(many[:-1], {"none"}) == {line: looks[line] for line in many[:-1]}
+    assert len({look.colour for look in in_order(lines[1:8]).values()}) == 7
+
+
+def test_undefended_models_are_black_and_no_defense_is(two: RunData) -> None:
+    both = combined([two, two])
+    for run in (two, both):
+        summary = Summary(run)
+        black = [line for line, look in looks_of(summary).items() if look.colour == BLACK]
+        assert black == [point.defense for point in summary.baselines]
+    assert len(black) == 2
+    assert len({(look.colour, look.marker) for look in looks_of(Summary(both)).values()}) == 4
 
 
 def test_nothing_to_draw_is_said_and_takes_old_files_away(tmp_path: Path) -> None:
@@ -708,7 +722,7 @@ def test_end_labels_are_spread_and_stay_near() -> None:
 
 
 def test_a_saved_figure_has_three_forms(two: RunData, tmp_path: Path) -> None:
-    paths = save(figures.get("membership")().draw(two), tmp_path, "membership")
+    paths = save(drawn("membership", two).figure, tmp_path, "membership")
     assert [path.suffix for path in paths] == [".pdf", ".svg", ".png"]
 
 
@@ -718,7 +732,7 @@ def test_a_figure_that_a_full_disk_does_not_take_is_an_error_of_the_disk(
 ) -> None:
     (tmp_path / f"membership.{suffix}").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
-        save(figures.get("membership")().draw(two), tmp_path, "membership")
+        save(drawn("membership", two).figure, tmp_path, "membership")
 
 
 # the terminal -------------------------------------------------------------------------------------------------------
