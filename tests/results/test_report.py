@@ -32,7 +32,7 @@ from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table, terminal
 from leakfront.results.tables.table import Column, Table, latex, number, shown
-from tests.synthetic_run import SET_SIZES, TWELVE, TWO, V1, Strength, synthetic_run
+from tests.synthetic_run import TWELVE, TWO, V1, Strength, synthetic_run
 
 HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red] {{ 7 * 7 }} {% raw %}"
 SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
@@ -49,10 +49,13 @@ class Page(HTMLParser):
         self.attributes: list[tuple[str, str | None]] = []
         self.text = ""
         self.tables: list[list[list[str]]] = []
-        self._in_cell = False
+        self._in_cell = self._joined = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "wbr":  # no more than a place where a line may end
+            self._joined = True
+            return
         self.tags.append(tag)
         self.attributes += attrs
         if tag == "table":
@@ -69,7 +72,9 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         self.text += data
         if self._in_cell and data.strip():
-            self.tables[-1][-1][-1] += f" {data.strip()}" if self.tables[-1][-1][-1] else data.strip()
+            space = " " if self.tables[-1][-1][-1] and not self._joined else ""
+            self.tables[-1][-1][-1] += space + data.strip()
+        self._joined = False
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,21 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     strengths = [Strength("none", copied=10, leak=1), Strength(HOSTILE, HOSTILE, epsilon=1.0)]
     run = synthetic_run(tmp_path_factory.mktemp("hostile"), strengths, title=HOSTILE, suite=HOSTILE, **SMALL)
     return write_report([run], tmp_path_factory.mktemp("hostile_report")).parent
+
+
+def laid_out(table: Table) -> list[list[str]]:
+    """A table as the page prints it: headings and rows, the name of an attack after the number that it is of."""
+    columns: list[list[str]] = []
+    for column in table.printed:
+        cells = [column.title, *map(str, column.cells())]
+        if column.title == "by":
+            title, *numbers = columns.pop()
+            columns.append(
+                [f"{title}, by", *(f"{n} {name}".strip() for n, name in zip(numbers, cells[1:], strict=True))]
+            )
+        else:
+            columns.append(cells)
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def drawn(name: str, run: RunData) -> Drawn:
@@ -147,8 +167,7 @@ def test_the_page_prints_the_rows_of_every_table(two: RunData, two_report: Path)
     tables = (main_table(two), cost_table(two), suite_table(two), attack_table(two))
     for printed, table in zip(page.tables, tables, strict=True):
         assert table is not None
-        assert printed[0] == [column.title for column in table.printed]
-        assert printed[1:] == [[str(cell) for cell in cells] for cells in table.rows()]
+        assert printed == laid_out(table)
     fid = row(two, "none", "", "fid", "fid_embedded")
     assert f"{fid['value']:.3g} [{fid['ci_low']:.3g}, {fid['ci_high']:.3g}]" in page.tables[0][1]
 
@@ -185,148 +204,6 @@ def test_numbers_keep_three_digits_and_never_an_exponent() -> None:
         "0", "29", "12.5", "0.129", "2,048", "−2", "–"]  # fmt: skip
     assert number(0.5, 2) == "0.50"
     assert str(shown(Value(0.5, 0.4, np.inf, 1, ""), 2)) == "0.50"  # a bound has no interval
-
-
-# findings -----------------------------------------------------------------------------------------------------------
-
-
-def finding(run: RunData, label: str) -> str:
-    return next(text for text in findings(run) if text.startswith(f"{label}: "))
-
-
-def test_a_finding_tells_extraction_quality_membership_and_audit(two: RunData) -> None:
-    dedup = finding(two, "dedup (threshold=0.9)")
-    high, fid = (
-        row(two, "dedup", "threshold=0.9", "extraction", "extracted_at_fdr_0.05"),
-        Summary(two).fid(Point("none", "")),
-    )
-    assert high["value"] == 0
-    assert f"0 of 125 members extracted at 5% FDR, with a 95% interval up to {high['ci_high']:g}" in dedup
-    closest = two.rows[
-        (two.rows["defense"] == "dedup")
-        & (two.rows["metric"] == "members_before_decoys")
-        & (two.rows["split"] != "all")
-    ]["value"]
-    first, second, third = (f"{value:g}" for value in closest)
-    assert f"({first}, {second} and {third} matched more closely than any decoy; under the fixed rule" in dedup
-    assert fid is not None
-    assert f"against {fid.value:.3g} for none" in dedup
-    assert "membership inference still stands" in dedup
-    assert "audited epsilon at least" in dedup
-    assert "4 of 4 attacks have an AUC above 0.5" in finding(two, "none")
-
-
-def test_what_concerns_the_whole_run_is_said_before_the_single_defenses(two: RunData) -> None:
-    first = [text.split(": ")[0] in {s.label for s in TWO} for text in findings(two)]
-    assert first == sorted(first)
-    assert sum(first) == len(TWO)
-    assert findings(two)[0].startswith("On the front")
-
-
-def test_fewer_images_is_claimed_only_over_three_splits(two: RunData, tmp_path: Path) -> None:
-    assert "for none (fewer, " in finding(two, "dedup (threshold=0.9)")
-    run = synthetic_run(tmp_path, TWO, splits=2, **SMALL)
-    text = " ".join(findings(run))
-    assert not re.search(r"\((fewer|more|better|worse|no difference)", text)
-    assert "On the front" not in text
-    assert "no difference between them and another defense is claimed" in text
-
-
-def test_an_auc_interval_that_covers_a_half_is_not_called_membership_inference(twelve: RunData) -> None:
-    summary = Summary(twelve)
-    silent = [
-        p for p in summary.points
-        if all(not v.above(0.5) for a in summary.attacks if (v := summary.value(p, a, "auc")) is not None)
-    ]  # fmt: skip
-    assert silent
-    for point in silent:
-        assert "no attack's AUC lies above 0.5" in finding(twelve, point.label)
-        assert "still stands" not in finding(twelve, point.label)
-
-
-def test_what_the_weights_give_past_a_guard_is_shown_beside_what_is_served(twelve: RunData, two: RunData) -> None:
-    table = main_table(twelve)
-    column = next(c for c in table.columns if c.key == "extracted_with_weights")
-    for point, entry in zip(Summary(twelve).points, column.entries, strict=True):
-        assert (entry is not None) == (point.defense in ("guidance", "filter"))
-        assert entry is None or (isinstance(entry, Value) and entry.value == 29)
-    served = next(c for c in table.columns if c.key == "extracted").title
-    assert served == "Extracted, 5% FDR"
-    sentence = next(s for s in findings(twelve) if s.startswith("filter"))
-    assert "; 29 [26, 32] from the weights, past what guards the sampler" in sentence
-    assert "extracted_with_weights" not in [c.key for c in main_table(two).columns]
-
-
-def test_an_audit_above_the_claim_is_the_first_finding(tmp_path: Path) -> None:
-    run = synthetic_run(tmp_path, [TWO[0], Strength("dp_sgd", "epsilon=0.1", leak=1.5, epsilon=0.1)], **SMALL)
-    assert "the guarantee does not hold as implemented" in findings(run)[0]
-    info = json.loads((tmp_path / "run.json").read_text())
-    info["guarantees"]["dp_sgd (epsilon=0.1)"]["delta"] = 1e-2  # larger than that of the audit: no contradiction
-    (tmp_path / "run.json").write_text(json.dumps(info))
-    assert not any("does not hold" in text for text in findings(RunData(tmp_path)))
-
-
-def test_a_diverged_model_is_reported_and_the_others_are_drawn(tmp_path: Path) -> None:
-    strengths = [*TWO, Strength("dp_sgd", "epsilon=1", epsilon=1.0, diverged=(0, 1, 2)),
-                 Strength("dp_sgd", "epsilon=10", fid=200, epsilon=10.0, diverged=(1,))]  # fmt: skip
-    run = synthetic_run(tmp_path / "run", strengths, **SMALL)
-    text = (write_report([run], tmp_path / "report")).read_text()
-    assert (
-        "training diverged (split 0 at step 120, split 1 at step 121, split 2 at step 122); nothing was measured"
-        in text
-    )
-    assert "training diverged (split 1 at step 121); the numbers are those of the other splits" in text
-    lines = main_table(run).rows()
-    splits = next(i for i, column in enumerate(main_table(run).printed) if column.key == "splits")
-    assert [str(line[splits]) for line in lines] == ["3", "3", "0, 3 diverged", "2, 1 diverged"]
-    assert (tmp_path / "report" / "figures" / "tradeoff.pdf").exists()
-
-
-def test_what_chance_may_give_among_many_attacks_is_not_called_membership_inference(twelve_v1: RunData) -> None:
-    summary, few = Summary(twelve_v1), 0
-    for point in summary.points:
-        attacks = [a for a in summary.attacks if a not in summary.controls]
-        above = sum(v.above(0.5) for a in attacks if (v := summary.value(point, a, "auc")) is not None)
-        text = finding(twelve_v1, point.label)
-        if 0 < above <= 2:
-            few += 1
-            assert f"{above} of {len(attacks)} attacks" in text
-            assert "which chance may give" in text
-            assert "still stands" not in text
-    assert few
-
-
-def test_the_control_is_never_the_strongest_attack_and_its_success_is_a_finding(
-    two_v1: RunData, tmp_path: Path
-) -> None:
-    assert not any("control" in text for text in findings(two_v1))
-    attacks = ("blind", "extraction", "loss")
-    run = synthetic_run(tmp_path, TWO, pool=128, samples=150, attacks=attacks, control_leak=4.0)
-    summary = Summary(run)
-    assert summary.controls == ["blind"]
-    for point in summary.points:
-        for metric in ("auc", "tpr_at_fpr_0.01", "epsilon_lower_bound"):
-            strongest, blind = summary.strongest(point, metric), summary.value(point, "blind", metric)
-            assert strongest is not None
-            assert blind is not None
-            assert strongest[0] != "blind"
-            assert strongest[1].value < blind.value
-    found = findings(run)[0]
-    assert (
-        "control (blind) tells members from decoys in 6 of 6 cells (none split 0, none split 1, none split 2," in found
-    )
-    assert "1 interval in 20 misses" in found
-    assert "2 of 2 attacks have" in finding(run, "none")
-
-
-def test_the_finding_on_whole_sets_is_the_smallest_size_that_is_detected(two_v1: RunData, two: RunData) -> None:
-    shares = {k: row(two_v1, "none", "", "dataset_inference", f"set_detected_members_{k}")["value"] for k in SET_SIZES}
-    enough = min(size for size, share in shares.items() if share >= 0.95)
-    assert enough > min(SET_SIZES)
-    text = next(text for text in findings(two_v1) if text.startswith("Whole sets"))
-    assert f"95% of them are detected from {enough} images on" in text
-    assert f"{100 * shares[enough]:.0f}% of random sets of {enough} members, and 5% of sets of {enough} decoys," in text
-    assert not any("Whole sets" in text for text in findings(two))
 
 
 # many attacks -------------------------------------------------------------------------------------------------------
@@ -559,8 +436,9 @@ def test_runs_of_one_protocol_are_drawn_together(two: RunData, tmp_path: Path) -
     )
     both = combined([two, other])
     assert Summary(both).defenses == ["synthetic: none", "synthetic: dedup", "other: none", "other: dp_sgd"]
-    assert "against" in finding(both, "other: dp_sgd (epsilon=1)")
-    assert "for other: none" in finding(both, "other: dp_sgd (epsilon=1)")
+    paragraphs = {one.subject: one.text for one in findings(both).strengths}
+    assert "against" in paragraphs["other: dp_sgd (epsilon=1)"]
+    assert "for other: none" in paragraphs["other: dp_sgd (epsilon=1)"]
     assert main_table(both).rows()[3][2].text == "ε = 1, δ = 1e-05"
     value = Summary(both).fid(Point("other: none", ""))
     assert value is not None
