@@ -67,6 +67,10 @@ class Tab:
         for kind in ("mousePressed", "mouseReleased"):
             self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the window so many pixels."""
+        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
     def media(self, kind: str) -> None:
         """Show the page as on "screen" or in "print"."""
         self._ask("Emulation.setEmulatedMedia", media=kind)

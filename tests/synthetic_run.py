@@ -64,6 +64,7 @@ class Strength:
     diverged: tuple[int, ...] = ()  # splits whose training diverged
     past: int | None = None  # extracted past a defense that guards the sampler
     steps: int | None = None  # of training; None: those of `params`, "steps=1000", or 4,000
+    whole: str | None = None  # label of the same training to the end, of a model that stops at a fixed step
 
     @property
     def label(self) -> str:
@@ -76,8 +77,8 @@ TWELVE = (
     Strength("dedup", "threshold=0.9", fid=10.1, leak=0.5),
     Strength("augment", "policy=flip", fid=20, leak=0.4),
     Strength("augment", "policy=strong", fid=100, leak=0.1),
-    Strength("early_stop", "steps=1000", fid=40, leak=0.1),
-    Strength("early_stop", "steps=2000", fid=23, leak=0.4),
+    Strength("early_stop", "steps=1000", fid=40, leak=0.1, whole="none"),
+    Strength("early_stop", "steps=2000", fid=23, leak=0.4, whole="none"),
     Strength("dp_sgd", "epsilon=1", fid=400, epsilon=1.0),
     Strength("dp_sgd", "epsilon=10", fid=250, epsilon=10.0),
     Strength("dp_sgd", "epsilon=100", fid=150, leak=0.1, epsilon=100.0),
@@ -371,6 +372,7 @@ def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[st
         "guarantees": {s.label: claim(s) for s in strengths},
         "covers": {s.label: _covers(s) for s in strengths},
         "acts_on": {s.label: ["sampling" if s.past is not None else "training"] for s in strengths},
+        "stops_short_of": {s.label: s.whole for s in strengths if s.whole is not None},
         "diverged": [f"{i:02d}-split{split}" for i, s in enumerate(strengths) for split in s.diverged],
         "failed": {},
         "versions": {"python": "3.11.7", "torch": "2.13.0"},

@@ -28,9 +28,11 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme
         raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
     inputs = [checksum(layout.root / name) for layout in runs for name in ("results.csv", "run.json")]
     from leakfront.results.figures import figures
+    from leakfront.results.page import assets
 
     drawn_by = [type_name for name in figures.names() for type_name in with_imports(figures.get(name).__module__)]
-    key = content_key("report", [force, theme], inputs, sorted({*with_imports("leakfront.results.report"), *drawn_by}))
+    code = sorted({*with_imports("leakfront.results.report"), *drawn_by})
+    key = content_key("report", [force, theme, assets.version()], inputs, code)
     if stored_key(folder) != key:
         from leakfront.results.report import write_report
         from leakfront.results.run.data import RunData

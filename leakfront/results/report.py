@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leakfront.results.figures import figures, save
+from leakfront.results.figures import Figure, NotDrawn, figures, save
 from leakfront.results.figures.drawing import themes
 from leakfront.results.page.findings import findings
-from leakfront.results.page.page import Drawn, page
+from leakfront.results.page.page import Contents, Picture, page
 from leakfront.results.run.combined import combined
 from leakfront.results.run.data import RunData
 from leakfront.results.tables.attacks import attack_table, suite_table
@@ -15,55 +15,70 @@ from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table
 from leakfront.results.tables.matched import matched_table
 from leakfront.results.tables.quality import quality_table
+from leakfront.results.tables.table import Table
 
 ORDER = ("tradeoff", "tradeoff_auc", "matched", "timeline", "extraction_curve", "gallery", "inpainting", "membership",
          "heatmap", "roc", "audit", "cost")  # fmt: skip
+TABLES = {
+    "main": main_table,
+    "matched": matched_table,
+    "quality": quality_table,
+    "cost": cost_table,
+    "suite": suite_table,
+    "attacks": attack_table,
+}
 PAPER = themes.PAPER.name
-_SUFFIXES = ("pdf", "svg", "png")
 
 
 def write_report(runs: list[RunData], folder: Path, force: bool = False, theme: str = PAPER) -> Path:
-    """Write figures, tables and `index.html` into `folder`; returns the page's path.
+    """Write figures, tables and `index.html` into `folder`; return the page's path. The same run gives the same bytes.
 
-    theme: of the figures, "paper" or "talk". The same rows and arrays give the same bytes. Raises `InputError` for runs
-    that cannot be compared, unless they are to be merged all the same (`force`).
+    theme: of the figures, "paper" or "talk". force: merge runs that cannot be compared; else they raise `InputError`.
     """
     run = combined(runs, force)
+    pictures, not_drawn = [], {}
     with themes.use(theme):
-        drawn = [_draw(name, run, folder / "figures") for name in _names()]
-    tables = folder / "tables"
-    tables.mkdir(parents=True, exist_ok=True)
-    made = {"main": main_table, "matched": matched_table, "quality": quality_table, "cost": cost_table,
-            "suite": suite_table, "attacks": attack_table}  # fmt: skip
-    for name, make in made.items():
-        table = make(run)
-        if table is None:
-            for suffix in ("csv", "md", "tex"):
-                (tables / f"{name}.{suffix}").unlink(missing_ok=True)
-            continue
-        (tables / f"{name}.csv").write_text(table.to_csv(), encoding="utf-8")
-        (tables / f"{name}.md").write_text(table.to_markdown(), encoding="utf-8")
-        (tables / f"{name}.tex").write_text(table.to_latex(), encoding="utf-8")
+        for name in _names():
+            figure: Figure = figures.get(name)()
+            match _draw(figure, run, folder / "figures"):
+                case NotDrawn(reason):
+                    not_drawn[figure.title] = reason
+                case Picture() as picture:
+                    pictures.append(picture)
+    tables = {name: make(run) for name, make in TABLES.items()}
+    for name, table in tables.items():
+        _write(table, folder / "tables", name)
     index = folder / "index.html"
-    index.write_text(page(run, runs, drawn, findings(run)), encoding="utf-8")
+    index.write_text(page(run, Contents(findings(run), tables, pictures, not_drawn)), encoding="utf-8")
     return index
 
 
 def _names() -> list[str]:
-    """Every figure, those of the paper first in the order of its argument."""
+    """Every figure, first those of `ORDER`."""
     known = figures.names()
     return [name for name in ORDER if name in known] + [name for name in known if name not in ORDER]
 
 
-def _draw(name: str, run: RunData, folder: Path) -> Drawn:
-    """Draw and save a figure; files of an earlier one are taken away when there is nothing to draw now."""
-    plugin = figures.get(name)()
-    figure = plugin.draw(run)
-    svg, wide = None, False
-    if figure is None:
-        for suffix in _SUFFIXES:
+def _draw(figure: Figure, run: RunData, folder: Path) -> Picture | NotDrawn:
+    """Draw and save a figure; where nothing is drawn, remove the files of an earlier one."""
+    drawn = figure.draw(run)
+    if isinstance(drawn, NotDrawn):
+        for suffix in ("pdf", "svg", "png"):
+            (folder / f"{figure.name}.{suffix}").unlink(missing_ok=True)
+        return drawn
+    save(drawn.figure, folder, figure.name)
+    wide = drawn.figure.get_figwidth() > themes.current().broad
+    svg = (folder / f"{figure.name}.svg").read_bytes()
+    return Picture(figure.name, drawn.title, drawn.caption, svg, wide)
+
+
+def _write(table: Table | None, folder: Path, name: str) -> None:
+    """Write a table in its three forms; where the run has none, remove the files of an earlier one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if table is None:
+        for suffix in ("csv", "md", "tex"):
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
-    else:
-        save(figure, folder, name)
-        svg, wide = (folder / f"{name}.svg").read_bytes(), figure.get_figwidth() > themes.current().broad
-    return Drawn(name, plugin.title, plugin.caption, svg, plugin.reason, wide)
+        return
+    (folder / f"{name}.csv").write_text(table.to_csv(), encoding="utf-8")
+    (folder / f"{name}.md").write_text(table.to_markdown(), encoding="utf-8")
+    (folder / f"{name}.tex").write_text(table.to_latex(), encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from leakfront.errors import InputError
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, figures
 from leakfront.results.page.findings import findings
 from leakfront.results.report import combined, write_report
 from leakfront.results.run.data import RunData
@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunData]:
 def test_a_forced_report_says_everywhere_what_differs(runs: list[RunData], tmp_path: Path) -> None:
     run = combined(runs, force=True)
     assert run.differences == (SENTENCE,)
-    assert findings(run)[0] == SENTENCE
+    assert findings(run).cautions[0].text == SENTENCE
     for make in (main_table, matched_table, cost_table, suite_table, attack_table):
         table = make(run)
         assert table is not None
@@ -51,7 +51,7 @@ def test_a_forced_report_says_everywhere_what_differs(runs: list[RunData], tmp_p
     text = Page(write_report(runs, tmp_path, force=True).read_text()).text
     drawn = len(list((tmp_path / "figures").glob("*.svg")))
     assert drawn > 6
-    assert text.count(SENTENCE) == 2 + 5 + drawn  # the summary, the findings, the tables, the captions
+    assert text.count(SENTENCE) == 2 + 5 + drawn  # the summary, the cautions, the tables, the captions
     assert "Pool of 128 or 96 digits images" in text
     assert "attack suite quick or v1" in text
     assert "Sampling is of 150 or 120 images" in text
@@ -60,9 +60,9 @@ def test_a_forced_report_says_everywhere_what_differs(runs: list[RunData], tmp_p
 def test_every_figure_is_drawn_of_runs_that_differ(runs: list[RunData], tmp_path: Path) -> None:
     merged = [combined(order, force=True) for order in (runs, runs[::-1])]
     for name in figures.names():
-        alone = [figures.get(name)().draw(run) is not None for run in runs]
+        alone = [isinstance(figures.get(name)().draw(run), Drawn) for run in runs]
         for run in merged:
-            assert any(alone) <= (figures.get(name)().draw(run) is not None) or name == "inpainting"
+            assert any(alone) <= isinstance(figures.get(name)().draw(run), Drawn) or name == "inpainting"
 
 
 def test_attacks_that_a_run_lacks_are_dashes(runs: list[RunData]) -> None:

@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from leakfront.results.figures import figures, save
+from leakfront.results.figures import Drawn, NotDrawn, figures, save
 from leakfront.results.figures.drawing import style
 from leakfront.results.figures.drawing.front_data import Chart, Promise, gather
+from leakfront.results.figures.drawing.looks import looks_of
 from leakfront.results.report import combined
 from leakfront.results.run.data import RunData
 from leakfront.results.run.summary import Point, Summary
@@ -57,10 +58,9 @@ def auc_attack(run: RunData) -> str:
 
 def drawn(name: str, run: RunData) -> tuple[Figure, str]:
     """A figure and its caption."""
-    plugin = figures.get(name)()
-    figure = plugin.draw(run)
-    assert figure is not None, plugin.reason
-    return figure, plugin.caption
+    result = figures.get(name)().draw(run)
+    assert isinstance(result, Drawn), result
+    return result.figure, result.caption
 
 
 def texts(ax: Axes) -> list[str]:
@@ -233,7 +233,7 @@ def test_the_front_of_auc_is_that_of_one_attack_and_never_of_the_control(tmp_pat
     aucs = dict(zip(rows["defense"], rows["value"], strict=True))
     for mark in chart_of(run, "tradeoff_auc").marks:
         assert mark.leak.value == aucs[mark.point.defense]
-        look = style.looks(aucs)[mark.point.defense]
+        look = looks_of(Summary(run))[mark.point.defense]
         assert marked(ax, look.colour, look.marker, 3.8) == {mark.at}
 
 
@@ -252,23 +252,23 @@ def test_a_cross_past_a_guard_needs_a_row_of_that_attack(many: bool, tmp_path: P
     crosses = [li.get_data() for ax in figure.axes for li in ax.lines if li.get_marker() == "x"]
     assert [(float(x[0]), float(y[0])) for x, y in crosses] == [(fid.value, 0.83)]
     assert "A cross, on a dotted line" in caption
-    assert "asks the model itself" not in caption
+    assert "queries the model itself" not in caption
 
 
 def test_the_caption_says_when_the_attack_passes_the_guards(eight: RunData, tmp_path: Path) -> None:
     _, caption = drawn("tradeoff_auc", run_of(tmp_path, EIGHT, attacks=("loss",)))
-    assert "An attack that asks the model itself passes a defense that only guards the sampler" in caption
+    assert "This attack queries the model itself and so bypasses a defense that only guards the sampler" in caption
 
 
 def test_without_an_auc_of_the_undefended_model_nothing_is_drawn(tmp_path: Path) -> None:
     run = run_of(tmp_path, TWO, splits=1)
     run.rows[run.rows["metric"] != "auc"].to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
     plugin = figures.get("tradeoff_auc")()
-    assert plugin.draw(RunData(tmp_path)) is None
-    assert plugin.reason == "no attack has an AUC on the undefended model"
+    assert plugin.draw(RunData(tmp_path)) == NotDrawn("no attack has an AUC on the undefended model")
     run.rows[~run.rows["metric"].str.startswith("fid")].to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
-    assert plugin.draw(RunData(tmp_path)) is None
-    assert plugin.reason.startswith("no defense has both a FID and an AUC of ")
+    without = plugin.draw(RunData(tmp_path))
+    assert isinstance(without, NotDrawn)
+    assert without.reason.startswith("no defense has both a FID and an AUC of ")
 
 
 def test_the_front_is_what_no_other_point_beats(twelve: RunData) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leakfront.results.figures import figures
-from leakfront.results.figures.drawing import style
+from leakfront.results.figures import NotDrawn, figures
+from leakfront.results.figures.drawing.looks import looks_of
 from leakfront.results.run.summary import Point, Summary, Value
 from leakfront.results.statistics.matched import at_fid, matched
 from leakfront.results.statistics.splits import over_splits
 from leakfront.results.tables.matched import FACTORS, at_equal_fid, matched_table
-from tests.results.test_report import SMALL, assert_legible, written
+from tests.results.test_report import SMALL, assert_legible, drawn, written
 from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
 
 
@@ -105,13 +105,13 @@ def test_curves_that_reach_none_of_the_fids_make_no_table(tmp_path: Path) -> Non
 
 def test_the_figure_shows_the_table_the_least_leaking_first(tmp_path: Path) -> None:
     run = synthetic_run(tmp_path, TWELVE, **SMALL)
-    found, plugin = at_equal_fid(run), figures.get("matched")()
+    found, result = at_equal_fid(run), drawn("matched", run)
     assert found is not None
-    figure = plugin.draw(run)
+    figure = result.figure
     blocks = [figure.axes[i : i + 2] for i in range(0, len(figure.axes), 2)]
     shown = [factor for factor in FACTORS if any(found.values[d, factor, "auc"] for d in found.defenses)]
     assert [block[0].get_title(loc="left").split("(")[1] for block in blocks] == [f"{f:g} × undefended)" for f in shown]
-    looks, drawn = style.looks(Summary(run).defenses), 0
+    looks, compared = looks_of(Summary(run)), 0
     for factor, (auc, extracted) in zip(shown, blocks, strict=True):
         names = [text.get_text() for text in auc.get_yticklabels()]
         values = [found.values[name, factor, "auc"] for name in names]
@@ -126,11 +126,11 @@ def test_the_figure_shows_the_table_the_least_leaking_first(tmp_path: Path) -> N
                 assert value is not None
                 assert marked[value.value, y] == looks[name].colour
                 assert (value.low, value.high) in bars
-                drawn += 1
+                compared += 1
             assert len(marked) == len(names)
-    assert drawn > 8
-    assert f"the AUC of {found.attack}, which has the highest" in plugin.caption
-    assert "at 1.5, 2, 4 times the FID" in plugin.caption
+    assert compared > 8
+    assert f"the AUC of {found.attack}, which has the highest" in result.caption
+    assert "at 1.5, 2, 4 times the FID" in result.caption
 
 
 @pytest.mark.parametrize("lines", [1, 9, 29])
@@ -144,6 +144,5 @@ def test_the_figure_is_legible_whatever_has_a_curve(
 
 
 def test_without_a_table_there_is_no_figure(tmp_path: Path) -> None:
-    plugin = figures.get("matched")()
-    assert plugin.draw(synthetic_run(tmp_path, TWO, **SMALL)) is None
-    assert plugin.reason == "no defense has strengths whose FIDs enclose one that is compared"
+    without = figures.get("matched")().draw(synthetic_run(tmp_path, TWO, **SMALL))
+    assert without == NotDrawn("no defense has strengths whose FIDs enclose one that is compared")

@@ -18,10 +18,11 @@ from matplotlib.transforms import Bbox
 from rich.console import Console
 
 from leakfront.errors import InputError
-from leakfront.results.figures import figures, save
+from leakfront.results.figures import Drawn, NotDrawn, figures, save
 from leakfront.results.figures.drawing import style
+from leakfront.results.figures.drawing.end_labels import spread
+from leakfront.results.figures.drawing.looks import BLACK, in_order, looks_of
 from leakfront.results.figures.drawing.matrix import short
-from leakfront.results.figures.extraction_curve import spread
 from leakfront.results.page.findings import findings
 from leakfront.results.report import ORDER, combined, write_report
 from leakfront.results.run.data import RunData
@@ -31,7 +32,7 @@ from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table, terminal
 from leakfront.results.tables.table import Column, Table, latex, number, shown
-from tests.synthetic_run import SET_SIZES, TWELVE, TWO, V1, Strength, synthetic_run
+from tests.synthetic_run import TWELVE, TWO, V1, Strength, synthetic_run
 
 HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red] {{ 7 * 7 }} {% raw %}"
 SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
@@ -48,10 +49,13 @@ class Page(HTMLParser):
         self.attributes: list[tuple[str, str | None]] = []
         self.text = ""
         self.tables: list[list[list[str]]] = []
-        self._in_cell = False
+        self._in_cell = self._joined = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "wbr":  # no more than a place where a line may end
+            self._joined = True
+            return
         self.tags.append(tag)
         self.attributes += attrs
         if tag == "table":
@@ -68,7 +72,9 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         self.text += data
         if self._in_cell and data.strip():
-            self.tables[-1][-1][-1] += f" {data.strip()}" if self.tables[-1][-1][-1] else data.strip()
+            space = " " if self.tables[-1][-1][-1] and not self._joined else ""
+            self.tables[-1][-1][-1] += space + data.strip()
+        self._joined = False
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +111,29 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report([run], tmp_path_factory.mktemp("hostile_report")).parent
 
 
+def laid_out(table: Table) -> list[list[str]]:
+    """A table as the page prints it: headings and rows, the name of an attack after the number that it is of."""
+    columns: list[list[str]] = []
+    for column in table.printed:
+        cells = [column.title, *map(str, column.cells())]
+        if column.title == "by":
+            title, *numbers = columns.pop()
+            columns.append(
+                [f"{title}, by", *(f"{n} {name}".strip() for n, name in zip(numbers, cells[1:], strict=True))]
+            )
+        else:
+            columns.append(cells)
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def drawn(name: str, run: RunData) -> Drawn:
+    """A figure of a run that has something to draw."""
+    with style.theme():
+        result = figures.get(name)().draw(run)
+    assert isinstance(result, Drawn), result
+    return result
+
+
 def row(run: RunData, defense: str, params: str, source: str, metric: str, split: str = "all") -> pd.Series:
     rows = run.rows
     mask = (rows["defense"] == defense) & (rows["params"] == params) & (rows["source"] == source)
@@ -138,8 +167,7 @@ def test_the_page_prints_the_rows_of_every_table(two: RunData, two_report: Path)
     tables = (main_table(two), cost_table(two), suite_table(two), attack_table(two))
     for printed, table in zip(page.tables, tables, strict=True):
         assert table is not None
-        assert printed[0] == [column.title for column in table.printed]
-        assert printed[1:] == [[str(cell) for cell in cells] for cells in table.rows()]
+        assert printed == laid_out(table)
     fid = row(two, "none", "", "fid", "fid_embedded")
     assert f"{fid['value']:.3g} [{fid['ci_low']:.3g}, {fid['ci_high']:.3g}]" in page.tables[0][1]
 
@@ -176,148 +204,6 @@ def test_numbers_keep_three_digits_and_never_an_exponent() -> None:
         "0", "29", "12.5", "0.129", "2,048", "−2", "–"]  # fmt: skip
     assert number(0.5, 2) == "0.50"
     assert str(shown(Value(0.5, 0.4, np.inf, 1, ""), 2)) == "0.50"  # a bound has no interval
-
-
-# findings -----------------------------------------------------------------------------------------------------------
-
-
-def finding(run: RunData, label: str) -> str:
-    return next(text for text in findings(run) if text.startswith(f"{label}: "))
-
-
-def test_a_finding_tells_extraction_quality_membership_and_audit(two: RunData) -> None:
-    dedup = finding(two, "dedup (threshold=0.9)")
-    high, fid = (
-        row(two, "dedup", "threshold=0.9", "extraction", "extracted_at_fdr_0.05"),
-        Summary(two).fid(Point("none", "")),
-    )
-    assert high["value"] == 0
-    assert f"0 of 125 members extracted at 5% FDR, with a 95% interval up to {high['ci_high']:g}" in dedup
-    closest = two.rows[
-        (two.rows["defense"] == "dedup")
-        & (two.rows["metric"] == "members_before_decoys")
-        & (two.rows["split"] != "all")
-    ]["value"]
-    first, second, third = (f"{value:g}" for value in closest)
-    assert f"({first}, {second} and {third} matched more closely than any decoy; under the fixed rule" in dedup
-    assert fid is not None
-    assert f"against {fid.value:.3g} for none" in dedup
-    assert "membership inference still stands" in dedup
-    assert "audited epsilon at least" in dedup
-    assert "4 of 4 attacks have an AUC above 0.5" in finding(two, "none")
-
-
-def test_what_concerns_the_whole_run_is_said_before_the_single_defenses(two: RunData) -> None:
-    first = [text.split(": ")[0] in {s.label for s in TWO} for text in findings(two)]
-    assert first == sorted(first)
-    assert sum(first) == len(TWO)
-    assert findings(two)[0].startswith("On the front")
-
-
-def test_fewer_images_is_claimed_only_over_three_splits(two: RunData, tmp_path: Path) -> None:
-    assert "for none (fewer, " in finding(two, "dedup (threshold=0.9)")
-    run = synthetic_run(tmp_path, TWO, splits=2, **SMALL)
-    text = " ".join(findings(run))
-    assert not re.search(r"\((fewer|more|better|worse|no difference)", text)
-    assert "On the front" not in text
-    assert "no difference between them and another defense is claimed" in text
-
-
-def test_an_auc_interval_that_covers_a_half_is_not_called_membership_inference(twelve: RunData) -> None:
-    summary = Summary(twelve)
-    silent = [
-        p for p in summary.points
-        if all(not v.above(0.5) for a in summary.attacks if (v := summary.value(p, a, "auc")) is not None)
-    ]  # fmt: skip
-    assert silent
-    for point in silent:
-        assert "no attack's AUC lies above 0.5" in finding(twelve, point.label)
-        assert "still stands" not in finding(twelve, point.label)
-
-
-def test_what_the_weights_give_past_a_guard_is_shown_beside_what_is_served(twelve: RunData, two: RunData) -> None:
-    table = main_table(twelve)
-    column = next(c for c in table.columns if c.key == "extracted_with_weights")
-    for point, entry in zip(Summary(twelve).points, column.entries, strict=True):
-        assert (entry is not None) == (point.defense in ("guidance", "filter"))
-        assert entry is None or (isinstance(entry, Value) and entry.value == 29)
-    served = next(c for c in table.columns if c.key == "extracted").title
-    assert served == "Extracted, 5% FDR"
-    sentence = next(s for s in findings(twelve) if s.startswith("filter"))
-    assert "; 29 [26, 32] from the weights, past what guards the sampler" in sentence
-    assert "extracted_with_weights" not in [c.key for c in main_table(two).columns]
-
-
-def test_an_audit_above_the_claim_is_the_first_finding(tmp_path: Path) -> None:
-    run = synthetic_run(tmp_path, [TWO[0], Strength("dp_sgd", "epsilon=0.1", leak=1.5, epsilon=0.1)], **SMALL)
-    assert "the guarantee does not hold as implemented" in findings(run)[0]
-    info = json.loads((tmp_path / "run.json").read_text())
-    info["guarantees"]["dp_sgd (epsilon=0.1)"]["delta"] = 1e-2  # larger than that of the audit: no contradiction
-    (tmp_path / "run.json").write_text(json.dumps(info))
-    assert not any("does not hold" in text for text in findings(RunData(tmp_path)))
-
-
-def test_a_diverged_model_is_reported_and_the_others_are_drawn(tmp_path: Path) -> None:
-    strengths = [*TWO, Strength("dp_sgd", "epsilon=1", epsilon=1.0, diverged=(0, 1, 2)),
-                 Strength("dp_sgd", "epsilon=10", fid=200, epsilon=10.0, diverged=(1,))]  # fmt: skip
-    run = synthetic_run(tmp_path / "run", strengths, **SMALL)
-    text = (write_report([run], tmp_path / "report")).read_text()
-    assert (
-        "training diverged (split 0 at step 120, split 1 at step 121, split 2 at step 122); nothing was measured"
-        in text
-    )
-    assert "training diverged (split 1 at step 121); the numbers are those of the other splits" in text
-    lines = main_table(run).rows()
-    splits = next(i for i, column in enumerate(main_table(run).printed) if column.key == "splits")
-    assert [str(line[splits]) for line in lines] == ["3", "3", "0, 3 diverged", "2, 1 diverged"]
-    assert (tmp_path / "report" / "figures" / "tradeoff.pdf").exists()
-
-
-def test_what_chance_may_give_among_many_attacks_is_not_called_membership_inference(twelve_v1: RunData) -> None:
-    summary, few = Summary(twelve_v1), 0
-    for point in summary.points:
-        attacks = [a for a in summary.attacks if a not in summary.controls]
-        above = sum(v.above(0.5) for a in attacks if (v := summary.value(point, a, "auc")) is not None)
-        text = finding(twelve_v1, point.label)
-        if 0 < above <= 2:
-            few += 1
-            assert f"{above} of {len(attacks)} attacks" in text
-            assert "which chance may give" in text
-            assert "still stands" not in text
-    assert few
-
-
-def test_the_control_is_never_the_strongest_attack_and_its_success_is_a_finding(
-    two_v1: RunData, tmp_path: Path
-) -> None:
-    assert not any("control" in text for text in findings(two_v1))
-    attacks = ("blind", "extraction", "loss")
-    run = synthetic_run(tmp_path, TWO, pool=128, samples=150, attacks=attacks, control_leak=4.0)
-    summary = Summary(run)
-    assert summary.controls == ["blind"]
-    for point in summary.points:
-        for metric in ("auc", "tpr_at_fpr_0.01", "epsilon_lower_bound"):
-            strongest, blind = summary.strongest(point, metric), summary.value(point, "blind", metric)
-            assert strongest is not None
-            assert blind is not None
-            assert strongest[0] != "blind"
-            assert strongest[1].value < blind.value
-    found = findings(run)[0]
-    assert (
-        "control (blind) tells members from decoys in 6 of 6 cells (none split 0, none split 1, none split 2," in found
-    )
-    assert "1 interval in 20 misses" in found
-    assert "2 of 2 attacks have" in finding(run, "none")
-
-
-def test_the_finding_on_whole_sets_is_the_smallest_size_that_is_detected(two_v1: RunData, two: RunData) -> None:
-    shares = {k: row(two_v1, "none", "", "dataset_inference", f"set_detected_members_{k}")["value"] for k in SET_SIZES}
-    enough = min(size for size, share in shares.items() if share >= 0.95)
-    assert enough > min(SET_SIZES)
-    text = next(text for text in findings(two_v1) if text.startswith("Whole sets"))
-    assert f"95% of them are detected from {enough} images on" in text
-    assert f"{100 * shares[enough]:.0f}% of random sets of {enough} members, and 5% of sets of {enough} decoys," in text
-    assert not any("Whole sets" in text for text in findings(two))
 
 
 # many attacks -------------------------------------------------------------------------------------------------------
@@ -395,9 +281,7 @@ def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path
 def test_a_matrix_prints_the_rows_and_marks_what_is_told_apart(
     name: str, metric: str, guess: float, twelve_v1: RunData
 ) -> None:
-    with style.theme():
-        figure = figures.get(name)().draw(twelve_v1)
-    (ax,) = figure.axes
+    (ax,) = drawn(name, twelve_v1).figure.axes
     attacks = {round(y, 3): text.get_text() for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
     printed = {}
     for text in ax.texts:
@@ -417,20 +301,17 @@ def test_numbers_in_a_matrix_are_short() -> None:
 
 
 def test_what_was_left_out_is_hatched(two_v1: RunData) -> None:
-    with style.theme():
-        (ax,) = figures.get("heatmap")().draw(two_v1).axes
+    (ax,) = drawn("heatmap", two_v1).figure.axes
     hatched = {patch.get_y() + 0.5 for patch in ax.patches if patch.get_hatch()}
     rows = {text.get_text(): y for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
     assert hatched == {rows["gsa1"]}
 
 
 def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: RunData) -> None:
-    roc = figures.get("roc")()
-    with style.theme():
-        figure = roc.draw(two_v1)
+    roc = drawn("roc", two_v1)
     families = {name: group for name, group in Summary(two_v1).families().items() if name != "control"}
-    assert len(figure.axes) == len(families)
-    for ax, (name, group) in zip(figure.axes, families.items(), strict=True):
+    assert len(roc.figure.axes) == len(families)
+    for ax, (name, group) in zip(roc.figure.axes, families.items(), strict=True):
         attacks = [attack for attack in group if attack != "gsa1"]
         shown_aucs = {}
         for text in ax.get_legend().get_texts():
@@ -444,8 +325,7 @@ def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: R
 
 
 def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunData, two: RunData) -> None:
-    with style.theme():
-        figure = figures.get("inpainting")().draw(two_v1)
+    figure = drawn("inpainting", two_v1).figure
     cell = undefended_cell(two_v1, Summary(two_v1))
     assert cell is not None
     assert (cell.defense, cell.split) == ("none", "0")
@@ -455,8 +335,8 @@ def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunDa
         assert [text.get_text() for text in ax.texts] == [f"{scores['errors'][image]:.3f}" for image in best]
         assert len(ax.images) == 3 * len(best)
         np.testing.assert_allclose(ax.images[2].get_array(), scores["inpainted"][best[0], 0] / 255)
-    without = figures.get("inpainting")()
-    assert without.draw(two) is None
+    without = figures.get("inpainting")().draw(two)
+    assert isinstance(without, NotDrawn)
     assert "inpainting attack was not run" in without.reason
 
 
@@ -556,15 +436,16 @@ def test_runs_of_one_protocol_are_drawn_together(two: RunData, tmp_path: Path) -
     )
     both = combined([two, other])
     assert Summary(both).defenses == ["synthetic: none", "synthetic: dedup", "other: none", "other: dp_sgd"]
-    assert "against" in finding(both, "other: dp_sgd (epsilon=1)")
-    assert "for other: none" in finding(both, "other: dp_sgd (epsilon=1)")
+    paragraphs = {one.subject: one.text for one in findings(both).strengths}
+    assert "against" in paragraphs["other: dp_sgd (epsilon=1)"]
+    assert "for other: none" in paragraphs["other: dp_sgd (epsilon=1)"]
     assert main_table(both).rows()[3][2].text == "ε = 1, δ = 1e-05"
     value = Summary(both).fid(Point("other: none", ""))
     assert value is not None
     assert value.value == row(other, "none", "", "fid", "fid_embedded")["value"]
     assert Summary(combined([two, two])).defenses[2] == "synthetic #2: none"
     for name in ("gallery", "extraction_curve"):
-        assert figures.get(name)().draw(both) is not None
+        assert isinstance(figures.get(name)().draw(both), Drawn)
 
 
 @pytest.mark.parametrize(
@@ -597,7 +478,7 @@ def written(name: str, run: RunData, monkeypatch: pytest.MonkeyPatch) -> tuple[l
         original(self, *args)
 
     with style.theme(), monkeypatch.context() as patch:
-        figure = figures.get(name)().draw(run)
+        figure = drawn(name, run).figure
         assert figure.get_figwidth() <= style.PAGE
         patch.setattr(Text, "draw", draw)
         figure.draw_without_rendering()
@@ -636,12 +517,23 @@ def test_fonts_are_embedded_and_figures_are_one_column_wide(two_report: Path) ->
     assert float(box[1]) == pytest.approx(3.35 * 72, abs=0.5)
 
 
-def test_a_defense_looks_the_same_in_every_run() -> None:
-    few, many = style.looks(["none", "dp_sgd"]), style.looks([s.defense for s in TWELVE])
-    assert few["dp_sgd"] == many["dp_sgd"]
-    crowd = style.looks([f"plugin {number}" for number in range(60)])
-    for all_looks in (many, crowd):
-        assert len({(look.colour, look.marker) for look in all_looks.values()}) == len(all_looks)
+def test_lines_look_different_and_one_that_is_added_leaves_the_others_alone() -> None:
+    lines = list(dict.fromkeys(s.defense for s in TWELVE))
+    for many in (lines, [f"plugin {place}" for place in range(60)]):
+        looks = in_order(many, {"none"})
+        assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
+        assert in_order(many[:-1], {"none"}) == {line: looks[line] for line in many[:-1]}
+    assert len({look.colour for look in in_order(lines[1:8]).values()}) == 7
+
+
+def test_undefended_models_are_black_and_no_defense_is(two: RunData) -> None:
+    both = combined([two, two])
+    for run in (two, both):
+        summary = Summary(run)
+        black = [line for line, look in looks_of(summary).items() if look.colour == BLACK]
+        assert black == [point.defense for point in summary.baselines]
+    assert len(black) == 2
+    assert len({(look.colour, look.marker) for look in looks_of(Summary(both)).values()}) == 4
 
 
 def test_nothing_to_draw_is_said_and_takes_old_files_away(tmp_path: Path) -> None:
@@ -708,7 +600,7 @@ def test_end_labels_are_spread_and_stay_near() -> None:
 
 
 def test_a_saved_figure_has_three_forms(two: RunData, tmp_path: Path) -> None:
-    paths = save(figures.get("membership")().draw(two), tmp_path, "membership")
+    paths = save(drawn("membership", two).figure, tmp_path, "membership")
     assert [path.suffix for path in paths] == [".pdf", ".svg", ".png"]
 
 
@@ -718,7 +610,7 @@ def test_a_figure_that_a_full_disk_does_not_take_is_an_error_of_the_disk(
 ) -> None:
     (tmp_path / f"membership.{suffix}").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
-        save(figures.get("membership")().draw(two), tmp_path, "membership")
+        save(drawn("membership", two).figure, tmp_path, "membership")
 
 
 # the terminal -------------------------------------------------------------------------------------------------------

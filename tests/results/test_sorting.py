@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from leakfront.results.page.page import page
-from leakfront.results.page.sorting import SCRIPT
+from leakfront.results.page import assets
+from leakfront.results.page.findings import findings
+from leakfront.results.page.layout import page_columns
+from leakfront.results.page.page import Contents, page
+from leakfront.results.report import TABLES
 from leakfront.results.run.data import RunData
 from leakfront.results.run.summary import Value
 from leakfront.results.tables.attacks import attack_table, suite_table
@@ -25,6 +28,7 @@ from tests.browser import Tab, chromium, tab
 from tests.results.test_report import HOSTILE, REASON, SMALL, Page
 from tests.synthetic_run import V1, Strength, synthetic_run
 
+SCRIPT = assets.read(assets.SCRIPT)
 TABLE = "document.querySelectorAll('table')[{}]"
 BUTTON = TABLE + ".tHead.rows[0].cells[{}].querySelector('button')"
 CURVES = (
@@ -48,7 +52,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 @pytest.fixture(scope="module")
 def written(run: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_text(page(run, [run], [], []), encoding="utf-8")
+    contents = Contents(findings(run), {name: make(run) for name, make in TABLES.items()}, [], {})
+    path.write_text(page(run, contents), encoding="utf-8")
     return path
 
 
@@ -98,7 +103,7 @@ def test_every_column_of_numbers_sorts_by_the_number(shown: Tab, tables: list[Ta
     sorted_ones = 0
     for place, table in enumerate(tables):
         original = rows(shown, place)
-        for number, column in enumerate(table.printed):
+        for number, column in enumerate(one.column for one in page_columns(table)):
             if not column.numeric:
                 continue
             for direction, descending in (("ascending", False), ("descending", True)):
@@ -156,8 +161,8 @@ def test_a_heading_can_be_reached_and_pressed_with_the_keyboard(shown: Tab) -> N
 def test_a_heading_can_be_clicked(shown: Tab) -> None:
     original = rows(shown, 0)
     x, y = json.loads(shown.run(
-        f"(() => {{ const r = {BUTTON.format(0, 0)}.getBoundingClientRect(); return JSON.stringify([r.x + 4, r.y + 4]) "
-        "})()"))  # fmt: skip
+        f"(() => {{ const b = {BUTTON.format(0, 0)}; b.scrollIntoView(); const r = b.getBoundingClientRect(); "
+        "return JSON.stringify([r.x + 4, r.y + 4]) })()"))  # fmt: skip
     shown.click(x, y)
     assert rows(shown, 0) != original
     assert order(shown, 0, 0) == ["ascending", None]

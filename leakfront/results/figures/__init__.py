@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from leakfront.registry import Registry
+from leakfront.registry import Plugin, Registry
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from leakfront.results.run.data import RunData
 
 figures = Registry("figure", "leakfront.results.figures", "leakfront.figures")
+register = figures.register
 
 
-class RunFigure(Protocol):
-    """A class without parameters, registered by name."""
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with its title and caption.
 
-    name: ClassVar[str]
+    title: without a full stop. caption: what is drawn and how to read it; the report adds the conditions of the run.
+    """
+
+    figure: MatplotlibFigure
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class NotDrawn:
+    """The run has nothing to draw. reason: completes "not drawn: …", without a full stop."""
+
+    reason: str
+
+
+class Figure(Plugin):
+    """A plug-in that draws one figure of a run.
+
+    Class attribute: `title`, used where nothing is drawn, and as the title of what is drawn unless `draw` sets another.
+    """
+
+    section = "figures"
     title: ClassVar[str]
-    caption: str  # what is drawn and how to read it, which `draw` may change; the report adds the run's conditions
-    reason: str  # why `draw` returned None
 
-    def draw(self, run: RunData) -> Figure | None:
-        """The figure, or None when the run holds nothing to draw; `reason` then says what is missing."""
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
+        """Draw the figure, in the theme in force (`drawing.themes`), or say what the run lacks."""
+        raise NotImplementedError
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write `name` as PDF, SVG and PNG, in the theme in force; the same figure gives the same bytes. The paths.
+def save(figure: MatplotlibFigure, folder: Path, name: str) -> list[Path]:
+    """Write `name` as PDF, SVG and PNG in the theme in force; return the paths. The same figure gives the same bytes.
 
-    They are made in memory: a full disk is then an `OSError`, and not what matplotlib makes of it.
+    The files are made in memory first, so that a full disk raises `OSError` instead of an error of matplotlib's.
     """
     from leakfront.results.figures.drawing import enlarge, style, themes
 

@@ -2,59 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style
 from leakfront.results.figures.drawing.labels import Label, place
+from leakfront.results.figures.drawing.looks import Look, looks_of
 from leakfront.results.run.summary import Point, Summary, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from leakfront.results.run.data import RunData
 
 
-@figures.register("audit")
-class Audit:
-    """Claims on the left, with the diagonal that no bound may cross; defenses that claim nothing on the right."""
+@register("audit")
+@dataclass(frozen=True)
+class Audit(Figure):
+    """Left: claims, with the diagonal that no bound may cross. Right: defenses without a claim."""
 
     title = "Claimed and audited epsilon"
     caption = (
-        "The lower bound on epsilon that a one-run audit proves at 95% confidence (the highest over the attacks, "
-        "and the splits, corrected for the number of both; small dots are single splits, corrected for the attacks "
-        "alone) against the epsilon that the defense claims, on axes that are logarithmic above 1. A point above the "
-        "diagonal refutes its claim. The dashed line is the most that an audit of this size could prove. Right: "
-        "defenses that claim nothing. Images planted several times are left out of the audit."
+        "Lower bound on epsilon that a one-run audit proves at 95% confidence against the epsilon that the defense "
+        "claims; axes are logarithmic above 1. Markers: the highest bound over attacks and splits, corrected for the "
+        "number of both. Small dots: single splits, corrected for the number of attacks alone. A point above the "
+        "diagonal refutes its claim. Dashed line: the most that an audit of this size could prove. Right: defenses "
+        "that claim nothing. Images planted several times are left out of the audit."
     )
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         bounds = {point: summary.strongest(point, "epsilon_lower_bound") for point in summary.points}
         known = {point: bound[1] for point, bound in bounds.items() if bound is not None}
         if not known:
-            self.reason = "no attack has an audited lower bound on epsilon"
-            return None
+            return NotDrawn("no attack has an audited lower bound on epsilon")
         guarantees = run.info.get("guarantees", {})
         claims = {p: float(guarantees[p.label]["epsilon"]) for p in known if guarantees.get(p.label)}
         with style.theme():
-            return _draw(summary, known, claims)
+            return Drawn(_draw(summary, known, claims), self.title, self.caption)
 
 
-def _draw(summary: Summary, bounds: dict[Point, Value], claims: dict[Point, float]) -> Figure:
+def _draw(summary: Summary, bounds: dict[Point, Value], claims: dict[Point, float]) -> MatplotlibFigure:
     figure = style.new_figure(2.3 if len(bounds) <= 8 else 2.8)
     silent = [point for point in bounds if point not in claims]
     if claims and silent:
         ax, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.0, max(0.6, min(1.4, 0.12 * len(silent)))])
     else:
         ax = right = figure.subplots()
-    looks = style.looks(summary.defenses)
+    looks = looks_of(summary)
     ceiling = _ceiling(summary, bounds)
     highest = max([v.value for v in bounds.values()] + [v for p in bounds for v in _splits(summary, p)])
     top = max(highest, ceiling if np.isfinite(ceiling) else 0.0, 0.1) * 1.2
@@ -71,24 +70,15 @@ def _draw(summary: Summary, bounds: dict[Point, Value], claims: dict[Point, floa
     if claims:
         _claimed(summary, ax, {point: (claims[point], bounds[point]) for point in claims}, looks, top)
     if np.isfinite(ceiling):
-        right.annotate(
-            "ceiling of this audit",
-            (1, ceiling),
-            xycoords=("axes fraction", "data"),
-            xytext=(-1, 1.5),
-            textcoords="offset points",
-            fontsize=5.5,
-            color=style.GREY,
-            va="bottom",
-            ha="right",
-        )
+        right.annotate("ceiling of this audit", (1, ceiling), xycoords=("axes fraction", "data"), xytext=(-1, 1.5),
+                       textcoords="offset points", fontsize=5.5, color=style.GREY, va="bottom", ha="right")  # fmt: skip
     return figure
 
 
 def _claimed(
-    summary: Summary, ax: Axes, points: dict[Point, tuple[float, Value]], looks: dict[str, style.Look], top: float
+    summary: Summary, ax: Axes, points: dict[Point, tuple[float, Value]], looks: dict[str, Look], top: float
 ) -> None:
-    """Points at their claimed epsilon and the diagonal, which is straight because both axes bend alike."""
+    """Draw the points at their claimed epsilon and the diagonal, which is straight as both axes share a scale."""
     ax.set_xscale("asinh", linear_width=0.5)
     ax.set_xlim(0, 1.8 * max(*(claim for claim, _ in points.values()), top))
     style.ticks(ax, "x", [0.0, *(s for s in style.STEPS if s >= 0.2)], gap=0.13)
@@ -109,8 +99,8 @@ def _claimed(
     place(ax, labels, paths)
 
 
-def _silent(summary: Summary, ax: Axes, points: dict[Point, Value], looks: dict[str, style.Look]) -> None:
-    """One column for each defense without a claim, its strengths side by side."""
+def _silent(summary: Summary, ax: Axes, points: dict[Point, Value], looks: dict[str, Look]) -> None:
+    """Draw a column for each defense without a claim, its strengths side by side."""
     names = list(dict.fromkeys(point.defense for point in points))
     for column, name in enumerate(names):
         mine = [point for point in points if point.defense == name]
@@ -123,34 +113,15 @@ def _silent(summary: Summary, ax: Axes, points: dict[Point, Value], looks: dict[
     ax.set_xlabel("no claim")
 
 
-def _mark(ax: Axes, x: float, y: float, splits: list[float], look: style.Look) -> None:
-    ax.plot(
-        [x] * len(splits),
-        splits,
-        linestyle="none",
-        marker="o",
-        markersize=1.6,
-        markeredgewidth=0,
-        alpha=0.6,
-        color=look.colour,
-        zorder=2,
-    )
-    ax.plot(
-        x,
-        y,
-        linestyle="none",
-        marker=look.marker,
-        markersize=3.8,
-        color=look.colour,
-        markerfacecolor=look.face,
-        markeredgewidth=0.7,
-        zorder=4,
-        clip_on=False,
-    )
+def _mark(ax: Axes, x: float, y: float, splits: list[float], look: Look) -> None:
+    ax.plot([x] * len(splits), splits, linestyle="none", marker="o", markersize=1.6, markeredgewidth=0, alpha=0.6,
+            color=look.colour, zorder=2)  # fmt: skip
+    ax.plot(x, y, linestyle="none", marker=look.marker, markersize=3.8, color=look.colour, markerfacecolor=look.face,
+            markeredgewidth=0.7, zorder=4, clip_on=False)  # fmt: skip
 
 
 def _splits(summary: Summary, point: Point) -> list[float]:
-    """The bounds of each split by the attack whose mean is drawn."""
+    """The bounds of each split, by the attack whose bound over all splits is drawn."""
     strongest = summary.strongest(point, "epsilon_lower_bound")
     if strongest is None:
         return []
@@ -158,6 +129,6 @@ def _splits(summary: Summary, point: Point) -> list[float]:
 
 
 def _ceiling(summary: Summary, points: dict[Point, Value]) -> float:
-    """The highest bound that any of the audits could have shown; nan if no row tells."""
+    """The highest bound that any of the audits could have shown; nan if no row states one."""
     found = [summary.strongest(point, "epsilon_lower_bound_ceiling") for point in points]
     return max((value.value for pair in found if pair is not None for value in [pair[1]]), default=float("nan"))

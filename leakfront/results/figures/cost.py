@@ -1,49 +1,48 @@
-"""What a defense costs to train, against what it does to quality and to extraction."""
+"""Training time against image quality and extraction."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
 from leakfront.results.figures.drawing.labels import Label, place
+from leakfront.results.figures.drawing.looks import Look, looks_of
 from leakfront.results.run.summary import Point, Summary, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from leakfront.results.run.data import RunData
 
 
-@figures.register("cost")
-class Cost:
-    """Training seconds on the x axis of two panels: FID above, extracted images below."""
+@register("cost")
+@dataclass(frozen=True)
+class Cost(Figure):
+    """Two panels with training seconds on the x axis: FID above, extracted images below."""
 
     title = "Training time"
     caption = (
-        "Training time of one model on the machine of this run, mean over splits, against FID ({0}) and images "
-        "extracted at the run's false-discovery rate ({1}; square-root axis). Bars are 95% intervals."
+        "Training time of one model on this run's machine, mean over splits, against FID ({0}) and images extracted at "
+        "the run's false-discovery rate ({1}; square-root axis). Bars are 95% intervals."
     )
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         seconds = {p: summary.value(p, "train", "training_seconds") for p in summary.points}
         timed = {p: s.value for p, s in seconds.items() if s is not None and s.known}
         if not timed:
-            self.reason = "no training time was recorded"
-            return None
-        self.caption = self.caption.format(*(("left", "right") if themes.current().slide else ("above", "below")))
+            return NotDrawn("no training time was recorded")
+        caption = self.caption.format(*(("left", "right") if themes.current().slide else ("above", "below")))
         with style.theme():
-            return _draw(summary, timed)
+            return Drawn(_draw(summary, timed), self.title, caption)
 
 
-def _draw(summary: Summary, seconds: dict[Point, float]) -> Figure:
+def _draw(summary: Summary, seconds: dict[Point, float]) -> MatplotlibFigure:
     crowd = len({point.defense for point in seconds})
     if themes.current().slide:
         figure = style.new_figure(2.3 if crowd <= 6 else 2.7)
@@ -52,7 +51,7 @@ def _draw(summary: Summary, seconds: dict[Point, float]) -> Figure:
     else:
         figure = style.new_figure(3.0 if crowd <= 6 else 4.0)
         upper, lower = figure.subplots(2, 1, sharex=True)
-    looks = style.looks(summary.defenses)
+    looks = looks_of(summary)
     values = np.array(list(seconds.values()))
     if values.max() > 5 * values.min() > 0:
         lower.set_xscale("log")
@@ -80,24 +79,15 @@ def _fid_scale(ax: Axes, fids: list[float]) -> None:
         style.ticks(ax, "y", gap=0.1)
 
 
-def _points(ax: Axes, seconds: dict[Point, float], measured: dict[Point, Value], looks: dict[str, style.Look]) -> None:
+def _points(ax: Axes, seconds: dict[Point, float], measured: dict[Point, Value], looks: dict[str, Look]) -> None:
     paths = []
     for point, value in measured.items():
         look, x = looks[point.defense], seconds[point]
         if value.has_interval:
             ax.plot([x, x], [value.low, value.high], color=look.colour, linewidth=0.6, zorder=2)
             paths.append(np.array([[x, value.low], [x, value.high]]))
-        ax.plot(
-            x,
-            value.value,
-            linestyle="none",
-            marker=look.marker,
-            markersize=3.8,
-            color=look.colour,
-            markerfacecolor=look.face,
-            markeredgewidth=0.7,
-            zorder=4,
-        )
+        ax.plot(x, value.value, linestyle="none", marker=look.marker, markersize=3.8, color=look.colour,
+                markerfacecolor=look.face, markeredgewidth=0.7, zorder=4)  # fmt: skip
         paths.append(np.array([[x, value.value]]))
     lines: dict[str, list[tuple[float, float]]] = {}
     for point, value in measured.items():

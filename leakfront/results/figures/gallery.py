@@ -1,19 +1,20 @@
-"""What came out: training images beside the nearest generated ones, best matches first."""
+"""Training images next to the nearest generated images, best matches first."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
 from leakfront.results.run.summary import EXTRACTION, Point, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from leakfront.results.run.data import Cell, RunData
 
@@ -23,40 +24,38 @@ _STEP = 2.36  # from one pair to the next, in widths of an image
 _ROWS = 16  # that fit a page
 
 
-@figures.register("gallery")
-class Gallery:
-    """A row of pairs for each defense and strength. Decoys are ranked among the members: nothing is left out."""
+@register("gallery")
+@dataclass(frozen=True)
+class Gallery(Figure):
+    """A row of pairs for each defense and strength; members and decoys are ranked together."""
 
     title = "Nearest matches"
     caption = (
-        "First split of every defense: pool images (left of each pair) beside the generated image that matches them "
-        "best (right), best matches of the whole pool first. Solid blue frame: a member, which the model could train "
-        "on. Dashed orange frame: a decoy, which it never saw, so that its match is chance. A triangle marks members "
-        "extracted at the controlled false-discovery rate, ×n a member that was planted n times. Of more than 16 "
-        "models, each defense is shown at the strength that lets out the most."
+        "First split of every defense: a pool image (left of each pair) and the generated image that matches it best "
+        "(right), best matches of the whole pool first. Solid blue frame: a member, which the model could train on. "
+        "Dashed orange frame: a decoy, which it never saw, so its match is chance. A triangle marks members extracted "
+        "at the controlled false-discovery rate; ×n marks a member that was planted n times."
     )
+    leakiest = f" With more than {_ROWS} models, each defense is shown at the strength that leaks the most images."
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         first: dict[Point, Cell] = {}
         for cell in run.cells:
             if EXTRACTION not in summary.attacks_on(cell):
                 continue
             first.setdefault(Point(cell.defense, cell.params), cell)
-        if len(first) > _ROWS:
+        crowded = len(first) > _ROWS
+        if crowded:
             shown = {summary.leakiest(defense) for defense in summary.defenses}
             first = {point: cell for point, cell in first.items() if point in shown}
         if not first:
-            self.reason = "the extraction attack was not run on any finished model"
-            return None
+            return NotDrawn("the extraction attack was not run on any finished model")
         with style.theme():
-            return _draw(run, summary, first)
+            return Drawn(_draw(run, summary, first), self.title, self.caption + self.leakiest * crowded)
 
 
-def _draw(run: RunData, summary: Summary, cells: dict[Point, Cell]) -> Figure:
+def _draw(run: RunData, summary: Summary, cells: dict[Point, Cell]) -> MatplotlibFigure:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -84,8 +83,10 @@ def _draw(run: RunData, summary: Summary, cells: dict[Point, Cell]) -> Figure:
 
 
 def _columns(models: int, height: float, pair: float) -> tuple[int, int]:
-    """In how many columns, of how many pairs a row, so many models take the least room on a slide; in one column fewer
-    pairs, and larger, where there is room."""
+    """(columns, pairs in a row) with which so many models take the least room on a slide.
+
+    One column has fewer and larger pairs where there is room.
+    """
     theme = themes.current()
     shapes = [(columns, _SLIDE_PAIRS[min(columns, len(_SLIDE_PAIRS)) - 1]) for columns in range(1, models + 1)]
     found = min(shapes, key=lambda s: theme.size(0.3 + height * math.ceil(models / s[0]), s[0] * s[1] * pair))
@@ -107,27 +108,15 @@ def _row(ax: Axes, run: RunData, cell: Cell, threshold: float, pairs: int) -> No
     for place, image in enumerate(ranked):
         left = place * _STEP
         for offset, pixels in ((0.0, pool["images"][image]), (1.06, samples[scores["nearest_sample"][image]])):
-            ax.imshow(
-                _picture(pixels),
-                cmap="gray",
-                vmin=0,
-                vmax=255,
-                interpolation="nearest",
-                extent=(left + offset, left + offset + 1, 0, 1),
-            )
+            extent = (left + offset, left + offset + 1, 0, 1)
+            ax.imshow(_picture(pixels), cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=extent)
         member = bool(members[image])
+        frame: dict[str, Any] = {
+            "edgecolor": style.MEMBER if member else style.DECOY,
+            "linestyle": "-" if member else (0, (2, 1)),
+        }
         ax.add_patch(
-            Rectangle(
-                (left - 0.05, -0.05),
-                2.16,
-                1.1,
-                fill=False,
-                linewidth=0.9,
-                clip_on=False,
-                zorder=3,
-                edgecolor=style.MEMBER if member else style.DECOY,
-                linestyle="-" if member else (0, (2, 1)),
-            )
+            Rectangle((left - 0.05, -0.05), 2.16, 1.1, fill=False, linewidth=0.9, clip_on=False, zorder=3, **frame)
         )
         if member and scores["score"][image] >= threshold:
             ax.plot(left + 1.03, 1.18, marker="v", markersize=2.6, color="black", clip_on=False, markeredgewidth=0)
@@ -140,5 +129,5 @@ def _row(ax: Axes, run: RunData, cell: Cell, threshold: float, pairs: int) -> No
 
 
 def _picture(image: np.ndarray) -> np.ndarray:
-    """uint8 [C, H, W] as matplotlib wants it: [H, W] for one channel, [H, W, 3] for three."""
+    """uint8 [C, H, W] in the shape matplotlib takes: [H, W] for one channel, [H, W, 3] for three."""
     return image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)

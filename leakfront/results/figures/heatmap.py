@@ -1,48 +1,47 @@
-"""Every attack against every defense: how many members are found where hardly any decoy is accused."""
+"""Every attack against every defense: the share of members found at a false-positive rate of 1%."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style
 from leakfront.results.figures.drawing.matrix import draw_matrix
 from leakfront.results.run.families import NOTE
 from leakfront.results.run.summary import Summary, Value
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from leakfront.results.run.data import RunData
 
 METRIC, RATE = "tpr_at_fpr_0.01", 0.01
 
 
-@figures.register("heatmap")
-class Heatmap:
+@register("heatmap")
+@dataclass(frozen=True)
+class Heatmap(Figure):
     """Attacks by family in rows, defenses at each strength in columns, TPR at 1% FPR in the cells."""
 
     title = "Every attack against every defense"
     caption = (
-        "True-positive rate at a false-positive rate of 1%, mean over splits: the share of members found where one "
-        "decoy in a hundred is accused. Guessing gives .01 (pale; darker is higher, on a logarithmic scale). Bold: the "
-        f"95% interval lies above .01. Hatched: not measured, or not attainable. Attacks by what they use ({NOTE})."
+        "True-positive rate at a false-positive rate of 1%, mean over splits: the share of members found while one "
+        "decoy in a hundred is called a member. Guessing gives .01 (pale; darker is higher, on a logarithmic scale). "
+        "Bold: the 95% interval lies above .01. Hatched: not measured, or not attainable. Attacks are grouped by what "
+        f"they use ({NOTE})."
     )
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         found = {(p, a): summary.value(p, a, METRIC) for p in summary.points for a in summary.suite}
         values = {key: value for key, value in found.items() if value is not None and value.known}
         if not values:
             reasons = [r for p in summary.points for a in summary.attacks if (r := summary.reason(p, a, METRIC))]
-            self.reason = f"no attack has a TPR at 1% FPR{f' ({reasons[0]})' if reasons else ''}"
-            return None
+            return NotDrawn(f"no attack has a TPR at 1% FPR{f' ({reasons[0]})' if reasons else ''}")
         points = [point for point in summary.points if any(point == p for p, _ in values)]
         with style.theme():
-            return draw_matrix(values, points, summary.families(), style.logarithmic(RATE, 1.0), _above_guessing)
+            colour = style.logarithmic(RATE, 1.0)
+            matrix = draw_matrix(values, points, summary.families(), colour, _above_guessing)
+        return Drawn(matrix, self.title, self.caption)
 
 
 def _above_guessing(value: Value) -> bool:

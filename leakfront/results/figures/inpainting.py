@@ -1,18 +1,19 @@
-"""What inpainting gives back: pool images, the half that was shown, and the half that the model filled in."""
+"""Inpainting: pool images, the half that the model was given, and the half that it filled in."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style
 from leakfront.results.run.summary import Summary, undefended_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from leakfront.results.run.data import Cell, RunData
 
@@ -23,37 +24,34 @@ _STEP = 3.5  # from one triple to the next, in widths of an image
 _MASK = 0.86  # the grey of the masked half
 
 
-@figures.register("inpainting")
-class Inpainting:
-    """The best-scored members, and the best-scored decoys, which the model cannot know."""
+@register("inpainting")
+@dataclass(frozen=True)
+class Inpainting(Figure):
+    """The members with the best scores, and the decoys with the best scores, which the model never saw."""
 
     title = "Inpainting on the undefended model"
     caption = (
-        "The undefended model of the first split (where the run has none: its first model). Each triple is a pool "
-        "image, the same with its left half masked, and the inpainting with the lowest loss under the model. Above, "
-        "framed in solid blue: the members with the best scores. Below, framed in dashed orange: the decoys with the "
-        "best scores, which the model never saw, so that they show what guessing gives. Numbers: l2 distance on the "
-        "masked half, pixels in 0 to 1."
+        "The undefended model of the first split (the first model, if the run has no undefended one). Each triple is a "
+        "pool image, the same image with its left half masked, and the inpainting with the lowest loss under the "
+        "model. Above, in solid blue frames: the members with the best scores. Below, in dashed orange frames: the "
+        "decoys with the best scores; the model never saw them, so they show what guessing gives. Numbers: l2 distance "
+        "on the masked half, pixels in [0, 1]."
     )
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         cell = undefended_cell(run, summary)
         attacks = [] if cell is None else summary.attacks_on(cell)
         attacks = [attack for attack in attacks if summary.facts.get(attack, {}).get("attack", attack) == ATTACK]
         if cell is None or not attacks:
-            self.reason = "the inpainting attack was not run on that model"
-            return None
-        self.title = f"Inpainting on {summary.subject}"
+            return NotDrawn("the inpainting attack was not run on that model")
         arrays = run.scores(cell, attacks[0])
         with style.theme():
-            return _draw(run, cell, arrays["score"], arrays["inpainted"], arrays["errors"])
+            figure = _draw(run, cell, arrays["score"], arrays["inpainted"], arrays["errors"])
+        return Drawn(figure, f"Inpainting on {summary.subject}", self.caption)
 
 
-def _draw(run: RunData, cell: Cell, score: np.ndarray, inpainted: np.ndarray, errors: np.ndarray) -> Figure:
+def _draw(run: RunData, cell: Cell, score: np.ndarray, inpainted: np.ndarray, errors: np.ndarray) -> MatplotlibFigure:
     members, pool = run.members(cell), run.pool_of(cell)["images"]
     shape = pool.shape[-2] / pool.shape[-1]  # height of an image in its widths
     picked = {}
@@ -80,7 +78,7 @@ def _draw(run: RunData, cell: Cell, score: np.ndarray, inpainted: np.ndarray, er
 def _triple(
     ax: Axes, at: tuple[float, float], shape: float, image: np.ndarray, inpainted: np.ndarray, look: dict[str, Any]
 ) -> None:
-    """An image, the half of it that is shown, and what was made of that, in a frame; `at` is its lower left corner."""
+    """Draw an image, its given half and the inpainting in one frame; `at` is the lower left corner."""
     from matplotlib.patches import Rectangle
 
     masked = image.shape[-1] // 2

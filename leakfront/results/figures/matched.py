@@ -1,19 +1,21 @@
-"""Leakage at equal quality: every defense that can be had at a FID, the least leaking first."""
+"""Leakage at equal quality: every defense that reaches a FID, lowest AUC first."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
+from leakfront.results.figures.drawing.looks import looks_of
 from leakfront.results.run.summary import Summary, Value
 from leakfront.results.tables.matched import FACTORS, Leak, Matched, at_equal_fid
 from leakfront.results.tables.table import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from leakfront.results.run.data import RunData
 
@@ -22,32 +24,30 @@ _STACKED, _SLIDE = 30, 24  # rows that a column of a paper holds, and a slide
 _LEAKS: tuple[Leak, Leak] = ("auc", "extracted")
 
 
-@figures.register("matched")
-class MatchedFigure:
-    """For each FID a row for each defense: the AUC of one attack, and the images extracted."""
+@register("matched")
+@dataclass(frozen=True)
+class MatchedFigure(Figure):
+    """At each FID, a row for each defense: the AUC of one attack, and the images extracted."""
 
     title = "Leakage at equal quality"
 
-    def __init__(self) -> None:
-        self.reason, self.caption = "", ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         found, summary = at_equal_fid(run), Summary(run)
         if found is None:
-            self.reason = "no defense has strengths whose FIDs enclose one that is compared"
-            return None
-        self.caption = (
+            return NotDrawn("no defense has strengths whose FIDs enclose one that is compared")
+        caption = (
             f"Each defense of several strengths, read off its own curve at {', '.join(f'{f:g}' for f in FACTORS)} "
             f"times the FID of the undefended model, as in the table: the AUC of {found.attack}, which has the highest "
             f"on the undefended model, and the images extracted at {summary.fdr} FDR (square-root axis). Means over "
-            "splits with 95% intervals; at each FID the defense with the lowest AUC first, and none whose strengths do "
-            "not enclose it. Dashed: the undefended model at its own FID; dotted: guessing."
+            "splits with 95% intervals. At each FID, the defense with the lowest AUC comes first; defenses whose "
+            "strengths do not enclose the FID are left out. Dashed: the undefended model at its own FID. Dotted: "
+            "guessing."
         )
         with style.theme():
-            return _draw(summary, found)
+            return Drawn(_draw(summary, found), self.title, caption)
 
 
-def _draw(summary: Summary, found: Matched) -> Figure:
+def _draw(summary: Summary, found: Matched) -> MatplotlibFigure:
     rows = {factor: _sorted(found, factor) for factor in FACTORS}
     rows = {factor: defenses for factor, defenses in rows.items() if defenses}
     most, theme = max(map(len, rows.values())), themes.current()
@@ -92,7 +92,7 @@ def _sorted(found: Matched, factor: float) -> list[str]:
 
 
 def _panel(ax: Axes, summary: Summary, found: Matched, factor: float, defenses: list[str], leak: Leak) -> None:
-    looks = style.looks(summary.defenses)
+    looks = looks_of(summary)
     for y, defense in enumerate(defenses):
         value, look = found.values[defense, factor, leak], looks[defense]
         if y % 2 == 0:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
+from leakfront.results.figures.drawing.looks import look
 from leakfront.results.figures.drawing.matrix import draw_matrix
 from leakfront.results.run.families import MANY, NOTE
 from leakfront.results.run.summary import Point, Summary, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from leakfront.results.run.data import RunData
 
@@ -22,41 +24,37 @@ if TYPE_CHECKING:
 _SLIDE_COLUMN = 1.8  # inches
 
 
-@figures.register("membership")
-class Membership:
-    """One line of text for each defense and strength, one marker for each attack, with its interval; of more attacks
-    than can be told apart a matrix."""
+@register("membership")
+@dataclass(frozen=True)
+class Membership(Figure):
+    """A row for each defense and strength, with a marker and interval for each attack; a matrix for many attacks."""
 
     title = "Membership inference under each defense"
     caption = (
-        "Area under the ROC curve of every attack on every defense, mean over splits with 95% interval. At 0.5 (the "
-        "vertical line) members and decoys cannot be told apart; an open marker has an interval that covers it. A "
+        "Area under the ROC curve (AUC) of every attack on every defense, mean over splits with 95% interval. At 0.5 "
+        "(vertical line) an attack cannot tell members from decoys; an open marker has an interval that covers 0.5. A "
         "defense that stops extraction need not stop these attacks."
     )
     many = (
-        "Area under the ROC curve of every attack on every defense, mean over splits. At .50 (white) members and "
-        "decoys cannot be told apart; red is above, blue below. Bold: the 95% interval leaves out .5. Hatched: not "
-        f"measured. A defense that stops extraction need not stop these attacks. Attacks by what they use ({NOTE})."
+        "Area under the ROC curve (AUC) of every attack on every defense, mean over splits. At .50 (white) an attack "
+        "cannot tell members from decoys; red is above, blue below. Bold: the 95% interval excludes .5. Hatched: not "
+        "measured. A defense that stops extraction need not stop these attacks. Attacks are grouped by what they use "
+        f"({NOTE})."
     )
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         found = [(p, a, summary.value(p, a, "auc")) for p in summary.points for a in summary.attacks]
         values = {(p, a): v for p, a, v in found if v is not None and v.known}
         if not values:
-            self.reason = "no attack has an AUC row"
-            return None
+            return NotDrawn("no attack has an AUC row")
         with style.theme():
             if len(summary.suite) > MANY:
-                self.caption = self.many
-                return _matrix(summary, values)
-            return _draw(summary, values)
+                return Drawn(_matrix(summary, values), self.title, self.many)
+            return Drawn(_draw(summary, values), self.title, self.caption)
 
 
-def _matrix(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
+def _matrix(summary: Summary, values: dict[tuple[Point, str], Value]) -> MatplotlibFigure:
     points = [p for p in summary.points if any(q == p for q, _ in values)]
     reach = min(0.5, max(0.1, *(abs(value.value - 0.5) for value in values.values())))
     return draw_matrix(values, points, summary.families(), style.diverging(0.5, reach), _told_apart)
@@ -66,7 +64,7 @@ def _told_apart(value: Value) -> bool:
     return value.above(0.5) or value.below(0.5)
 
 
-def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
+def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> MatplotlibFigure:
     points = [p for p in summary.points if any(q == p for q, _ in values)]
     attacks = [a for a in summary.attacks if any(b == a for _, b in values)]
     band = max(0.13, 0.055 * len(attacks))  # inches for one defense at one strength
@@ -81,14 +79,8 @@ def _draw(summary: Summary, values: dict[tuple[Point, str], Value]) -> Figure:
         ax.axvline(0.5, color=style.GREY, linewidth=0.7, zorder=1)
         ax.set_ylim(rows - 0.5, -0.5)
         ax.set_xlabel("AUC of membership inference" if columns == 1 else "AUC")
-    figure.legend(
-        loc="outside upper center",
-        ncols=min(4, len(attacks)),
-        handletextpad=0.1,
-        columnspacing=1.0,
-        borderpad=0.1,
-        labelspacing=0.2,
-    )
+    figure.legend(loc="outside upper center", ncols=min(4, len(attacks)), handletextpad=0.1, columnspacing=1.0,
+                  borderpad=0.1, labelspacing=0.2)  # fmt: skip
     return figure
 
 
@@ -96,7 +88,7 @@ def _rows(
     ax: Axes, points: list[Point], attacks: list[str], values: dict[tuple[Point, str], Value], size: float
 ) -> None:
     """A row for each point, its attacks one below the other."""
-    looks = {attack: style.look(slot) for slot, attack in enumerate(attacks)}
+    looks = {attack: look(slot) for slot, attack in enumerate(attacks)}
     offsets = np.linspace(-0.34, 0.34, len(attacks)) if len(attacks) > 1 else [0.0]
     for place, point in enumerate(points):
         if place % 2 == 0:
@@ -105,27 +97,19 @@ def _rows(
             value = values.get((point, attack))
             if value is None:
                 continue
-            look, y = looks[attack], place + offset
+            its, y = looks[attack], place + offset
             if value.has_interval:
-                ax.plot([value.low, value.high], [y, y], color=look.colour, linewidth=0.7, zorder=2)
-            ax.plot(
-                value.value,
-                y,
-                linestyle="none",
-                marker=look.marker,
-                markersize=2.8,
-                color=look.colour,
-                markerfacecolor=look.colour if _told_apart(value) else "white",
-                markeredgewidth=0.6,
-                zorder=3,
-            )
+                ax.plot([value.low, value.high], [y, y], color=its.colour, linewidth=0.7, zorder=2)
+            face = its.colour if _told_apart(value) else "white"
+            ax.plot(value.value, y, linestyle="none", marker=its.marker, markersize=2.8, color=its.colour,
+                    markerfacecolor=face, markeredgewidth=0.6, zorder=3)  # fmt: skip
     ax.set_yticks(range(len(points)), [style.column_name(p) for p in points], fontsize=size)
     ax.tick_params(axis="y", length=0)
     style.despine(ax)
 
 
 def _names(ax: Axes, attacks: list[str]) -> None:
-    """What the legend shows."""
+    """Give the legend an entry for each attack."""
     for slot, attack in enumerate(attacks):
-        look = style.look(slot)
-        ax.plot([], [], linestyle="none", marker=look.marker, markersize=3.2, color=look.colour, label=attack)
+        its = look(slot)
+        ax.plot([], [], linestyle="none", marker=its.marker, markersize=3.2, color=its.colour, label=attack)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
+from leakfront.results.figures.drawing.looks import look
 from leakfront.results.run.families import CONTROL, FAMILIES, MANY
 from leakfront.results.run.summary import Point, Summary, Value, undefended_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     from leakfront.results.run.data import Cell, RunData
 
@@ -22,51 +24,49 @@ _BANDS = 2  # curves of one panel whose bands can be told apart
 _DASHES = ("-", (0, (4, 1.2)), (0, (1.2, 0.9)), (0, (5, 1, 1.2, 1)))
 
 
-@figures.register("roc")
-class Roc:
-    """A panel for each attack, with its band, the other attacks in grey; of more attacks a panel for each family."""
+@register("roc")
+@dataclass(frozen=True)
+class Roc(Figure):
+    """A panel for each attack with its band, the other attacks in grey; a panel for each family if there are many."""
 
     title = "ROC of every attack on the undefended model"
-    caption = (
+    rates = (
         "True-positive rate against false-positive rate of each attack on the undefended model of the first split "
-        "(where the run has no undefended model: its first model), with the pointwise 95% band; the other attacks in "
-        "grey. The dashed diagonal is guessing. Left of the dotted line, at one false positive among the decoys, no "
-        "rate can be measured."
+        "(the first model, if the run has no undefended one)"
+    )
+    left = "Left of the dotted line, at one false positive among the decoys, no rate can be measured."
+    caption = (
+        f"{rates}, with the pointwise 95% band; the other attacks in grey. The dashed diagonal is guessing. {left}"
     )
     many = (
-        "True-positive rate against false-positive rate of each attack on the undefended model of the first split "
-        "(where the run has no undefended model: its first model), by what the attacks use, highest area under the "
-        "curve (AUC) first. The diagonal is guessing. Left of the dotted line, at one false positive among the decoys, "
-        "no rate can be measured."
+        f"{rates}. Attacks are grouped by what they use, highest area under the curve (AUC) first. The diagonal is "
+        f"guessing. {left}"
     )
     banded = f" Shading: the pointwise 95% band, in panels of at most {_BANDS} attacks."
-    controlled = " Grey dashes: the control, an attack that never asks the model and should lie on the diagonal."
+    controlled = " Grey dashes: the control, an attack that never queries the model and should lie on the diagonal."
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         cell = undefended_cell(run, summary)
         attacks = [] if cell is None else summary.attacks_on(cell)
         if cell is None or not attacks:
-            self.reason = "no model was attacked"
-            return None
-        self.title = f"ROC of every attack on {summary.subject}"
+            return NotDrawn("no model was attacked")
+        title = f"ROC of every attack on {summary.subject}"
         rocs = _Rocs(run, cell)
         with style.theme():
             if len(summary.suite) <= MANY:
-                return _by_attack(summary, rocs, attacks)
+                return Drawn(_by_attack(summary, rocs, attacks), title, self.caption)
             families = {name: [a for a in group if a in attacks] for name, group in summary.families().items()}
             controls = families.pop(CONTROL, [])
             panels = {name: group for name, group in families.items() if group} or {CONTROL: controls}
             banded = any(len(group) <= _BANDS for group in panels.values())
-            self.caption = self.many + (self.banded if banded else "") + (self.controlled if controls else "")
-            return _by_family(summary, rocs, panels, [c for c in controls if c not in panels.get(CONTROL, [])])
+            caption = self.many + (self.banded if banded else "") + (self.controlled if controls else "")
+            figure = _by_family(summary, rocs, panels, [c for c in controls if c not in panels.get(CONTROL, [])])
+            return Drawn(figure, title, caption)
 
 
 class _Rocs:
-    """The curves of the attacks on one model, at the false-positive rates that its decoys allow."""
+    """The curves of the attacks on one model, at the false-positive rates that its decoys make possible."""
 
     def __init__(self, run: RunData, cell: Cell) -> None:
         self.cell = cell
@@ -95,7 +95,7 @@ class _Rocs:
         return np.maximum(low, self.floor), np.maximum(high, self.floor)
 
 
-def _by_attack(summary: Summary, rocs: _Rocs, attacks: list[str]) -> Figure:
+def _by_attack(summary: Summary, rocs: _Rocs, attacks: list[str]) -> MatplotlibFigure:
     curves = {attack: rocs.curve(attack) for attack in attacks}
     slide = themes.current().slide
     columns = 3 if slide and len(attacks) > 4 else 2
@@ -121,7 +121,7 @@ def _by_attack(summary: Summary, rocs: _Rocs, attacks: list[str]) -> Figure:
     return figure
 
 
-def _by_family(summary: Summary, rocs: _Rocs, families: dict[str, list[str]], controls: list[str]) -> Figure:
+def _by_family(summary: Summary, rocs: _Rocs, families: dict[str, list[str]], controls: list[str]) -> MatplotlibFigure:
     columns = 2 if themes.current().slide and len(families) > 1 else 1
     rows = math.ceil(len(families) / columns)
     figure = style.new_figure(0.3 + 1.22 * rows)
@@ -135,19 +135,13 @@ def _by_family(summary: Summary, rocs: _Rocs, families: dict[str, list[str]], co
             attack: value.value if value is not None and value.known else math.nan for attack, value in known.items()
         }
         for control in controls:
-            _curve(
-                ax, rocs, control, {"color": style.GREY, "linewidth": 0.8, "linestyle": (0, (2.5, 1.2)), "zorder": 2}
-            )
+            dashes = {"color": style.GREY, "linewidth": 0.8, "linestyle": (0, (2.5, 1.2)), "zorder": 2}
+            _curve(ax, rocs, control, dashes)
         for place, attack in reversed(list(enumerate(group))):
-            look = style.look(place)
+            colour, dash = look(place).colour, _DASHES[place % len(_DASHES)]
             if len(group) <= _BANDS:
-                _band(ax, rocs, attack, look.colour)
-            _curve(
-                ax,
-                rocs,
-                attack,
-                {"color": look.colour, "linewidth": 0.9, "linestyle": _DASHES[place % len(_DASHES)], "zorder": 3},
-            )
+                _band(ax, rocs, attack, colour)
+            _curve(ax, rocs, attack, {"color": colour, "linewidth": 0.9, "linestyle": dash, "zorder": 3})
         _decorate(ax, rocs, {"color": style.FAINT})
         ax.set_title(FAMILIES[name], loc="left", pad=2, fontsize=6.5)
         lines = {line.get_label(): line for line in ax.get_lines()}
@@ -166,7 +160,7 @@ def _by_family(summary: Summary, rocs: _Rocs, families: dict[str, list[str]], co
 
 
 def _decorate(ax: Axes, rocs: _Rocs, diagonal: dict[str, Any]) -> None:
-    """Axes, the diagonal, and the false-positive rates that so few decoys cannot show."""
+    """Set up the axes; draw the diagonal and the lowest false-positive rate that the decoys can show."""
     from matplotlib.ticker import FuncFormatter
 
     left = rocs.lowest * 0.6

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import facets
 from leakfront.results.figures.drawing.front_data import gather
 from leakfront.results.run.summary import EXTRACTION, Summary
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from leakfront.results.run.data import RunData
 
 
-@figures.register("tradeoff")
-class Tradeoff:
-    """A point for each defense and strength, with intervals on both axes, its splits, and the front; of more defenses
-    than can be told apart a panel for each."""
+@register("tradeoff")
+@dataclass(frozen=True)
+class Tradeoff(Figure):
+    """A point for each defense and strength, with intervals on both axes, its splits, and the front.
+
+    Each defense gets its own panel where there are too many to tell apart in one.
+    """
 
     title = "Privacy against utility"
     caption = (
         "Image quality (FID: further left is better) against the number of unique training images extracted at a "
         "controlled false-discovery rate (FDR; lower is better, square-root axis)."
     )
-    zeros = "At an FDR of q a split can report 1/q images or more, or none."
+    zeros = "At an FDR of q, a split reports either no image or at least 1/q images."
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         metric, label = f"extracted_at_fdr_{summary.rate}", f"images extracted at {summary.fdr} FDR"
         chart = gather(run, EXTRACTION, metric, label)
         if chart is None:
-            self.reason = "no defense has both a FID and an extraction row"
-            return None
-        self.caption = f"{self.caption} {chart.reading} {self.zeros}"
-        return facets.draw(chart)
+            return NotDrawn("no defense has both a FID and an extraction row")
+        return Drawn(facets.draw(chart), self.title, f"{self.caption} {chart.reading} {self.zeros}")

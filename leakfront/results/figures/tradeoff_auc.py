@@ -1,23 +1,23 @@
-"""The same front for membership inference: FID against the AUC of one attack, a line for each defense."""
+"""The privacy-utility front of membership inference: FID against the AUC of one attack."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from leakfront.results.figures import figures
+from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import facets, style
 from leakfront.results.figures.drawing.front_data import gather
 from leakfront.results.run.summary import Summary
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from leakfront.results.run.data import RunData
 
 
-@figures.register("tradeoff_auc")
-class TradeoffAuc:
-    """The trade-off with the attack that has the highest AUC on the undefended model, the same against all defenses."""
+@register("tradeoff_auc")
+@dataclass(frozen=True)
+class TradeoffAuc(Figure):
+    """The front of one attack against all defenses: the attack with the highest AUC on the undefended model."""
 
     title = "Membership inference against utility"
     caption = (
@@ -25,27 +25,22 @@ class TradeoffAuc:
         "better, 0.5 is guessing)."
     )
     guards = (
-        "An attack that asks the model itself passes a defense that only guards the sampler: there its AUC is that of "
-        "the weights, and the FID that of what is served."
+        "This attack queries the model itself and so bypasses a defense that only guards the sampler: for such a "
+        "defense, the AUC describes the weights and the FID describes the served images."
     )
 
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def draw(self, run: RunData) -> Figure | None:
+    def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = Summary(run)
         strongest = summary.strongest(summary.undefended, "auc") if summary.points else None
         if strongest is None:
-            self.reason = "no attack has an AUC on the undefended model"
-            return None
+            return NotDrawn("no attack has an AUC on the undefended model")
         attack, _ = strongest
         chart = gather(run, attack, "auc", f"AUC of {style.shortened(attack)}", guess=0.5)
         if chart is None:
-            self.reason = f"no defense has both a FID and an AUC of {attack}"
-            return None
+            return NotDrawn(f"no defense has both a FID and an AUC of {attack}")
         model = "the undefended model" if summary.baselines else summary.undefended.label
         chosen = f"{attack} has the highest AUC of all attacks on {model}."
         served = any(promise.served for promise in chart.promises.values())
         asks = summary.facts.get(attack, {}).get("access") != "samples"
-        self.caption = " ".join([self.caption, chosen, chart.reading, *[self.guards] * (served and asks)])
-        return facets.draw(chart)
+        caption = " ".join([self.caption, chosen, chart.reading, *[self.guards] * (served and asks)])
+        return Drawn(facets.draw(chart), self.title, caption)

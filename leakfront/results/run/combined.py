@@ -101,6 +101,11 @@ class CombinedRuns(RunData):
                 for name, run in self._runs.items()
                 for label, value in run.info.get(key, {}).items()
             }
+        info["stops_short_of"] = {
+            f"{name}: {label}": f"{name}: {whole}"
+            for name, run in self._runs.items()
+            for label, whole in run.info.get("stops_short_of", {}).items()
+        }
         info["devices"] = [one.get("config", {}).get("execution", {}).get("device", "cpu") for one in infos]
         for key in ("attacks", "attack_notes"):
             info[key] = list(dict.fromkeys(entry for one in infos for entry in one.get(key, ())))

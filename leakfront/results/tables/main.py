@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from leakfront.results.run.conditions import conditions
-from leakfront.results.run.families import MANY
 from leakfront.results.run.summary import Point, Summary, is_given
 from leakfront.results.tables.table import NOTHING, Cell, Column, Entry, Table, number, shown
 
@@ -26,7 +25,7 @@ def main_table(run: RunData) -> Table:
     summary = Summary(run)
     points = summary.points
     strongest_auc, strongest_tpr = ([summary.strongest(p, m) for p in points] for m in ("auc", "tpr_at_fpr_0.01"))
-    many = len(summary.attacks) > MANY  # their AUCs are printed in a table of their own
+    many = len(summary.attacks) > 1  # their AUCs are printed in a table of their own
     bounds = [summary.strongest(point, "epsilon_lower_bound") for point in points]
 
     def column(key: str, title: str, entry: Callable[[Point], Entry], decimals: int | None = None) -> Column:

@@ -21,6 +21,7 @@ from leakfront.results.figures.drawing.fronts import (
     scale,
 )
 from leakfront.results.figures.drawing.labels import Label, place
+from leakfront.results.figures.drawing.looks import BLACK, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _ROW, _SLIDE_ROW, _SLIDE_COLUMN = 1.3, 0.9, 1.2  # inches
 _SMALL, _NAME = 5.0, 6.5  # points: the smallest type, and a defense's name
 _OTHERS = "#a9a9a9"
-_BLACK = style.Look("#000000", "o", "-", False)
+_BLACK = Look(BLACK, "o", "-", False)
 _LABELLED = 6  # of more strengths only the first and the last are labelled
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leakfront.results.figures.drawing import style
+from leakfront.results.figures.drawing.looks import Look, looks_of
 from leakfront.results.run.summary import HELD_OUT, NOISE, WITH_WEIGHTS, Point, Summary, Value
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Chart:
     """
 
     marks: tuple[Mark, ...]
-    looks: dict[str, style.Look]
+    looks: dict[str, Look]
     promises: dict[str, Promise]
     baselines: dict[str, str]
     ends: dict[str, float]
@@ -151,7 +151,7 @@ def gather(run: RunData, source: str, metric: str, ylabel: str, guess: float | N
     ends = {end: summary.scale_end(end) for end in (HELD_OUT, NOISE)}
     return Chart(
         marks=tuple(marks),
-        looks=style.looks(summary.defenses),
+        looks=looks_of(summary),
         promises={line: _promise(run.info, points) for line, points in lines.items()},
         baselines={line: base.defense for line, base in bases.items()},
         ends={end.strip("()"): value.value for end, value in ends.items() if value is not None and value.known},

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from leakfront.results.figures.drawing.front_data import Chart, Mark
+    from leakfront.results.figures.drawing.looks import Look
     from leakfront.results.run.summary import Value
 
 _FEW = 6  # lines in a low panel, with every strength labelled
@@ -97,7 +98,7 @@ def draw_front(ax: Axes, chart: Chart) -> np.ndarray:
     return path
 
 
-def draw_mark(ax: Axes, mark: Mark, look: style.Look, size: float = 3.8) -> list[np.ndarray]:
+def draw_mark(ax: Axes, mark: Mark, look: Look, size: float = 3.8) -> list[np.ndarray]:
     """A marker with its bars and splits, its cross past a guard, its ring on the front; returns what they cover."""
     x, y = mark.at
     ax.plot(*mark.splits.T, linestyle="none", marker="o", markersize=1.6, markeredgewidth=0, color=look.colour,
@@ -121,7 +122,7 @@ def draw_mark(ax: Axes, mark: Mark, look: style.Look, size: float = 3.8) -> list
     return paths
 
 
-def draw_line(ax: Axes, marks: Sequence[Mark], look: style.Look) -> list[np.ndarray]:
+def draw_line(ax: Axes, marks: Sequence[Mark], look: Look) -> list[np.ndarray]:
     """The line through the strengths of a defense; returns it, or nothing for one strength."""
     if len(marks) < 2:
         return []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from leakfront.results.figures.drawing.themes import PAPER, current
 
@@ -23,71 +21,6 @@ DPI, SLIDE_DPI = 300, 144
 GREY, FAINT = "#6b6b6b", "#c9c9c9"
 LOWEST_AUC = 0.4  # on axes of AUCs: bars that reach lower are cut
 MEMBER, DECOY = "#0072B2", "#D55E00"
-
-# Okabe and Ito's palette without its yellow, which is unreadable on white; black is the undefended model's.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C3E")
-_MARKERS = ("s", "^", "D", "v", "P", "X", "<", "h", ">", "p", "d", "*", "8", "o")
-_DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
-_SLOTS = len(_COLOURS) * len(_MARKERS)
-# Defenses that ship here keep their look from paper to paper; any other takes a free slot that its name picks.
-_SHIPPED = (
-    "dedup",
-    "dp_sgd",
-    "augment",
-    "early_stop",
-    "dp_finetune",
-    "capacity",
-    "regularize",
-    "ambient",
-    "distill",
-    "guidance",
-    "filter",
-    "caption_noise",
-)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one line of a plot is drawn."""
-
-    colour: str
-    marker: str
-    dashes: Any
-    hollow: bool
-
-    @property
-    def face(self) -> str:
-        return "white" if self.hollow else self.colour
-
-
-def look(slot: int) -> Look:
-    """The look of a slot: colours in turn, filled and hollow; colour and marker together repeat after 98 slots."""
-    turn = slot // len(_COLOURS)
-    marker = _MARKERS[(slot + slot // len(_MARKERS)) % len(_MARKERS)]
-    return Look(_COLOURS[slot % len(_COLOURS)], marker, _DASHES[turn % 3], turn % 2 == 1)
-
-
-def looks(names: Iterable[str]) -> dict[str, Look]:
-    """A look for each line's name, no two alike; the same name has the same one in every figure of a run.
-
-    Defenses that ship here have their own; others ("RUN: dp_sgd" too) take what is free, a free colour if there is one.
-    """
-    chosen: dict[str, int] = {}
-    for name in sorted(set(names), key=lambda name: (name not in _SHIPPED, name)):
-        if name == "none":
-            continue
-        known = name.rpartition(": ")[2]
-        hashed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % 14
-        first = _SHIPPED.index(known) if known in _SHIPPED else hashed
-        slots = [(first + step) % _SLOTS for step in range(_SLOTS)]
-        colours = {slot % len(_COLOURS) for slot in chosen.values()}
-        free = [slot for slot in slots if slot not in chosen.values()] or slots
-        if name in _SHIPPED:
-            chosen[name] = first
-        else:
-            chosen[name] = next((slot for slot in free if slot % len(_COLOURS) not in colours), free[0])
-    black = {"none": Look("#000000", "o", "-", False)}
-    return {name: black.get(name) or look(chosen[name]) for name in sorted(set(names))}
 
 
 @contextmanager

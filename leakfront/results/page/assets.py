@@ -1,0 +1,25 @@
+"""The files that the page is made of: template, style and script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+
+TEMPLATE, STYLE, SCRIPT = "template.html", "page.css", "sort.js"
+
+
+def read(name: str) -> str:
+    """The text of one of the files."""
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def policy() -> str:
+    """The Content Security Policy of the page: images inside it, and no script but its own."""
+    digest = base64.b64encode(hashlib.sha256(read(SCRIPT).encode()).digest()).decode()
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def version() -> str:
+    """A hash of all the files: a report made with others is out of date."""
+    return hashlib.sha256("\0".join(map(read, (TEMPLATE, STYLE, SCRIPT))).encode()).hexdigest()

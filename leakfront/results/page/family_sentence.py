@@ -1,0 +1,155 @@
+"""One sentence on several models: extraction, membership inference and FID, each with numbers, intervals and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from leakfront.results.page.comparisons import Comparisons, Quantity
+from leakfront.results.page.finding import Finding
+from leakfront.results.page.strengths import members, told_apart
+from leakfront.results.run.summary import HELD_OUT, NOISE, Point, Summary, Value
+from leakfront.results.tables.table import number, shown
+
+_NAMED = 8  # defenses named in a sentence
+_NOT_EXTRACTED = "extraction was not measured"
+_Read = Callable[[Point], Value | None]
+
+
+def undefended_sentence(summary: Summary, points: Sequence[Point]) -> Finding:
+    """The models without a defense."""
+    subject = f"{len(points)} models without a defense" if len(points) > 1 else summary.subject
+    parts = [_extracted(summary, points) or _NOT_EXTRACTED]
+    auc = _span(points, _highest(summary), 2)
+    if auc:
+        attacks = [attack for attack in summary.attacks if attack not in summary.controls]
+        named = f"the highest AUC of {len(attacks)} attacks" if len(attacks) > 1 else f"the AUC of {attacks[0]}"
+        parts.append(f"{named} is {auc} ({_above_chance(summary, points)})")
+    fid = _span(points, summary.fid)
+    if fid:
+        ends = {end.strip("()"): summary.scale_end(end) for end in (HELD_OUT, NOISE)}
+        known = [f"{name} {number(value.value)}" for name, value in ends.items() if value is not None and value.known]
+        parts.append(f"FID is {fid}" + (f" ({', '.join(known)})" if known else ""))
+    return Finding(f"{subject[0].upper()}{subject[1:]}", f"{'; '.join(parts)}.")
+
+
+def family_sentence(summary: Summary, comparisons: Comparisons, name: str, points: Sequence[Point]) -> Finding:
+    """The points of one family, compared with the undefended model of their run."""
+    bases = list(dict.fromkeys(b for p in points if (b := summary.baseline_of(p)) is not None))
+
+    def compared(quantity: Quantity, read: _Read, less: str, more: str, decimals: int | None = None) -> str:
+        """The number without the defense, and the verdict."""
+        base = _plain(bases, read, decimals)
+        verdict = _verdict(comparisons, quantity, list(_known(points, read)), less, more)
+        return f", against {base} undefended" + (f" ({verdict})" if verdict else "") if base else ""
+
+    extracted, highest = _extracted(summary, points), _highest(summary)
+    parts = [extracted + compared("extracted", summary.extracted, "fewer", "more") if extracted else _NOT_EXTRACTED]
+    past, auc = _span(points, summary.extracted_with_weights), _span(points, highest, 2)
+    if past:
+        parts.append(f"with the weights, {past} are extracted")
+    if auc:
+        above = _above_chance(summary, list(_known(points, highest)))
+        parts.append(f"the highest AUC is {auc} ({above})" + compared("auc", highest, "lower", "higher", 2))
+    fids = _known(points, summary.fid)
+    if fids:
+        noise = _against_noise(summary, fids)
+        aside = f" ({noise})" if noise else ""
+        parts.append(f"FID is {_span(points, summary.fid)}{aside}" + compared("fid", summary.fid, "better", "worse"))
+    defenses = list(dict.fromkeys(point.defense for point in points))
+    named = ", ".join(defenses) if len(defenses) <= _NAMED else f"{len(defenses)} defenses"
+    strengths = f"; {len(points)} strengths" if len(points) > 1 else ""
+    return Finding(f"{name} ({named}{strengths})", f"{'; '.join(parts)}.")
+
+
+def _extracted(summary: Summary, points: Sequence[Point]) -> str:
+    """ "at 5% FDR, 0 [0, 4] of 125 members are extracted"; empty if it was not measured."""
+    known = list(_known(points, summary.extracted))
+    counts = [count for point in known if (count := members(summary, point)) is not None]
+    of = f" of {number(round(sum(counts) / len(counts)))} members are extracted" if counts else " members are extracted"
+    return f"at {summary.fdr} FDR, {_span(known, summary.extracted, of=of)}" if known else ""
+
+
+def _verdict(comparisons: Comparisons, quantity: Quantity, points: Sequence[Point], less: str, more: str) -> str:
+    """What the tests show of these points; empty where none could be made."""
+    outcomes = [found for point in points if (found := comparisons.outcome(quantity, point)) is not None]
+    if not outcomes:
+        return ""
+    if len(points) == 1:
+        return outcomes[0].said(less, more)
+    counts = [(word, sum(outcome.sign == sign for outcome in outcomes)) for word, sign in ((less, -1), (more, 1))]
+    parts = [f"{word} at {_share(count, len(points))}" for word, count in counts if count]
+    silent, untested = sum(outcome.sign == 0 for outcome in outcomes), len(points) - len(outcomes)
+    if silent:
+        where = f"any of {silent}" if silent == len(points) else f"{silent} of {len(points)}"
+        parts.append(f"no difference shown at {where}")
+    if untested:
+        parts.append(f"not tested at {untested} of {len(points)}")
+    return ", ".join(parts)
+
+
+def _above_chance(summary: Summary, points: Sequence[Point]) -> str:
+    """On how many models the attacks tell members from decoys, beyond what chance gives among so many attacks."""
+    counts = [told_apart(summary, point) for point in points]
+    judged = [beyond for _, of, beyond in counts if of]
+    if not judged:
+        return "no interval"
+    if len(points) == 1:
+        return "above guessing" if judged[0] else "not shown to be above guessing"
+    if not any(judged):
+        return "nowhere shown to be above guessing"
+    return f"above guessing at {_share(sum(judged), len(points))}"
+
+
+def _against_noise(summary: Summary, fids: dict[Point, Value]) -> str:
+    """At how many points a FID is not shown to be better than that of noise."""
+    noise = summary.scale_end(NOISE)
+    if noise is None or not noise.known:
+        return ""
+    lost = sum(fid.has_interval and not fid.below(noise.value) for fid in fids.values())
+    where = "" if len(fids) == 1 else f" at {_share(lost, len(fids))}"
+    return f"not shown to be better than noise{where}" if lost else ""
+
+
+def _share(count: int, of: int) -> str:
+    return f"all {of}" if count == of else f"{count} of {of}"
+
+
+def _known(points: Sequence[Point], read: _Read) -> dict[Point, Value]:
+    found = {point: read(point) for point in points}
+    return {point: value for point, value in found.items() if value is not None and value.known}
+
+
+def _span(points: Sequence[Point], read: _Read, decimals: int | None = None, of: str = "") -> str:
+    """The values of several points with their intervals, from the lowest to the highest; empty if none is known.
+
+    of: what the numbers count, after the numbers: " of 125 members".
+    """
+    values = sorted(_known(points, read).values(), key=lambda value: value.value)
+    if not values:
+        return ""
+    low, high = shown(values[0], decimals), shown(values[-1], decimals)
+    if low.text != high.text:
+        return f"{low} to {high}{of}"
+    if len(values) == 1:
+        return f"{low}{of}"
+    ends = [(value.low, value.high) for value in values if value.has_interval]
+    if not ends:
+        return f"{low.text}{of} at each strength"
+    least, most = (number(end, decimals) for end in (min(low for low, _ in ends), max(high for _, high in ends)))
+    return f"{low.text}{of} at each strength (intervals within [{least}, {most}])"
+
+
+def _plain(points: Sequence[Point], read: _Read, decimals: int | None = None) -> str:
+    """The values of the undefended models without their intervals: "27.3", or "27.3 or 18" of two runs."""
+    texts = [number(value.value, decimals) for value in _known(points, read).values()]
+    return " or ".join(dict.fromkeys(texts))
+
+
+def _highest(summary: Summary) -> _Read:
+    """Reads the highest AUC of the attacks."""
+
+    def read(point: Point) -> Value | None:
+        found = summary.strongest(point, "auc")
+        return found[1] if found is not None else None
+
+    return read

@@ -1,0 +1,75 @@
+"""At most five sentences that a reader may repeat: what each family of defenses did, against the undefended model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from leakfront.results.page.comparisons import FEWEST_SPLITS, LEVEL, Comparisons
+from leakfront.results.page.family_sentence import family_sentence, undefended_sentence
+from leakfront.results.page.finding import Finding
+from leakfront.results.run.summary import Point, Summary
+
+if TYPE_CHECKING:
+    from leakfront.results.run.data import RunData
+
+MOST = 5  # sentences
+PRIVATE, OTHER = "Private training", "Other defenses"
+# Where a defense acts -> its family. A stack counts where it acts last.
+PLACES = {
+    "data": "Training data",
+    "batches": "Training batches",
+    "training": "Training procedure",
+    "sampling": "Sampling guards",
+}
+ORDER = ("Training data", "Training batches", "Training procedure", PRIVATE, "Sampling guards", OTHER)
+
+
+def headline(run: RunData, summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -> list[Finding]:
+    """One sentence for each family of defenses, and one for the undefended model if five allow it.
+
+    points: those that were measured.
+    """
+    bare = [point for point in points if point in summary.baselines or not _acts_on(run, point)]
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        if point not in bare:
+            groups.setdefault(family(run, point), []).append(point)
+    ordered = [(name, groups[name]) for name in ORDER if name in groups]
+    if len(ordered) > MOST:  # the last two share a sentence
+        *first, (name, mine), (_, others) = ordered
+        ordered = [*first, (f"{name} and others", mine + others)]
+    sentences = [family_sentence(summary, comparisons, name, mine) for name, mine in ordered]
+    if bare and len(sentences) < MOST:
+        sentences.insert(0, undefended_sentence(summary, bare))
+    return sentences
+
+
+def family(run: RunData, point: Point) -> str:
+    """Private training if a defense has a guarantee; else the place where its stack acts last."""
+    if run.info.get("guarantees", {}).get(point.label):
+        return PRIVATE
+    acts_on = _acts_on(run, point)
+    return next((name for place, name in reversed(PLACES.items()) if place in acts_on), OTHER)
+
+
+def terms(summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -> str:
+    """What the words of the sentences claim, and what they do not."""
+    brackets = "Brackets are 95% intervals; an AUC of 0.5 is guessing."
+    if not summary.baselines or all(point in summary.baselines for point in points):
+        return brackets
+    brackets += " “a to b” are the lowest and the highest value over the strengths."
+    if not comparisons.most:
+        few = f"that needs at least {FEWEST_SPLITS} splits of both models"
+        return f"{brackets} No difference from the undefended model is claimed: {few}."
+    strengths = f"{comparisons.most} strengths" if comparisons.most > 1 else "one strength"
+    return (
+        f"{brackets} Fewer or more, lower or higher, better or worse are claimed only where a paired t test over the "
+        f"splits, corrected for {strengths} (Holm), gives p < {LEVEL:g}, or where one of the two models has the same "
+        "value in all splits and the intervals do not overlap. “No difference shown” does not mean that there is none."
+    )
+
+
+def _acts_on(run: RunData, point: Point) -> list[str]:
+    """Where the defenses of a point act; what run.json does not state counts as an unknown place."""
+    return [str(place) for place in run.info.get("acts_on", {}).get(point.label, ("unknown",)) if place != "nothing"]

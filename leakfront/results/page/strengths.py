@@ -1,0 +1,139 @@
+"""One paragraph for each defense at each strength: extraction, quality, membership inference, audit."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakfront.results.page.comparisons import LEVEL, Comparisons
+from leakfront.results.page.finding import Finding
+from leakfront.results.run.summary import EXTRACTION, NOISE, Point, Summary, Value
+from leakfront.results.tables.table import number, shown
+
+if TYPE_CHECKING:
+    from leakfront.results.run.data import RunData
+
+
+def paragraph(run: RunData, summary: Summary, comparisons: Comparisons, point: Point) -> Finding:
+    """All that a point's rows show."""
+    parts = [
+        _extraction(summary, comparisons, point),
+        _quality(summary, comparisons, point),
+        _membership(summary, point),
+        _audit(run, summary, point),
+    ]
+    return Finding(point.label, f"{'; '.join(part for part in parts if part)}.")
+
+
+def members(summary: Summary, point: Point) -> float | None:
+    """How many members a model has, mean over splits; None where extraction was not measured."""
+    counts = [value.n for s in summary.splits(point) if (value := summary.extracted(point, s)) is not None]
+    return float(np.mean(counts)) if counts else None
+
+
+def told_apart(summary: Summary, point: Point) -> tuple[int, int, bool]:
+    """(above, judged, beyond chance) of the attacks on a point, controls excluded.
+
+    above: attacks whose AUC interval lies above 0.5. judged: attacks with an interval. The last says whether so many
+    intervals lie above 0.5 in less than 5% of cases if each does so by chance alone, in 1 of 40.
+    """
+    from scipy.stats import binom
+
+    aucs = [summary.value(point, attack, "auc") for attack in summary.attacks if attack not in summary.controls]
+    judged = [value for value in aucs if value is not None and value.known and value.has_interval]
+    above = sum(value.above(0.5) for value in judged)
+    return above, len(judged), above > 0 and bool(binom.sf(above - 1, len(judged), 0.025) < LEVEL)
+
+
+def _extraction(summary: Summary, comparisons: Comparisons, point: Point) -> str:
+    found, baseline, count = summary.extracted(point), summary.baseline_of(point), members(summary, point)
+    if found is None or not found.known:
+        return "extraction was not measured"
+    of = number(round(found.n if count is None else count))
+    text = f"{number(found.value)} of {of} members extracted at {summary.fdr} FDR"
+    if found.value == 0:
+        text += f", with a 95% interval up to {number(found.high)}" if math.isfinite(found.high) else ""
+        asides = _asides(summary, point)
+        text += f" ({'; '.join(asides)})" if asides else ""
+    elif found.has_interval:
+        text += f" {shown(found).interval}"
+    if baseline is not None and baseline != point:
+        other, outcome = summary.extracted(baseline), comparisons.outcome("extracted", point)
+        if other is not None and other.known:
+            verdict = f" ({outcome.said('fewer', 'more')})" if outcome is not None else ""
+            text += f", against {number(other.value)} for {baseline.label}{verdict}"
+    past = summary.extracted_with_weights(point)
+    if past is not None and past.known:
+        text += f"; {shown(past)} with the weights, past what guards the sampler"
+    return text
+
+
+def _asides(summary: Summary, point: Point) -> list[str]:
+    """What little leakage shows where no image counts as extracted."""
+    closest = summary.per_split(point, EXTRACTION, "members_before_decoys").values()
+    asides = [f"{_series([number(v.value) for v in closest])} matched more closely than any decoy"] if closest else []
+    excess = summary.value(point, EXTRACTION, "excess_adaptive")
+    if excess is not None and excess.known and excess.has_interval:
+        sign = "above 0" if excess.above(0) else "below 0" if excess.below(0) else "not told apart from 0"
+        asides.append(f"under the fixed rule {shown(excess)} more members than decoys, {sign}")
+    return asides
+
+
+def _quality(summary: Summary, comparisons: Comparisons, point: Point) -> str:
+    fid, baseline, noise = summary.fid(point), summary.baseline_of(point), summary.scale_end(NOISE)
+    if fid is None or not fid.known:
+        return ""
+    text = f"FID {shown(fid)}"
+    other = summary.fid(baseline) if baseline is not None and baseline != point else None
+    if baseline is not None and other is not None and other.known:
+        outcome = comparisons.outcome("fid", point)
+        verdict = f" ({outcome.said('better', 'worse')})" if outcome is not None else ""
+        text += f" against {number(other.value)} for {baseline.label}{verdict}"
+    if noise is not None and noise.known and fid.has_interval and not fid.below(noise.value):
+        relation = "worse than" if fid.above(noise.value) else "not told apart from"
+        text += f", {relation} noise ({number(noise.value)})"
+    return text
+
+
+def _membership(summary: Summary, point: Point) -> str:
+    attacks = [attack for attack in summary.attacks if attack not in summary.controls]
+    values = {attack: summary.value(point, attack, "auc") for attack in attacks}
+    known = {attack: value for attack, value in values.items() if value is not None and value.known}
+    if not known:
+        return ""
+    above, judged, beyond_chance = told_apart(summary, point)
+    ranked = {attack: value for attack, value in known.items() if value.has_interval and value.above(0.5)} or known
+    attack, best = max(ranked.items(), key=lambda pair: pair[1].value)
+    highest = f"{attack} AUC {shown(best, 2)}"
+    if not judged:
+        return f"highest of {len(known)} attacks: {highest}, without an interval"
+    if not above:
+        return f"no attack's AUC lies above 0.5 (of {judged} the highest is {highest})"
+    text = f"{above} of {judged} attacks {'have' if above > 1 else 'has'} an AUC above 0.5, the highest {highest}"
+    if not beyond_chance:
+        return f"{text}, which chance may give among so many"
+    return text + (": membership inference still works" if _stops_extraction(summary, point) else "")
+
+
+def _stops_extraction(summary: Summary, point: Point) -> bool:
+    found: Value | None = summary.extracted(point)
+    return point not in summary.baselines and found is not None and found.value == 0
+
+
+def _audit(run: RunData, summary: Summary, point: Point) -> str:
+    bound, ceiling = (summary.strongest(point, f"epsilon_lower_bound{end}") for end in ("", "_ceiling"))
+    if bound is None:
+        return ""
+    most = f" (this audit could prove {number(ceiling[1].value, 2)})" if ceiling else ""
+    claim = run.info.get("guarantees", {}).get(point.label)
+    claimed = f", claimed epsilon {number(float(claim['epsilon']))}" if claim else ""
+    if bound[1].value <= 0:
+        return f"the audit proves no lower bound on epsilon{most}{claimed}"
+    return f"audited epsilon at least {number(bound[1].value, 2)}{most}{claimed}"
+
+
+def _series(words: list[str]) -> str:
+    """The numbers of the splits: "7, 18 and 13"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
