@@ -131,11 +131,16 @@ def default_of(value: Any) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
         return f"`{list(value)}`" if len(value) <= 8 else f"`[{value[0]}, {value[1]}, …, {value[-1]}]`"
+    if isinstance(value, float):
+        return f"`{value:g}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
 
 def paragraphs(text: str) -> str:
-    """A docstring's text as Markdown: lines that were broken on purpose stay apart, as items where they name something."""
+    """A docstring's text as Markdown.
+
+    A line that was broken on purpose begins a paragraph, or an item of a list if it explains a name.
+    """
     out: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
         parts: list[str] = []
@@ -148,11 +153,11 @@ def paragraphs(text: str) -> str:
             before = line
         for part in parts:
             is_item = part.startswith("* ") or bool(out and _ITEM.match(part))
-            text = linked(escaped(part.removeprefix("* ")))
-            if is_item and out[-1].startswith("* "):
-                out[-1] += f"\n* {text}"
+            shown = linked(escaped(part.removeprefix("* ")))
+            if is_item and out and out[-1].startswith("* "):
+                out[-1] += f"\n* {shown}"
             else:
-                out.append(f"* {text}" if is_item else text)
+                out.append(f"* {shown}" if is_item else shown)
     return "\n\n".join(out)
 
 

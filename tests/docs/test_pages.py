@@ -16,6 +16,7 @@ import pytest
 
 import leakfront
 from leakfront import attacks, defenses
+from leakfront.results.run.rows import COLUMNS
 from tests.docs.markdown import PAGES, ROOT, anchors, blocks, links, named_paths, prose, read
 
 
@@ -99,6 +100,11 @@ def test_the_readmes_other_numbers_are_in_the_published_run() -> None:
     assert f"it is {full['dedup']:.2f} against {full['none']:.2f}" in text
 
 
+def test_the_columns_of_rows_are_explained() -> None:
+    text = read("docs/read-the-results.md")
+    assert all(f"`{column}`" in text for column in COLUMNS)
+
+
 def test_the_citation_is_of_this_version() -> None:
     yaml = pytest.importorskip("yaml")
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
@@ -129,10 +135,10 @@ def test_the_site_has_a_page_for_each_attack_and_defense(hooks: ModuleType) -> N
 
 def test_docstrings_become_markdown(hooks: ModuleType) -> None:
     text = (
-        "Rules, each a bool:\none: x < 1;\ntwo: [0, 1] * alpha.\nAccess: loss. A word in *italics*.\n\n* item\n  more"
+        "Rules, each a bool:\none: x < 1;\ntwo: [0, 1] * alpha.\nAccess: loss. A *word* that matters.\n\n* item\n  more"
     )
     assert hooks.paragraphs(text) == (
-        "Rules, each a bool:\n\n* one: x &lt; 1;\n* two: \\[0, 1\\] \\* alpha.\n\nAccess: loss. A word in *italics*."
+        "Rules, each a bool:\n\n* one: x &lt; 1;\n* two: \\[0, 1\\] \\* alpha.\n\nAccess: loss. A *word* that matters."
         "\n\n* item more"
     )
     assert hooks.linked("arXiv 2301.13188") == "[arXiv 2301.13188](https://arxiv.org/abs/2301.13188)"
