@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -201,6 +202,15 @@ def test_a_wrong_snippet_fails(reader: Reader) -> None:
         for text in texts:
             with pytest.raises((Exception, click.ClickException)):
                 reader.follow(Block("page", 1, language, text, ""))
+
+
+@pytest.mark.parametrize("block", [b for page in PAGES for b in blocks(page) if b.file.endswith(".py")], ids=str)
+def test_files_that_readers_save_pass_the_lint(block: Block) -> None:
+    ours = ["--config", 'lint.isort.known-first-party = ["leakfront"]']  # whose modules are not all files here
+    for check in (["check", *ours], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *check, "--stdin-filename", str(ROOT / block.file), "-"]
+        done = subprocess.run(command, input=block.text, capture_output=True, text=True, cwd=ROOT, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_reasons_are_few_and_stated() -> None:
