@@ -1,11 +1,11 @@
-# make demo: install and run the default benchmark. make test: install and run the tests.
+# make demo: install and run the default benchmark. make test: install and run the tests. make docs: build the site.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow stress lint format benchmarks clean
+.PHONY: demo test test-slow stress lint format benchmarks docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/leakfront run digits
@@ -37,6 +37,9 @@ benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.defense_steps
 	$(PYTHON) -m benchmarks.threads
 	$(PYTHON) -m benchmarks.reproducibility
+
+docs: $(INSTALLED)
+	$(VENV)/bin/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

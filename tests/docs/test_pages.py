@@ -1,0 +1,159 @@
+"""The pages of the documentation: links that lead somewhere, files that exist, numbers that were measured."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import leakfront
+from leakfront import attacks, defenses
+from leakfront.results.run.rows import COLUMNS
+from tests.docs.markdown import PAGES, ROOT, anchors, blocks, links, named_paths, prose, read
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        place = (ROOT / page).parent / path if path else ROOT / page
+        assert place.exists(), f"{page} links to {target}"
+        if anchor:
+            assert anchor in anchors(place), f"{page} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_are_named_exist(page: str) -> None:
+    told = {block.file for block in blocks(page)}
+    for path in named_paths(page) - told:
+        assert (ROOT / path).exists(), f"{page} names {path}"
+
+
+def test_the_readme_is_short() -> None:
+    text = read("README.md")
+    assert len(text.splitlines()) <= 150
+    assert len(text.split()) <= 2000
+
+
+def test_the_readme_links_to_every_page() -> None:
+    linked = {Path(target).name for page in ("README.md", "docs/index.md") for target in links(page)}
+    assert {Path(page).name for page in PAGES if page.startswith("docs/")} <= linked | {"index.md"}
+
+
+# where each number of the README's table stands in published/digits/tables/main.csv
+LINES = {
+    "none": ("none", ""),
+    "dedup": ("dedup", ""),
+    "augment, 30% of the images": ("augment", "probability=0.3"),
+    "augment, all images": ("augment", "probability=1"),
+    "early stop, half of the steps": ("early_stop", "fraction=0.5"),
+    "early stop, a quarter of the steps": ("early_stop", "fraction=0.25"),
+    "DP-SGD, ε = 100": ("dp_sgd", "epsilon=100"),
+    "DP-SGD, ε = 10": ("dp_sgd", "epsilon=10"),
+    "DP-SGD, ε = 1": ("dp_sgd", "epsilon=1"),
+}
+
+
+def test_the_readmes_table_is_that_of_the_published_run() -> None:
+    with (ROOT / "published/digits/tables/main.csv").open() as file:
+        rows = {(row["defense"], row["params"]): row for row in csv.DictReader(file)}
+    lines = [line.strip("| ").split(" | ") for line in read("README.md").splitlines() if " | ≥ " in line]
+    assert [line[0] for line in lines] == list(LINES)
+    for name, fid, extracted, auc, claimed, audited in lines:
+        row = rows[LINES[name]]
+        best = max((key for key in row if re.fullmatch("auc_[a-z]+", key)), key=lambda key: float(row[key]))
+        for text, column in ((fid, "fid"), (extracted, "extracted"), (auc, best)):
+            wanted = [float(row[f"{column}{end}"]) for end in ("", "_low", "_high")]
+            assert all(map(agrees, re.findall(r"[\d.]+", text), wanted)), (name, text, wanted)
+        assert agrees(audited.removeprefix("≥ "), float(row["epsilon_lower_bound"]))
+        guarantee = re.search(r"ε = ([\d.]+)", row["guarantee"])
+        assert claimed == (f"≤ {guarantee[1]}" if guarantee else "–")
+
+
+def agrees(text: str, number: float) -> bool:
+    """Whether a number that was printed is the other, rounded."""
+    digits = len(text.partition(".")[2])
+    return abs(float(text) - number) <= 0.5 * 10**-digits * (1 + 1e-6)
+
+
+def test_the_readmes_other_numbers_are_in_the_published_run() -> None:
+    text = " ".join(prose("README.md").split())
+    with (ROOT / "published/digits/tables/main.csv").open() as file:
+        none, *others = csv.DictReader(file)
+    with (ROOT / "published/digits/results.csv").open() as file:
+        fids = {row["defense"]: float(row["value"]) for row in csv.DictReader(file) if row["metric"] == "fid_embedded"}
+    with (ROOT / "published/digits-v1/tables/main.csv").open() as file:
+        full = {row["defense"]: float(row["auc"]) for row in csv.DictReader(file) if not row["params"]}
+    private = [float(row["fid"]) for row in others if row["defense"] == "dp_sgd"]
+    assert f"{float(none['extracted']):.1f} training images" in text
+    assert f"{float(none['planted_extracted']):.0f} of them were planted" in text
+    assert f"FID is {min(private):.0f} to {max(private):.0f}, where noise has {fids['(noise)']:.0f}" in text
+    assert f"real digits {fids['(held-out images)']:.2f}" in text
+    assert f"it is {full['dedup']:.2f} against {full['none']:.2f}" in text
+
+
+def test_the_columns_of_rows_are_explained() -> None:
+    text = read("docs/read-the-results.md")
+    assert all(f"`{column}`" in text for column in COLUMNS)
+
+
+def test_the_citation_is_of_this_version() -> None:
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == leakfront.__version__
+    assert citation["license"] == "Apache-2.0"
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_site_has_a_page_for_each_attack_and_defense(hooks: ModuleType) -> None:
+    pages = hooks.pages()
+    for room, registry in (("attacks", attacks.registry), ("defenses", defenses.registry)):
+        for name in registry.names():
+            page = pages[f"{room}/{name}.md"]
+            assert page.startswith(f"# {name}\n")
+            assert f"[{name}]({name}.md)" in pages[f"{room}/index.md"]
+            assert all(f"| `{field.name}` |" in page for field in dataclasses.fields(registry.get(name)))
+
+
+def test_docstrings_become_markdown(hooks: ModuleType) -> None:
+    text = (
+        "Rules, each a bool:\none: x < 1;\ntwo: [0, 1] * alpha.\nAccess: loss. A *word* that matters.\n\n* item\n  more"
+    )
+    assert hooks.paragraphs(text) == (
+        "Rules, each a bool:\n\n* one: x &lt; 1;\n* two: \\[0, 1\\] \\* alpha.\n\nAccess: loss. A *word* that matters."
+        "\n\n* item more"
+    )
+    assert hooks.linked("arXiv 2301.13188") == "[arXiv 2301.13188](https://arxiv.org/abs/2301.13188)"
+
+
+def test_the_site_needs_no_torch() -> None:
+    code = "import sys; sys.path.insert(0, 'docs'); import hooks; hooks.pages(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="MkDocs is not installed: the extra `docs`")
+def test_the_site_builds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site/attacks/pia/index.html").is_file()
+    assert (tmp_path / "site/published/digits/figures/tradeoff.png").is_file()
+    shutil.rmtree(tmp_path / "site")
