@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def document(found: Sequence[tuple[Simulation, Measured]], waiting: Sequence[Simulation] = ()) -> str:
-    """The page: a table of intervals, a table of the claims that rest on them, and a list of what is not yet measured."""
+    """The page: a table of intervals, a table of the claims that rest on them, and a list of the missing rows."""
     intervals = [pair for pair in found if not pair[0].is_claim]
     claims = [pair for pair in found if pair[0].is_claim]
     of_intervals = _table(TITLES, [_line(s, m) for s, m in intervals])

@@ -78,13 +78,14 @@ def misjudged(low: float, high: float, on: bool, runs: int = 12_000) -> Callable
 
 
 _TEST = "`paired_test`, `holm`, `apart_without_variance`, leakfront/results/statistics/splits.py"
+_ERROR = "the error of each measurement"
 _FRONT = "`front_probability`, leakfront/results/statistics/front.py"
 SIMULATIONS = [
     *(
         Simulation("any false claim of a difference", f"{number} defenses, {what}, {SPLITS} splits", _TEST, AT_MOST,
                    erring(found_different(defense, number)))
         for number, what, defense in (
-            (34, "normal numbers, models differ three times as much as the error of each measurement", normal_splits(3.0)),
+            (34, f"normal numbers, models differ three times as much as {_ERROR}", normal_splits(3.0)),
             (8, "normal numbers, models do not differ", normal_splits(0.0)),
             (8, "counts at 5% FDR, 40 ± 5 members leak", counts(40, 5)),
             (8, "counts at 5% FDR, 18 ± 3 leak, and fewer than 20 count as 0", counts(18, 3)),

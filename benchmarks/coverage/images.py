@@ -67,7 +67,7 @@ def classified(images: int, moved: float) -> Draw:
     """
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
-        asked, found = np.arange(images) % CLASSES, rng.integers(0, CLASSES, images)  # the classes of real images are random
+        asked, found = np.arange(images) % CLASSES, rng.integers(0, CLASSES, images)  # of real images at random
         noise = rng.standard_normal((2, images, DIMENSIONS))
         generated = ImageSet.of((_APART * _MEANS + moved * _MOVES)[asked] + noise[0], asked)
         return ClassifierAccuracy().estimate(
@@ -94,13 +94,13 @@ SIMULATIONS = [
     *(
         _simulation(metric, metric.name, rectified, (256, 200), shift, promise, 1.4)
         for metric, shift, promise in (
-            (Precision(), 0.0, AT_LEAST),  # shares of images: the Clopper-Pearson interval is too wide rather than too narrow
+            (Precision(), 0.0, AT_LEAST),  # a share: the Clopper-Pearson interval is rather too wide
             (Precision(), 0.2, AT_LEAST),
             (Recall(), 0.2, AT_LEAST),
             (Density(), 0.2, NOMINAL),
             (Coverage(), 0.2, AT_LEAST),
         )
     ),
-    _of_classes("equal distributions", 0.0),  # a share of images, as above
+    _of_classes("equal distributions", 0.0),  # a share, as above
     _of_classes("generated classes moved by 2 standard deviations", 2.0),
 ]
