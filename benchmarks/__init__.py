@@ -1,1 +1,1 @@
-"""Speed and memory, side by side with what a user would take instead and with the physical limit."""
+"""Speed and memory, compared with the alternatives that users have and with the physical limit."""

@@ -1,4 +1,4 @@
-"""A training step under each defense that changes it, beside the undefended one.
+"""A training step under each defense that changes it, compared with the undefended step.
 
 Run: python -m benchmarks.defense_steps
 """

@@ -1,4 +1,4 @@
-"""The UNet of the digits benchmark with a batch, for the benchmarks of training."""
+"""A training step of the digits benchmark, for the benchmarks of training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from leakfront.models.unet import UNet
 
 
 def blank(size: int) -> TrainingSet:
-    """A training set of which only the size matters."""
+    """A training set of black images; only its size matters."""
     return TrainingSet(np.zeros((size, 1, 8, 8), np.uint8), np.zeros(size, np.int64), np.arange(size))
 
 
 def training_setup(batch_size: int) -> TrainingSetup:
-    """As the digits benchmark trains, on 640 images."""
+    """The training setup of the digits benchmark, on 640 images."""
     model = UNet(channels=(16, 32)).build((1, 8, 8), 10, 0)
     return TrainingSetup(
         network=model.network,
@@ -37,7 +37,10 @@ def training_setup(batch_size: int) -> TrainingSetup:
 
 
 def step_of(batch_size: int, *stack: Defense, done: int = 0) -> Callable[[], object]:
-    """A function that makes one training step on a batch of so many images; from step `done` on, where that matters."""
+    """A function that makes one training step on `batch_size` images under a stack of defenses.
+
+    done: the steps already made, for defenses whose steps change in the course of training.
+    """
     setup = training_setup(batch_size)
     for defense in stack:
         setup = defense.training(setup)
@@ -49,7 +52,7 @@ def step_of(batch_size: int, *stack: Defense, done: int = 0) -> Callable[[], obj
     generator = torch.Generator().manual_seed(0)
 
     def one() -> object:
-        step.draw(generator)  # a step may remember of what its batch is; here all have as many images
+        step.draw(generator)  # a private step remembers its batch; here all batches have the same size
         return step.update(images, labels, generator)
 
     images = torch.rand(batch_size, 1, 8, 8, generator=generator) * 2 - 1

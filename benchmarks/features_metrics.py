@@ -1,9 +1,9 @@
-"""FID and KID from the same features: ours with their intervals, torch-fidelity's and torchmetrics' without.
+"""FID and KID from the same features: ours with intervals, those of torch-fidelity and torchmetrics without.
 
-The features are correlated and rectified, of 768 dimensions unless another number is given (Inception-v3 has 2,048),
-and of twice as many images a side. KID is the statistic of all images, which the others make as one subset that holds
-all of them. The limits are operations that an exact value needs: for FID the eigendecomposition of both covariances,
-for KID three matrix products.
+The features are correlated and rectified. They have 768 dimensions by default (Inception-v3 has 2,048), and each side
+has twice as many images as dimensions. KID is the statistic of all images; the other libraries compute it as one subset
+that holds all images. The limits are operations that an exact value needs: two eigendecompositions of covariances for
+FID, three matrix products for KID.
 
 Run: OMP_NUM_THREADS=1 python -m benchmarks.features_metrics [DIMENSIONS]
 """
@@ -30,7 +30,7 @@ AGREEMENT = 1e-4  # relative
 
 
 def main() -> None:
-    """Print values, how far they differ, and CPU times on one thread; exits with 1 if they differ by over 1e-4."""
+    """Print values, differences and CPU times on one thread; exit with 1 if values differ by more than 1e-4."""
     torch.set_num_threads(1)
     arrays = _features(1, shift=0.05), _features(2, shift=0.0)
     generated, real = (ImageSet.of(features) for features in arrays)
@@ -78,28 +78,28 @@ def _add_torchmetrics(
     except ModuleNotFoundError:
         print("torchmetrics: not installed")
         return
-    given: Any = torch.nn.Identity()  # its feature extractor: what comes in are features
-    given.num_features = DIMENSIONS
+    identity: Any = torch.nn.Identity()  # a feature extractor whose input are features
+    identity.num_features = DIMENSIONS
 
     def updated(metric: Any) -> Any:
         metric.update(y, real=True)
         metric.update(x, real=False)
         return metric.compute()
 
-    fid["torchmetrics"] = lambda: float(updated(FrechetInceptionDistance(feature=given)))
+    fid["torchmetrics"] = lambda: float(updated(FrechetInceptionDistance(feature=identity)))
     kid["torchmetrics"] = lambda: float(
-        updated(KernelInceptionDistance(feature=given, subsets=1, subset_size=IMAGES))[0]
+        updated(KernelInceptionDistance(feature=identity, subsets=1, subset_size=IMAGES))[0]
     )
 
 
 def _print(name: str, values: Mapping[str, Callable[[], float]], limit: Mapping[str, Callable[[], object]]) -> None:
-    found = {contender: value() for contender, value in values.items()}  # the warm-up as well
+    found = {contender: value() for contender, value in values.items()}  # also the warm-up
     ours = found["leakfront"]
     for contender, value in found.items():
         difference = abs(value / ours - 1)
         print(f"{name} by {contender}: {value:.10g}, {difference:.1e} from ours")
         if difference > AGREEMENT:
-            sys.exit(f"{name} by {contender} is not ours within {AGREEMENT:g}")
+            sys.exit(f"{name} by {contender} differs from ours by more than {AGREEMENT:g}")
     compare(
         f"leakfront {leakfront.__version__}, {name} of {IMAGES} and {IMAGES} x {DIMENSIONS} features, one thread",
         {**values, **limit},

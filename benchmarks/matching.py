@@ -1,7 +1,7 @@
 """Exact nearest neighbours of generated among real images: 4,096 x 25,000 images of 3,072 values, 50 neighbours.
 
-The limit is the one float32 matrix product of that size that every exact search makes. The peer is bare `faiss.knn`,
-whose distances are a few percent off on near-duplicates; ours recomputes the kept distances directly.
+The limit is one float32 matrix product of that size, which every exact search needs. The alternative is bare
+`faiss.knn`, whose distances are a few percent off on near-duplicates; ours recomputes the kept distances directly.
 
 Run: python -m benchmarks.matching
 """

@@ -1,4 +1,4 @@
-"""A step of DP-SGD beside a plain one, of as many images and of as many rows.
+"""A step of DP-SGD, compared with plain steps of as many images and of as many rows.
 
 Run: python -m benchmarks.private_step
 """

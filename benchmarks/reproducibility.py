@@ -1,5 +1,7 @@
-"""How far the same config comes out differently on another machine: one cell, trained, attacked and measured again with
-the same settings, with another number of threads, and with older processors' instructions as a stand-in for those.
+"""How far results of the same config differ between machines.
+
+One cell is trained, attacked and measured again: with the same settings, with another number of threads, and with the
+instructions of older processors, which stand in for other machines.
 
 Run: python -m benchmarks.reproducibility [STEPS]
 """
@@ -20,7 +22,7 @@ from safetensors.numpy import load_file
 
 from leakfront.results.run.rows import read_rows
 
-# what PyTorch's own kernels, oneDNN and MKL may use
+# the instructions that PyTorch's own kernels, oneDNN and MKL may use
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 SSE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
 CASES: dict[str, tuple[int, dict[str, str]]] = {
@@ -30,7 +32,7 @@ SHOWN = {"FID": ("fid", "fid_embedded"), "AUC loss": ("loss", "auc"), "AUC extra
 
 
 def measured(folder: Path, steps: int, threads: int, more: dict[str, str]) -> tuple[np.ndarray, dict[str, float]]:
-    """(all weights of the cell, in one row; the numbers of `SHOWN`) of a run in a new folder."""
+    """All weights of the run's only model, as a vector, and the numbers of `SHOWN`; the run gets a new folder."""
     settings = {
         "name": "reproducibility",
         "splits": 1,
@@ -47,7 +49,7 @@ def measured(folder: Path, steps: int, threads: int, more: dict[str, str]) -> tu
     command = [
         sys.executable,
         "-m",
-        "leakfront.cli",
+        "leakfront",
         "run",
         str(config),
         "--out",
@@ -56,7 +58,7 @@ def measured(folder: Path, steps: int, threads: int, more: dict[str, str]) -> tu
         "1",
     ]
     subprocess.run(command, env={**os.environ, **more}, check=True, capture_output=True)
-    (weights,) = (folder / "run" / "cells").rglob("train/model/unet/*.safetensors")
+    (weights,) = (folder / "run").rglob("unet/*.safetensors")
     rows = read_rows(folder / "run" / "results.csv")
     rows = rows[(rows["split"] == "0") & (rows["defense"] == "none")]
     numbers = {(source, metric): value for source, metric, value in rows[["source", "metric", "value"]].to_numpy()}
@@ -66,7 +68,7 @@ def measured(folder: Path, steps: int, threads: int, more: dict[str, str]) -> tu
 
 
 def main() -> None:
-    """Print the difference of the weights, relative to their norm, and every number."""
+    """Print the relative difference of the weights, and every number."""
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     table = Table(title=f"the same config, {steps} training steps", title_justify="left")
     for heading in ("", "weights", *SHOWN):

@@ -1,4 +1,4 @@
-"""Timing of alternatives in turn, so that a machine whose speed drifts drifts for all of them."""
+"""Alternatives timed in turn, so that a drift in the machine's speed hits all of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def compare(
     warmup: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
-    """Run every contender once a round and print medians, and ratios to the first one, taken round by round.
+    """Run every contender once in each round; print medians, and ratios to the first contender round by round.
 
-    clock: `time.process_time` for CPU seconds, which other work on the machine moves less; for one thread.
+    clock: `time.process_time` counts CPU seconds, which other work on the machine disturbs less; for one thread.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for round_number in range(warmup + rounds):

@@ -1,4 +1,4 @@
-"""How long the command line takes to answer: `leakfront --help` beside bare Python and `import torch`.
+"""Start-up time of the command line: `leakfront --help`, compared with bare Python and `import torch`.
 
 Run: python -m benchmarks.startup
 """
@@ -21,7 +21,7 @@ def main() -> None:
         "start-up",
         {
             "python -c pass (limit)": lambda: command("-c", "pass"),
-            "leakfront --help": lambda: command("-m", "leakfront.cli", "--help"),
+            "leakfront --help": lambda: command("-m", "leakfront", "--help"),
             "import torch": lambda: command("-c", "import torch"),
         },
         rounds=9,

@@ -1,4 +1,4 @@
-"""Why each worker has one thread: training two models at once on two cores, by processes and by threads.
+"""Why each worker has one thread: two models trained at once on two cores, by processes and by threads.
 
 Run: python -m benchmarks.threads
 """
@@ -17,7 +17,7 @@ STEPS = 40
 
 
 def train_steps(threads: int) -> None:
-    """Make the steps of one process and print the seconds of the second half."""
+    """Make the training steps of one process; print the seconds per step of the second half."""
     import torch
 
     from benchmarks.digits_model import step_of
@@ -32,7 +32,7 @@ def train_steps(threads: int) -> None:
 
 
 def measure(processes: int, threads: int, policy: str) -> float:
-    """Milliseconds of a step, for each model, when so many train at once."""
+    """Milliseconds per step of the slowest process, when `processes` models train at once."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": policy}
     command = [sys.executable, "-m", "benchmarks.threads", str(threads)]
     running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
@@ -40,7 +40,7 @@ def measure(processes: int, threads: int, policy: str) -> float:
 
 
 def main() -> None:
-    """Print milliseconds a step."""
+    """Print milliseconds per step."""
     cases = [(1, 1, "passive"), (1, 2, "passive"), (2, 1, "passive"), (2, 2, "passive"), (2, 2, "active")]
     table = Table(title=f"training step of the digits benchmark on {os.cpu_count()} cores", title_justify="left")
     for heading in ("processes", "threads each", "OMP_WAIT_POLICY", "ms a step", "ms a step and model"):

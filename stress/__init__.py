@@ -1,1 +1,1 @@
-"""What a run survives: every module here that defines `run(seed, budget)` is a kind of fault. `python -m stress`."""
+"""Faults that a run must survive: each module that defines `run(seed, budget)` is one kind. `python -m stress`."""

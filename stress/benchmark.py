@@ -1,4 +1,4 @@
-"""The run that the stress tests disturb: real in every part, small, and known byte for byte to its end."""
+"""The run that the stress tests disturb: small, real in every part, and reproducible to the byte."""
 
 from __future__ import annotations
 
@@ -21,27 +21,17 @@ from leakfront.harness.store.artifacts import stored_key
 from leakfront.harness.store.integrity import examine
 from leakfront.harness.store.layout import Layout
 
-UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # for processes that a stress test starts
-# as users start it: under "python -m" an interrupt within code made of a string ends Python by the signal, whatever
-# exit code it was given (CPython's unhandled_keyboard_interrupt)
+UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # passes the undisturbed run's folder to processes of a stress test
+# the console script, as users start it: under "python -m", an interrupt in code compiled from a string ends Python by
+# the signal, whatever the exit code (CPython's unhandled_keyboard_interrupt)
 LEAKFRONT = str(Path(sys.executable).with_name("leakfront"))
-_numbers = count()  # of what runs said
-# in the order of a run; "start" lasts until the first of the others begins
+_numbers = count()  # for the files of what runs print
+# the stages that a run announces in its log, in their order; "start" lasts until the first of them begins
 STAGES = (
-    "start",
-    "reference",
-    "prepare",
-    "train",
-    "sample",
-    "features",
-    "probe",
-    "attack",
-    "measure",
-    "results",
-    "report",
-)
+    "start", "reference", "prepare", "train", "sample", "features", "probe", "attack", "measure", "results", "report",
+)  # fmt: skip
 
-# two defenses on two splits, each the other's shadow; a checkpoint after nearly every step
+# two defenses on two splits, each the shadow of the other; a checkpoint after nearly every step
 CONFIG = """
 name = "stressed"
 splits = 2
@@ -57,7 +47,7 @@ defenses = [{ name = "none" }, { name = "dp_sgd", steps = 6 }]
 
 @cache
 def workplace() -> Path:
-    """A folder of this process, gone when it ends, with the benchmark's config in it."""
+    """A temporary folder of this process, with the benchmark's config in it."""
     workplace.held = tempfile.TemporaryDirectory(prefix="leakfront-stress-")  # type: ignore[attr-defined]
     folder = Path(workplace.held.name)  # type: ignore[attr-defined]
     (folder / "stressed.toml").write_text(CONFIG)
@@ -65,13 +55,13 @@ def workplace() -> Path:
 
 
 def command(folder: Path, *more: str) -> list[str]:
-    """What runs the benchmark in a folder."""
+    """The command that runs the benchmark in a folder."""
     config = str(workplace() / "stressed.toml")
     return [LEAKFRONT, "run", config, "--out", str(folder), "--workers", "2", *more]
 
 
 def leakfront(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The command line, to its end."""
+    """Run the command line, to its end."""
     return subprocess.run([LEAKFRONT, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
@@ -81,7 +71,7 @@ def finish(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 class Running:
-    """The benchmark under way in a session of its own, watched through its log."""
+    """A running benchmark, in a session of its own and observed through its log."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -95,7 +85,7 @@ class Running:
             )
 
     def begun(self) -> list[dict[str, Any]]:
-        """What this process said of stages that began: {begins}, and {cell, process} for those of a cell."""
+        """The stages that this process announced: {begins}, and {cell, process} for a stage of a cell."""
         if not self._log.exists():
             return []
         with self._log.open("rb") as file:
@@ -104,7 +94,7 @@ class Running:
         return [json.loads(line) for line in lines]
 
     def wait_for(self, stage: str, times: int = 1, cell: str | None = None) -> dict[str, Any] | None:
-        """Wait until a stage, of any cell or of this one, has begun so many times; None if the run ends before."""
+        """Wait until a stage, of any cell or of this one, has begun `times` times; None if the run ends before."""
         while self.process.poll() is None:
             if stage == "start" and self._is_at_work():
                 return {"begins": stage}
@@ -116,7 +106,7 @@ class Running:
         return None
 
     def _is_at_work(self) -> bool:
-        """Whether the command line is there; before that, Python itself answers a signal in its own way."""
+        """Whether the command line has started; before that, Python handles a signal in its own way."""
         try:
             return "pydantic" in Path(f"/proc/{self.process.pid}/maps").read_text()  # which checks the config
         except OSError:
@@ -124,12 +114,12 @@ class Running:
 
     @property
     def is_done(self) -> bool:
-        """Whether all its work was done, be it that the process was stopped while it was leaving."""
+        """Whether all work was done, even if the process was stopped while it ended."""
         return self.process.returncode == 0 or "\ndone in " in self.said()[0]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop all of its processes for a while."""
+        """Stop all processes of the run for the duration of the block."""
         os.killpg(self.process.pid, signal.SIGSTOP)
         try:
             yield
@@ -137,7 +127,7 @@ class Running:
             os.killpg(self.process.pid, signal.SIGCONT)
 
     def under_way(self) -> list[str]:
-        """The stages that have begun and whose artifact is not there."""
+        """The stages that have begun and whose artifact does not exist yet."""
         begun = self.begun()
         if not begun:
             return ["start"]
@@ -152,13 +142,13 @@ class Running:
         return stages
 
     def said(self) -> tuple[str, str]:
-        """Standard output and errors, up to now."""
+        """Standard output and standard error so far."""
         return self._out.read_text(), self._err.read_text()
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A run that nothing happened to: its folder, and for each stage the longest time until something else begins."""
+    """An undisturbed run: its folder, and for each stage the longest time until the next stage began, in seconds."""
 
     folder: Path
     seconds: dict[str, float]
@@ -166,7 +156,7 @@ class Undisturbed:
 
 @cache
 def undisturbed() -> Undisturbed:
-    """Run the benchmark once, and keep it to compare with; the one that the environment names, if it does."""
+    """The run that others are compared with: made once, or the one that the environment names."""
     if UNDISTURBED in os.environ:
         return Undisturbed(Path(os.environ[UNDISTURBED]), dict.fromkeys(STAGES, 1.0))
     run = Running(workplace() / "undisturbed")
@@ -185,7 +175,7 @@ def undisturbed() -> Undisturbed:
 
 
 def differences(folder: Path) -> list[str]:
-    """What of a finished run is not, byte for byte, what the undisturbed one has; what it cost aside."""
+    """The differences of a finished run from the undisturbed one, byte for byte, costs excepted."""
     expected = undisturbed().folder
     found = [] if _rows(folder) == _rows(expected) else ["other rows"]
     for pattern in ("**/*.safetensors", "**/rows.json"):
@@ -199,7 +189,7 @@ def differences(folder: Path) -> list[str]:
 
 
 def orphans(session: int) -> list[int]:
-    """Processes that are left of a run's session; they are given a moment to end."""
+    """The processes of a run's session that are still there after 10 seconds."""
     for _ in range(100):
         left = [pid for pid in _processes() if _session(pid) == session]
         if not left:
@@ -209,7 +199,7 @@ def orphans(session: int) -> list[int]:
 
 
 def _hear_interrupts() -> None:
-    """Undo what a shell does to its background jobs, which ignore Ctrl-C."""
+    """Let Ctrl-C through; a shell makes its background jobs ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -1,4 +1,4 @@
-"""One folder whose run is stopped again and again, once in every stage, before it may end."""
+"""One folder whose run is stopped once in every stage before it may end."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from pathlib import Path
 
 from stress.benchmark import STAGES, Running, differences, finish, orphans, undisturbed, workplace
 
-BETWEEN = "between stages"  # a worker is starting, say
+BETWEEN = "between stages"  # for example while a worker starts
 
 
 @dataclass
 class Chain:
-    """What one folder went through: the stages in which it was stopped, and what went wrong."""
+    """The stages in which one folder's run was stopped, and what went wrong."""
 
     stopped: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
 
 def stop_often(stops: int, chain: Callable[[int], Chain]) -> Chain:
-    """Chains, two at a time, until there are so many stops, and one in every stage if half as many again do for it."""
+    """Run chains, two at a time, until there are `stops` stops and one in every stage.
+
+    After half as many stops again, it ends without a stop in every stage.
+    """
     undisturbed()
     total, number = Chain(), 0
     with ThreadPoolExecutor(2) as pool:
@@ -49,15 +52,15 @@ def stop_in_every_stage(
 ) -> Chain:
     """Send a signal at a random moment of each stage in turn, then let the run end and compare it.
 
-    Every other signal goes to the whole group, as a terminal sends it, else to the first process alone. check: what
-    else must hold of a run that was stopped. A signal that comes when the run has ended counts for nothing.
+    Every other signal goes to the whole process group, as from a terminal; the rest go to the first process alone.
+    check: what else must hold for a stopped run. A signal that comes after the run has ended does not count.
     """
     rng = random.Random(f"{name} {seed} {number}")
     folder, chain = workplace() / f"{name}-{number}", Chain()
     for index, stage in enumerate(STAGES):
         run = Running(folder)
         if run.wait_for(stage) is not None:
-            time.sleep(undisturbed().seconds[stage] * rng.random() ** 2)  # early rather than late, to find it there
+            time.sleep(undisturbed().seconds[stage] * rng.random() ** 2)  # rather early, so that the stage still runs
         whole_group = (index + number) % 2 == 0
         if run.process.poll() is None:
             (os.killpg if whole_group else os.kill)(run.process.pid, signal_number)
@@ -75,7 +78,7 @@ def stop_in_every_stage(
 
 
 def ended_well(folder: Path) -> list[str]:
-    """Let the run in a folder end; what went wrong, or is not as in the undisturbed run."""
+    """Let the run in a folder end; what went wrong, or differs from the undisturbed run."""
     result = finish(folder)
     if result.returncode != 0:
         return [f"ended with {result.returncode}: {result.stdout[-300:]} {result.stderr[-300:]}"]
@@ -83,5 +86,5 @@ def ended_well(folder: Path) -> list[str]:
 
 
 def histogram(stopped: Counter[str]) -> str:
-    """How often in which stage, in the order of a run."""
+    """The number of stops in each stage, in the order of a run."""
     return "in " + ", ".join(f"{stage} {stopped[stage]}" for stage in (*STAGES, BETWEEN))

@@ -1,7 +1,8 @@
-"""Files of a run truncated, changed, zeroed, emptied and deleted: noticed, said, and made again to the same bytes."""
+"""Damaged files of a run: each is detected, reported and rebuilt to the same bytes."""
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from leakfront.harness.store.layout import Layout
 from stress.benchmark import Running, differences, finish, undisturbed, workplace
 from stress.counts import Counts
 
-DAMAGES, AT_ONCE = 60, 6  # AT_ONCE: in as many artifacts, before the run is started again
+DAMAGES, AT_ONCE = 60, 6  # AT_ONCE: damaged files before the run is started again
 
 
 def _truncate(path: Path, rng: random.Random) -> None:
@@ -50,16 +51,16 @@ DAMAGE: dict[str, Callable[[Path, random.Random], None]] = {
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
-    """Damage files of a finished run, of its top, and a checkpoint, until so many were damaged."""
+    """Damage artifacts and top-level files of a finished run, checkpoints, and config.toml."""
     folder = workplace() / "corruption"
     shutil.copytree(undisturbed().folder, folder)
-    noticed, number = 0, 0
+    detected, number = 0, 0
     failures: list[str] = []
-    while noticed < max(1, round(DAMAGES * budget)):
+    while detected < max(1, round(DAMAGES * budget)):
         rng = random.Random(f"corruption {seed} {number}")
         damaged = _damage(folder, rng)
-        found = _mended(folder, damaged)
-        noticed += len(damaged)
+        found = _not_rebuilt(folder, damaged)
+        detected += len(damaged)
         failures += [f"corruption {number} (seed {seed}): {what}" for what in found]
         number += 1
         if found:
@@ -68,12 +69,12 @@ def run(seed: int, budget: float = 1.0) -> Counts:
     shutil.rmtree(folder)
     checkpoints, wrong = _checkpoints(seed, max(1, round(3 * budget)))
     settings, refused = _settings(seed, max(1, round(4 * budget)))
-    tried = {"corruptions noticed": noticed, "of checkpoints": checkpoints, "of config.toml": settings}
+    tried = {"corruptions detected": detected, "of checkpoints": checkpoints, "of config.toml": settings}
     return Counts(tried, failures + wrong + refused)
 
 
 def _damage(folder: Path, rng: random.Random) -> dict[str, str]:
-    """Damage a file in each of some artifacts and one at the top; {file: how}, both as they must be told."""
+    """Damage one file in each of some artifacts and one top-level file; {name that must be reported: how}."""
     layout, damaged = Layout(folder), {}
     artifacts = [place for place in layout.artifacts(layout.cells) if place != layout.report]
     for place in rng.sample(artifacts, AT_ONCE - 1):
@@ -89,17 +90,17 @@ def _damage(folder: Path, rng: random.Random) -> dict[str, str]:
     return {**damaged, path.name: f"{path.name} {how}"}
 
 
-def _mended(folder: Path, damaged: dict[str, str]) -> list[str]:
-    """What was not noticed, or not mended, by a run on a damaged folder."""
+def _not_rebuilt(folder: Path, damaged: dict[str, str]) -> list[str]:
+    """What a run on a damaged folder did not report or did not rebuild."""
     result = finish(folder)
     if result.returncode != 0:
         return [f"exit code {result.returncode} after {damaged}: {result.stderr[-500:]}"]
     lines = result.stdout.splitlines()
-    found = [f"nothing said of {how}" for name, how in damaged.items() if not _told(name, lines)]
+    found = [f"not reported: {how}" for name, how in damaged.items() if not _reported(name, lines)]
     return [*found, *(f"after {damaged}: {what}" for what in differences(folder))]
 
 
-def _told(name: str, lines: list[str]) -> bool:
+def _reported(name: str, lines: list[str]) -> bool:
     return any(line.startswith((f"{name}: ", f"{name} has changed", f"{name} is missing")) for line in lines)
 
 
@@ -109,7 +110,7 @@ def _checkpoints(seed: int, count: int) -> tuple[int, list[str]]:
     for number in range(count):
         rng, folder = random.Random(f"checkpoint {seed} {number}"), workplace() / f"checkpoint-{number}"
         run = Running(folder)
-        while not (found := sorted(folder.glob("cells/*/train.checkpoint"))) and run.process.poll() is None:
+        while not (found := _stored_checkpoints(folder)) and run.process.poll() is None:
             run.wait_for("train")
         run.process.kill()
         run.process.wait()
@@ -117,13 +118,23 @@ def _checkpoints(seed: int, count: int) -> tuple[int, list[str]]:
         how = rng.choice(["truncated", "changed", "overwritten", "deleted"])
         DAMAGE[how](path, rng)
         name = str(found[0].relative_to(folder))
-        failures += [f"checkpoint {number} (seed {seed}): {w}" for w in _mended(folder, {name: f"{path.name} {how}"})]
+        wrong = _not_rebuilt(folder, {name: f"{path.name} {how}"})
+        failures += [f"checkpoint {number} (seed {seed}): {what}" for what in wrong]
         shutil.rmtree(folder)
     return count, failures
 
 
+def _stored_checkpoints(folder: Path) -> list[Path]:
+    """The folders of whole checkpoints, wherever in a run's folder they lie. Temporary ones are hidden.
+
+    `os.walk` does not mind folders that vanish meanwhile.
+    """
+    found = [Path(place) / name for place, names, _ in os.walk(folder) for name in names]
+    return sorted(path for path in found if path.suffix == ".checkpoint" and not path.name.startswith("."))
+
+
 def _settings(seed: int, count: int) -> tuple[int, list[str]]:
-    """Damage config.toml: either the run is refused in one sentence and nothing is touched, or it is written again."""
+    """Damage config.toml: the run is refused in one sentence and changes nothing, or writes the file again."""
     failures, folder = [], workplace() / "settings"
     shutil.copytree(undisturbed().folder, folder)
     path, whole = folder / "config.toml", (undisturbed().folder / "config.toml").read_bytes()
@@ -136,8 +147,8 @@ def _settings(seed: int, count: int) -> tuple[int, list[str]]:
         result = finish(folder)
         refused = result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
         kept = refused and (folder / MANIFEST).read_bytes() == before
-        said = result.returncode == 0 and _told("config.toml", result.stdout.splitlines()) and not differences(folder)
-        if not kept and not said:
+        reported = result.returncode == 0 and _reported("config.toml", result.stdout.splitlines())
+        if not kept and not (reported and not differences(folder)):
             failures.append(f"config.toml {how} (seed {seed}, {number}): exit code {result.returncode} {result.stderr}")
     shutil.rmtree(folder)
     return count, failures

@@ -1,4 +1,4 @@
-"""What a stress test tried and what went wrong."""
+"""The cases that a stress test tried, and its failures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Counts:
-    """tried: what was tried and how often, by the words it is printed with ("configs fuzzed": 2000).
+    """The outcome of one kind of fault.
 
-    failures: a sentence for each case that went wrong, with what it takes to repeat it. notes: lines printed below.
+    tried: the number of cases by what they are, as printed ("configs fuzzed": 2000). failures: a sentence for each case
+    that went wrong, with all that is needed to repeat it. notes: lines printed below.
     """
 
     tried: dict[str, int]

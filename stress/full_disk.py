@@ -1,4 +1,4 @@
-"""A disk that fills up at any point of a run: one sentence, exit code 1, and the run goes on once there is room."""
+"""A disk that fills up during a run: one sentence, exit code 1, and the run resumes once there is room."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DISKS = 5
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
-    """Runs on disks of random sizes; where nothing can be mounted, under a limit on the size of a file instead."""
+    """Run on disks of random sizes; where mounting is forbidden, under a limit on the size of a file instead."""
     counts = inside("stress.full_disk", seed, budget)
     return counts if counts is not None else limited(seed, budget)
 
 
 def filled(seed: int, budget: float) -> Counts:
-    """Small file systems, in a mount namespace."""
+    """Run on small file systems, in a mount namespace."""
     whole, failures = size_of(undisturbed().folder), []
     count = max(1, round(DISKS * budget))
     for number in range(count):
@@ -35,12 +35,12 @@ def filled(seed: int, budget: float) -> Counts:
         remount(folder, "size=256m")
         found += ended_well(folder / "run")
         unmount(folder)
-        failures += [f"disk {number} (seed {seed}), {share:.0%} of what the run takes: {what}" for what in found]
+        failures += [f"disk {number} (seed {seed}), {share:.0%} of the room needed: {what}" for what in found]
     return Counts({"full disks survived": count}, failures, ["small file systems in a mount namespace"])
 
 
 def limited(seed: int, budget: float) -> Counts:
-    """Files that may not grow beyond a limit."""
+    """Run where no file may grow beyond a limit."""
     files = sorted(p.stat().st_size for p in undisturbed().folder.rglob("*") if p.is_file() and p.suffix != ".jsonl")
     failures, count = [], max(1, round(DISKS * budget))
     for number in range(count):
@@ -51,7 +51,7 @@ def limited(seed: int, budget: float) -> Counts:
         found = [] if _said(result, "File too large") else [f"{result.returncode} {result.stderr[-500:]!r}"]
         found += ended_well(folder)
         failures += [f"limit {number} (seed {seed}), files of {limit} bytes: {what}" for what in found]
-    note = "mounting is not permitted here: the limit on a file's size (RLIMIT_FSIZE) stood in for a full disk"
+    note = "mounting is not permitted here: a limit on file sizes (RLIMIT_FSIZE) stood in for a full disk"
     return Counts({"full disks survived": count}, failures, [note])
 
 

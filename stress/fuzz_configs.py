@@ -1,4 +1,4 @@
-"""Absurd configs, files that are none, and values of --set: planned, or refused in one sentence."""
+"""Absurd configs, files that are no configs, and values of --set: each is planned, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SETTINGS, FILES, OVERRIDES = 1200, 400, 400
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
-    """Plan them all, each within 20 s of CPU time and 1 GiB."""
+    """Plan each of them within 20 s of CPU time and 1 GiB of memory."""
     from tests.containment import warm_up
     from tests.hostile_configs import hostile_files, hostile_overrides, hostile_settings
 

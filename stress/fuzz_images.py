@@ -1,4 +1,4 @@
-"""Hostile folders and archives of images: read, refused by name, or skipped and counted."""
+"""Hostile folders and archives of images: each file is read, refused by name, or skipped and counted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDERS = 300
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
-    """Plan runs on them, each within 20 s of CPU time and 1 GiB; every kind of file and archive once, then mixtures."""
+    """Plan a run on each kind of file and archive, then on mixtures, within 20 s of CPU time and 1 GiB of memory."""
     from tests.containment import warm_up
     from tests.hostile_archives import ARCHIVES, archive_complaint
     from tests.hostile_images import (

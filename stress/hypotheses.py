@@ -1,4 +1,4 @@
-"""Hypothesis as a source of cases that are all tried, whatever became of those before."""
+"""Cases from Hypothesis, all of which are tried, whatever the outcome of earlier ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ BLOCK = 100  # cases that share a seed
 
 
 def failures(strategy: Any, complaint: Callable[[Any], str], cases: int, seed: int) -> list[str]:
-    """Try as many cases of a strategy; a sentence for each that went wrong.
+    """Try `cases` cases of a strategy; a sentence for each that went wrong.
 
-    Block b of the cases is a function of (seed, b) alone.
+    Block b of the cases depends on (seed, b) alone.
     """
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded

@@ -1,4 +1,4 @@
-"""SIGKILL in every stage of a run; it goes on to the same bytes."""
+"""SIGKILL in every stage of a run; the run resumes to the same bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KILLS = 50
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
-    """Kill runs at random moments of all stages, with their workers or without them, until so many were killed."""
+    """Kill runs at random moments of all stages, with or without their workers."""
 
     def chain(number: int) -> Chain:
         return stop_in_every_stage("kills", seed, number, signal.SIGKILL, _was_killed)

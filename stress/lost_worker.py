@@ -1,4 +1,4 @@
-"""Workers killed under their tasks: each is tried once more, the others go on, and the run ends with the same bytes."""
+"""Killed workers: each task is tried once more, the others continue, and the run ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from stress.benchmark import Running, differences, workplace
 from stress.chain import ended_well
 from stress.counts import Counts
 
-# the stages whose first worker is killed, run by run; no task is hit twice
+# for each run, the stages whose first worker is killed; no task is hit twice
 ROUNDS = (("reference", "train", "probe"), ("prepare", "measure"), ("sample", "attack"))
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
-    """Kill workers in every stage, and one task's two workers, which costs its cell and no other."""
+    """Kill workers in every stage, and both workers of one task, whose cell alone then fails."""
     lost, failures = 0, []
     for number, stages in enumerate(ROUNDS[: max(1, round(len(ROUNDS) * budget))]):
         run, killed = _with_losses(f"lost-{number}", stages)
         lost += killed
         output, errors = run.said()
-        told = output.count("died (SIGKILL); it is tried once more")
-        if run.process.returncode != 0 or told != killed or errors:
+        reported = output.count("died (SIGKILL); it is tried once more")
+        if run.process.returncode != 0 or reported != killed or errors:
             code = run.process.returncode
-            failures.append(f"{killed} workers lost in {stages}: exit code {code}, {told} told, {errors[-500:]}")
+            said = f"exit code {code}, {reported} reported, {errors[-500:]}"
+            failures.append(f"{killed} workers lost in {stages}: {said}")
         else:
             failures += [f"workers lost in {stages}: {what}" for what in differences(run.folder)]
     if budget >= 1:
@@ -47,7 +48,7 @@ def _with_losses(name: str, stages: Sequence[str]) -> tuple[Running, int]:
 
 
 def _twice() -> list[str]:
-    """A task whose worker dies both times: its cell fails, the others are finished, and a second run makes it."""
+    """A task whose worker dies twice: its cell fails, the others finish, and a second run makes the cell."""
     run = Running(workplace() / "lost-twice")
     cell = None
     for attempt in (1, 2):

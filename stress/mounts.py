@@ -1,4 +1,4 @@
-"""File systems of a test's own: small ones, and ones that turn read-only, in a mount namespace that ends with it."""
+"""Small or read-only file systems for one test, in a mount namespace that ends with the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stress.counts import Counts
 
 @cache
 def namespace() -> list[str] | None:
-    """The command that runs another where it may mount things that nobody else sees; None where that is forbidden."""
+    """The command that runs another in a mount namespace of its own; None where that is forbidden."""
     for tried in (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"]):
         try:
             mounting = [*tried, "mount", "-t", "tmpfs", "none", "/mnt"]
@@ -40,7 +40,7 @@ def inside(module: str, seed: int, budget: float) -> Counts | None:
 
 
 def tell(counts: Counts) -> None:
-    """The other end of `inside`."""
+    """Print counts for `inside` to read."""
     print(json.dumps(asdict(counts)))
 
 
@@ -56,16 +56,16 @@ def remount(folder: Path, options: str) -> None:
 
 
 def cover(folder: Path) -> None:
-    """Make a folder read-only under those who write to it, by itself as another mount; `unmount` undoes it."""
+    """Make a folder read-only while others write to it, by a bind mount onto itself; `unmount` undoes it."""
     subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
     remount(folder, "ro,bind")
 
 
 def unmount(folder: Path) -> None:
-    """Take a file system away again."""
+    """Unmount a file system."""
     subprocess.run(["umount", str(folder)], check=True)
 
 
 def size_of(folder: Path) -> int:
-    """What the files of a folder take in memory, in bytes, in pages of 4 KiB."""
+    """The memory that a folder's files take, in bytes: whole pages of 4 KiB."""
     return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""A folder that cannot be written to: one sentence, nothing changed, and the run goes on once it can be."""
+"""A read-only folder: one sentence, no change, and the run resumes once the folder is writable."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stress.mounts import cover, inside, mount_small, remount, tell, unmount
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
-    """Read-only from the start, and in the midst of a run; where nothing can be mounted, by the folder's mode."""
+    """A folder that is read-only from the start, or turns so during a run; without mounting, by the folder's mode."""
     counts = inside("stress.read_only", seed, budget)
     if counts is not None:
         return counts
-    note = "mounting is not permitted here: the folder's mode made it read-only, and no run lost it under way"
+    note = "mounting is not permitted here: the folder's mode made it read-only, and no run lost it half-way"
     if os.geteuid() == 0:
         return Counts({"read-only folders survived": 0}, ["root may write everywhere, and mounting is not permitted"])
     folder = workplace() / "mode"
@@ -33,7 +33,7 @@ def run(seed: int, budget: float = 1.0) -> Counts:
 
 
 def mounted() -> Counts:
-    """A read-only file system with a finished run on it, and one that turns read-only in training."""
+    """A read-only file system with a finished run, and one that turns read-only during training."""
     folder = workplace() / "mounted"
     mount_small(folder, 256 * 2**20)
     shutil.copytree(undisturbed().folder, folder / "run")
@@ -54,7 +54,7 @@ def mounted() -> Counts:
 
 
 def _refused(folder: Path) -> list[str]:
-    """What goes wrong in a folder that is read-only and has a finished run in it."""
+    """What goes wrong in a read-only folder that holds a finished run."""
     failures = []
     for out in (folder / "new", folder / "run"):
         result = subprocess.run(command(out), capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Two runs on one folder at once: one is done, the other is told whose the folder is. A stale lock is taken over."""
+"""Two runs on one folder at once: one ends, the other is refused and names the first. A stale lock is taken over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAIRS = 4
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
-    """A second run while the first is at work, pairs started in the same moment, locks of processes long gone."""
+    """A second run while the first works, pairs started at the same time, and locks of processes that have ended."""
     failures = _second_comer()
     pairs = max(1, round(PAIRS * budget))
     folder = workplace() / "pair"
@@ -22,8 +22,8 @@ def run(seed: int, budget: float = 1.0) -> Counts:
         codes = [one.process.wait() for one in both]
         refused += codes.count(2)
         for one, other in (both, both[::-1]):
-            told = f"is in use by process {other.process.pid};" in one.said()[1]
-            if one.process.returncode not in (0, 2) or (one.process.returncode == 2 and not told):
+            named = f"is in use by process {other.process.pid};" in one.said()[1]
+            if one.process.returncode not in (0, 2) or (one.process.returncode == 2 and not named):
                 failures.append(f"pair {number}: {codes}, {one.said()[1][-500:]!r}")
         failures += [] if 0 in codes else [f"pair {number}: {codes}"]
         failures += [f"pair {number}: {what}" for what in differences(folder)]
@@ -41,7 +41,7 @@ def _second_comer() -> list[str]:
     first.wait_for("reference")
     with first.paused():
         second = finish(folder)
-    told = f"is in use by process {first.process.pid};" in second.stderr
-    failures = [] if second.returncode == 2 and told else [f"second comer: {second.returncode} {second.stderr!r}"]
+    named = f"is in use by process {first.process.pid};" in second.stderr
+    failures = [] if second.returncode == 2 and named else [f"second comer: {second.returncode} {second.stderr!r}"]
     code = first.process.wait()
     return failures + ([f"first comer: exit code {code}"] if code else differences(folder))

@@ -1,4 +1,4 @@
-"""A call of the command line under a limit of time and memory, and what must not come of it."""
+"""Calls of the command line under limits of time and memory, and what must not happen then."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OutOfTimeError(BaseException):
 
 @contextmanager
 def contained(seconds: int = SECONDS, mib: int = MIB) -> Iterator[None]:
-    """Raise `OutOfTimeError` after `seconds` of CPU time, or ten times as many of any; let allocations of more than
+    """Raise `OutOfTimeError` after `seconds` of CPU time or ten times as many of real time; let allocations beyond
     `mib` MiB fail (Linux)."""
     import resource
 
@@ -51,10 +51,10 @@ def contained(seconds: int = SECONDS, mib: int = MIB) -> Iterator[None]:
 
 
 def attempt(arguments: Sequence[str], names: Sequence[str] = ()) -> tuple[str, Result | None]:
-    """What is wrong with how the command line takes `arguments` (empty if it plans, or refuses in one sentence), and
-    how it ended.
+    """What is wrong with the command line's answer to `arguments`, and its result.
 
-    names: at least one of them must be in the sentence.
+    Nothing is wrong (an empty text) if it plans the run, or refuses it in one sentence. names: at least one of them
+    must be in that sentence.
     """
     start = time.process_time()
     try:
@@ -68,7 +68,7 @@ def attempt(arguments: Sequence[str], names: Sequence[str] = ()) -> tuple[str, R
 
 
 def fault(result: Result, names: Sequence[str] = ()) -> str:
-    """What is wrong with how a command ended."""
+    """What is wrong with a command's result; empty if nothing is."""
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         cause = result.exception
         trace = cause.__traceback__
@@ -96,5 +96,5 @@ def fault(result: Result, names: Sequence[str] = ()) -> str:
 
 
 def warm_up() -> None:
-    """Import, without limits, what planning needs: loading a library takes more address space than a case may."""
+    """Import all that planning needs, without limits: a library takes more address space than a case may."""
     CliRunner().invoke(main, ["run", "digits", "--smoke", "--dry-run", "--set", "suite=v1"])

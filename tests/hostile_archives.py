@@ -1,4 +1,4 @@
-"""Archives of arrays that nobody should have to read: all of them must be refused."""
+"""Hostile archives of arrays, all of which must be refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.hostile_images import settings_for
 
 
 def npy(header: bytes, data: bytes = b"", magic: bytes = b"\x93NUMPY\x01\x00") -> bytes:
-    """An array file whose header says what it is told to."""
+    """An array file with any header."""
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
     return magic + struct.pack("<H", len(header)) + header + data
 
@@ -45,7 +45,7 @@ def archive(content: bytes, name: str = "images.npy", method: int = zipfile.ZIP_
 
 
 def encrypted() -> bytes:
-    """An archive that says of its one member that it is encrypted."""
+    """An archive whose only member is marked as encrypted."""
     content = bytearray(archive(npy(declared("(2, 8, 8)"), b"\0" * 128)))
     content[6] |= 1
     content[content.index(b"PK\x01\x02") + 8] |= 1
@@ -85,7 +85,7 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
 
 
 def archive_complaint(kind: str, place: Path) -> str:
-    """What is wrong with how a run on an archive is planned: all of them must be refused."""
+    """What is wrong with the answer to a run on an archive; empty if it is refused."""
     path = place / "a.npz"
     path.write_bytes(ARCHIVES[kind]())
     config = place / "c.toml"

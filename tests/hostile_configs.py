@@ -1,4 +1,4 @@
-"""Configs that nobody should write: valid ones with a few settings made absurd, and files that are no TOML at all."""
+"""Hostile configs: valid ones with a few absurd settings, and files that are not TOML."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TEXTS = (
 
 
 def nested(depth: int, table: bool) -> Any:
-    """Lists, or tables, in one another."""
+    """Nested lists, or nested tables."""
     value: Any = 1
     for _ in range(depth):
         value = {"a": value} if table else [value]
@@ -49,7 +49,7 @@ def nested(depth: int, table: bool) -> Any:
 
 
 def hostile_values() -> st.SearchStrategy[Any]:
-    """What to put in the place of a setting."""
+    """Values to replace a setting."""
     plain = st.one_of(
         st.sampled_from(NUMBERS),
         st.sampled_from(TEXTS),
@@ -71,13 +71,13 @@ def hostile_values() -> st.SearchStrategy[Any]:
 
 @cache
 def base(name: str) -> dict[str, Any]:
-    """A bundled benchmark as it is in its file."""
+    """The settings of a bundled benchmark's file."""
     return tomllib.loads(resources.files("leakfront.configs").joinpath(f"{name}.toml").read_text())
 
 
 @cache
 def known_places() -> list[tuple[Path_, dict[str, Any]]]:
-    """Every setting that there is: its path, and what must stand there for it to be read."""
+    """The path of every setting that exists, with the settings that it needs to be read."""
     found: list[tuple[Path_, dict[str, Any]]] = []
 
     def sections(model: Any, path: Path_) -> None:
@@ -102,13 +102,13 @@ def known_places() -> list[tuple[Path_, dict[str, Any]]]:
 
 
 def places(value: Any, path: Path_ = ()) -> list[Path_]:
-    """The paths of everything in a config."""
+    """The paths of all values in a config."""
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(deeper for key, child in children for deeper in places(child, (*path, key)))][not path :]
 
 
 def put(settings: dict[str, Any], path: Path_, value: Any) -> None:
-    """Set what is at `path`, if the way there still exists or can be made."""
+    """Set the value at `path`, if its parents exist or can be made."""
     place: Any = settings
     for part, following in pairwise(path):
         if isinstance(place, dict):
@@ -125,14 +125,14 @@ def put(settings: dict[str, Any], path: Path_, value: Any) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A call of `leakfront run --dry-run`: the config's bytes, other arguments, and what an error may name."""
+    """A call of `leakfront run --dry-run`: the config's bytes, other arguments, and words that an error may name."""
 
     config: bytes
     arguments: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
 
     def complaint(self, place: Path) -> str:
-        """What is wrong with how it is taken; empty if it is planned, or refused in one sentence."""
+        """What is wrong with the answer; empty if the config is planned, or refused in one sentence."""
         config = place / "c.toml"
         config.write_bytes(self.config)
         return attempt(["run", str(config), "--dry-run", "--out", str(place / "run"), *self.arguments], self.names)[0]
@@ -143,7 +143,7 @@ SMOKE = st.sampled_from([(), ("--smoke",)])
 
 @st.composite
 def hostile_settings(draw: st.DrawFn) -> Case:
-    """A bundled benchmark with settings made absurd; an error must name one of these."""
+    """A bundled benchmark with absurd settings; an error must name one of them."""
     settings = copy.deepcopy(base(draw(st.sampled_from(BASES))))
     names: list[str] = []
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
@@ -161,14 +161,14 @@ def hostile_settings(draw: st.DrawFn) -> Case:
         names += [repr(part)[1:-1] for part in path if isinstance(part, str)]
         names += [repr(value)[:50], "c.toml"]
         if path[0] == "data":
-            names.append("batch_size")  # which the training set must hold
+            names.append("batch_size")  # which must not exceed the training set
         if value in ({}, []):
-            names.append("")  # defaults may then be at odds with the rest, which is said of the rest
+            names.append("")  # defaults may then contradict other settings, which the error names
     return Case(as_toml(settings), draw(SMOKE), tuple(names))
 
 
 def require(settings: dict[str, Any], path: Path_, needed: dict[str, Any]) -> list[str]:
-    """Put what `path` needs beside it into the settings; what of it an error may name."""
+    """Add the settings that `path` needs; return the words of them that an error may name."""
     if path[0] == "data" and needed:
         settings["data"] = copy.deepcopy({**base("digits")["data"], **needed["data"]})
     else:
@@ -195,7 +195,7 @@ FILES: tuple[bytes, ...] = (
 
 
 def hostile_files() -> st.SearchStrategy[Case]:
-    """Files that are called configs."""
+    """Files in the place of a config."""
     return st.builds(Case, _bytes(), SMOKE)
 
 
@@ -219,7 +219,7 @@ def _bytes(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def hostile_overrides(draw: st.DrawFn) -> Case:
-    """A sound config with values of --set."""
+    """A valid config with hostile values of --set."""
     keys = st.one_of(
         st.builds(lambda place: ".".join(map(str, place[0])), st.sampled_from(known_places())),
         st.sampled_from(
@@ -266,11 +266,11 @@ def hostile_overrides(draw: st.DrawFn) -> Case:
         ),
         st.text(max_size=10),
     )
-    given = []
+    overrides = []
     for _ in range(draw(st.integers(1, 3))):
         form = draw(st.sampled_from(["{}={}", "{}={}", "{}={}", "{} {}", "{}", "={1}"]))
-        given += ["--set", form.format(draw(keys), draw(values))]
-    return Case(GOOD, ("--smoke", *given))
+        overrides += ["--set", form.format(draw(keys), draw(values))]
+    return Case(GOOD, ("--smoke", *overrides))
 
 
 def _toml_text(value: Any) -> str:

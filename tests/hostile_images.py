@@ -1,4 +1,4 @@
-"""Folders of images that nobody should have to read, and what must come of each file."""
+"""Hostile folders of images, and what must happen to each file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from PIL import Image
 from tests.containment import attempt
 from tests.small_config import small
 
-# read as 8x8 grey; refused or skipped; not taken for an image; or the first or the second, as the decoder pleases
+# read as 8x8 grey; refused or skipped; not taken for an image; or one of the first two, depending on the decoder
 Fate = Literal["fine", "bad", "ignored", "either"]
 SIDE = 8
-GOOD = 150  # images beside the hostile ones: enough for a pool and a reference
+GOOD = 150  # good images in addition to the hostile ones: enough for a pool and a reference
 
 
 def pixels(seed: int = 0, side: int = SIDE) -> Image.Image:
@@ -45,7 +45,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def png(
     width: int, height: int, data: bytes, *extra: bytes, bits: int = 8, colour: int = 0, interlaced: int = 0
 ) -> bytes:
-    """A PNG whose header says what it is told to, with the filtered rows `data` and other chunks before them."""
+    """A PNG with any header, and with `extra` chunks before the filtered rows `data`."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
@@ -58,7 +58,7 @@ ADAM7 = b"".join(
 
 
 def tiff(*tags: tuple[int, int, int, int], following: int = 0) -> bytes:
-    """A TIFF of one directory with (tag, type, count, value) as they stand."""
+    """A TIFF of one directory with these entries (tag, type, count, value), valid or not."""
     entries = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", following) + b"\0" * 64
 
@@ -74,7 +74,7 @@ def gif(width: int, height: int) -> bytes:
 
 
 def jpeg_of(width: int, height: int) -> bytes:
-    """A grey JPEG of 8x8 pixels whose header says otherwise."""
+    """A grey JPEG of 8x8 pixels whose header states another size."""
     content = bytearray(encoded(pixels(), "JPEG"))
     start = content.index(b"\xff\xc0") + 5
     content[start : start + 4] = struct.pack(">HH", height, width)
@@ -167,7 +167,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class File:
-    """A file of the folder: the index of its name, and what is in it."""
+    """A file of the folder: the beginning of its name, and the kind of its content."""
 
     name: bytes
     content: str
@@ -181,7 +181,7 @@ class File:
         return CONTENTS[self.content][0]
 
     def write(self, folder: Path, number: int) -> str:
-        """Put it into `folder`, and return its name."""
+        """Write the file into `folder`, and return its name."""
         suffix = ".png" if self.content in SPECIAL else CONTENTS[self.content][1]
         name = os.fsdecode(self.name + b"%d" % number) + suffix
         path = folder / name
@@ -229,16 +229,16 @@ def content(kind: str) -> bytes:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of good images with a class of hostile ones beside them, and how it is to be read."""
+    """A folder with a class of good images and a class of hostile files, and whether bad files are skipped."""
 
     files: tuple[File, ...]
     class_name: bytes
     skip_bad: bool
 
     def complaint(self, place: Path) -> str:
-        """What is wrong with how a run on this folder is planned; empty if every file meets its fate.
+        """What is wrong with the answer to a run on this folder; empty if every file meets its fate.
 
-        place: a folder for this, with the good images in `place`/good.
+        place: a folder to work in, with the good images in `place`/good.
         """
         root = place / "images"
         shutil.rmtree(root, ignore_errors=True)
@@ -251,7 +251,7 @@ class Folder:
         fates = ["ignored" if self.class_name.startswith(b".") else file.fate for file in self.files]
         config = place / "c.toml"
         config.write_bytes(tomli_w.dumps(settings_for(f"folder:{root}", {"skip_bad": self.skip_bad})).encode())
-        # a number and an extension tell the file, whatever its name is shown as
+        # a number and an extension identify the file, however its name is printed
         suspects = [
             f"{number}{Path(name).suffix}"
             for (number, name), fate in zip(names.items(), fates, strict=True)
@@ -273,14 +273,14 @@ class Folder:
 
 
 def hostile_folders(heavy: bool) -> st.SearchStrategy[Folder]:
-    """heavy: with files that take seconds."""
+    """Folders of 1 to 4 hostile files. heavy: also with files that take seconds."""
     contents = sorted({*CONTENTS, *SPECIAL} - (frozenset() if heavy else HEAVY))
     files = st.lists(st.builds(File, st.sampled_from(NAMES), st.sampled_from(contents)), min_size=1, max_size=4)
     return st.builds(Folder, files.map(tuple), st.sampled_from(NAMES), st.booleans())
 
 
 def settings_for(dataset: str, params: dict[str, Any]) -> dict[str, Any]:
-    """A benchmark on a data set of `GOOD` images and a few."""
+    """A benchmark on a data set of `GOOD` images and a few more."""
     data = {"dataset": dataset, "params": params, "pool": 70, "reference": 70, "duplicates": {"groups": 4}}
     attacks = {"extraction": {"neighbours": 10}}
     return small(data=data, attacks=attacks, sampling={"images": 70, "steps": 3})

@@ -1,4 +1,4 @@
-"""Nothing that comes from outside is run: no pickles, no remote code, no downloads over plain HTTP, no formulas."""
+"""Nothing from outside is executed: no pickles, no remote code, no downloads over plain HTTP, no formulas."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ from leakfront.harness.settings.sections import parse_config
 from tests.small_config import small
 
 ROOT = Path(leakfront.__file__).parent.parent
-PACKAGES = ("leakfront",)
+PACKAGES = ("leakfront", "benchmarks", "stress")
 UNPICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "jsonpickle"}
 RUNS = {"eval", "exec", "compile", "__import__"}
-# what each file may do all the same, and why
+# what each file may do nevertheless, and why
 EXCEPTIONS = {
     ("leakfront/defenses/dedup.py", "torch.load"),  # torchvision's weights, after their SHA-256, weights_only
-    (
-        "leakfront/harness/execution/workers.py",
-        "pickle",
-    ),  # of an error of its own, to see whether it can be sent to another process
+    ("leakfront/harness/execution/workers.py", "pickle"),  # of its own error, to test if another process can read it
     ("leakfront/harness/machine/provenance.py", "subprocess"),  # git rev-parse and git status
     ("leakfront/datasets/fashion_mnist.py", "http://"),  # where to take the files by hand
     ("leakfront/datasets/svhn.py", "http://"),
     ("leakfront/datasets/through_torchvision.py", "import_module"),  # torchvision.datasets
-    ("leakfront/registry.py", "import_module"),  # plug-ins, whose names are those of files of the room
+    ("leakfront/registry.py", "import_module"),  # plug-ins: only names of files in the room
     ("leakfront/harness/machine/torchvision_operators.py", "import_module"),  # torch
+    ("stress/__main__.py", "import_module"),  # its own modules
+    # they start leakfront, or themselves, in other processes; mounts.py also unshare and mount
+    *((f"benchmarks/{name}.py", "subprocess") for name in ("reproducibility", "startup", "threads")),
+    *((f"stress/{name}.py", "subprocess") for name in ("benchmark", "full_disk", "mounts", "read_only")),
 }
 
 
 def deeds(tree: ast.AST) -> Iterator[str]:
-    """What a module does that could run what comes from outside."""
+    """What a module does that could execute something from outside."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -88,7 +89,7 @@ def test_the_search_finds_what_it_is_for(code: str) -> None:
 
 
 class Bomb:
-    """Unpickled, it makes a folder."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, made: Path) -> None:
         self.made = made
@@ -129,7 +130,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the network was asked for."""
+    """The attempts to reach the network, all of which fail."""
     import socket
 
     found: list[Any] = []

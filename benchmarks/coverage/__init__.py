@@ -1,7 +1,8 @@
-"""How often every interval of the project holds the truth, and how often its tests err: simulations.
+"""Simulations of how often each interval of the project holds the truth, and how often its tests err.
 
-The tests run them (`tests/test_coverage.py`, slow), and `python -m benchmarks.coverage` writes what they measure into
-docs/coverage.md. Sizes are those of the benchmarks on digits: pools of 320 or 640 fair coins, 3 splits, 64 features.
+The slow tests run them (`tests/results/statistics/test_coverage.py`), and `python -m benchmarks.coverage` writes the
+rates into docs/coverage.md. Sizes are those of the benchmarks on digits: pools of 320 or 640 fair coins, 3 splits, 64
+features.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from scipy.stats import binom
 
 Draw = Callable[[np.random.Generator], Sequence[object]]
 
-RUNS = 2500  # a true 95% leaves the band in 1 of 1,500 simulations; a true 92% or 98% stays in it in 1 of 300 at most
+RUNS = 2500  # a true 95% leaves the band in 1 of 1,500 simulations; a true 92% or 98% stays in it in at most 1 of 300
 LEVEL = 0.95
 
 
 class Measured(NamedTuple):
-    """rate: how often the interval held the truth, or the test erred. runs: 0 where every outcome was summed. width:
-    mean width over that of value +- 1.96 of the value's own standard deviation; nan without two ends."""
+    """The result of a simulation.
+
+    rate: the share of runs in which the interval held the truth, or the test erred. runs: 0 if the chances of all
+    outcomes were summed instead. width: mean width, divided by that of value ± 1.96 true standard deviations of the
+    value; nan for an interval with one end.
+    """
 
     rate: float
     runs: int
@@ -31,7 +36,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Promise:
-    """What is promised of a rate, in words, and the range in which it must be measured."""
+    """The promise for a rate, in words, and the range that the measured rate must lie in."""
 
     words: str
     low: float
@@ -43,7 +48,7 @@ class Promise:
 
 
 def _least(runs: int) -> float:
-    """What fewer than 1 in 1,000 simulations fall below if the coverage is 95%; rates that are summed have no error."""
+    """The rate below which fewer than 1 in 1,000 simulations fall if the true coverage is 95%."""
     return float(binom.ppf(1e-3, runs, LEVEL)) / runs
 
 
@@ -54,15 +59,17 @@ AT_MOST = Promise("at most 5%", 0.0, 1 - _least(RUNS))
 
 
 def limit(low: float, high: float) -> Promise:
-    """A known limit: what was measured, held so that a change is noticed."""
+    """A known limitation: the measured rate as a range, so that a change is noticed."""
     return Promise("a limit, see there", low, high)
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """interval: what it measures; conditions: of what truth; where: the code that makes the interval and says more.
+    """One simulation of an interval, or of a claim.
 
-    widest: what the width may be at most, so that no interval keeps its promise by being idle.
+    interval: the quantity that it is of. conditions: the truth that is simulated. where: the code that makes the
+    interval, whose docstring says more. widest: the largest width allowed, so that no interval keeps its promise by
+    being too wide.
     """
 
     interval: str
@@ -74,7 +81,7 @@ class Simulation:
 
     @property
     def is_claim(self) -> bool:
-        """It is an error rate rather than a coverage."""
+        """Whether the rate is an error rate, not a coverage."""
         return self.promise.low == 0
 
     def __str__(self) -> str:
@@ -82,10 +89,10 @@ class Simulation:
 
 
 def simulated(draw: Draw, truth: float | None = None, runs: int = RUNS, seed: int = 0) -> Callable[[], Measured]:
-    """The coverage of intervals (value, low, high, …) that `draw` makes of a new sample each time.
+    """The coverage of the intervals (value, low, high, …) that `draw` computes from a new sample in each run.
 
-    truth: what they should hold; by default the mean of the values over all runs, the expectation. A sample that gives
-    no number counts as no run.
+    truth: the value that they should hold; by default the mean of the values over all runs, their expectation. A sample
+    without a finite value does not count as a run.
     """
 
     def measure() -> Measured:
@@ -93,7 +100,7 @@ def simulated(draw: Draw, truth: float | None = None, runs: int = RUNS, seed: in
         drawn = np.array([draw(rng)[:3] for _ in range(runs)], dtype=np.float64)
         value, low, high = drawn[np.isfinite(drawn[:, 0])].T
         aim = value.mean() if truth is None else truth
-        slack = 1e-9 * max(1.0, abs(aim))  # for ends that equal the truth but for rounding
+        slack = 1e-9 * max(1.0, abs(aim))  # for ends that equal the truth up to rounding
         held = (low <= aim + slack) & (aim - slack <= high)
         spread = value.std()
         wide = float((high - low).mean())
@@ -104,12 +111,12 @@ def simulated(draw: Draw, truth: float | None = None, runs: int = RUNS, seed: in
 
 
 def seed_from(rng: np.random.Generator) -> int:
-    """A new seed for an interval that draws."""
+    """A new seed for an interval that draws random numbers."""
     return int(rng.integers(2**31))
 
 
 def erring(errs: Callable[[np.random.Generator], bool], runs: int = RUNS, seed: int = 0) -> Callable[[], Measured]:
-    """How often `errs` is true."""
+    """The share of runs in which `errs` returns true."""
 
     def measure() -> Measured:
         rng = np.random.default_rng(seed)
@@ -119,7 +126,7 @@ def erring(errs: Callable[[np.random.Generator], bool], runs: int = RUNS, seed: 
 
 
 def simulations() -> list[Simulation]:
-    """All of them, in the order of the table."""
+    """All simulations, in the order of the table."""
     from benchmarks.coverage import claims, images, scores, splits
 
     return [*scores.SIMULATIONS, *splits.SIMULATIONS, *images.SIMULATIONS, *claims.SIMULATIONS]

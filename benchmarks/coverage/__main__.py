@@ -1,4 +1,4 @@
-"""Measure every coverage and write the table: python -m benchmarks.coverage [FILE], docs/coverage.md by default."""
+"""Run all simulations and write the table: python -m benchmarks.coverage [FILE], docs/coverage.md by default."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from benchmarks.coverage.splits import DRAWS as DRAWS_OF_SPLITS
 
 HEAD = f"""# How often the intervals hold the truth
 
-Written by `python -m benchmarks.coverage`, which takes minutes on one core. The slow tests (`make test-slow`) run the
-same simulations and hold them to what is promised: a nominal 95% must lie within 93.5 and 96.5%, which by {RUNS:,} runs
-it does in all but 1 of 1,500 experiments if it is 95%, and in at most 1 of 300 if it is 92% or 98%. "At least 95%" is
-promised by intervals that are exact, or that err on the wide side for a reason that the code named beside them gives.
-Where no number of runs stands, the chances of all outcomes were summed. Width is the mean width over that of value ±
-1.96 of the value's true standard deviation: t intervals over 3 splits have about 2, since 3 splits hardly know it.
-Bootstrap intervals are made with {DRAWS} draws here ({DRAWS_OF_SPLITS} behind the AUC and TPR over splits), of the
-1,000 of a run, for speed. Sizes are those of the benchmarks on digits: {N} members of a pool of {2 * N}, unless the
-conditions say otherwise.
+`python -m benchmarks.coverage` writes this page, in minutes on one core. The slow tests (`make test-slow`) run the same
+simulations and check the promises:
+
+* "95%" must be measured between 93.5% and 96.5%. With {RUNS:,} runs, a true coverage of 95% fails this in 1 of 1,500
+  experiments; a true 92% or 98% passes it in at most 1 of 300.
+* "At least 95%" is the promise of intervals that are exact, or that are too wide for a reason which the code in the
+  last column gives.
+
+Without a number of runs, the rate is exact: the chances of all outcomes were summed. Width is the mean width, divided
+by that of value ± 1.96 true standard deviations of the value. It is about 2 for t intervals over 3 splits, since 3
+splits say little about the standard deviation. For speed, bootstrap intervals use {DRAWS} draws here
+({DRAWS_OF_SPLITS} for the AUC and TPR over splits), not the 1,000 of a run. Sizes are those of the benchmarks on
+digits: {N} members of a pool of {2 * N}, unless the conditions say otherwise.
 
 """
 TITLES = ("interval of", "conditions", "promised", "runs", "coverage", "width", "made by")
@@ -30,7 +34,7 @@ CLAIMS = ("error", "conditions", "promised", "runs", "measured", "made by")
 
 
 def main() -> None:
-    """Measure and write, one line of progress for each."""
+    """Run and write; print one line for each simulation."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs/coverage.md")
     path.parent.mkdir(exist_ok=True)
     found, waiting = [], simulations()
@@ -42,7 +46,7 @@ def main() -> None:
 
 
 def document(found: Sequence[tuple[Simulation, Measured]], waiting: Sequence[Simulation] = ()) -> str:
-    """The page: a table of intervals, one of the claims that rest on them, and what still waits to be measured."""
+    """The page: a table of intervals, a table of the claims that rest on them, and a list of the missing rows."""
     intervals = [pair for pair in found if not pair[0].is_claim]
     claims = [pair for pair in found if pair[0].is_claim]
     of_intervals = _table(TITLES, [_line(s, m) for s, m in intervals])

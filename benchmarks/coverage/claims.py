@@ -1,4 +1,4 @@
-"""How often claims are wrong: differences between defenses, and the probability of being on the front."""
+"""How often claims are wrong: differences between defenses, and probabilities of being on the front."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Defense = Callable[[np.random.Generator], np.ndarray]  # value, low and high [3]
 
 
 def normal_splits(between: float) -> Defense:
-    """Models differ by `between` times the error that each is measured with."""
+    """Models differ by `between` times the measurement error of each."""
 
     def defense(rng: np.random.Generator) -> np.ndarray:
         values = between * rng.standard_normal(SPLITS) + rng.standard_normal(SPLITS)
@@ -26,7 +26,7 @@ def normal_splits(between: float) -> Defense:
 
 
 def counts(leaks: float, between: float) -> Defense:
-    """Images extracted at 5% FDR."""
+    """Images extracted at 5% FDR, from models that leak `leaks` members on average, `between` more or fewer."""
 
     def defense(rng: np.random.Generator) -> np.ndarray:
         models = np.maximum(leaks + between * rng.standard_normal(SPLITS), 0)
@@ -35,8 +35,8 @@ def counts(leaks: float, between: float) -> Defense:
     return defense
 
 
-def told_apart(defense: Defense, number: int) -> Callable[[np.random.Generator], bool]:
-    """Whether any of `number` defenses is called different from a baseline that is the same in truth."""
+def found_different(defense: Defense, number: int) -> Callable[[np.random.Generator], bool]:
+    """Whether any of `number` defenses is called different from a baseline that equals it in truth."""
 
     def errs(rng: np.random.Generator) -> bool:
         base, *others = (defense(rng) for _ in range(number + 1))
@@ -49,8 +49,10 @@ def told_apart(defense: Defense, number: int) -> Callable[[np.random.Generator],
 
 
 def front(rng: np.random.Generator, apart: np.ndarray) -> float:
-    """The probability that the second of two defenses is on the front; it is higher by `apart` [2] on the two axes, in
-    standard deviations between models."""
+    """The probability that the second of two defenses is on the front.
+
+    apart: how much higher its value is on each of the two axes [2], in standard deviations between models.
+    """
     truth = 20 + np.array([[0.0, 0.0], apart])
     values = truth[..., None] + rng.standard_normal((2, 2, SPLITS))  # by defense, axis and split
     x, y = (np.array([over_splits(v, v, v)[:3] for v in values[:, axis]]).T for axis in (0, 1))
@@ -59,9 +61,9 @@ def front(rng: np.random.Generator, apart: np.ndarray) -> float:
 
 
 def misjudged(low: float, high: float, on: bool, runs: int = 12_000) -> Callable[[], Measured]:
-    """Of the defenses whose probability lies in the range, the share that is (`on`) or is not on the front in truth.
+    """The share of defenses that are (`on`) or are not on the front in truth, of those whose probability is in a range.
 
-    The truths are spread evenly, up to 4 standard deviations between models better or worse on either axis.
+    The true differences are uniform, up to 4 standard deviations between models in either direction on each axis.
     """
 
     def measure() -> Measured:
@@ -76,13 +78,14 @@ def misjudged(low: float, high: float, on: bool, runs: int = 12_000) -> Callable
 
 
 _TEST = "`paired_test`, `holm`, `apart_without_variance`, leakfront/results/statistics/splits.py"
+_ERROR = "the error of each measurement"
 _FRONT = "`front_probability`, leakfront/results/statistics/front.py"
 SIMULATIONS = [
     *(
         Simulation("any false claim of a difference", f"{number} defenses, {what}, {SPLITS} splits", _TEST, AT_MOST,
-                   erring(told_apart(defense, number)))
+                   erring(found_different(defense, number)))
         for number, what, defense in (
-            (34, "normal numbers, models differ three times as much as each is measured wrongly", normal_splits(3.0)),
+            (34, f"normal numbers, models differ three times as much as {_ERROR}", normal_splits(3.0)),
             (8, "normal numbers, models do not differ", normal_splits(0.0)),
             (8, "counts at 5% FDR, 40 ± 5 members leak", counts(40, 5)),
             (8, "counts at 5% FDR, 18 ± 3 leak, and fewer than 20 count as 0", counts(18, 3)),

@@ -1,4 +1,4 @@
-"""Intervals of the utility metrics, for their expectation at the same numbers of images."""
+"""Intervals of the utility metrics; the truth is the metric's expectation at the same numbers of images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Images = Callable[[np.random.Generator, int], np.ndarray]
 
 
 def rectified(rng: np.random.Generator, images: int) -> np.ndarray:
-    """Features as a network's last layer gives them: correlated, none below 0."""
+    """Features like those of a network's last layer: correlated, and not negative."""
     mixed: np.ndarray = np.maximum(rng.standard_normal((images, FEATURES)) @ _MIXING + 0.5, 0.0)
     return mixed
 
@@ -36,7 +36,7 @@ def heavy(rng: np.random.Generator, images: int) -> np.ndarray:
 
 
 def drawn(metric: Metric, images: Images, generated: int, real: int, shift: float) -> Draw:
-    """The metric of two new samples, the generated one shifted and wider by a share of `shift`."""
+    """The metric of two new samples; the generated one is moved by `shift` and wider by half of that share."""
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         made = images(rng, generated) * (1 + shift / 2) + shift
@@ -52,7 +52,7 @@ def _simulation(
     truth = "equal distributions" if shift == 0 else f"shifted by {shift:g}"
     conditions = f"{truth}, {sizes[0]:,} generated and {sizes[1]} real images, {FEATURES} {kind}"
     measure = simulated(drawn(metric, images, *sizes, shift))
-    return Simulation(metric.name, conditions, f"results/metrics/{where}.py", promise, measure, wide)
+    return Simulation(metric.name, conditions, f"leakfront/results/metrics/{where}.py", promise, measure, wide)
 
 
 CLASSES, DIMENSIONS = 4, 16
@@ -61,11 +61,13 @@ _MEANS, _MOVES = np.random.default_rng(7).normal(size=(2, CLASSES, DIMENSIONS)) 
 
 
 def classified(images: int, moved: float) -> Draw:
-    """Classifier accuracy of two new samples of so many images, normal around their classes' means; every class of the
-    generated ones is moved by so many standard deviations, in a direction of its own."""
+    """Classifier accuracy of two new samples of `images` images each, normal around the means of their classes.
+
+    Every class of the generated images is moved by `moved` standard deviations, in a direction of its own.
+    """
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
-        asked, found = np.arange(images) % CLASSES, rng.integers(0, CLASSES, images)  # real images come as they come
+        asked, found = np.arange(images) % CLASSES, rng.integers(0, CLASSES, images)  # of real images at random
         noise = rng.standard_normal((2, images, DIMENSIONS))
         generated = ImageSet.of((_APART * _MEANS + moved * _MOVES)[asked] + noise[0], asked)
         return ClassifierAccuracy().estimate(
@@ -81,7 +83,7 @@ def _of_classes(truth: str, moved: float) -> Simulation:
     return Simulation(ClassifierAccuracy.name, conditions, where, AT_LEAST, simulated(classified(200, moved)), 1.4)
 
 
-_ALL, _FEW = (2048, 800), (512, 200)  # as on digits, and fewer, for speed
+_ALL, _FEW = (2048, 800), (512, 200)  # as on digits; and fewer, for speed
 SIMULATIONS = [
     _simulation(FID(), "fid", rectified, _ALL, 0.2, NOMINAL, 1.15),
     _simulation(FID(), "fid", rectified, _FEW, 0.0, AT_LEAST, 1.5),
@@ -92,13 +94,13 @@ SIMULATIONS = [
     *(
         _simulation(metric, metric.name, rectified, (256, 200), shift, promise, 1.4)
         for metric, shift, promise in (
-            (Precision(), 0.0, AT_LEAST),  # shares of images: Clopper and Pearson's interval errs on the wide side
+            (Precision(), 0.0, AT_LEAST),  # a share: the Clopper-Pearson interval is rather too wide
             (Precision(), 0.2, AT_LEAST),
             (Recall(), 0.2, AT_LEAST),
             (Density(), 0.2, NOMINAL),
             (Coverage(), 0.2, AT_LEAST),
         )
     ),
-    _of_classes("equal distributions", 0.0),  # a share of images, as above
+    _of_classes("equal distributions", 0.0),  # a share, as above
     _of_classes("generated classes moved by 2 standard deviations", 2.0),
 ]

@@ -1,4 +1,4 @@
-"""Intervals of one model, from scores and coins: AUC, TPR, counts, the audits' bounds."""
+"""Intervals of one model, from scores and coins: AUC, TPR, counts, and the bounds of the audits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leakfront.results.statistics.one_run import OneRun, one_run_epsilon
 from leakfront.results.statistics.roc import auc_interval, tpr_interval
 
 N = 160  # members, and decoys
-DRAWS = 300  # of the bootstrap, of the 1,000 that rows have, for speed
+DRAWS = 300  # of the bootstrap, for speed; a run has 1,000
 MEMBERS = np.repeat([True, False], N)
 ROC, COUNTS = "leakfront/results/statistics/roc.py", "leakfront/results/statistics/counts.py"
 
@@ -23,7 +23,7 @@ Scores = Callable[[np.random.Generator], np.ndarray]
 
 
 def normal(separation: float, levels: float | None = None) -> Scores:
-    """Normal scores, members' higher by `separation`; in steps of 1 / `levels` they have ties."""
+    """Normal scores, higher by `separation` for members; with `levels` rounded to steps of 1 / `levels`, with ties."""
 
     def scores(rng: np.random.Generator) -> np.ndarray:
         drawn = rng.standard_normal(2 * N) + separation * MEMBERS
@@ -33,7 +33,7 @@ def normal(separation: float, levels: float | None = None) -> Scores:
 
 
 def outdone(mass: float) -> Scores:
-    """A share `mass` of the decoys outscores every member: the distribution that is hardest to tell from AUC 1."""
+    """A share `mass` of the decoys outscores every member: of all distributions the hardest to tell from AUC 1."""
     return lambda rng: rng.random(2 * N) + np.where(MEMBERS, 2, 4 * (rng.random(2 * N) < mass))
 
 
@@ -61,7 +61,7 @@ def _clopper_pearson(n: int, p: float) -> Callable[[], Measured]:
 
 
 def _excess(n: int, p: float, d: float) -> Callable[[], Measured]:
-    """p: the chance of a member to be matched; d: of a decoy. Only counts that are likely are summed."""
+    """p, d: the chance that a member, or a decoy, is matched. Counts of negligible chance are left out of the sum."""
 
     def measure() -> Measured:
         members, decoys = (np.arange(binom.ppf(1e-9, n, q), binom.isf(1e-9, n, q) + 1, dtype=int) for q in (p, d))
@@ -78,7 +78,7 @@ def _excess(n: int, p: float, d: float) -> Callable[[], Measured]:
 
 
 def extracted(leaks: float, separation: float, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Members extracted at 5% FDR from a pool of 2 N fair coins, in which `leaks` members on average score higher."""
+    """Members extracted at 5% FDR from a pool of 2 N fair coins; `leaks` members on average score higher."""
     members = rng.random(2 * N) < 0.5
     scores = rng.standard_normal(2 * N) + separation * (members & (np.arange(2 * N) < 2 * leaks))
     found = extracted_at_fdr(scores, members)
@@ -90,7 +90,7 @@ def _extracted(leaks: int) -> Draw:
 
 
 def _audit(coins: int, guesses: int, epsilon: float, delta: float, level: float = 0.05) -> Callable[[], Measured]:
-    """Randomized response, the worst case, guesses right with probability 1 / (1 + e^-epsilon)."""
+    """Randomized response, the worst case: a guess is right with probability 1 / (1 + e^-epsilon)."""
 
     def measure() -> Measured:
         chance = binom.pmf(np.arange(guesses + 1), guesses, 1 / (1 + exp(-epsilon)))
@@ -101,13 +101,13 @@ def _audit(coins: int, guesses: int, epsilon: float, delta: float, level: float 
 
 
 def noisy_audit(coins: int, guesses: int, epsilon: float) -> Draw:
-    """The bound from scores as attacks give them: randomized response with noise beside it."""
+    """The bound from real-valued scores, as attacks give them: randomized response plus noise."""
     audit, everyone = OneRun(guesses=guesses), np.ones(coins, dtype=np.bool_)
 
     def draw(rng: np.random.Generator) -> tuple[float, float, float]:
         members = rng.random(coins) < 0.5
-        told = members ^ (rng.random(coins) < 1 / (1 + exp(epsilon)))
-        bound = audit.bound(told + 0.2 * rng.standard_normal(coins), members, everyone).epsilon
+        answers = members ^ (rng.random(coins) < 1 / (1 + exp(epsilon)))
+        bound = audit.bound(answers + 0.2 * rng.standard_normal(coins), members, everyone).epsilon
         return bound, bound, np.inf
 
     return draw
@@ -124,7 +124,7 @@ def _many_runs(splits: int, epsilon: float) -> Draw:
 
 
 def tied_auc(separation: float) -> float:
-    """The AUC of normal scores that are rounded to whole numbers, summed over them."""
+    """The AUC of normal scores rounded to whole numbers, as a sum over these."""
     at = np.arange(-12, 13)
     decoys, members = (norm.cdf(at + 0.5, loc=m) - norm.cdf(at - 0.5, loc=m) for m in (0.0, separation))
     return float(np.tril(np.outer(members, decoys), -1).sum() + members @ decoys / 2)
@@ -155,14 +155,14 @@ SIMULATIONS = [
     *(
         Simulation("extracted at 5% FDR", f"{leaks} of {N} members leak and outscore every decoy",
                    f"`extracted_interval`, {COUNTS}", AT_LEAST, simulated(_extracted(leaks), leaks), widest)
-        for leaks, widest in ((5, 10.0), (15, 2.0), (40, 2.0))  # of 5 nearly all counts are 0 and hardly vary
+        for leaks, widest in ((5, 10.0), (15, 2.0), (40, 2.0))  # with 5, nearly all counts are 0 and hardly vary
     ),
     *(
         Simulation("audited epsilon", f"one run, true epsilon {epsilon:g}, {guesses} guesses of {coins} coins",
                    _AUDIT, EXACT, _audit(coins, guesses, epsilon, 1e-5))
         for coins, guesses, epsilon in ((320, 100, 0.5), (320, 100, 2.0), (640, 100, 1.0))
     ),
-    Simulation("audited epsilon", "one run, true epsilon 1, noise beside the answers", _AUDIT, AT_LEAST,
+    Simulation("audited epsilon", "one run, true epsilon 1, noise added to the answers", _AUDIT, AT_LEAST,
                simulated(noisy_audit(320, 100, 1.0), 1.0)),
     *(
         Simulation("audited epsilon", f"{splits} runs of one canary, true epsilon {epsilon:g}",

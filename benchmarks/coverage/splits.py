@@ -13,12 +13,12 @@ from leakfront.results.statistics.roc import auc_interval, tpr_interval
 from leakfront.results.statistics.splits import over_splits
 
 SPLITS = 3
-DRAWS = 100  # of the bootstrap behind each model's own interval
-PLACE = "results/statistics"
+DRAWS = 100  # of the bootstrap of each model's own interval
+PLACE = "leakfront/results/statistics"
 
 
 def normal_values(between: float) -> Draw:
-    """Models differ by `between` times the error that each is measured with."""
+    """Models differ by `between` times the measurement error of each."""
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         values = between * rng.standard_normal(SPLITS) + rng.standard_normal(SPLITS)
@@ -28,7 +28,7 @@ def normal_values(between: float) -> Draw:
 
 
 def fids(variation: float) -> Draw:
-    """Log-normal FIDs of mean 1 over models, which vary by this share, each measured to 3%."""
+    """Log-normal FIDs with mean 1 that vary by a share of `variation` between models; each is measured to 3%."""
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         models = np.exp(variation * rng.standard_normal(SPLITS) - variation**2 / 2)
@@ -39,7 +39,7 @@ def fids(variation: float) -> Draw:
 
 
 def aucs(separation: float, between: float) -> Draw:
-    """AUCs of scores whose separation is another for every model."""
+    """AUCs of scores whose separation differs between models."""
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         models = separation + between * rng.standard_normal(SPLITS)
@@ -51,7 +51,7 @@ def aucs(separation: float, between: float) -> Draw:
 
 
 def tprs(separation: float, between: float) -> Draw:
-    """The same of TPRs at 10% FPR."""
+    """TPRs at 10% FPR of scores whose separation differs between models."""
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         models = separation + between * rng.standard_normal(SPLITS)
@@ -63,7 +63,7 @@ def tprs(separation: float, between: float) -> Draw:
 
 
 def counts(leaks: float, between: float) -> Draw:
-    """Images extracted at 5% FDR from models that leak `leaks` members on average, more or fewer by `between`."""
+    """Images extracted at 5% FDR, from models that leak `leaks` members on average, `between` more or fewer."""
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         models = np.maximum(leaks + between * rng.standard_normal(SPLITS), 0)
@@ -74,7 +74,7 @@ def counts(leaks: float, between: float) -> Draw:
 
 
 def ratios(spread: float, tails: float) -> Draw:
-    """Twice the cost, on machines that differ a lot, times exp(spread * Student's t with `tails` degrees)."""
+    """Twice the cost, on very different machines, times exp(spread * Student's t with `tails` degrees of freedom)."""
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         base = np.exp(rng.standard_normal(SPLITS))
@@ -87,7 +87,7 @@ CURVE = np.array([3.0, 5.5, 10.0]), np.array([0.95, 0.8, 0.6])  # FIDs and AUCs 
 
 
 def curves(target: float, fid_spread: float, spread: float) -> Draw:
-    """Every model has its own curve: FIDs vary by a share, AUCs by `spread`, and are measured to 0.025 each."""
+    """Every model has its own curve: FIDs vary by a share of `fid_spread`, AUCs by `spread`, each measured to 0.025."""
 
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         shape = SPLITS, len(CURVE[0])
@@ -113,7 +113,7 @@ def _matched(target: float, fid_spread: float, promise: Promise, note: str) -> S
 
 SIMULATIONS = [
     _over("mean", "models do not differ, normal errors", AT_LEAST, normal_values(0.0), 0.0, 2.5),
-    _over("mean", "models differ as much as each is measured wrongly", AT_LEAST, normal_values(1.0), 0.0, 2.2),
+    _over("mean", "models differ as much as the error of each measurement", AT_LEAST, normal_values(1.0), 0.0, 2.2),
     _over("mean", "models differ five times as much", NOMINAL, normal_values(5.0), 0.0, 2.2),
     *(
         _over("FID", f"it varies by {100 * v:g}% between models (log-normal)", p, fids(v), 1.0, 2.2)
