@@ -131,7 +131,7 @@ def list_images(root: Path) -> list[Path]:
     if not direct and not in_classes:
         links = f" ({outside} links out of the folder were not followed)" if outside else ""
         raise InputError(
-            f"{root} has no images{links}; it wants {', '.join(sorted(EXTENSIONS))} files, in itself or in sub-folders"
+            f"{root} has no images{links}: no {', '.join(sorted(EXTENSIONS))} files in itself or in its sub-folders"
         )
     return direct or in_classes
 

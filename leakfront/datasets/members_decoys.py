@@ -61,7 +61,7 @@ class MembersDecoys(Dataset):
         if (first.classes == ("all",)) != (loaded[1][1].classes == ("all",)):
             raise InputError(
                 f"one of the folders {self.members} and {self.decoys} has sub-folders, which are classes, and the "
-                "other has none; that alone would tell members from decoys, so give both or neither"
+                "other has none; this alone would separate members from decoys, so use classes in both or in neither"
             )
         _refuse_shared(loaded[0][1:], loaded[1][1:])
         classes = sorted({name for _, found, _ in loaded for name in found.classes})
@@ -94,7 +94,7 @@ def _refuse_shared(members: tuple[LabelledImages, list[Path]], decoys: tuple[Lab
         member, decoy = shared[0]
         others = f" (and {len(shared) - 1} more such pairs)" if len(shared) > 1 else ""
         raise InputError(
-            f"{member} and {decoy} are the same image{others}, which cannot be both member and decoy; take out one"
+            f"{member} and {decoy} are the same image{others}, which cannot be both member and decoy; remove one"
         )
 
 

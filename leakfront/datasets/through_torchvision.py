@@ -35,7 +35,7 @@ class ThroughTorchvision(Dataset):
     parts: ClassVar[tuple[dict[str, Any], ...]] = ({"train": True}, {"train": False})
 
     def listed(self) -> dict[str, list[Path]]:
-        """Nothing: the files are public and have checksums, and `root` may hold much else."""
+        """Nothing: the name of the data set says what its files hold, and `root` may hold much else."""
         return {}
 
     def files(self, reader: Any) -> dict[str, str | None]:

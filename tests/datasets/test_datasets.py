@@ -1,4 +1,4 @@
-"""Data sets come out as uint8 [N, C, H, W] with labels, and what is wrong with them is said in one sentence."""
+"""Data sets load as uint8 [N, C, H, W] with labels, and one sentence says what is wrong with a bad one."""
 
 import gzip
 import hashlib
@@ -27,7 +27,7 @@ needs_mnist = pytest.mark.skipif(not (TEST_DATA / "MNIST" / "raw").is_dir(), rea
 
 
 def refusal(spec: str, **params: Any) -> str:
-    """The sentence with which opening and loading fails."""
+    """The error of a data set that cannot be opened or loaded."""
     with pytest.raises(InputError) as caught:
         open_dataset(spec, **params).load()
     sentence = str(caught.value)
@@ -486,7 +486,7 @@ def md5(path: Path) -> str:
 
 
 def small_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, name: str, key: str) -> tuple[np.ndarray, list[int]]:
-    """Files in the layout of CIFAR with 3 images for training and 2 for testing, and torchvision told their sums."""
+    """Files in CIFAR's layout, 3 images for training and 2 for testing, with their checksums set in torchvision."""
     import torchvision.datasets
 
     reader = getattr(torchvision.datasets, name)

@@ -1,4 +1,4 @@
-"""Whatever lies in a folder of images or an archive, it is read, named in one sentence, or skipped and counted."""
+"""Every file in a folder or archive of images is read, named in one sentence, or skipped and counted."""
 
 from __future__ import annotations
 

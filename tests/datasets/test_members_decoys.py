@@ -1,4 +1,4 @@
-"""Membership that is given: read from two folders, kept from the attacks, and never taken for coins."""
+"""Known membership: it is read from two folders, hidden from the attacks, and never treated as coins."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_fewer_than_two_of_either_are_refused(roles: list[int]) -> None:
 
 
 def test_the_stored_pool_does_not_say_who_the_members_are(tmp_path: Path) -> None:
-    """What attacks are handed is the same file, byte for byte, if all members become decoys."""
+    """Attacks get the same file, byte for byte, if all members become decoys."""
     for name, roles in (("one", [MEMBER] * 4 + [DECOY] * 4), ("other", [DECOY] * 4 + [MEMBER] * 4)):
         pool = build_given_pool(given(roles), None, 0)
         save_pool(pool, tmp_path / name)
@@ -102,7 +102,7 @@ def test_the_stored_pool_does_not_say_who_the_members_are(tmp_path: Path) -> Non
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
-    """A config as `leakfront attack` makes it, as TOML could hold it."""
+    """A config as `leakfront attack` makes it, in TOML's types."""
     UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 1, 3).save(tmp_path / "model")
     data = {"members": write(tmp_path / "a", range(30)), "decoys": write(tmp_path / "b", range(50, 70))}
     return small(
