@@ -1,7 +1,26 @@
-"""Leakfront measures what a defense against training-data leakage buys: extractable images against image quality."""
+"""Leakfront measures what a defense against training-data leakage buys: extractable images against image quality.
+
+Importing it does two things only. It makes the public calls reachable (`run`, `attack`, `load`; they are imported when
+first used), and it installs a patch for torchvision builds whose compiled operators do not fit torch: without it
+`import torchvision`, and with it diffusers, fails there. Builds that fit are not touched, and torch is not imported.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from leakfront.harness.machine.torchvision_operators import install
 
+if TYPE_CHECKING:
+    from leakfront.harness.calls import Result, attack, load, run
+
 __version__ = "0.1.0"
+__all__ = ["Result", "__version__", "attack", "load", "run"]
 
 install()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from leakfront.harness import calls
+
+    return getattr(calls, name)

@@ -147,12 +147,12 @@ def attack(
     membership: attacks measure any other difference as leakage, which the model-blind control of --suite v1 shows (in
     part: without shadow models it sees how close images lie to one another, and nothing else).
     """
-    from leakfront.harness.settings.external import given_config
+    from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout
 
     if device is not None:
         overrides = (*overrides, f"execution.device={device}")
-    settings = given_config(pipeline, members, decoys, reference, suite, overrides)
+    settings = external_config(pipeline, members, decoys, reference, suite, overrides)
     layout = Layout(out or Path("runs") / settings.name)
     from rich.console import Console
 
@@ -208,15 +208,31 @@ def show(run_folder: str) -> None:
 @click.argument("run_folder", metavar="RUN")
 def verify(run_folder: str) -> int:
     """Check every artifact of a run against its checksum."""
-    from leakfront.harness.store.integrity import examine
+    from leakfront.harness.store.integrity import verify as verify_files
     from leakfront.harness.store.run_folder import find_run
 
     layout = find_run(run_folder)
-    checked, faults = examine(layout, layout.cells)
+    checked, faults = verify_files(layout, layout.cells, layout.models)
     for fault in faults:
         click.echo(f"{fault.artifact}: {fault.what}" if fault.artifact != "." else fault.what, err=True)
     click.echo(f"{checked} files checked, {len(faults)} missing or changed")
     return 1 if faults else 0
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN")
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
+def clean(run_folder: str, dry_run: bool) -> None:
+    """Remove models and cells that a run's config does not use any more."""
+    from leakfront.harness.clean import clean as clean_run
+    from leakfront.harness.store.run_folder import find_run
+
+    layout = find_run(run_folder)
+    removed = clean_run(layout, dry_run)
+    for path, size in removed:
+        click.echo(f"{path.relative_to(layout.root)}  {size / 2**20:.1f} MiB")
+    total = sum(size for _, size in removed) / 2**20
+    click.echo(f"{len(removed)} folders {'can be removed' if dry_run else 'removed'}, {total:.1f} MiB")
 
 
 @main.command("list")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from leakfront.harness.store.artifacts import stored_key
-from leakfront.harness.store.integrity import examine
+from leakfront.harness.store.integrity import verify
 from leakfront.harness.store.layout import Layout
 
 UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # passes the undisturbed run's folder to processes of a stress test
@@ -184,7 +184,7 @@ def differences(folder: Path) -> list[str]:
             same = (folder / name).is_file() and _content(folder / name) == _content(path)
             found += [] if same else [f"another {name}"]
     layout = Layout(folder)
-    found += [f"{fault.artifact}: {fault.what}" for fault in examine(layout, layout.cells)[1]]
+    found += [f"{fault.artifact}: {fault.what}" for fault in verify(layout, layout.cells, layout.models)[1]]
     return found + [f"{path.name} is left over" for path in folder.rglob(".*") if path.name != ".lock"]
 
 

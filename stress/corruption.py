@@ -76,7 +76,7 @@ def run(seed: int, budget: float = 1.0) -> Counts:
 def _damage(folder: Path, rng: random.Random) -> dict[str, str]:
     """Damage one file in each of some artifacts and one top-level file; {name that must be reported: how}."""
     layout, damaged = Layout(folder), {}
-    artifacts = [place for place in layout.artifacts(layout.cells) if place != layout.report]
+    artifacts = [place for place in layout.artifacts(layout.cells, layout.models) if place != layout.report]
     for place in rng.sample(artifacts, AT_ONCE - 1):
         files = sorted(path for path in place.rglob("*") if path.is_file())
         path, (how, damage) = rng.choice(files), rng.choice(list(DAMAGE.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from leakfront.harness.store.integrity import examine
+from leakfront.harness.store.integrity import verify
 from leakfront.harness.store.layout import Layout
 from stress.benchmark import Running
 from stress.chain import Chain, histogram, stop_in_every_stage, stop_often
@@ -29,4 +29,4 @@ def _said_one_line(run: Running) -> list[str]:
     found = [] if run.process.returncode == 130 else [f"exit code {run.process.returncode}"]
     found += [] if one_line else [f"said {errors[-500:]!r}"]
     layout = Layout(run.folder)
-    return found + [f"{fault.artifact}: {fault.what}" for fault in examine(layout, layout.cells)[1]]
+    return found + [f"{fault.artifact}: {fault.what}" for fault in verify(layout, layout.cells, layout.models)[1]]

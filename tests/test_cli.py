@@ -127,14 +127,14 @@ def test_a_lock_that_nobody_holds_is_taken_over(tmp_path: Path) -> None:
 def test_a_start_that_was_killed_before_it_claimed_its_folder_leaves_it_free(tmp_path: Path) -> None:
     from leakfront.harness.settings.sections import parse_config
     from leakfront.harness.store.layout import Layout
-    from leakfront.harness.store.run_folder import check
+    from leakfront.harness.store.run_folder import check_compatible
 
     for name in (".lock", ".config.toml.1.tmp"):
         (tmp_path / name).write_text("")
-    check(Layout(tmp_path), parse_config(small()))
+    check_compatible(Layout(tmp_path), parse_config(small()))
     (tmp_path / "chapter.tex").write_text("mine")
     with pytest.raises(InputError, match="holds no run"):
-        check(Layout(tmp_path), parse_config(small()))
+        check_compatible(Layout(tmp_path), parse_config(small()))
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_results_that_are_not_what_was_written_are_not_drawn(name: str, tmp_path
 
     for file in ("config.toml", "results.csv", "run.json"):
         (tmp_path / file).write_text("{}")
-    seal(Layout(tmp_path), [])
+    seal(Layout(tmp_path), [], [])
     (tmp_path / name).write_text("[]")
     for command in ("show", "report"):
         assert f"{name} has changed since it was written" in refused(invoke(command, tmp_path))
@@ -183,7 +183,7 @@ def test_a_report_takes_the_place_of_a_report_only(tmp_path: Path) -> None:
 
     for file in ("config.toml", "results.csv", "run.json"):
         (tmp_path / file).write_text("{}")
-    seal(Layout(tmp_path), [])
+    seal(Layout(tmp_path), [], [])
     assert "holds no report" in refused(invoke("report", tmp_path, "--out", tmp_path))
 
 

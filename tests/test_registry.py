@@ -123,7 +123,7 @@ def run_in(environment: dict[str, str], *arguments: str, folder: Path = REPOSITO
 
 def test_a_package_adds_a_plug_in_of_each_kind_which_a_config_can_name(installed: dict[str, str]) -> None:
     code = """
-from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.file import load_config
 from leakfront.results.figures import figures
 

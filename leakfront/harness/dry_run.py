@@ -8,14 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 from leakfront.errors import InputError
+from leakfront.harness.checks import check_everything
 from leakfront.harness.execution.progress import duration
-from leakfront.harness.execution.schedule import has_model, is_done
+from leakfront.harness.execution.schedule import work_left
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.plan.query_cost import check_signals
-from leakfront.harness.plan.workload import querying_work, training_work
+from leakfront.harness.plan.trainings import longest_of, models_of
 from leakfront.harness.pool.pool import Pool
-from leakfront.harness.run import check_everything
 from leakfront.harness.settings.sections import Config
+from leakfront.harness.stages import STAGES, TRAIN
+from leakfront.harness.stages.stage import Work
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import row_name
 
@@ -27,20 +29,24 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     """
     plan, pool = check_everything(config, layout)
     check_signals(plan, pool.images.shape[1:])
-    querying = querying_work(plan, pool.images.shape[1:])
-    seconds = _seconds_per_pass(plan, pool)
-    table = Table(title=f"{config.name}: {len(plan.cells)} models, into {layout.root}", title_justify="left")
-    for heading in ("defense", "splits", "to do", "training", "sampling", "probing"):
+    seconds, left = _seconds_per_pass(plan, pool), work_left(plan, pool, layout)
+    models = longest_of(models_of(plan))
+    trained = {model.cell.name for model in models} if plan.model.trained else set()
+    title = f"{config.name}: {len(plan.cells)} cells, {len(trained)} models to train, into {layout.root}"
+    table = Table(title=title, title_justify="left")
+    weighty = [stage for stage in STAGES if stage.work is not None]
+    for heading in ("defense", "splits", "models", "to do", *(stage.name for stage in weighty)):
         table.add_column(heading, justify="left" if heading == "defense" else "right")
-    total = 0.0
     for point in plan.points:
         cells = [cell for cell in plan.cells if cell.point is point]
-        pending = [cell for cell in cells if not has_model(cell, layout)]
-        work = {"train": training_work(plan, cells[0]), **querying}
-        left = sum(work[stage] for cell in pending for stage in work if not is_done(cell, layout, stage))
-        total += left * seconds
-        times = (duration(work[stage] * seconds) for stage in ("train", "sample", "probe"))
-        table.add_row(point.label, str(len(cells)), str(len(pending)), *times)
+        pending = [cell for cell in cells if cell.name in left]
+        own = [cell for cell in cells if cell.name in trained]
+        work = Work(plan=plan, of_cell=cells[0], layout=layout, pool=pool)
+        times = [duration(stage.work(work) * seconds) if stage.work is not None else "" for stage in weighty]
+        if not own:
+            times[weighty.index(TRAIN)] = "shared"
+        table.add_row(point.label, str(len(cells)), str(len(own)), str(len(pending)), *times)
+    total = seconds * sum(amount for stages in left.values() for amount in stages.values())
     console.print(table)
     metrics = ", ".join(map(row_name, plan.metrics)) or "none"
     console.print(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leakfront.errors import InputError
-from leakfront.harness.store.artifacts import MANIFEST, checksum, content_key, stored_key, with_imports, writing
+from leakfront.harness.store.artifacts import MANIFEST, checksum, stored_key, writing
+from leakfront.harness.store.code_keys import content_key, with_imports
 from leakfront.harness.store.integrity import check_results
 from leakfront.harness.store.layout import Layout
 

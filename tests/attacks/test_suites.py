@@ -13,7 +13,7 @@ import pytest
 from leakfront import attacks
 from leakfront.attacks.suites import SUITES, chosen_attacks
 from leakfront.errors import InputError
-from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.file import load_config
 from leakfront.harness.training.loop import to_unit_range
 from leakfront.models import DiffusionModel

@@ -11,8 +11,8 @@ from PIL import Image
 
 from leakfront.datasets import DECOY, MEMBER, OUTSIDE, LabelledImages, open_dataset
 from leakfront.errors import InputError
-from leakfront.harness.plan.plan import make_plan, notes_on
-from leakfront.harness.pool.known_membership import build_given_pool, load_membership, save_membership
+from leakfront.harness.plan.make import make_plan, notes_on
+from leakfront.harness.pool.known_membership import build_known_pool, load_membership, save_membership
 from leakfront.harness.pool.pool import load_pool, save_pool
 from leakfront.harness.settings.sections import parse_config
 from leakfront.models.unet import UNet
@@ -66,9 +66,9 @@ def test_folders_that_differ_in_size_or_in_having_classes_are_refused(tmp_path: 
 
 def test_the_pool_holds_all_distinct_members_and_decoys_in_an_order_blind_to_roles() -> None:
     roles = [MEMBER] * 40 + [DECOY] * 20 + [OUTSIDE] * 6
-    pool = build_given_pool(given(roles), None, seed=0)
+    pool = build_known_pool(given(roles), None, seed=0)
     assert (len(pool), pool.membership.sum(), len(pool.reference_images), len(pool.extractor_images)) == (60, 40, 4, 2)
-    again = build_given_pool(given([DECOY] * 40 + [MEMBER] * 20 + [OUTSIDE] * 6), None, seed=0)
+    again = build_known_pool(given([DECOY] * 40 + [MEMBER] * 20 + [OUTSIDE] * 6), None, seed=0)
     np.testing.assert_array_equal(again.images, pool.images)  # the same place, whatever the role
     np.testing.assert_array_equal(again.membership, ~pool.membership)
     assert 0 < pool.membership[:20].mean() < 1
@@ -76,23 +76,23 @@ def test_the_pool_holds_all_distinct_members_and_decoys_in_an_order_blind_to_rol
 
 def test_copies_in_a_folder_count_once_and_a_reference_image_is_no_member() -> None:
     roles = [MEMBER, MEMBER, MEMBER, DECOY, DECOY, OUTSIDE, OUTSIDE]
-    pool = build_given_pool(given(roles, [1, 1, 2, 3, 4, 2, 5]), 1, 0)
+    pool = build_known_pool(given(roles, [1, 1, 2, 3, 4, 2, 5]), 1, 0)
     assert (len(pool), pool.membership.sum(), pool.duplicates_dropped) == (4, 2, 2)
     assert pool.reference_images.tobytes() == picture(5).tobytes()
     with pytest.raises(InputError, match="reference = 3, but 1 distinct images are neither"):
-        build_given_pool(given([MEMBER, MEMBER, DECOY, DECOY, OUTSIDE]), 3, 0)
+        build_known_pool(given([MEMBER, MEMBER, DECOY, DECOY, OUTSIDE]), 3, 0)
 
 
 @pytest.mark.parametrize("roles", [[MEMBER] * 5 + [DECOY], [MEMBER] + [DECOY] * 5])
 def test_fewer_than_two_of_either_are_refused(roles: list[int]) -> None:
     with pytest.raises(InputError, match="at least 2 of each"):
-        build_given_pool(given(roles), None, 0)
+        build_known_pool(given(roles), None, 0)
 
 
 def test_the_stored_pool_does_not_say_who_the_members_are(tmp_path: Path) -> None:
     """Attacks get the same file, byte for byte, if all members become decoys."""
     for name, roles in (("one", [MEMBER] * 4 + [DECOY] * 4), ("other", [DECOY] * 4 + [MEMBER] * 4)):
-        pool = build_given_pool(given(roles), None, 0)
+        pool = build_known_pool(given(roles), None, 0)
         save_pool(pool, tmp_path / name)
         save_membership(pool, tmp_path / f"{name}.members")
         assert load_pool(tmp_path / name).membership is None
@@ -156,7 +156,7 @@ def test_keys_follow_the_images_and_the_model_and_not_where_they_lie(settings: d
 
     def keys() -> tuple[str, str]:
         plan = make_plan(parse_config(settings))
-        return plan.pool_key, plan.cells[0].keys["train"]
+        return plan.keys["pool"], plan.cells[0].keys["train"]
 
     before, params = keys(), settings["data"]["params"]
     moved = {name: str(shutil.copytree(path, tmp_path / "moved" / name)) for name, path in params.items()}

@@ -18,7 +18,8 @@ from leakfront.defenses.training.per_example_gradients import per_example_gradie
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import DivergedError, InputError
 from leakfront.harness.settings.sections import Training
-from leakfront.harness.training.loop import Checkpoints, Trained, to_unit_range, train
+from leakfront.harness.training.loop import Trained, TrainingRun, to_unit_range, train
+from leakfront.harness.training.state import Checkpoints
 from leakfront.models import DiffusionModel
 from leakfront.models.unet import UNet
 from tests import oracle_targets as oracle
@@ -63,7 +64,8 @@ def run(
 
     private, checkpoints = private or images_of(0, 60), Checkpoints(folder, "key", 0.0)
     public = images_of(100, 160, -1)
-    return train(model, private, public, 60.0, stack, budget, 7, "cpu", checkpoints, progress), model
+    training = TrainingRun(budget, stack, seed=7)
+    return train(model, private, public, 60.0, training, checkpoints, progress), model
 
 
 def trainable(network: nn.Module) -> dict[str, nn.Parameter]:

@@ -28,7 +28,7 @@ from PIL import Image
 import leakfront.attacks
 import leakfront.defenses
 from leakfront import cli
-from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.external import given_config
 from leakfront.harness.settings.file import load_config
 from tests.docs.markdown import PAGES, ROOT, Block, blocks, commands, inline_commands

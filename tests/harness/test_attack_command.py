@@ -167,13 +167,13 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
 def test_images_are_converted_where_that_is_asked_for(tmp_path: Path) -> None:
     """The plan alone; larger images of a model of 8x8 ones, brought to its size."""
     from leakfront.harness.run import check_everything
-    from leakfront.harness.settings.external import given_config
+    from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout
 
     root = inputs(tmp_path)
     other_size(root)
     places = (str(root / "model"), str(root / "members"), str(root / "decoys"))
-    config = given_config(*places, None, "quick", ("data.params.size=8", "attacks.extraction.neighbours=10"))
+    config = external_config(*places, None, "quick", ("data.params.size=8", "attacks.extraction.neighbours=10"))
     _, pool = check_everything(config, Layout(root / "run"))
     assert pool.images.shape == (60, 1, 8, 8)
     assert np.count_nonzero(pool.membership) == 30
@@ -181,7 +181,7 @@ def test_images_are_converted_where_that_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_model_of_classes_wants_images_in_as_many(tmp_path: Path) -> None:
     from leakfront.harness.run import check_everything
-    from leakfront.harness.settings.external import given_config
+    from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout
 
     root = inputs(tmp_path)
@@ -193,7 +193,7 @@ def test_a_model_of_classes_wants_images_in_as_many(tmp_path: Path) -> None:
         for label in ("0", "1"):
             write(root / name / label, range(first + 20 * int(label), first + 20 * int(label) + 20))
     places = (str(root / "model"), str(root / "members"), str(root / "decoys"))
-    config = given_config(*places, None, "quick", ("attacks.extraction.neighbours=10",))
+    config = external_config(*places, None, "quick", ("attacks.extraction.neighbours=10",))
     _, pool = check_everything(config, Layout(root / "run"))
     known = {picture(seed).tobytes(): (seed % 100) // 20 for seed in (*range(40), *range(100, 140))}
     assert pool.labels.tolist() == [known[image.tobytes()] for image in pool.images]

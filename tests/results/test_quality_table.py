@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from leakfront.harness.plan.plan import Plan, make_plan
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages.aggregate import over_all_splits
 from leakfront.results.metrics import row_name
@@ -116,9 +117,9 @@ def test_metrics_take_parameters_and_those_are_part_of_the_key() -> None:
 
     plan = plan_of("fid", "precision", {"name": "precision", "k": 5})
     assert [row_name(metric) for metric in plan.metrics] == ["fid", "precision", "precision_k5"]
-    assert plan.reference_key != plan_of("fid", "precision").reference_key
-    assert plan_of({"name": "precision", "k": 5}).reference_key != plan_of("precision").reference_key
-    assert plan_of({"name": "precision", "k": 3}).reference_key == plan_of("precision").reference_key
+    assert plan.keys["reference"] != plan_of("fid", "precision").keys["reference"]
+    assert plan_of({"name": "precision", "k": 5}).keys["reference"] != plan_of("precision").keys["reference"]
+    assert plan_of({"name": "precision", "k": 3}).keys["reference"] == plan_of("precision").keys["reference"]
 
 
 def test_accuracies_over_splits_stay_within_their_range() -> None:

@@ -10,32 +10,29 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 
 from leakfront.defenses.training.ranks import Ranks
-
-if TYPE_CHECKING:
-    from leakfront.harness.execution.tasks import Task
+from leakfront.harness.execution.process import start_worker
 
 WAIT_SECONDS = 5.0  # for a process that died to be seen to have died
 
 
 @contextmanager
-def training_ranks(task: Task, size: int, device: str, threads: int) -> Iterator[Ranks]:
-    """The ranks that train the model of `task`: this process, and others that are started here and end here."""
+def training_ranks(train: Callable[[Ranks], object], size: int, device: str, threads: int) -> Iterator[Ranks]:
+    """The ranks that train a model: this process, and others that are started here, call `train`, and end here."""
     if size == 1:
         yield Ranks()
         return
     folder = Path(tempfile.mkdtemp(prefix="leakfront-ranks"))
     context = multiprocessing.get_context("spawn")
     others = [
-        context.Process(target=_be_rank, args=(task, Ranks(rank, size), folder, device, threads))
+        context.Process(target=_be_rank, args=(train, Ranks(rank, size), folder, device, threads))
         for rank in range(1, size)
     ]
     for process in others:
@@ -69,15 +66,10 @@ def _meet(ranks: Ranks, folder: Path, device: str) -> None:
     dist.init_process_group(backend, init_method=f"file://{folder}/meeting", rank=ranks.rank, world_size=ranks.size)
 
 
-def _be_rank(task: Task, ranks: Ranks, folder: Path, device: str, threads: int) -> None:
-    """The life of a process that only helps to train."""
-    from leakfront.harness.execution.tasks import plan_of, start_worker
-    from leakfront.harness.stages.pool import stored_pool
-    from leakfront.harness.stages.train import train_cell
-    from leakfront.harness.store.layout import Layout
-
+def _be_rank(
+    train: Callable[[Ranks], object], ranks: Ranks, folder: Path, device: str, threads: int
+) -> None:  # the life of a process that only helps to train
     start_worker(None, threads)
     _meet(ranks, folder, device)
-    plan, layout = plan_of(task.settings), Layout(task.root)
-    train_cell(plan, plan.by_name[task.cell], layout, stored_pool(layout), lambda *_: None, ranks)
+    train(ranks)
     dist.destroy_process_group()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from leakfront.errors import InputError
-from leakfront.harness.plan.limits import cores
+from leakfront.harness.machine.memory import cores
 from leakfront.harness.settings.sections import Config, Execution
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-STAGES = ("train", "sample", "probe")
 PLAIN_SECONDS = 30.0
 
 
@@ -58,7 +58,7 @@ class _TimeLeft(ProgressColumn):
 class RunProgress:
     """Collects events of workers and shows them, with an estimate of the time left.
 
-    work: for each cell that is to be trained, the amounts of its stages (see `leakfront.harness.plan.workload`).
+    work: for each cell that is to be trained, the amounts of its stages (see `plan/workload.py`).
     """
 
     def __init__(self, work: Mapping[str, Mapping[str, float]], workers: int, log: Path, console: Console) -> None:
@@ -114,8 +114,8 @@ class RunProgress:
             cell, stage = event["cell"], event["stage"]
             amount = self._work.get(cell, {}).get(stage, 0.0)
             self._done[cell, stage] = amount * event["done"] / max(1, event["total"])
-            for earlier in STAGES[: STAGES.index(stage)]:
-                self._done[cell, earlier] = self._work.get(cell, {}).get(earlier, 0.0)
+            for earlier in list(takewhile(lambda name: name != stage, self._work.get(cell, {}))):
+                self._done[cell, earlier] = self._work[cell][earlier]
             if event["numbers"] or event["done"] == event["total"]:
                 self._write_log(event)
             if "epsilon" in event["numbers"]:

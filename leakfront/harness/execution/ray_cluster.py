@@ -9,18 +9,12 @@ import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakfront.errors import InputError
 from leakfront.harness.execution.devices import check_device
-from leakfront.harness.execution.workers import Listener
 from leakfront.harness.plan.limits import check_threads
-from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import Execution
-from leakfront.harness.store.layout import Layout
-
-if TYPE_CHECKING:
-    from leakfront.harness.execution.ray_workers import RayWorkers
 
 LOCAL = "local"
 CONNECT_SECONDS = 30.0  # Ray itself tries for minutes
@@ -35,12 +29,6 @@ class RayCluster:
 
     def __str__(self) -> str:
         return f"Ray cluster of {self.nodes} node{'s' if self.nodes > 1 else ''}"
-
-    def workers(self, plan: Plan, layout: Layout, listener: Listener) -> RayWorkers:
-        """What runs the tasks of a plan there."""
-        from leakfront.harness.execution.ray_workers import RayWorkers
-
-        return RayWorkers(plan, layout, listener)
 
 
 def join(address: str, execution: Execution, workers: int) -> RayCluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import socket
@@ -11,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import leakfront
 from leakfront.errors import InputError
+from leakfront.harness.execution.process import Task, environment, plan_of, set_up
 from leakfront.harness.execution.ray_cluster import needs_of
-from leakfront.harness.execution.tasks import Task, environment, plan_of, run_task, set_up
+from leakfront.harness.execution.tasks import run_task
 from leakfront.harness.execution.workers import Listener, Outcome
 from leakfront.harness.machine import provenance
 from leakfront.harness.plan.plan import Plan
@@ -22,6 +25,20 @@ from leakfront.harness.store.temporaries import temporary_beside
 
 CANCEL_SECONDS = 10.0
 POLL_SECONDS = 0.5  # for events
+
+
+def fingerprint(plan: Plan) -> dict[str, str]:
+    """What must agree on two machines for them to make the same of a plan: versions, code, and the plan's keys."""
+    keys = [*plan.keys.values(), *(key for cell in plan.cells for key in cell.keys.values())]
+    return {**provenance.versions(), "code": _code(), "plan": hashlib.sha256("".join(keys).encode()).hexdigest()}
+
+
+def _code() -> str:
+    """A hash of all modules of this package."""
+    root, digest = Path(leakfront.__file__).parent.parent, hashlib.sha256()
+    for path in sorted((root / "leakfront").rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -38,14 +55,14 @@ class _Ticket:
 _admitted: Path | None = None  # the marker of the run that this process has been admitted to
 
 
-def _run(task: Task, ticket: _Ticket, mailbox: Any) -> bool:
+def _run(task: Task, ticket: _Ticket, mailbox: Any) -> None:
     """A task, within a process of the cluster."""
     global _admitted
     if _admitted != ticket.marker:
         _admit(task, ticket)
         _admitted = ticket.marker
     set_up(_Sender(mailbox), ticket.threads)
-    return run_task(task)
+    run_task(task)
 
 
 def _admit(task: Task, ticket: _Ticket) -> None:
@@ -58,7 +75,7 @@ def _admit(task: Task, ticket: _Ticket) -> None:
         )
     if ticket.working_folder.is_dir():
         os.chdir(ticket.working_folder)
-    here = provenance.fingerprint(plan_of(task.settings))
+    here = fingerprint(plan_of(task.settings))
     for name, there in ticket.fingerprint.items():
         if here[name] != there:
             raise InputError(_difference(node, name, here[name], there))
@@ -118,7 +135,7 @@ class RayWorkers:
         self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
         marker = temporary_beside(self.layout.root.absolute() / "ray")
         marker.touch()
-        self._ticket = _Ticket(provenance.fingerprint(self.plan), marker, Path.cwd(), execution.threads)
+        self._ticket = _Ticket(fingerprint(self.plan), marker, Path.cwd(), execution.threads)
         needs = needs_of(execution)
         options: dict[str, Any] = {
             "num_cpus": needs.pop("CPU"),
@@ -165,8 +182,7 @@ class RayWorkers:
                 elif attempt > 1:
                     yield Outcome(task, error=RuntimeError("its worker process or its node died twice"))
                 else:
-                    name = task.cell or f"the {task.kind}"
-                    self.listener({"message": f"  the worker process of {name} or its node died; one more try"})
+                    self.listener({"message": f"  the worker process of {task} or its node died; one more try"})
                     self.submit(task, attempt + 1)
 
     def _read_events(self) -> None:

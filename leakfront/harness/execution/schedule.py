@@ -1,20 +1,26 @@
-"""Which task can start when, and what of a run is done already."""
+"""Which task can start when, and what of a run is done already: all of it follows from the declared stages."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
 
 from leakfront.errors import InputError, StageError, is_of_disk
 from leakfront.harness.execution.devices import gpu_shares
+from leakfront.harness.execution.process import Task
 from leakfront.harness.execution.progress import RunProgress
-from leakfront.harness.execution.tasks import Task
+from leakfront.harness.execution.tasks import run_task
 from leakfront.harness.execution.workers import Outcome, Workers
+from leakfront.harness.plan.keys import inputs_of, is_late, late_keys
 from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.trainings import ModelPlan, longest_of, models_of
 from leakfront.harness.plan.workload import training_work
-from leakfront.harness.store.artifacts import stored_key
+from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages import BY_NAME, POOL, STAGES, TRAIN
+from leakfront.harness.stages.stage import Stage, Work, is_stored
+from leakfront.harness.stages.train import is_diverged
 from leakfront.harness.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -24,32 +30,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Node:
-    """A task that starts when those named in `needs` have ended; `task` is None when there is nothing to do."""
+    """A stage of the run or of a cell; a model's stages are those of the cell that stands for it."""
 
-    name: str
-    needs: frozenset[str]
-    task: Callable[[], Task | None]
-
-
-def is_done(cell: CellPlan, layout: Layout, *stages: str) -> bool:
-    """Whether what lies in the folders of these stages is what the plan asks for."""
-    return all(stored_key(layout.stage(cell.name, stage)) == cell.keys[stage] for stage in stages)
+    stage: str
+    cell: str = ""
 
 
-def is_diverged(cell: CellPlan, layout: Layout) -> bool:
-    """Whether the cell's training ended at a value that is not finite."""
-    path = layout.stage(cell.name, "train") / "train.json"
-    try:
-        return json.loads(path.read_text())["diverged"] is not None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); `leakfront run` makes it again") from None
+def is_done(stage: Stage, cell: CellPlan, layout: Layout) -> bool:
+    """Whether the stage's folder holds the artifact that the plan asks of the cell."""
+    return is_stored(stage, layout, cell.keys[stage.name], cell)
 
 
 def has_model(cell: CellPlan, layout: Layout) -> bool:
-    """Whether nothing is left to train, sample, extract features of or probe, be it that training diverged."""
-    if not is_done(cell, layout, "prepare", "train"):
+    """Whether a cell's model is trained, sampled and probed, or its training diverged."""
+    own = [stage for stage in STAGES if stage.scope != "run" and not is_late(stage)]
+    before = own[: own.index(TRAIN) + 1]
+    if not all(is_done(stage, cell, layout) for stage in before):
         return False
-    return is_diverged(cell, layout) or is_done(cell, layout, "sample", "features", "probe")
+    return is_diverged(cell, layout) or all(is_done(stage, cell, layout) for stage in own)
+
+
+def pending_models(plan: Plan, layout: Layout) -> list[ModelPlan]:
+    """The models that are not stored."""
+    return [model for model in models_of(plan) if not is_done(TRAIN, model.cell, layout)]
+
+
+def to_train(plan: Plan, layout: Layout) -> list[ModelPlan]:
+    """The models that are really trained: the longest of each family, of which the others are snapshots."""
+    return longest_of(pending_models(plan, layout))
+
+
+def work_left(plan: Plan, pool: Pool, layout: Layout) -> dict[str, dict[str, float]]:
+    """Forward passes that are left, by cell and stage; a shared training counts for the cell that stands for it."""
+    left: dict[str, dict[str, float]] = {cell.name: {} for cell in plan.cells if not has_model(cell, layout)}
+    standing = {model.cell.name for model in to_train(plan, layout)}
+    for cell in plan.cells:
+        for stage in STAGES if cell.name in left else ():
+            if stage.work is not None and not is_done(stage, cell, layout):
+                shared = stage is TRAIN and cell.name not in standing
+                work = Work(plan=plan, of_cell=cell, layout=layout, pool=pool)
+                left[cell.name][stage.name] = 0.0 if shared else stage.work(work)
+    return left
 
 
 def execute(
@@ -59,99 +80,145 @@ def execute(
 
     They run in `workers` processes on this machine, or on a cluster.
     """
-    failed: dict[str, str] = {}
-    waiting = _nodes(plan, layout, failed)
-    ended: set[str] = set()
-
-    def ready() -> list[tuple[str, Task]]:
-        """The tasks that can start now; those with nothing to do end at once, which may let others start."""
-        tasks = []
-        while startable := [node for node in waiting if node.needs <= ended]:
-            for node in startable:
-                waiting.remove(node)
-                task = node.task()
-                if task is None:
-                    ended.add(node.name)
-                else:
-                    tasks.append((node.name, task))
-        return tasks
-
-    first = ready()
+    schedule = Schedule(plan, layout)
+    first = list(schedule.ready())
     if not first:
-        return failed
-    names = {task: name for name, task in first}
+        return schedule.failed
     executor: Workers | RayWorkers
     if cluster is None:
-        execution, count = plan.config.execution, min(workers, len(first) + len(waiting))
-        executor = Workers(count, execution.threads, progress.event, gpu_shares(execution))
+        execution = plan.config.execution
+        executor = Workers(workers, execution.threads, progress.event, run_task, gpu_shares(execution))
     else:
-        executor = cluster.workers(plan, layout, progress.event)
+        from leakfront.harness.execution.ray_workers import RayWorkers
+
+        executor = RayWorkers(plan, layout, progress.event)
     with executor as pool:
-        for _, task in first:
+        for task in first:
             pool.submit(task)
         for outcome in pool.outcomes():
-            _take_note(outcome, failed, progress)
-            ended.add(names[outcome.task])
-            for name, task in ready():
-                names[task] = name
+            schedule.take_note(outcome, progress)
+            for task in schedule.ready():
                 pool.submit(task)
-    return failed
+    return schedule.failed
 
 
-def _take_note(outcome: Outcome, failed: dict[str, str], progress: RunProgress) -> None:
-    """A wrong input, a full disk, or a reference that cannot be made ends the run; another error costs its cell."""
-    done, error = outcome.task, outcome.error
-    if error is not None and (isinstance(error, InputError) or is_of_disk(error)):
-        raise error
-    if error is not None and done.kind == "reference":
-        raise StageError(f"the reference cannot be made: {type(error).__name__}: {error}") from error
-    if error is not None:
-        failed[done.cell] = f"{type(error).__name__}: {error}"
-        traceback = str(error.__cause__ or "")  # of the worker, for the log
-        progress.say(f"  {done.cell} failed: {failed[done.cell]}", traceback=traceback)
-    elif done.kind == "probe" or (done.kind == "model" and outcome.result is False):
-        progress.finished(done.cell)
+class Schedule:
+    """The tasks of a run in the order that their inputs allow; the longest trainings come first, so that no core waits
+    at the end. failed: the cells that failed, with their reasons."""
 
+    def __init__(self, plan: Plan, layout: Layout) -> None:
+        self.failed: dict[str, str] = {}
+        self._plan, self._layout = plan, layout
+        self._settings = plan.config.model_dump_json()
+        self._models = {model.key: model for model in models_of(plan)}
+        self._sorter: TopologicalSorter[Node] = TopologicalSorter()
+        for node, needs in self._nodes():
+            self._sorter.add(node, *needs)
+        self._sorter.prepare()
 
-def _nodes(plan: Plan, layout: Layout, failed: dict[str, str]) -> list[Node]:
-    """All tasks of a run; the longest trainings come first, so that no core waits at the end."""
-    settings = plan.config.model_dump_json()
+    def ready(self) -> Iterator[Task]:
+        """The tasks that can start now; those with nothing to do end at once, which may let others start."""
+        while nodes := self._sorter.get_ready():
+            for node in sorted(nodes, key=self._order):
+                if (task := self._task(node)) is not None:
+                    yield task
+                else:
+                    self._sorter.done(node)
 
-    def task(kind: Any, cell: str = "", shadows: Sequence[str] = ()) -> Task:
-        return Task(kind, layout.root, settings, cell, tuple(shadows))
+    def take_note(self, outcome: Outcome, progress: RunProgress) -> None:
+        """Let start what waited for a task.
 
-    def usable(cell: CellPlan) -> bool:
-        return cell.name not in failed and not is_diverged(cell, layout)
+        A wrong input, a full disk, or a failed stage of the run ends the run; another error costs its cell.
+        """
+        done, error = outcome.task, outcome.error
+        self._sorter.done(Node(done.stage, done.cell))
+        if error is not None and (isinstance(error, InputError) or is_of_disk(error)):
+            raise error
+        if error is not None and not done.cell:
+            raise StageError(f"the {done.stage} cannot be made: {type(error).__name__}: {error}") from error
+        for cell in self._concerned(done):
+            if error is not None:
+                self.failed[cell.name] = f"{type(error).__name__}: {error}"
+                traceback = str(error.__cause__ or "")  # of the worker, for the log
+                progress.say(f"  {cell.name} failed: {self.failed[cell.name]}", traceback=traceback)
+            elif not is_late(BY_NAME[done.stage]) and has_model(cell, self._layout):
+                progress.finished(cell.name)
 
-    def reference() -> Task | None:
-        fitted = stored_key(layout.extractor) == plan.extractor_key
-        return None if fitted and stored_key(layout.reference) == plan.reference_key else task("reference")
+    def _concerned(self, task: Task) -> list[CellPlan]:
+        """The cells that depend on a task: all those that share a model, where the task leads to it."""
+        if not task.cell:
+            return []
+        cell = self._plan.by_name[task.cell]
+        model = self._models[cell.keys[TRAIN.name]]
+        shared = task.stage in (TRAIN.name, *TRAIN.inputs) and cell is model.cell
+        return list(model.cells) if shared else [cell]
 
-    def model(cell: CellPlan) -> Task | None:
-        trained = is_done(cell, layout, "prepare", "train")
-        done = trained and (is_diverged(cell, layout) or is_done(cell, layout, "sample"))
-        return None if done else task("model", cell.name)
+    def _nodes(self) -> Iterator[tuple[Node, list[Node]]]:
+        """Every stage of the run, of each model and of each cell, with the nodes that must have ended before."""
+        families: dict[str, Node] = {}
+        for model in sorted(self._models.values(), key=lambda model: -model.steps):
+            node = Node(TRAIN.name, model.cell.name)
+            longer = [families[model.family]] if model.family in families else []
+            yield node, [*self._inputs(TRAIN, model.cell), *longer]
+            families[model.family] = node
+        for stage in STAGES:
+            if stage is POOL or stage is TRAIN:  # the pool is drawn before anything else
+                continue
+            for cell in [None] if stage.scope == "run" else self._plan.cells:
+                yield Node(stage.name, cell.name if cell else ""), self._inputs(stage, cell)
 
-    def probe(cell: CellPlan) -> Task | None:
-        return task("probe", cell.name) if usable(cell) and not is_done(cell, layout, "features", "probe") else None
+    def _inputs(self, stage: Stage, cell: CellPlan | None) -> list[Node]:
+        nodes = []
+        for name in inputs_of(stage, self._plan):
+            source = BY_NAME[name]
+            if source is POOL:
+                continue
+            if source.scope == "run" or cell is None:
+                nodes.append(Node(name))
+                continue
+            for one in (cell, *(self._plan.siblings(cell) if stage.siblings else ())):
+                stands = self._models[one.keys[TRAIN.name]].cell if source.scope == "model" else one
+                nodes.append(Node(name, stands.name))
+        return nodes
 
-    def measure(cell: CellPlan) -> Task | None:
-        if not usable(cell):
+    def _order(self, node: Node) -> float:
+        return -training_work(self._plan, self._plan.by_name[node.cell]) if node.stage == TRAIN.name else 0.0
+
+    def _task(self, node: Node) -> Task | None:
+        """The task of a node whose inputs have ended; None if there is nothing to do, or no model to do it with."""
+        stage, plan, layout = BY_NAME[node.stage], self._plan, self._layout
+        task = Task(node.stage, layout.root, self._settings, node.cell)
+        if stage.scope == "run":
+            return None if is_stored(stage, layout, plan.keys[stage.name]) else task
+        cell = plan.by_name[node.cell]
+        if stage is TRAIN:
+            return self._training(task, cell)
+        if cell.name in self.failed:
             return None
-        shadows = [other for other in plan.siblings(cell) if usable(other)]
-        keys = {f"attack/{name}": plan.attack_key(name, cell, shadows) for name in plan.judged_by(len(shadows))}
-        wanted = {**keys, "measure": plan.measure_key(list(keys.values()), cell, len(shadows))}
-        done = all(stored_key(layout.stage(cell.name, stage)) == key for stage, key in wanted.items())
-        return None if done else task("measure", cell.name, [other.name for other in shadows])
+        if stage.name not in TRAIN.inputs and not self._usable(cell):
+            return None
+        if not is_late(stage):
+            return None if is_done(stage, cell, layout) else task
+        shadows = tuple(other for other in plan.siblings(cell) if self._usable(other))
+        keys = late_keys(plan, cell, shadows, stage)
+        stored = (is_stored(stage, layout, key, cell, part) for part, key in keys.items())
+        if all(stored):
+            return None
+        return Task(node.stage, layout.root, self._settings, cell.name, tuple(shadow.name for shadow in shadows))
 
-    work = {cell.name: training_work(plan, cell) for cell in plan.cells}
-    cells = sorted(plan.cells, key=lambda cell: -work[cell.name])
-    nodes = [Node("reference", frozenset(), reference)]
-    nodes += [Node(f"model {c.name}", frozenset(), lambda c=c: model(c)) for c in cells]  # type: ignore[misc]
-    for cell in cells:
-        needs = frozenset({"reference", f"model {cell.name}"})
-        nodes.append(Node(f"probe {cell.name}", needs, lambda c=cell: probe(c)))  # type: ignore[misc]
-    for cell in cells:
-        group = frozenset(f"probe {other.name}" for other in (cell, *plan.siblings(cell)))
-        nodes.append(Node(f"measure {cell.name}", group, lambda c=cell: measure(c)))  # type: ignore[misc]
-    return nodes
+    def _training(self, task: Task, cell: CellPlan) -> Task | None:
+        """The training of a cell's model, with the snapshots that it makes on its way."""
+        model = self._models[cell.keys[TRAIN.name]]
+        if cell.name in self.failed or is_done(TRAIN, cell, self._layout):
+            return None
+        shorter = [
+            (other.steps, other.key)
+            for other in pending_models(self._plan, self._layout)
+            if other.family == model.family and other.steps < model.steps
+        ]
+        return Task(task.stage, task.root, task.settings, task.cell, snapshots=tuple(shorter))
+
+    def _usable(self, cell: CellPlan) -> bool:
+        """Whether a cell has a model that can be sampled and attacked."""
+        has_one = cell.name not in self.failed and is_done(TRAIN, cell, self._layout)
+        return has_one and not is_diverged(cell, self._layout)

@@ -1,147 +1,76 @@
-"""What runs inside a worker process."""
+"""A task, carried out within a worker process."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
 
-from leakfront.harness.execution.devices import show_gpus
-from leakfront.harness.plan.plan import Plan, make_plan
-from leakfront.harness.store.artifacts import stored_key
+from leakfront.defenses.training.ranks import Ranks
+from leakfront.harness.execution.process import Task, emit, plan_of
+from leakfront.harness.plan.keys import is_late, key_of
+from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages import BY_NAME, TRAIN
+from leakfront.harness.stages.pool import stored_pool
+from leakfront.harness.stages.stage import Stage, Work, is_stored, perform, silent
 from leakfront.harness.store.layout import Layout
 
-_events: Any = None
-_plans: dict[str, Plan] = {}
+
+def run_task(task: Task) -> None:
+    """Perform a task's stage, in all its parts."""
+    stage, work = BY_NAME[task.stage], work_of(task)
+    emit({"begins": stage.name, "cell": task.cell, "process": os.getpid()})
+    for subject in stage.subjects(work):
+        part = replace(work, part=subject.part)
+        key = _key(stage, part)
+        if stage is TRAIN and not is_stored(stage, work.layout, key):
+            _train(task, part, key)
+        else:
+            perform(stage, part, key)
 
 
-@dataclass(frozen=True)
-class Task:
-    """One piece of work on a run, small enough to be sent to another process.
-
-    kind: "reference", "model" (prepare, train and sample a cell), "probe" (a cell, after
-    the features of its samples) or "measure" (attack and measure
-    a cell whose shadow models are the cells named in `shadows`). settings: the resolved config.
-    """
-
-    kind: Literal["reference", "model", "probe", "measure"]
-    root: Path
-    settings: str
-    cell: str = ""
-    shadows: tuple[str, ...] = ()
-
-
-def environment(threads: int) -> dict[str, str]:
-    """The environment variables that a worker process must be started with."""
-    return {
-        # the threads of OpenMP spin while they wait, which on busy cores costs far more than it saves
-        "OMP_WAIT_POLICY": "passive",
-        "OMP_NUM_THREADS": str(threads),
-        # glibc: keep freed memory instead of handing every large tensor back to the kernel (a forward pass of a small
-        # UNet took 31 ms without and 22 ms with it)
-        "MALLOC_MMAP_THRESHOLD_": os.environ.get("MALLOC_MMAP_THRESHOLD_", str(64 * 2**20)),
-        "MALLOC_TRIM_THRESHOLD_": os.environ.get("MALLOC_TRIM_THRESHOLD_", str(256 * 2**20)),
-    }
-
-
-def start_worker(events: Any, threads: int, gpus: Sequence[int] = ()) -> None:
-    """Set up a local process, with the GPUs of these numbers; without any, with all.
-
-    Ctrl-C is the parent's business, whose death ends us.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    if gpus:
-        show_gpus(gpus)
-    set_up(events, threads)
-
-
-def set_up(events: Any, threads: int) -> None:
-    """Say where `put` takes the events of this process, and how many threads it has."""
-    global _events
-    _events = events
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-def _follow_parent() -> None:
-    """End this process at once when its parent ends, however that comes to pass."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)
-
-
-def plan_of(settings: str) -> Plan:
-    """The plan of a resolved config, made once in a process."""
-    from leakfront.harness.settings.sections import Config
-
-    if settings not in _plans:
-        _plans[settings] = make_plan(Config.model_validate_json(settings))
-    return _plans[settings]
-
-
-def run_task(task: Task) -> bool:
-    """Do a task. For "model": whether there is a model at its end (False if training diverged)."""
-    from leakfront.harness.stages.pool import stored_pool
-
+def work_of(task: Task) -> Work:
+    """A task with the plan and the pool that it is about."""
     plan, layout = plan_of(task.settings), Layout(task.root)
-    pool = stored_pool(layout)
-    if task.kind == "reference":
-        from leakfront.harness.stages.features import fit_extractor
-        from leakfront.harness.stages.reference import make_reference
+    return Work(
+        plan=plan,
+        of_cell=plan.by_name[task.cell] if task.cell else None,
+        shadows=tuple(plan.by_name[name] for name in task.shadows),
+        snapshots=dict(task.snapshots),
+        layout=layout,
+        pool=_pool(task.root, plan.keys["pool"]),
+        progress=_Reporter(task.cell, task.stage),
+    )
 
-        _begin("reference")
-        fit_extractor(plan, layout, pool)
-        make_reference(plan, layout, pool)
-        return True
-    cell = plan.by_name[task.cell]
-    if task.kind == "measure":
-        from leakfront.harness.stages.attack import attack_cell
-        from leakfront.harness.stages.measure import measure_cell
 
-        shadows = [plan.by_name[name] for name in task.shadows]
-        _begin("attack", cell.name)
-        keys = attack_cell(plan, cell, shadows, layout, pool)
-        _begin("measure", cell.name)
-        measure_cell(plan, cell, shadows, keys, layout, pool)
-        return True
-    if task.kind == "probe":
-        from leakfront.harness.stages.features import extract_features
-        from leakfront.harness.stages.probe import probe_cell
+@lru_cache(1)
+def _pool(root: Path, key: str) -> Pool:
+    """The pool of a run, read once in a process."""
+    return stored_pool(Layout(root))
 
-        _begin("features", cell.name)
-        extract_features(plan, cell, layout)
-        _begin("probe", cell.name)
-        probe_cell(plan, cell, layout, pool, _Reporter(cell.name, "probe"))
-        return True
+
+def _key(stage: Stage, work: Work) -> str:
+    if is_late(stage):
+        return key_of(stage, work)
+    return work.plan.keys[stage.name] if stage.scope == "run" else work.cell.keys[stage.name]
+
+
+def _train(task: Task, work: Work, key: str) -> None:
+    """Train a model, together with other processes if the config says so; its checkpoint is then of no more use."""
     from leakfront.harness.execution.data_parallel import training_ranks
-    from leakfront.harness.stages.prepare import prepare
-    from leakfront.harness.stages.sample import sample_cell
-    from leakfront.harness.stages.train import train_cell
+    from leakfront.harness.stages.train import remove_checkpoint_of
 
-    _begin("prepare", cell.name)
-    prepare(plan, cell, layout, pool)
-    _begin("train", cell.name)
-    execution = plan.config.execution
-    trained = stored_key(layout.stage(cell.name, "train")) == cell.keys["train"] or not plan.model.trained
-    with training_ranks(task, 1 if trained else execution.processes, execution.device, execution.threads) as ranks:
-        usable = train_cell(plan, cell, layout, pool, _Reporter(cell.name, "train"), ranks)
-    if not usable:
-        return False
-    _begin("sample", cell.name)
-    sample_cell(plan, cell, layout, _Reporter(cell.name, "sample"))
-    return True
+    execution = work.plan.config.execution
+    size = execution.processes if work.plan.model.trained else 1
+    with training_ranks(partial(_help, task), size, execution.device, execution.threads) as ranks:
+        perform(TRAIN, replace(work, ranks=ranks), key)
+    remove_checkpoint_of(work.cell, work.layout)
 
 
-def _begin(stage: str, cell: str = "") -> None:
-    """For the log: what this process turns to now."""
-    _events.put({"begins": stage, "cell": cell, "process": os.getpid()})
+def _help(task: Task, ranks: Ranks) -> None:
+    """Train as one of several ranks, in a process of its own."""
+    TRAIN.run(replace(work_of(task), ranks=ranks, progress=silent))
 
 
 @dataclass(frozen=True)
@@ -152,4 +81,4 @@ class _Reporter:
     stage: str
 
     def __call__(self, done: int, total: int, numbers: dict[str, float]) -> None:
-        _events.put({"cell": self.cell, "stage": self.stage, "done": done, "total": total, "numbers": numbers})
+        emit({"cell": self.cell, "stage": self.stage, "done": done, "total": total, "numbers": numbers})

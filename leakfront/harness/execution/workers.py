@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from leakfront.harness.execution.tasks import Task, environment, run_task, start_worker
+from leakfront.harness.execution.process import Task, environment, start_worker
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -57,8 +57,8 @@ class Workers:
     count: int
     threads: int
     listener: Listener
+    work: Callable[[Task], Any]
     gpus: Sequence[Sequence[int]] = ()
-    work: Callable[[Task], Any] = run_task
     _queue: deque[tuple[Task, int]] = field(default_factory=deque)
     _busy: list[_Worker] = field(default_factory=list)
     _idle: list[_Worker] = field(default_factory=list)
@@ -86,19 +86,19 @@ class Workers:
             self._start_tasks()
             ready = wait([worker.connection for worker in self._busy])
             for worker in [worker for worker in self._busy if worker.connection in ready]:
-                if outcome := self._hear(worker):
+                if outcome := self._receive(worker):
                     yield outcome
 
     def _start_tasks(self) -> None:
         while self._queue and len(self._busy) < self.count:
             task, attempt = self._queue.popleft()
-            worker = self._living() or self._new_worker(task)
+            worker = self._idle_worker() or self._new_worker(task)
             worker.task, worker.attempt = task, attempt
             self._busy.append(worker)
             with suppress(OSError):  # it has just died; its end of the connection says so
                 worker.connection.send(task)
 
-    def _living(self) -> _Worker | None:
+    def _idle_worker(self) -> _Worker | None:
         """A worker without a task; those that died meanwhile are forgotten."""
         while self._idle:
             worker = self._idle.pop()
@@ -112,7 +112,7 @@ class Workers:
         here, there = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         gpus = self.gpus[slot % len(self.gpus)] if self.gpus else ()
-        process = context.Process(target=_serve, args=(there, self.work, self.threads, gpus))
+        process = context.Process(target=_worker_main, args=(there, self.work, self.threads, gpus))
         # Ctrl-C reaches every process of a terminal: one that is still starting inherits that it is held back
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -122,12 +122,12 @@ class Workers:
         there.close()
         return _Worker(slot, process, here, task, 1)
 
-    def _hear(self, worker: _Worker) -> Outcome | None:
+    def _receive(self, worker: _Worker) -> Outcome | None:
         """Take in one message of a worker, or its death."""
         try:
             event, ended = worker.connection.recv()
         except (EOFError, OSError):
-            return self._lost(worker)
+            return self._retry(worker)
         if ended is None:
             self.listener(event)
             return None
@@ -138,7 +138,7 @@ class Workers:
             error.__cause__ = WorkerTraceback(text)
         return Outcome(worker.task, result, error)
 
-    def _lost(self, worker: _Worker) -> Outcome | None:
+    def _retry(self, worker: _Worker) -> Outcome | None:
         """A worker died: its task is tried once more."""
         self._busy.remove(worker)
         worker.connection.close()
@@ -147,8 +147,7 @@ class Workers:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if worker.attempt > 1:
             return Outcome(worker.task, error=RuntimeError(f"its worker process died twice (the last time by {how})"))
-        name = worker.task.cell or f"the {worker.task.kind}"
-        self.listener({"message": f"  the worker process of {name} died ({how}); it is tried once more"})
+        self.listener({"message": f"  the worker process of {worker.task} died ({how}); it is tried once more"})
         self._queue.appendleft((worker.task, 2))
         return None
 
@@ -163,7 +162,7 @@ class _Events:
         self.connection.send((event, None))
 
 
-def _serve(connection: Connection, work: Callable[[Task], Any], threads: int, gpus: Sequence[int]) -> None:
+def _worker_main(connection: Connection, work: Callable[[Task], Any], threads: int, gpus: Sequence[int]) -> None:
     """A worker process: tasks come in, and go out as (None, (result, error, traceback))."""
     start_worker(_Events(connection), threads, gpus)
     while True:

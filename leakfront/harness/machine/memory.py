@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -37,14 +38,24 @@ class PeakMemory:
                 self._of_process = False
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def now(self) -> float:
+        """The peak so far, in MiB; nan where it cannot be measured."""
         if self._device.startswith("cuda"):
             import torch
 
-            self.mib = torch.cuda.max_memory_allocated(self._device) / 2**20
-        elif self._of_process:
-            status = Path("/proc/self/status").read_text()
-            (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-            self.mib = int(line.split()[1]) / 1024
+            return float(torch.cuda.max_memory_allocated(self._device) / 2**20)
+        if not self._of_process:
+            return math.nan
+        status = Path("/proc/self/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) / 1024
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.mib = self.now()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import leakfront
-from leakfront.harness.plan.plan import Plan
+from leakfront.harness.machine.memory import cores
 from leakfront.memory import memory
 
 PACKAGES = (
@@ -31,20 +29,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def fingerprint(plan: Plan) -> dict[str, str]:
-    """What must agree on two machines for them to make the same of a plan: versions, code, and the plan's keys."""
-    keys = [plan.pool_key, plan.reference_key, *(key for cell in plan.cells for key in cell.keys.values())]
-    return {**versions(), "code": _code(), "plan": hashlib.sha256("".join(keys).encode()).hexdigest()}
-
-
-def _code() -> str:
-    """A hash of all modules of this package."""
-    root, digest = Path(leakfront.__file__).parent.parent, hashlib.sha256()
-    for path in sorted((root / "leakfront").rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
 def git_state() -> dict[str, Any]:
     """Commit and whether the working tree differs from it; the commit is empty when the code is not in a checkout."""
     folder = Path(leakfront.__file__).parent.parent
@@ -61,7 +45,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores, memory and system; no name that tells whose machine it is."""
     return {
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_gib": round(memory() / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }

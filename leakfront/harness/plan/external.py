@@ -1,29 +1,23 @@
-"""A membership that is given, or a model that is: what then can be asked, and the notes on what cannot."""
+"""A model that was trained elsewhere, and known membership: what a config can ask then, and what is left out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakfront.errors import InputError
 from leakfront.harness.plan.sweeps import DefensePoint
 from leakfront.harness.settings.sections import Config
-from leakfront.harness.store.artifacts import stored_key
-from leakfront.harness.store.layout import Layout
 
-if TYPE_CHECKING:
-    from leakfront.harness.plan.plan import Plan
-    from leakfront.harness.pool.pool import Pool
-
-LABEL = "given model"
-NO_AUDIT = "left out: membership is given, not flipped, and the bound needs independent fair coins"
+LABEL = "external model"
+NO_AUDIT = "left out: membership is known, not drawn by coins, and the bound needs independent fair coins"
 NO_OUTSIDE = "left out: it needs images that are neither member nor decoy, and there are none"
 NO_FID = "left out: there are no images that are neither member nor decoy to compare with"
 
 
-def check_given(config: Config, model: Any, dataset: Any) -> None:
-    """Raise `InputError` where a config asks of a given membership or a given model what neither can have."""
+def check_external(config: Config, model: Any, dataset: Any) -> None:
+    """Raise `InputError` for settings that do not go with an external model or with known membership."""
     of_data, data = dataset.known_membership, config.data
     if model.external and not of_data:
         raise InputError(
@@ -48,38 +42,17 @@ def check_given(config: Config, model: Any, dataset: Any) -> None:
         )
 
 
-def given_points(model: Any, points: Sequence[DefensePoint]) -> list[DefensePoint]:
-    """The points of a run: of a given model the one that it is, with whatever defenses it was trained."""
+def external_points(model: Any, points: Sequence[DefensePoint]) -> list[DefensePoint]:
+    """The points of a run: one for an external model, whatever defenses it was trained with."""
     if not model.external:
         return list(points)
     if len(points) != 1 or points[0].line != "none":
-        raise InputError("defenses names some, but a given model cannot be trained anew; leave it out")
+        raise InputError("defenses lists some, but an external model is not trained here; leave `defenses` out")
     return [replace(points[0], line=LABEL)]
 
 
-def check_given_model(plan: Plan, pool: Pool, layout: Layout) -> None:
-    """Raise `InputError` for a model of other classes than the images', or whose files do not make one; the latter is
-    looked at once, before the model is copied to the run's folder."""
-    if plan.model.classes and plan.model.classes != len(pool.classes):
-        raise InputError(
-            f"the model in {plan.model.path} is conditioned on {plan.model.classes} classes, and the images have "
-            f"{len(pool.classes)}; put members and decoys into a sub-folder for each class, which are taken in the "
-            "order of their names"
-        )
-    for cell in plan.cells:
-        if stored_key(layout.stage(cell.name, "train")) != cell.keys["train"]:
-            plan.model.examine()
-
-
-def facts_of(plan: Plan, pool: Pool) -> dict[str, Any]:
-    """What the report says of a given membership, in place of the coin."""
-    if not plan.is_given or pool.membership is None:
-        return {"coin": plan.config.data.coin}
-    return {"membership": "given", "members": int(pool.membership.sum())}
-
-
-def given_notes(dataset: Any) -> list[str]:
-    """A line for everything that is left out because membership is given."""
+def external_notes(dataset: Any) -> list[str]:
+    """A line for each measurement that known membership rules out."""
     if not dataset.known_membership:
         return []
     return [f"audit of epsilon: {NO_AUDIT}", *([] if dataset.has_outside else [f"FID: {NO_FID}"])]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from leakfront.errors import InputError
+from leakfront.harness.machine.memory import cores
 from leakfront.harness.settings.sections import Config, Execution
 from leakfront.memory import memory
-
-if TYPE_CHECKING:
-    from leakfront.harness.plan.plan import Plan
 
 MAX_MODELS = 10_000  # in one run, each a folder with its weights, samples and scores
 MAX_PLANTED = 1_000_000  # copies in all; altered ones are drawn one by one
@@ -56,24 +52,12 @@ def check_data(config: Config, image: int) -> None:
     _require(config.training.batch_size * in_batch, f"training.batch_size = {config.training.batch_size} takes")
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def check_threads(execution: Execution) -> None:
     """Raise `InputError` for more threads, of all processes that train a model, than this machine has cores."""
     threads, processes = execution.threads, execution.processes
     if threads * processes > cores():
         what = f"execution.threads is {threads}" + (f" for each of {processes} processes" if processes > 1 else "")
         raise InputError(f"{what}, but this machine has {cores()} cores; it must not be more")
-
-
-def check_sampler(plan: Plan) -> None:
-    """Raise `InputError` for more sampling steps than the model has noise levels."""
-    steps, timesteps = plan.config.sampling.steps, plan.model.timesteps
-    if steps > timesteps:
-        raise InputError(f"sampling.steps is {steps}; it must not exceed the model's timesteps, {timesteps}")
 
 
 def _require(need: int, what: str) -> None:

@@ -33,7 +33,7 @@ def model_calls(signals: Sequence[Any], image_shape: tuple[int, ...], timesteps:
     from leakfront.attacks.queries.queries import Queries
 
     images, labels = torch.zeros(1, *image_shape), torch.zeros(1, dtype=torch.long)
-    queries = Queries(_Nothing(timesteps), images, labels, seed=0)
+    queries = Queries(ZeroDenoiser(timesteps), images, labels, seed=0)
     for signal in signals:
         signal.measure(queries)
     return queries.calls
@@ -42,7 +42,7 @@ def model_calls(signals: Sequence[Any], image_shape: tuple[int, ...], timesteps:
 MAX_CALLS = 5_000  # per image, of one attack; in suite v1 the most is 273, of dataset_inference
 
 
-class _Nothing:
+class ZeroDenoiser:
     """A denoiser that predicts no noise; what `Queries` needs of a `DiffusionModel`."""
 
     network: torch.nn.Module | None = None

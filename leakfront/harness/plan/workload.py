@@ -18,12 +18,15 @@ def training_work(plan: Plan, cell: CellPlan) -> float:
     return TRAINING_WEIGHT * training.steps * training.batch_size * factor
 
 
-def querying_work(plan: Plan, image_shape: tuple[int, ...]) -> dict[str, float]:
-    """The same for sampling and probing any cell, whose images are (C, H, W)."""
-    samples = float(plan.config.sampling.images * plan.config.sampling.steps)
+def sampling_work(plan: Plan) -> float:
+    """The same for the samples of any cell."""
+    return float(plan.config.sampling.images * plan.config.sampling.steps)
+
+
+def probing_work(plan: Plan, image_shape: tuple[int, ...]) -> float:
+    """The same for the queries of any cell, whose images are (C, H, W)."""
     inside, outside = (
         model_calls(signals, image_shape, plan.model.timesteps) for signals in (plan.signals, plan.outside_signals)
     )
-    probing = plan.config.data.pool * inside + plan.config.probe.outside * outside
-    guided = 2 * samples * len(plan.generations)  # what guides a generation costs about as much again
-    return {"sample": samples, "probe": probing + guided}
+    guided = 2 * sampling_work(plan) * len(plan.generations)  # a guided generation costs about twice as much
+    return plan.config.data.pool * inside + plan.config.probe.outside * outside + guided

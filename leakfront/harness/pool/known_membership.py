@@ -14,7 +14,7 @@ from leakfront.harness.pool.pool import Pool, distinct_images
 from leakfront.seeds import derive_seed
 
 
-def build_given_pool(data: LabelledImages, reference: int | None, seed: int) -> Pool:
+def build_known_pool(data: LabelledImages, reference: int | None, seed: int) -> Pool:
     """All distinct members and decoys of `data`, in an order that knows nothing of their roles.
 
     reference: how many of the images that are neither go to the reference, the rest to the feature extractor; None

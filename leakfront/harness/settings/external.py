@@ -1,4 +1,4 @@
-"""The config of `leakfront attack`: a given model, with the images it was trained on and others that it never saw."""
+"""The config of `leakfront attack`: an external model, images it was trained on, and images it never saw."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leakfront.harness.settings.sections import Config
 LONGEST_NAME = 100
 
 
-def given_config(
+def external_config(
     pipeline: str, members: str, decoys: str, reference: str | None, suite: str, overrides: tuple[str, ...]
 ) -> Config:
     """The settings that a TOML file would need, changed by `overrides` ("dotted.key=value"). Raises `InputError`.
@@ -29,7 +29,7 @@ def given_config(
         features = "embedded" if len(class_folders(user_path(reference))) > 1 else "inception"
     settings: dict[str, Any] = {
         "name": _name(pipeline),
-        "title": f"Attacks on a given model: {Path(pipeline).absolute().name}",
+        "title": f"Attacks on an external model: {Path(pipeline).absolute().name}",
         "splits": 1,
         "suite": suite,
         "data": {"dataset": "members_decoys", "params": places, "pool": MembersDecoys(members, decoys).count()},

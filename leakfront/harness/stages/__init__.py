@@ -1,1 +1,25 @@
-"""The stages of a run, one file each: pool, prepare, train, sample, features, probe, attack, reference, measure."""
+"""The stages of a run in their order, one file each. A new stage is one file, and its name in this list.
+
+Importing the list does not import torch.
+"""
+
+from leakfront.harness.stages.attack import ATTACK
+from leakfront.harness.stages.extractor import EXTRACTOR
+from leakfront.harness.stages.features import FEATURES
+from leakfront.harness.stages.measure import MEASURE
+from leakfront.harness.stages.pool import POOL
+from leakfront.harness.stages.prepare import PREPARE
+from leakfront.harness.stages.probe import PROBE
+from leakfront.harness.stages.reference import REFERENCE
+from leakfront.harness.stages.sample import SAMPLE
+from leakfront.harness.stages.stage import Stage
+from leakfront.harness.stages.train import TRAIN
+
+STAGES: tuple[Stage, ...] = (
+    POOL, EXTRACTOR, REFERENCE, PREPARE, TRAIN, SAMPLE, FEATURES, PROBE, ATTACK, MEASURE,
+)  # fmt: skip
+__all__ = [
+    "ATTACK", "BY_NAME", "EXTRACTOR", "FEATURES", "MEASURE", "POOL", "PREPARE", "PROBE", "REFERENCE", "SAMPLE",
+    "STAGES", "TRAIN", "Stage",
+]  # fmt: skip
+BY_NAME = {stage.name: stage for stage in STAGES}

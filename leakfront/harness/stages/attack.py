@@ -5,64 +5,66 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from leakfront.attacks import PoolView, Scores, Shadow, Target
 from leakfront.harness.machine.clock import Stopwatch
-from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.plan import CellPlan
 from leakfront.harness.pool.pool import Pool
-from leakfront.harness.stages.features import pool_set
+from leakfront.harness.stages.extractor import pool_set
 from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.probe import load_generated, load_outside, load_signals
 from leakfront.harness.stages.sample import load_sample_labels, load_samples, load_unguarded_samples
-from leakfront.harness.store.artifacts import stored_key, writing
+from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
+from leakfront.registry import parameters
 from leakfront.seeds import derive_seed
 
 WITH_WEIGHTS = "with_weights/"
 
 
-def attack_cell(plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], layout: Layout, pool: Pool) -> list[str]:
-    """Score the pool by every attack that can do with these shadow models; returns the keys of the scores.
+def _settings(subject: Subject) -> list[Any]:
+    plugin = subject.plan.attacks[subject.part]
+    return [subject.part, plugin.name, parameters(plugin)]
 
-    The target is handed over without its coins, which are not read in this stage: a cell may not be its own shadow.
+
+def _code(subject: Subject) -> Sequence[str]:
+    return plugin_code(subject.plan.attacks[subject.part])
+
+
+def _run(work: Work) -> Files:
+    """Score the pool by one attack.
+
+    The target is handed over without its coins, and this stage does not read them: a cell may not be its own shadow.
     Shadows, the models of the other splits, come with theirs.
     """
-    if cell.name in {shadow.name for shadow in shadows}:
+    plan, cell, pool, layout = work.plan, work.cell, work.pool, work.layout
+    if cell.name in {shadow.name for shadow in work.shadows}:
         raise ValueError(f"{cell.name} is under attack and cannot be its own shadow model")
+    # by split alone: an attack's own random choices do not differ between defenses
+    seed = derive_seed(plan.config.seed, "attack", work.part, cell.split)
+    view = PoolView(pool.images, pool.labels, pool_set(layout, pool).matrix(), pool.variants, pool.variant_of)
+    target = _target(work, cell, view, seed)
+    known = [Shadow(**vars(_target(work, s, view, seed)), members=load_members(s, layout)) for s in work.shadows]
+    attack, watch = plan.attacks[work.part], Stopwatch(plan.config.execution.device)
+    scores = attack.score(target, known)
+    facts = {"choices": scores.choices, "shadows": len(known), "seconds": watch.seconds}
+    arrays = _arrays(scores, pool)
+    unguarded = load_unguarded_samples(cell, layout)
+    if attack.extracts and unguarded is not None:
+        past = attack.score(replace(target, samples=unguarded), known)
+        arrays |= {f"{WITH_WEIGHTS}{key}": values for key, values in _arrays(past, pool).items()}
+    return {"scores.safetensors": arrays, "attack.json": facts}
 
-    @cache
-    def seen() -> tuple[Target, list[Shadow]]:
-        view = PoolView(pool.images, pool.labels, pool_set(layout, pool).matrix(), pool.variants, pool.variant_of)
-        known = [(_target(plan, s, layout, pool, view), load_members(s, layout)) for s in shadows]
-        return _target(plan, cell, layout, pool, view), [Shadow(**vars(t), members=coins) for t, coins in known]
 
-    keys = []
-    for name in plan.judged_by(len(shadows)):
-        folder, key = layout.stage(cell.name, f"attack/{name}"), plan.attack_key(name, cell, shadows)
-        keys.append(key)
-        if stored_key(folder) == key:
-            continue
-        # by split alone: an attack's own random choices do not differ between defenses
-        seed = derive_seed(plan.config.seed, "attack", name, cell.split)
-        target, known = seen()
-        watch = Stopwatch(plan.config.execution.device)
-        attack, known = plan.attacks[name], [replace(shadow, seed=seed) for shadow in known]
-        scores = attack.score(replace(target, seed=seed), known)
-        facts = {"choices": scores.choices, "shadows": len(shadows), "seconds": watch.seconds}
-        arrays = _arrays(scores, pool)
-        unguarded = load_unguarded_samples(cell, layout)
-        if attack.extracts and unguarded is not None:
-            past = attack.score(replace(target, seed=seed, samples=unguarded), known)
-            arrays |= {f"{WITH_WEIGHTS}{key}": values for key, values in _arrays(past, pool).items()}
-        with writing(folder, key) as place:
-            save_file(arrays, place / "scores.safetensors")
-            (place / "attack.json").write_text(json.dumps(facts, indent=1))
-    return keys
+ATTACK = Stage(
+    "attack", "cell", inputs=("prepare", "sample", "probe", "extractor"), settings=_settings, code=_code, run=_run,
+    siblings=True, parts=lambda plan, shadows: plan.judged_by(shadows),
+)  # fmt: skip
 
 
 def _arrays(scores: Scores, pool: Pool) -> dict[str, np.ndarray]:
@@ -73,16 +75,16 @@ def _arrays(scores: Scores, pool: Pool) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
 
 
-def _target(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, view: PoolView) -> Target:
-    """What an attacker sees of a model."""
+def _target(work: Work, cell: CellPlan, view: PoolView, seed: int) -> Target:
+    """A model as an attacker sees it."""
     return Target(
         pool=view,
-        samples=load_samples(cell, layout),
-        sample_labels=load_sample_labels(cell, layout),
-        signals=load_signals(cell, layout),
-        generated=load_generated(cell, layout),
-        outside=load_outside(plan, cell, layout, pool),
-        seed=0,
+        samples=load_samples(cell, work.layout),
+        sample_labels=load_sample_labels(cell, work.layout),
+        signals=load_signals(cell, work.layout),
+        generated=load_generated(cell, work.layout),
+        outside=load_outside(work.plan, cell, work.layout, work.pool),
+        seed=seed,
     )
 
 

@@ -17,11 +17,14 @@ from leakfront.harness.plan.external import NO_AUDIT
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.attack import WITH_WEIGHTS, load_facts, load_scores
-from leakfront.harness.stages.features import reference_set, sample_set
+from leakfront.harness.stages.extractor import reference_set
+from leakfront.harness.stages.features import sample_set
 from leakfront.harness.stages.pool import member_share
-from leakfront.harness.stages.prepare import load_members
+from leakfront.harness.stages.prepare import load_members, load_notes
 from leakfront.harness.stages.reference import utility_rows
-from leakfront.harness.store.artifacts import stored_key, writing
+from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.stages.train import load_facts as load_training
+from leakfront.harness.store.code_keys import with_imports
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import Row
 from leakfront.results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
@@ -33,13 +36,20 @@ from leakfront.seeds import derive_seed
 FPRS = (0.1, 0.01, 0.001)
 
 
-def measure_cell(
-    plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], attack_keys: Sequence[str], layout: Layout, pool: Pool
-) -> None:
-    """Write all rows of a cell that was attacked with these shadow models."""
-    folder, key = layout.stage(cell.name, "measure"), plan.measure_key(attack_keys, cell, len(shadows))
-    if stored_key(folder) == key:
-        return
+def _settings(subject: Subject) -> list[Any]:
+    config = subject.plan.config
+    return [config.statistics.model_dump(), config.name, config.data.model_dump(), list(subject.plan.attacks),
+            len(subject.shadows)]  # fmt: skip
+
+
+def _code(subject: Subject) -> list[str]:
+    statistics = [f"leakfront.results.statistics.{name}" for name in ("roc", "counts", "set_test")]
+    return [*with_imports("leakfront.results.statistics.one_run"), *statistics]
+
+
+def _run(work: Work) -> Files:
+    """All rows of a cell that was attacked with these shadow models."""
+    plan, cell, layout, pool, shadows = work.plan, work.cell, work.layout, work.pool, work.shadows
     members = load_members(cell, layout)
     judged, rows = plan.judged_by(len(shadows)), []
     for name, attack in plan.attacks.items():
@@ -56,14 +66,19 @@ def measure_cell(
                 again = _extraction_rows(plan, cell, name, past, members, pool)
                 rows += [replace(row, metric=f"{row.metric}_with_weights") for row in again]
         rows += _set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
-    if plan.is_given:
+    if plan.known_membership:
         rows.append(row_of(plan, cell)("privacy", "one_run_audit", "left_out", 0.0, ci_method=NO_AUDIT))
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += _reports_of_defenses(plan, cell, layout)
     rows += _cost_rows(plan, cell, judged, layout, len(pool))
-    with writing(folder, key) as place:
-        (place / "rows.json").write_text(json.dumps([vars(row) for row in rows]))
+    return {"rows.json": [vars(row) for row in rows]}
+
+
+MEASURE = Stage(
+    "measure", "cell", inputs=("attack", "prepare", "train", "sample", "features", "probe", "reference"),
+    settings=_settings, code=_code, run=_run,
+)  # fmt: skip
 
 
 def cell_rows(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
@@ -73,7 +88,7 @@ def cell_rows(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
 
 def diverged_row(plan: Plan, cell: CellPlan, layout: Layout) -> Row:
     """The one row of a cell whose training diverged: the step at which it did."""
-    step = _read(layout.stage(cell.name, "train") / "train.json")["diverged"]
+    step = load_training(cell, layout)["diverged"]
     return row_of(plan, cell)("utility", "train", "diverged", float(step), n=1)
 
 
@@ -105,7 +120,7 @@ def _membership_rows(
     for fpr in FPRS:
         value, low, high, method = tpr_interval(score, members, fpr, seed)
         rows.append(row("privacy", attack, f"tpr_at_fpr_{fpr}", value, low, high, method, int(members.sum()), False))
-    if plan.config.data.coin == 0.5 and not plan.is_given:  # the audit's bound is for fair coins
+    if plan.config.data.coin == 0.5 and not plan.known_membership:  # the audit's bound is for fair coins
         rows += _audit_rows(plan, cell, attack, score, members, pool)
     return rows
 
@@ -185,12 +200,11 @@ def _set_rows(
 def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
     """What the defenses measured of themselves: duplicates removed, epsilon spent, …"""
     row = row_of(plan, cell)
-    prepared = _read(layout.stage(cell.name, "prepare") / "prepare.json")
-    trained = _read(layout.stage(cell.name, "train") / "train.json")
+    trained = load_training(cell, layout)
     by_place = {defense.acts_on: defense.name for defense in cell.point.stack}
     rows = [
         row("privacy", by_place.get("data", "prepare"), name, value, n=trained["training_images"])
-        for name, value in prepared["notes"].items()
+        for name, value in load_notes(cell, layout).items()
     ]
     rows += [
         row("privacy", by_place.get("training", "train"), name, value, n=trained["training_images"])
@@ -206,7 +220,7 @@ def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout
     """What training, sampling, probing and scoring took; of a given model nobody here knows what training took."""
     row = partial(row_of(plan, cell), "cost", ci_method="", higher_is_better=False)
     timed = partial(row, ci_method=kind_of_time(plan.config.execution.device))
-    trained = _read(layout.stage(cell.name, "train") / "train.json")
+    trained = load_training(cell, layout)
     sampled = _read(layout.stage(cell.name, "sample") / "sample.json")
     probed = _read(layout.stage(cell.name, "probe") / "probe.json")
     sampling = plan.config.sampling
@@ -219,7 +233,7 @@ def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout
         row("train", "peak_memory_mib", trained["peak_memory_mib"], n=1),
     ]
     return [
-        *([] if plan.model_is_given else training),
+        *([] if plan.external else training),
         timed("sample", "sampling_seconds", sampled["seconds"], n=plan.config.sampling.images),
         row("sample", "model_calls_per_image", float(sampled["model_calls_per_image"]), n=plan.config.sampling.images),
         timed("probe", "probe_seconds", probed["seconds"], n=pool),

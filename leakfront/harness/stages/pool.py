@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from leakfront.errors import InputError
 from leakfront.harness.plan.limits import check_data
 from leakfront.harness.plan.plan import Plan
-from leakfront.harness.pool.known_membership import build_given_pool, load_membership, save_membership
+from leakfront.harness.pool.known_membership import build_known_pool, load_membership, save_membership
 from leakfront.harness.pool.pool import Pool, PoolSettings, build_pool, flip_coins, load_pool, save_pool
-from leakfront.harness.store.artifacts import stored_key, writing
+from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.store.artifacts import stored_key
+from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
+from leakfront.registry import parameters
 
 _MEMBERSHIP = "membership.safetensors"
 
 
 def pool_settings(plan: Plan) -> PoolSettings:
-    """The config's pool, as `leakfront.harness.pool.pool` takes it."""
+    """The config's pool, as `build_pool` takes it."""
     data = plan.config.data
     return PoolSettings(
         size=data.pool,
@@ -33,27 +38,20 @@ def pool_settings(plan: Plan) -> PoolSettings:
 
 def draw_pool(plan: Plan, layout: Layout) -> Pool:
     """The run's pool: from its folder if it is there unharmed, else drawn from the data set. Writes nothing."""
-    if stored_key(layout.pool) == plan.pool_key:
-        with suppress(InputError):  # what is wrong with it is said, and mended, when the run begins
+    if stored_key(layout.pool) == plan.keys["pool"]:
+        with suppress(InputError):  # the run reports the damage when it begins, and draws the pool again
             pool = stored_pool(layout)
-            return replace(pool, membership=load_membership(layout.pool / _MEMBERSHIP)) if plan.is_given else pool
+            if not plan.known_membership:
+                return pool
+            return replace(pool, membership=load_membership(layout.pool / _MEMBERSHIP))
     images = plan.dataset.load()
     check_data(plan.config, images.images[:1].nbytes)
     try:
         if images.roles is not None:
-            return build_given_pool(images, plan.config.data.reference, plan.config.seed)
+            return build_known_pool(images, plan.config.data.reference, plan.config.seed)
         return build_pool(images, pool_settings(plan), plan.config.seed)
     except InputError as error:
         raise InputError(f"data: {error}") from None
-
-
-def store_pool(plan: Plan, layout: Layout, pool: Pool) -> None:
-    """Write the pool to the run's folder, if it is not there already."""
-    if stored_key(layout.pool) != plan.pool_key:
-        with writing(layout.pool, plan.pool_key) as place:
-            save_pool(pool, place / "pool.safetensors")
-            if pool.membership is not None:
-                save_membership(pool, place / _MEMBERSHIP)
 
 
 def stored_pool(layout: Layout) -> Pool:
@@ -63,11 +61,36 @@ def stored_pool(layout: Layout) -> Pool:
 
 def members_of(plan: Plan, layout: Layout, pool: Pool, split: int) -> np.ndarray:
     """Who is a member in `split`, bool [P]: by coins, or as the data set states it."""
-    if not plan.is_given:
+    if not plan.known_membership:
         return flip_coins(pool, pool_settings(plan), plan.config.seed, split)
     return pool.membership if pool.membership is not None else load_membership(layout.pool / _MEMBERSHIP)
 
 
 def member_share(plan: Plan, members: np.ndarray) -> float:
-    """The probability of being a member: the coin's, or the share of the members that were given, bool [P]."""
-    return float(members.mean()) if plan.is_given else plan.config.data.coin
+    """The probability of being a member: the coin's, or the share of the members in `members`, bool [P]."""
+    return float(members.mean()) if plan.known_membership else plan.config.data.coin
+
+
+def _settings(subject: Subject) -> list[Any]:
+    config, dataset = subject.plan.config, subject.plan.dataset
+    # the place of the files does not matter, their content does
+    nowhere = ("root", "download", "path", *dataset.places)
+    params = {key: value for key, value in parameters(dataset).items() if key not in nowhere}
+    data = config.data
+    return [type(dataset).__name__, params, data.pool, data.reference, data.duplicates.model_dump(), config.seed,
+            dataset.fingerprint()]  # fmt: skip
+
+
+def _code(subject: Subject) -> list[str]:
+    files = ["pool", "planted_duplicates", *(["known_membership"] if subject.plan.known_membership else [])]
+    return [*(f"leakfront.harness.pool.{name}" for name in files), *plugin_code(subject.plan.dataset)]
+
+
+def _run(work: Work) -> Files:
+    files: dict[str, Any] = {"pool.safetensors": partial(save_pool, work.pool)}
+    if work.pool.membership is not None:
+        files[_MEMBERSHIP] = partial(save_membership, work.pool)
+    return files
+
+
+POOL = Stage("pool", "run", inputs=(), settings=_settings, code=_code, run=_run)

@@ -3,47 +3,67 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from leakfront.defenses import TrainingSet
-from leakfront.harness.plan.plan import CellPlan, Plan
-from leakfront.harness.pool.pool import Pool, training_set
+from leakfront.harness.plan.plan import CellPlan
+from leakfront.harness.plan.trainings import overrides
+from leakfront.harness.pool.pool import training_set
 from leakfront.harness.stages.pool import member_share, members_of
-from leakfront.harness.store.artifacts import stored_key, writing
+from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
+from leakfront.registry import parameters
 
 
-def prepare(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> None:
-    """Flip the coins (or take membership as it is given), take the members, and let the defenses prepare them.
+def _settings(subject: Subject) -> list[Any]:
+    config = subject.plan.config
+    layers = [[layer.name, parameters(layer)] for layer in subject.cell.point.stack if overrides(layer, "prepare")]
+    return [layers, config.data.coin, subject.cell.split, config.seed]
 
-    The expected size of the training set, which is public, is that of the whole pool prepared in the same way, times
-    the coin's probability; the real size depends on the coins.
+
+def _code(subject: Subject) -> list[str]:
+    return [name for layer in subject.cell.point.stack if overrides(layer, "prepare") for name in plugin_code(layer)]
+
+
+def _run(work: Work) -> Files:
+    """Flip the coins (or take the known membership), take the members, and let the defenses prepare them.
+
+    The expected size of the training set, which is public, is the size of the whole pool prepared in the same way,
+    times the coin's probability; the real size depends on the coins.
     """
-    folder = layout.stage(cell.name, "prepare")
-    if stored_key(folder) == cell.keys["prepare"]:
-        return
-    members = members_of(plan, layout, pool, cell.split)
-    dataset, everything = training_set(pool, members), training_set(pool, np.ones_like(members))
-    for defense in cell.point.stack:
+    members = members_of(work.plan, work.layout, work.pool, work.cell.split)
+    dataset, everything = training_set(work.pool, members), training_set(work.pool, np.ones_like(members))
+    for defense in work.cell.point.stack:
         dataset, everything = defense.prepare(dataset), defense.prepare(everything)
-    with writing(folder, cell.keys["prepare"]) as place:
-        save_file({"members": members}, place / "coins.safetensors")
-        arrays = {"images": dataset.images, "labels": dataset.labels, "pool_index": dataset.pool_index}
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, place / "training_set.safetensors")
-        facts = {"expected_size": len(everything) * member_share(plan, members), "notes": dataset.notes}
-        (place / "prepare.json").write_text(json.dumps(facts, indent=1))
+    arrays = {"images": dataset.images, "labels": dataset.labels, "pool_index": dataset.pool_index}
+    return {
+        "coins.safetensors": {"members": members},
+        "training_set.safetensors": {name: np.ascontiguousarray(values) for name, values in arrays.items()},
+        "prepare.json": {"expected_size": len(everything) * member_share(work.plan, members), "notes": dataset.notes},
+    }
+
+
+PREPARE = Stage("prepare", "cell", inputs=("pool",), settings=_settings, code=_code, run=_run)
 
 
 def load_prepared(cell: CellPlan, layout: Layout) -> tuple[TrainingSet, float]:
     """The training set and its expected size."""
-    folder = layout.stage(cell.name, "prepare")
+    folder = layout.stage(cell.name, PREPARE.name)
     arrays = load_file(folder / "training_set.safetensors")
     facts = json.loads((folder / "prepare.json").read_text())
     return TrainingSet(**arrays, notes=facts["notes"]), facts["expected_size"]
 
 
+def load_notes(cell: CellPlan, layout: Layout) -> dict[str, float]:
+    """The numbers that defenses reported of their work on the training set."""
+    notes: dict[str, float] = json.loads((layout.stage(cell.name, PREPARE.name) / "prepare.json").read_text())["notes"]
+    return notes
+
+
 def load_members(cell: CellPlan, layout: Layout) -> np.ndarray:
     """The coins, bool [P]."""
-    return load_file(layout.stage(cell.name, "prepare") / "coins.safetensors")["members"].astype(bool)
+    return load_file(layout.stage(cell.name, PREPARE.name) / "coins.safetensors")["members"].astype(bool)

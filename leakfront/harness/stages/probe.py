@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from leakfront.attacks import Attack, Outside, Signals
 from leakfront.attacks.contract import signal_key
-from leakfront.attacks.queries.queries import Queries
-from leakfront.harness.machine.clock import Stopwatch
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.query_cost import model_calls
+from leakfront.harness.plan.workload import probing_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.features import sample_set
-from leakfront.harness.stages.sample import CountedModel, draw_samples, load_model, load_samples
-from leakfront.harness.store.artifacts import stored_key, writing
+from leakfront.harness.stages.sample import CountedModel, draw_samples, load_samples
+from leakfront.harness.stages.stage import Files, Progress, Stage, Subject, Work, silent
+from leakfront.harness.stages.train import load_model
+from leakfront.harness.store.code_keys import plugin_code, with_imports
 from leakfront.harness.store.layout import Layout
-from leakfront.harness.training.loop import Progress, to_unit_range
-from leakfront.models import DiffusionModel
 from leakfront.seeds import derive_seed
+
+if TYPE_CHECKING:
+    import torch
+
+    from leakfront.models import DiffusionModel
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,27 @@ class ProbeSettings:
     seed: int = 0
 
 
-def probe_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress: Progress) -> None:
+def _settings(subject: Subject) -> list[Any]:
+    plan = subject.plan
+    asked = [[signal_key(s) for s in group] for group in (plan.signals, plan.outside_signals, plan.generations)]
+    return [*asked, *([[f"outside={plan.config.probe.outside}"]] if plan.outside_signals else [])]
+
+
+def _code(subject: Subject) -> list[str]:
+    of_attacks = [name for attack in subject.plan.attacks.values() for name in plugin_code(attack)]
+    queries, sampling = "leakfront.attacks.queries.queries", "leakfront.models.sampling"
+    return [*of_attacks, *with_imports(queries), *with_imports(sampling)]
+
+
+def _run(work: Work) -> Files:
     """Measure the distinct signals of all attacks on every pool image, and make the images that they ask for."""
-    folder, key = layout.stage(cell.name, "probe"), cell.keys["probe"]
-    if stored_key(folder) == key:
-        return
-    model, device = load_model(plan, cell, layout), plan.config.execution.device
+    import torch
+
+    from leakfront.harness.machine.clock import Stopwatch
+    from leakfront.harness.training.loop import to_unit_range
+
+    plan, cell, pool = work.plan, work.cell, work.pool
+    model, device = load_model(plan, cell, work.layout), plan.config.execution.device
     settings = ProbeSettings(plan.config.probe.batch_size, plan.config.probe.gradient_batch_size, plan.config.seed)
     outside = _outside(plan, pool)
     watch = Stopwatch(device)
@@ -53,22 +69,27 @@ def probe_cell(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress:
         on_device = to_unit_range(images).to(device), torch.as_tensor(labels).to(device)
         return measure_signals(signals, model, *on_device, settings, said)
 
-    signals, calls = measured(plan.signals, pool.images, pool.labels, progress)
-    of_outside, outside_calls = measured(plan.outside_signals, *outside, lambda *_: None)
-    generated, generation_calls = _generate(plan, cell, layout, model)
-    with writing(folder, key) as place:
-        save_file(signals, place / "signals.safetensors")
-        save_file(of_outside, place / "outside.safetensors")
-        save_file(generated, place / "generated.safetensors")
-        # all calls for the attacks together, by the number of pool images; what sampling took is in its own stage
-        per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
-        seconds = watch.seconds
-        alone = _alone(plan, pool, len(outside[0]), generation_calls)
-        facts = {"seconds": seconds, "model_calls_per_image": per_image, "model_calls_per_image_alone": alone}
-        (place / "probe.json").write_text(json.dumps(facts, indent=1))
+    signals, calls = measured(plan.signals, pool.images, pool.labels, work.progress)
+    of_outside, outside_calls = measured(plan.outside_signals, *outside, silent)
+    generated, generation_calls = _generate(plan, cell, work.layout, model)
+    # all calls for the attacks together, by the number of pool images; those of sampling are counted in its own stage
+    per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
+    seconds = watch.seconds
+    alone = _alone(plan, pool, len(outside[0]), generation_calls)
+    return {
+        "signals.safetensors": signals,
+        "outside.safetensors": of_outside,
+        "generated.safetensors": generated,
+        "probe.json": {"seconds": seconds, "model_calls_per_image": per_image, "model_calls_per_image_alone": alone},
+    }
 
 
-@torch.no_grad()
+PROBE = Stage(
+    "probe", "cell", inputs=("train",), also=lambda plan: ("features",) if plan.generations else (),
+    settings=_settings, code=_code, run=_run, work=lambda work: probing_work(work.plan, work.pool.images.shape[1:]),
+)  # fmt: skip
+
+
 def measure_signals(
     signals: Sequence[Any],
     model: DiffusionModel,
@@ -78,13 +99,19 @@ def measure_signals(
     progress: Progress,
 ) -> tuple[dict[str, np.ndarray], int]:
     """Signals of float32 images [N, C, H, W] by "<signal key>/<name>", and model calls per image."""
+    import torch
+
+    from leakfront.attacks.queries.queries import Queries
+
     parts: dict[str, list[np.ndarray]] = {}
     calls = 0
     for first in range(0, len(images) if signals else 0, settings.batch_size):
         rows = slice(first, first + settings.batch_size)
         queries = Queries(model, images[rows], labels[rows], settings.seed, settings.gradient_batch)
         for signal in signals:
-            for name, values in signal.measure(queries).items():
+            with torch.no_grad():
+                measured = signal.measure(queries)
+            for name, values in measured.items():
                 parts.setdefault(f"{signal_key(signal)}/{name}", []).append(values.cpu().numpy())
         calls = queries.calls
         progress(min(first + settings.batch_size, len(images)), len(images), {})

@@ -2,54 +2,76 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from leakfront.defenses import Defense, Sampler, Serving
-from leakfront.harness.machine.clock import Stopwatch
 from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.trainings import overrides
+from leakfront.harness.plan.workload import sampling_work
 from leakfront.harness.stages.prepare import load_prepared
-from leakfront.harness.store.artifacts import stored_key, writing
+from leakfront.harness.stages.stage import Files, Progress, Stage, Subject, Work, silent
+from leakfront.harness.stages.train import load_model
+from leakfront.harness.store.code_keys import plugin_code, with_imports
 from leakfront.harness.store.layout import Layout
-from leakfront.harness.training.loop import Progress
-from leakfront.models import DiffusionModel
-from leakfront.models.sampling import SamplerSettings, make_sampler
+from leakfront.registry import parameters
 from leakfront.seeds import derive_seed
 
+if TYPE_CHECKING:
+    import torch
 
-def to_uint8(images: torch.Tensor) -> np.ndarray:
-    """float32 [N, C, H, W] in [-1, 1] -> uint8."""
-    scaled = (images.clamp(-1, 1) + 1) * 127.5
-    return scaled.round().to(torch.uint8).cpu().numpy()
+    from leakfront.defenses import Defense, Sampler
+    from leakfront.models import DiffusionModel
 
 
-def sample_cell(plan: Plan, cell: CellPlan, layout: Layout, progress: Progress) -> None:
+def guards_of(cell: CellPlan) -> list[Defense]:
+    """The defenses of a cell that stand between the model and its users."""
+    return [defense for defense in cell.point.stack if overrides(defense, "guard")]
+
+
+def _settings(subject: Subject) -> list[Any]:
+    guards = [[guard.name, parameters(guard)] for guard in guards_of(subject.cell)]
+    return [subject.plan.config.sampling.model_dump(exclude={"batch_size"}), guards]
+
+
+def _code(subject: Subject) -> list[str]:
+    of_guards = [name for guard in guards_of(subject.cell) for name in plugin_code(guard)]
+    return [*with_imports("leakfront.models.sampling"), *of_guards]
+
+
+def _run(work: Work) -> Files:
     """Draw the config's number of images; the same seeds for every defense of a split.
 
     Behind defenses that guard the sampler they are drawn twice: as served ("images"), and as whoever holds the weights
     draws them ("unguarded").
     """
-    folder, key = layout.stage(cell.name, "sample"), cell.keys["sample"]
-    if stored_key(folder) == key:
-        return
-    model: Any = CountedModel(load_model(plan, cell, layout))
-    guards = [defense for defense in cell.point.stack if defense.acts_on == "sampling"]
+    from leakfront.harness.machine.clock import Stopwatch
+
+    plan, cell = work.plan, work.cell
+    model: Any = CountedModel(load_model(plan, cell, work.layout))
+    guards = guards_of(cell)
     watch = Stopwatch(plan.config.execution.device)
-    arrays = {"images": draw_samples(plan, model, cell.split, progress=progress)}
+    arrays = {"images": draw_samples(plan, model, cell.split, progress=work.progress)}
     if guards:
         arrays["unguarded"], watch, model.calls = arrays["images"], Stopwatch(plan.config.execution.device), 0
-        images = load_prepared(cell, layout)[0].images
-        arrays["images"] = draw_samples(plan, model, cell.split, guards, images, progress)
+        images = load_prepared(cell, work.layout)[0].images
+        arrays["images"] = draw_samples(plan, model, cell.split, guards, images, work.progress)
     arrays["labels"] = np.arange(len(arrays["images"])) % max(model.classes, 1)
-    with writing(folder, key) as place:
-        save_file(arrays, place / "samples.safetensors")
-        facts = {"seconds": watch.seconds, "model_calls_per_image": model.calls / len(arrays["images"])}
-        (place / "sample.json").write_text(json.dumps(facts, indent=1))
+    facts = {"seconds": watch.seconds, "model_calls_per_image": model.calls / len(arrays["images"])}
+    return {"samples.safetensors": arrays, "sample.json": facts}
+
+
+SAMPLE = Stage(
+    "sample",
+    "cell",
+    inputs=("prepare", "train"),
+    settings=_settings,
+    code=_code,
+    run=_run,
+    work=lambda work: sampling_work(work.plan),
+)
 
 
 class CountedModel:
@@ -73,12 +95,15 @@ def draw_samples(
     split: int,
     guards: Sequence[Defense] = (),
     training_images: np.ndarray | None = None,
-    progress: Progress = lambda *_: None,
+    progress: Progress = silent,
 ) -> np.ndarray:
     """The config's number of images from a model, uint8 [G, C, H, W], by the config's sampler.
 
     guards: defenses that stand before the model, and know the training images.
     """
+    from leakfront.defenses import Serving
+    from leakfront.models.sampling import SamplerSettings, make_sampler
+
     settings, seed = plan.config.sampling, derive_seed(plan.config.seed, "sampling", split)
     solver = SamplerSettings(settings.scheduler, settings.steps, settings.eta)
 
@@ -97,6 +122,14 @@ def draw_samples(
     return np.concatenate(batches)
 
 
+def to_uint8(images: torch.Tensor) -> np.ndarray:
+    """float32 [N, C, H, W] in [-1, 1] -> uint8."""
+    import torch
+
+    scaled = (images.clamp(-1, 1) + 1) * 127.5
+    return scaled.round().to(torch.uint8).cpu().numpy()
+
+
 def load_sample_labels(cell: CellPlan, layout: Layout) -> np.ndarray:
     """The class that each sample was asked for, int64 [N_G]; 0 for an unconditional model."""
     return _load(cell, layout)["labels"]
@@ -108,17 +141,9 @@ def load_samples(cell: CellPlan, layout: Layout) -> np.ndarray:
 
 
 def load_unguarded_samples(cell: CellPlan, layout: Layout) -> np.ndarray | None:
-    """uint8 [N_G, C, H, W], past the defenses that guard the sampler; None if there are none."""
+    """uint8 [N_G, C, H, W], drawn without the defenses that guard the sampler; None if there are none."""
     return _load(cell, layout).get("unguarded")
 
 
 def _load(cell: CellPlan, layout: Layout) -> dict[str, np.ndarray]:
-    return load_file(layout.stage(cell.name, "sample") / "samples.safetensors")
-
-
-def load_model(plan: Plan, cell: CellPlan, layout: Layout) -> DiffusionModel:
-    """The cell's trained model, on the config's device."""
-    model: DiffusionModel = plan.model.load(layout.stage(cell.name, "train") / "model")
-    if model.network is not None:
-        model.network.to(plan.config.execution.device).eval().requires_grad_(False)
-    return model
+    return load_file(layout.stage(cell.name, SAMPLE.name) / "samples.safetensors")

@@ -1,26 +1,120 @@
-"""Training of a cell's model."""
+"""Training of one model: cells with the same weights share it, shorter trainings are snapshots of longer ones."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leakfront.defenses import TrainingSet
-from leakfront.defenses.training.ranks import ALONE, Ranks
-from leakfront.errors import DivergedError
-from leakfront.harness.machine.clock import Stopwatch
-from leakfront.harness.machine.memory import PeakMemory
+from leakfront.errors import DivergedError, InputError
 from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.trainings import weights_of
+from leakfront.harness.plan.workload import training_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.prepare import load_prepared
-from leakfront.harness.store.artifacts import stored_key, writing
+from leakfront.harness.stages.stage import Files, Stage, Subject, Work, store
+from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
-from leakfront.harness.training.checkpoint import remove_checkpoint
-from leakfront.harness.training.loop import Checkpoints, Progress, Trained, to_unit_range, train
-from leakfront.models import DiffusionModel
+from leakfront.registry import parameters
 from leakfront.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from leakfront.harness.training.loop import Trained
+    from leakfront.models import DiffusionModel
+
+CHECKPOINT = "train.checkpoint"
+_LIBRARIES = ("torch", "torchvision", "diffusers", "opacus")
+
+
+def _settings(subject: Subject) -> list[Any]:
+    config, model = subject.plan.config, subject.plan.model
+    weights = weights_of(subject.cell.point.stack, config.training.steps)
+    training = {**config.training.model_dump(exclude={"checkpoint_seconds"}), "steps": weights.steps}
+    if config.execution.processes > 1:  # which changes the order of sums
+        training["processes"] = config.execution.processes
+    layers = [[layer.name, parameters(layer)] for layer in weights.layers]
+    device = config.execution.device.partition(":")[0]  # which of several GPUs does not matter
+    libraries = {name: version(name) for name in _LIBRARIES}
+    return [training, model.name, model.version(), layers, libraries, device, config.seed]
+
+
+def _code(subject: Subject) -> list[str]:
+    config = subject.plan.config
+    layers = weights_of(subject.cell.point.stack, config.training.steps).layers
+    several = ["leakfront.harness.execution.data_parallel"] if config.execution.processes > 1 else []
+    return [
+        "leakfront.harness.training.loop", "leakfront.harness.training.state",
+        "leakfront.defenses.training.plain_step", "leakfront.models.diffusion",
+        *(name for layer in layers for name in plugin_code(layer)), *plugin_code(subject.plan.model), *several,
+    ]  # fmt: skip
+
+
+def _run(work: Work) -> Files:
+    """Train the cell's model, from its checkpoint if there is one; of several ranks the first writes the outcome.
+
+    All defenses of a split start from the same weights and draw the same batches as far as they draw alike, so that
+    they can be compared in pairs.
+    """
+    from leakfront.harness.machine.memory import PeakMemory
+
+    config, model = work.plan.config, _built(work)
+    dataset, expected_size = load_prepared(work.cell, work.layout)
+    facts: dict[str, Any] = {"training_images": len(dataset), "expected_size": expected_size}
+    with PeakMemory(config.execution.device) as memory:
+        try:
+            trained = _train(work, model, dataset, expected_size, lambda: {**facts, "peak_memory_mib": memory.now()})
+            facts |= {**asdict(trained), "diverged": None}
+        except DivergedError as error:
+            facts |= {"diverged": error.step}
+    facts["peak_memory_mib"] = memory.mib
+    if facts["diverged"] is None:
+        return {"model": model.save, "train.json": facts}
+    for steps, key in work.snapshots.items():
+        if work.ranks.rank == 0 and steps >= facts["diverged"]:  # the shorter training would diverge at the same step
+            store(work.layout.model(key), key, {"train.json": facts})
+    return {"train.json": facts}
+
+
+def _built(work: Work) -> DiffusionModel:
+    seed = derive_seed(work.plan.config.seed, "training", work.cell.split)
+    channels, height, width = work.pool.images.shape[1:]
+    model: DiffusionModel = work.plan.model.build((channels, height, width), len(work.pool.classes), seed)
+    return model
+
+
+def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_size: float, facts: Any) -> Trained:
+    """Train or fit the model in place; `facts` gives the numbers that its snapshots share with it."""
+    from leakfront.harness.machine.clock import Stopwatch
+    from leakfront.harness.training.loop import Trained, TrainingRun, to_unit_range, train
+    from leakfront.harness.training.state import Checkpoints
+
+    config, key = work.plan.config, work.cell.keys[TRAIN.name]
+    if not work.plan.model.trained:
+        watch = Stopwatch(config.execution.device)
+        model.fit(to_unit_range(dataset.images))
+        return Trained(0, watch.seconds, 0, [], {}, None)
+
+    def keep(steps: int, shorter: DiffusionModel, trained: Trained) -> None:
+        files = {"model": shorter.save, "train.json": {**facts(), **asdict(trained), "diverged": None}}
+        store(work.layout.model(work.snapshots[steps]), work.snapshots[steps], files)
+
+    weights = weights_of(work.cell.point.stack, config.training.steps)
+    training = TrainingRun(
+        settings=config.training.model_copy(update={"steps": weights.steps}),
+        stack=weights.layers,
+        seed=derive_seed(config.seed, "training", work.cell.split),
+        device=work.ranks.device(config.execution.device),
+        ranks=work.ranks,
+        snapshots=frozenset(work.snapshots),
+    )
+    checkpoints = Checkpoints(work.layout.model(key, CHECKPOINT), key, config.training.checkpoint_seconds)
+    return train(model, dataset, _public(work.pool), expected_size, training, checkpoints, work.progress, keep)
 
 
 def _public(pool: Pool) -> TrainingSet:
@@ -29,44 +123,41 @@ def _public(pool: Pool) -> TrainingSet:
     return TrainingSet(pool.extractor_images, pool.extractor_labels, index)
 
 
-def train_cell(
-    plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, progress: Progress, ranks: Ranks = ALONE
-) -> bool:
-    """Train the cell's model, from its checkpoint if there is one. False if it diverged, now or earlier.
+TRAIN = Stage(
+    "train",
+    "model",
+    inputs=("prepare",),
+    settings=_settings,
+    code=_code,
+    run=_run,
+    work=lambda work: training_work(work.plan, work.cell),
+)
 
-    All defenses of a split start from the same weights and draw the same batches as far as they draw alike, so that
-    they can be compared in pairs. Of several ranks the first writes what comes of it.
-    """
-    folder, key = layout.stage(cell.name, "train"), cell.keys["train"]
-    if stored_key(folder) != key:
-        config = plan.config
-        dataset, expected_size = load_prepared(cell, layout)
-        seed = derive_seed(config.seed, "training", cell.split)
-        shape = pool.images.shape[1:]
-        model: DiffusionModel = plan.model.build(tuple(shape), len(pool.classes), seed)
-        checkpoint = layout.stage(cell.name, "train.checkpoint")
-        facts: dict[str, object]
-        with PeakMemory(config.execution.device) as memory:
-            try:
-                if plan.model.trained:
-                    checkpoints = Checkpoints(checkpoint, key, config.training.checkpoint_seconds)
-                    trained = train(
-                        model, dataset, _public(pool), expected_size, cell.point.stack, config.training, seed,
-                        ranks.device(config.execution.device), checkpoints, progress, ranks,
-                    )  # fmt: skip
-                else:
-                    watch = Stopwatch(config.execution.device)
-                    model.fit(to_unit_range(dataset.images))
-                    trained = Trained(0, watch.seconds, 0, [], {}, None)
-                facts = {**asdict(trained), "diverged": None}
-            except DivergedError as error:
-                facts = {"diverged": error.step}
-        if ranks.rank > 0:
-            return facts["diverged"] is None
-        facts |= {"peak_memory_mib": memory.mib, "training_images": len(dataset), "expected_size": expected_size}
-        with writing(folder, key) as place:
-            if facts["diverged"] is None:
-                model.save(place / "model")
-            (place / "train.json").write_text(json.dumps(facts, indent=1))
-        remove_checkpoint(checkpoint)
-    return json.loads((folder / "train.json").read_text())["diverged"] is None
+
+def load_facts(cell: CellPlan, layout: Layout) -> dict[str, Any]:
+    """steps, seconds, model_calls, peak_memory_mib, losses, report, guarantee; diverged: the step, or None."""
+    path = layout.model(cell.keys[TRAIN.name]) / "train.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text())
+        return {**facts, "diverged": facts["diverged"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); `leakfront run` makes it again") from None
+
+
+def remove_checkpoint_of(cell: CellPlan, layout: Layout) -> None:
+    """Delete the state of an unfinished training, if there is one."""
+    shutil.rmtree(layout.model(cell.keys[TRAIN.name], CHECKPOINT), ignore_errors=True)
+
+
+def is_diverged(cell: CellPlan, layout: Layout) -> bool:
+    """Whether the training of the cell's model ended at a value that is not finite."""
+    return load_facts(cell, layout)["diverged"] is not None
+
+
+def load_model(plan: Plan, cell: CellPlan, layout: Layout) -> DiffusionModel:
+    """The cell's trained model, on the config's device."""
+    folder: Path = layout.model(cell.keys[TRAIN.name]) / "model"
+    model: DiffusionModel = plan.model.load(folder)
+    if model.network is not None:
+        model.network.to(plan.config.execution.device).eval().requires_grad_(False)
+    return model

@@ -1,100 +1,21 @@
-"""Artifacts on disk: one folder a stage, written whole or not at all, with a content key and checksums."""
+"""Artifacts on disk: one folder for each stage, written whole or not at all, with a content key and checksums."""
 
 from __future__ import annotations
 
-import ast
 import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.util import find_spec, resolve_name
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from leakfront.harness.store.temporaries import temporary_beside
 
 MANIFEST = "manifest.json"
-ROOMS = tuple(f"leakfront.{room}" for room in ("defenses", "models", "attacks", "results", "datasets"))
-_INSIDE = tuple(f"{room}." for room in ROOMS)
-_TOPS = tuple(f"{room.split('.')[0]}." for room in ROOMS)
-
-
-def content_key(stage: str, settings: Any, inputs: Sequence[str], modules: Sequence[str]) -> str:
-    """The name of what a stage puts out: a hash of its settings, its inputs' keys and the code of `modules`."""
-    parts = {"stage": stage, "settings": settings, "inputs": list(inputs), "code": [code_version(m) for m in modules]}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def code_version(module: str) -> str:
-    """A hash of a module's code without comments, layout and docstrings; the module is not imported."""
-    source = _source(module)
-    if source is None:
-        raise ModuleNotFoundError(module)
-    tree = ast.parse(source.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Module):
-            match node.body[:1]:
-                case [ast.Expr(value=ast.Constant(value=str()))]:
-                    node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-@cache
-def with_imports(module: str) -> tuple[str, ...]:
-    """`module` and all that it imports from the rooms, or from its own package, however late and far, sorted.
-
-    Nothing is imported to find out.
-    """
-    top = module.split(".")[0]
-    inside = _INSIDE if f"{top}.".startswith(_TOPS) else (*_INSIDE, f"{top}.")
-    found: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        source = _source(name)
-        if name in found or source is None:
-            continue
-        found.add(name)
-        imported = _imported(source, name)
-        waiting += [other for other in imported if f"{other}.".startswith(inside)]
-    return tuple(sorted(found))
-
-
-def _imported(source: Path, name: str) -> list[str]:
-    """What the module `name` imports: modules, and names in modules that may be modules themselves."""
-    package = name if source.stem == "__init__" else name.rpartition(".")[0]
-    imported = []
-    for node in ast.walk(ast.parse(source.read_text())):
-        if isinstance(node, ast.Import):
-            imported += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else str(node.module)
-            imported += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    return imported
-
-
-def _source(module: str) -> Path | None:
-    """The file of a module, found without importing it or its package; None for names of other things, and for the
-    rooms themselves, which hold their registry and contract and nothing that decides an outcome."""
-    if module in ROOMS:
-        return None
-    top, *rest = module.split(".")
-    spec = find_spec(top)
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin else None
-    for location in spec.submodule_search_locations or []:
-        for path in (Path(location, *rest).with_suffix(".py"), Path(location, *rest, "__init__.py")):
-            if path.is_file():
-                return path
-    return None
 
 
 class Recorded(TypedDict):

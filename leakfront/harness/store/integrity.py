@@ -1,4 +1,4 @@
-"""What of a run's folder is not what was written: found by checksum, said, and made again."""
+"""Detect damaged artifacts by checksum, report them and rebuild them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leakfront.errors import InputError
 from leakfront.harness.store.artifacts import MANIFEST, checksum, read_manifest, write_manifest
 from leakfront.harness.store.layout import Layout
 
-# what a finished run seals beside its artifacts' manifests: the files at the top of its folder
+# a finished run seals its artifacts' manifests, and these files at the top of its folder
 _TOP = ("config.toml", "results.csv", "results.parquet", "run.json", "log.jsonl")
 
 
@@ -24,19 +24,19 @@ class Fault:
     what: str
 
 
-def seal(layout: Layout, cells: Iterable[str]) -> None:
+def seal(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> None:
     """The last act of a run: record the checksums of the files at its top and of every artifact's manifest.
 
     The report is not among them, since it can be redrawn at any time.
     """
-    manifests = [folder / MANIFEST for folder in layout.artifacts(cells) if folder != layout.report]
+    manifests = [folder / MANIFEST for folder in layout.artifacts(cells, models) if folder != layout.report]
     files = [*(layout.root / name for name in _TOP), *manifests]
     write_manifest(layout.root, "run", [str(path.relative_to(layout.root)) for path in files if path.is_file()])
 
 
-def examine(layout: Layout, cells: Iterable[str]) -> tuple[int, list[Fault]]:
-    """Check every file of these cells and of the run as a whole: (files checked, what is missing or changed)."""
-    folders = layout.artifacts(cells)
+def verify(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> tuple[int, list[Fault]]:
+    """Check every file of these cells and models and of the run: (files checked, what is missing or changed)."""
+    folders = layout.artifacts(cells, models)
     with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock to others
         wrong = list(pool.map(_wrong_in, folders))
     faults = [
@@ -57,12 +57,12 @@ def examine(layout: Layout, cells: Iterable[str]) -> tuple[int, list[Fault]]:
     return checked + sum(count for count, _ in wrong), faults
 
 
-def set_right(layout: Layout, cells: Collection[str]) -> list[str]:
-    """Take away what a run would use again and must not; returns a sentence for each artifact and file.
+def remove_damaged(layout: Layout, cells: Collection[str], models: Collection[str]) -> list[str]:
+    """Remove damaged artifacts, so that the run that follows makes them again; returns a sentence for each.
 
-    The run that follows makes all of it anew, and seals the folder at its end; until then it is open.
+    The run seals the folder at its end; until then it is open.
     """
-    _, faults = examine(layout, cells)
+    _, faults = verify(layout, cells, models)
     sentences = []
     for artifact in dict.fromkeys(fault.artifact for fault in faults):
         here = [fault.what for fault in faults if fault.artifact == artifact]
@@ -72,7 +72,7 @@ def set_right(layout: Layout, cells: Collection[str]) -> list[str]:
             continue
         shutil.rmtree(layout.root / artifact, ignore_errors=True)
         more = f" (and {len(here) - 1} more)" if len(here) > 1 else ""
-        then = "training starts anew" if artifact.endswith(".checkpoint") else "it is made again"
+        then = "training starts again" if artifact.endswith(".checkpoint") else "it is made again"
         sentences.append(f"{artifact}: {here[0]}{more}; {then}")
     (layout.root / MANIFEST).unlink(missing_ok=True)
     return sentences

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+SHORT = 16  # characters of a model's key that name its folder; its manifest holds the whole key
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -39,21 +41,41 @@ class Layout:
 
     @property
     def cells(self) -> list[str]:
-        """The names of the cells that there are."""
-        return sorted(path.name for path in (self.root / "cells").glob("*") if path.is_dir())
+        """The names of the cells that are there."""
+        return _folders(self.root / "cells")
 
-    def artifacts(self, cells: Iterable[str]) -> list[Path]:
-        """The folders, of those that there are, that a stage of the run or of these cells wrote as a whole."""
-        folders = [self.pool, self.extractor, self.reference, self.report]
+    @property
+    def models(self) -> list[str]:
+        """The names of the models that are there; see `model`."""
+        return _folders(self.root / "models")
+
+    def artifacts(self, cells: Iterable[str], models: Iterable[str]) -> list[Path]:
+        """The folders that are there and that a stage wrote as a whole: of the run, and of these cells and models."""
+        found = [self.pool, self.extractor, self.reference, self.report]
+        for name in models:
+            found += sorted((self.root / "models" / name).glob("[!.]*"))
         for name in cells:
             for stage in sorted(self.cell(name).glob("[!.]*")):
-                folders += sorted(stage.glob("[!.]*")) if stage.name == "attack" else [stage]
-        return [folder for folder in folders if folder.is_dir()]
+                found += sorted(stage.glob("[!.]*")) if stage.name == "attack" else [stage]
+        return [folder for folder in found if folder.is_dir()]
 
     def cell(self, name: str) -> Path:
         """The folder of a cell; its stages are the folders in it."""
         return self.root / "cells" / name
 
     def stage(self, cell: str, stage: str) -> Path:
-        """The folder of one stage of a cell: prepare, train, sample, features, probe, attack/NAME or measure."""
+        """The folder of one stage of a cell: prepare, sample, features, probe, attack/NAME or measure."""
         return self.cell(cell) / stage
+
+    def model(self, key: str, stage: str = "train") -> Path:
+        """The folder of the model whose weights have this key (its `train`), or of the checkpoint beside it."""
+        return self.root / "models" / key[:SHORT] / stage
+
+
+def model_names(keys: Iterable[str]) -> list[str]:
+    """The names of the folders of models with these keys, each once."""
+    return list(dict.fromkeys(key[:SHORT] for key in keys))
+
+
+def _folders(place: Path) -> list[str]:
+    return sorted(path.name for path in place.glob("*") if path.is_dir())

@@ -21,7 +21,7 @@ LOCK = ".lock"
 _MAY_CHANGE = ("title", "defenses", "attacks", "metrics", "statistics", "splits", "execution", "probe", "suite")
 
 
-def check(layout: Layout, config: Config) -> None:
+def check_compatible(layout: Layout, config: Config) -> None:
     """Raise `InputError` if the folder holds a different run, or files that are no run. Writes nothing."""
     try:
         is_held = layout.config.exists()
@@ -52,7 +52,7 @@ def _is_left_by_a_start(name: str) -> bool:
     return name == LOCK or (name.startswith(".config.toml.") and name.endswith(".tmp"))
 
 
-def claim(layout: Layout, config: Config, provenance: dict[str, Any]) -> None:
+def write_config(layout: Layout, config: Config, provenance: dict[str, Any]) -> None:
     """Write config.toml: every setting, defaults too, and where the run was made."""
     import tomli_w
 

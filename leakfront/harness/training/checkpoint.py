@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,6 @@ def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
     state = _unpack(json.loads((folder / "state.json").read_text()), tensors)
     assert isinstance(state, dict)
     return state
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Delete it, if there is one."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

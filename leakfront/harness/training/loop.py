@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.training_utils import EMAModel
+from torch import nn
 
 from leakfront.defenses import Defense, Guarantee, TrainingSet, TrainingSetup
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.defenses.training.ranks import ALONE, Ranks
 from leakfront.errors import DivergedError
 from leakfront.harness.machine.clock import Stopwatch
-from leakfront.harness.settings.sections import Training
-from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoint
+from leakfront.harness.settings import sections
+from leakfront.harness.training.state import CallCounter, Checkpoints, TrainingState
 from leakfront.models import DiffusionModel
 from leakfront.seeds import derive_seed
 
@@ -28,10 +28,10 @@ Progress = Callable[[int, int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run reports: losses as (step, mean loss since the last entry).
+    """The report of a training; losses as (step, mean loss since the last entry).
 
-    seconds (see `Stopwatch`) and model_calls include what defenses spent, on public images say; calls are images
-    through the network.
+    seconds (see `Stopwatch`) and model_calls include the work of defenses, on public images for example; a call is one
+    image through the network.
     """
 
     steps: int
@@ -42,13 +42,24 @@ class Trained:
     guarantee: Guarantee | None
 
 
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where training state is kept, under which key, and how often it is written."""
+Snapshot = Callable[[int, DiffusionModel, Trained], None]  # steps, the model after them, what its training took
 
-    folder: Path
-    key: str
-    seconds: float
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """How a model is trained: the budget, the defenses in their order, the seed of all draws, the device.
+
+    ranks: the processes that do this together; the first keeps the checkpoints, all end with the same weights.
+    snapshots: the steps after which a shorter training, with the same draws, ends; only for defenses that do not depend
+    on the number of steps.
+    """
+
+    settings: sections.Training
+    stack: Sequence[Defense]
+    seed: int
+    device: str = "cpu"
+    ranks: Ranks = ALONE
+    snapshots: frozenset[int] = frozenset()
 
 
 def to_unit_range(images: Any) -> torch.Tensor:
@@ -61,26 +72,70 @@ def train(
     dataset: TrainingSet,
     public: TrainingSet,
     expected_size: float,
-    stack: Sequence[Defense],
-    settings: Training,
-    seed: int,
-    device: str,
+    training: TrainingRun,
     checkpoints: Checkpoints,
     progress: Progress,
-    ranks: Ranks = ALONE,
+    keep: Snapshot = lambda *_: None,
 ) -> Trained:
-    """Train `model.network`, or what the defenses put in its place; it ends with the EMA weights.
+    """Train `model.network`, or the network that defenses put in its place; it ends with the EMA weights.
 
-    public: images outside the pool, for defenses that need some.
+    public: images outside the pool, for defenses that need some. keep: receives each snapshot when it is reached.
 
-    Every random number of step k comes from (seed, k), so a run that goes on from a checkpoint is the run that was
+    Every random number of step k comes from (seed, k), so a run that goes on from a checkpoint equals a run that was
     never stopped. Raises `DivergedError` at the first loss or weight that is not finite.
-
-    ranks: the processes that do this together; the first keeps the checkpoints, all end with the same weights.
     """
+    # set-up: the defenses change it in turn
+    setup = _set_up(model, dataset, public, expected_size, training)
+    network = setup.network.to(training.device).train()
+    watch, counter = Stopwatch(training.device), CallCounter(network)
+    setup.ranks = replace(training.ranks, elsewhere=counter.add)
+    step = setup.make_step(setup)  # may train on public images
+    state = TrainingState(setup, network, step, counter, watch, training.snapshots)
+    state.load(checkpoints)
+    training.ranks.wait()  # the first may write another checkpoint soon
+
+    # steps
+    images = to_unit_range(dataset.images).to(training.device)
+    labels = torch.as_tensor(dataset.labels).to(training.device)
+    clock = _Clock(checkpoints, progress, setup.steps)
+    generator = torch.Generator()
+    stop = False
+    for k in range(state.done, setup.steps):
+        generator.manual_seed(derive_seed(training.seed, "step", k))
+        torch.manual_seed(derive_seed(training.seed, "global", k))  # dropout and torchvision draw from this generator
+        indices = step.draw(generator)
+        value = step.update(images[indices], labels[indices], generator)
+        if len(indices) and not math.isfinite(value):
+            raise DivergedError(k + 1)
+        state.ema.step(network.parameters())
+        state.done = k + 1
+        stop = setup.stopping is not None and training.ranks.broadcast(setup.stopping.should_stop(k + 1, network))
+        for record in state.records.values():
+            if state.done <= record.steps:
+                record.add(state.done, value if len(indices) else None, last=stop)
+        if stop:
+            break
+        if training.ranks.rank == 0:
+            if state.done in state.records and state.done < setup.steps:
+                _take_snapshot(model, state, keep)
+            clock.tick(state)
+
+    # the averaged weights
+    trained = _trained(state, setup.steps)
+    counter.remove()
+    state.ema.copy_to(network.parameters())
+    _require_finite(network, state.done)
+    model.network = setup.finish(network).eval().requires_grad_(False)
+    return trained
+
+
+def _set_up(
+    model: DiffusionModel, dataset: TrainingSet, public: TrainingSet, expected_size: float, training: TrainingRun
+) -> TrainingSetup:
     assert model.network is not None
+    settings = training.settings
     setup = TrainingSetup(
-        network=model.network.to(device).train(),
+        network=model.network.to(training.device).train(),
         loss=model.loss(),
         dataset=dataset,
         public=public,
@@ -90,79 +145,14 @@ def train(
         learning_rate=settings.learning_rate,
         ema_decay=settings.ema_decay,
         make_step=PlainStep,
-        augment=partial(augmented, stack),
-        device=device,
-        seed=derive_seed(seed, "defenses"),
+        augment=partial(augmented, training.stack),
+        device=training.device,
+        seed=derive_seed(training.seed, "defenses"),
     )
-    for defense in stack:
+    for defense in training.stack:
         setup.unit = defense.unit(setup.unit)
         setup = defense.training(setup)
-    network = setup.network.to(device).train()
-    watch = Stopwatch(device)
-    counter = _CallCounter(network)
-    setup.ranks = replace(ranks, elsewhere=counter.add)
-    step = setup.make_step(setup)  # may train on public images
-    ema = EMAModel(network.parameters(), decay=setup.ema_decay, foreach=True)
-    images, labels = to_unit_range(dataset.images).to(device), torch.as_tensor(dataset.labels).to(device)
-
-    losses: list[tuple[int, float]] = []
-    recent: list[float] = []
-    done, earlier_seconds = 0, 0.0
-    if state := load_checkpoint(checkpoints.folder, checkpoints.key):
-        network.load_state_dict(state["network"])
-        ema.load_state_dict(state["ema"])
-        ema.to(device)
-        step.load_state_dict(state["step"])
-        if setup.stopping is not None:
-            setup.stopping.load_state_dict(state["stopping"])
-        done, earlier_seconds, counter.calls = state["done"], state["seconds"], state["model_calls"]
-        losses, recent = [tuple(pair) for pair in state["losses"]], state["recent"]
-    ranks.wait()  # the first may write another checkpoint soon
-
-    saved = shown = time.monotonic()
-    generator = torch.Generator()
-    for k in range(done, setup.steps):
-        generator.manual_seed(derive_seed(seed, "step", k))
-        torch.manual_seed(derive_seed(seed, "global", k))  # dropout and torchvision draw from the global generator
-        indices = step.draw(generator)
-        value = step.update(images[indices], labels[indices], generator)
-        if len(indices) and not math.isfinite(value):
-            raise DivergedError(k + 1)
-        ema.step(network.parameters())
-        recent += [value] if len(indices) else []
-        done, stop = k + 1, setup.stopping is not None and ranks.broadcast(setup.stopping.should_stop(k + 1, network))
-        if (k + 1) % max(1, setup.steps // 50) == 0 or k + 1 == setup.steps or stop:
-            losses.append((k + 1, sum(recent) / len(recent) if recent else math.nan))
-            recent = []
-        if stop:
-            break
-        now = time.monotonic()
-        if ranks.rank > 0:
-            continue
-        if now - saved > checkpoints.seconds:
-            spent = step.report()  # what the accountant says of the steps so far, in the checkpoint and on the display
-            state = {
-                "network": network.state_dict(), "ema": ema.state_dict(), "step": step.state_dict(), "done": k + 1,
-                "seconds": earlier_seconds + watch.seconds, "model_calls": counter.calls, "losses": losses,
-                "recent": recent,
-                "report": spent,
-                "stopping": setup.stopping.state_dict() if setup.stopping is not None else {},
-            }  # fmt: skip
-            save_checkpoint(checkpoints.folder, checkpoints.key, state)
-            progress(k + 1, setup.steps, spent)
-            saved = shown = now
-        elif now - shown > 1:
-            progress(k + 1, setup.steps, {})
-            shown = now
-    seconds = earlier_seconds + watch.seconds
-
-    ema.copy_to(network.parameters())
-    if not all(bool(p.isfinite().all()) for p in network.parameters()):
-        raise DivergedError(done)
-    counter.remove()
-    model.network = setup.finish(network).eval().requires_grad_(False)
-    trained = Trained(done, seconds, counter.calls, losses, step.report(), step.guarantee())
-    return trained
+    return setup
 
 
 def augmented(stack: Sequence[Defense], batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -172,18 +162,50 @@ def augmented(stack: Sequence[Defense], batch: torch.Tensor, generator: torch.Ge
     return batch
 
 
-class _CallCounter:
-    """Counts the images that pass through a network."""
+def _take_snapshot(model: DiffusionModel, state: TrainingState, keep: Snapshot) -> None:
+    """Hand over the model that a training of so many steps would end with; the time for it is not training time."""
+    trained = _trained(state, state.done)
+    began = state.seconds
+    shorter = copy.copy(model)
+    shorter.network = network = copy.deepcopy(state.network)
+    state.ema.copy_to(network.parameters())
+    _require_finite(network, state.done)
+    network.eval().requires_grad_(False)
+    network._forward_pre_hooks.clear()  # those that count calls
+    keep(state.done, shorter, trained)
+    state.not_counted(state.seconds - began)
 
-    def __init__(self, network: torch.nn.Module) -> None:
-        self.calls = 0
-        self._handle = network.register_forward_pre_hook(self._count)
 
-    def _count(self, module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
-        self.add(len(arguments[0]))
+def _trained(state: TrainingState, steps: int) -> Trained:
+    return Trained(
+        steps=state.done,
+        seconds=state.seconds,
+        model_calls=state.counter.calls,
+        losses=state.records[steps].entries,
+        report=state.step.report(),
+        guarantee=state.step.guarantee(),
+    )
 
-    def add(self, images: int) -> None:
-        self.calls += images
 
-    def remove(self) -> None:
-        self._handle.remove()
+def _require_finite(network: nn.Module, step: int) -> None:
+    if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
+        raise DivergedError(step)
+
+
+class _Clock:
+    """Writes checkpoints and shows progress, each after its time."""
+
+    def __init__(self, checkpoints: Checkpoints, progress: Progress, steps: int) -> None:
+        self._checkpoints, self._progress, self._steps = checkpoints, progress, steps
+        self._saved = self._shown = time.monotonic()
+
+    def tick(self, state: TrainingState) -> None:
+        """After each step."""
+        now = time.monotonic()
+        if now - self._saved > self._checkpoints.seconds:
+            report = state.save(self._checkpoints)
+            self._progress(state.done, self._steps, report)
+            self._saved = self._shown = now
+        elif now - self._shown > 1:
+            self._progress(state.done, self._steps, {})
+            self._shown = now

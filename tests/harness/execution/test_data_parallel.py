@@ -16,14 +16,17 @@ import torch
 
 from leakfront.defenses.training.ranks import Ranks
 from leakfront.errors import InputError
-from leakfront.harness.execution import tasks as worker
+from leakfront.harness.checks import check_everything
+from leakfront.harness.execution import process
+from leakfront.harness.execution.process import Task
+from leakfront.harness.execution.tasks import run_task
 from leakfront.harness.plan import limits
-from leakfront.harness.plan.plan import make_plan
-from leakfront.harness.run import check_everything
+from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.sections import parse_config
-from leakfront.harness.stages.pool import store_pool
+from leakfront.harness.stages import POOL
+from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
-from leakfront.harness.store.run_folder import claim
+from leakfront.harness.store.run_folder import write_config
 from tests.small_config import small, write_toml
 
 
@@ -44,7 +47,7 @@ class Events:
         self.steps: list[int] = []
 
     def put(self, event: dict[str, Any]) -> None:
-        if event.get("stage") == "train":
+        if event.get("stage") == "train" and "done" in event:
             self.steps.append(event["done"])
             if event["done"] == self.kill_at:
                 raise Killed
@@ -70,15 +73,16 @@ def train(
                      defenses=[defense], attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
     plan, pool = check_everything(parse_config(settings), layout)
     folder.mkdir(exist_ok=True)
-    claim(layout, plan.config, {})
-    store_pool(plan, layout, pool)
-    worker._events = events = Events(kill_at)
+    write_config(layout, plan.config, {})
+    perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys["pool"])
+    process._events = events = Events(kill_at)
     cell = plan.cells[-1]  # after "none"
-    worker.run_task(worker.Task("model", folder, plan.config.model_dump_json(), cell.name))
-    stage = layout.stage(cell.name, "train")
+    for stage in ("prepare", "train"):
+        run_task(Task(stage, folder, plan.config.model_dump_json(), cell.name))
+    trained = layout.model(cell.keys["train"])
     images = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 1, 8, 8), dtype=np.float32))
-    predictions = plan.model.load(stage / "model").predict_noise(images, torch.arange(0, 800, 100), None)
-    return json.loads((stage / "train.json").read_text()), predictions.detach(), events.steps
+    predictions = plan.model.load(trained / "model").predict_noise(images, torch.arange(0, 800, 100), None)
+    return json.loads((trained / "train.json").read_text()), predictions.detach(), events.steps
 
 
 @pytest.mark.parametrize("name", ["augment", "dp_sgd"])
@@ -107,7 +111,7 @@ def test_a_killed_process_costs_its_model_one_retry(tmp_path: Path) -> None:
     code = "import os; os.sched_getaffinity = lambda _: {0, 1}; from leakfront.cli import main; main()"
     command = [sys.executable, "-c", code, "run", write_toml(tmp_path / "c.toml", settings), "--workers", "1"]
     run = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
-    while not list(tmp_path.glob("run/cells/*/train.checkpoint")):
+    while not list(tmp_path.glob("run/models/*/train.checkpoint")):
         assert run.poll() is None
         time.sleep(0.02)
     ranks = [process for worker in psutil.Process(run.pid).children() for process in worker.children()]
@@ -115,7 +119,7 @@ def test_a_killed_process_costs_its_model_one_retry(tmp_path: Path) -> None:
     rank.kill()
     said, _ = run.communicate()
     assert run.returncode == 0
-    assert "the worker process of none-split0 died (exit code 1); it is tried once more" in said
+    assert "the worker process of none-split0: train died (exit code 1); it is tried once more" in said
     assert (tmp_path / "run/results.csv").exists()
 
 

@@ -15,12 +15,14 @@ from rich.console import Console
 
 from leakfront.errors import InputError, StageError
 from leakfront.harness.execution.devices import check_device, default_workers, gpu_shares, show_gpus
+from leakfront.harness.execution.process import Task
 from leakfront.harness.execution.progress import RunProgress
-from leakfront.harness.execution.schedule import _take_note
-from leakfront.harness.execution.tasks import Task
+from leakfront.harness.execution.schedule import Schedule
 from leakfront.harness.execution.workers import Outcome, Workers
-from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import Execution, parse_config
+from leakfront.harness.store.layout import Layout
 from tests.small_config import small
 
 
@@ -46,9 +48,9 @@ def work(task: Task) -> Any:
 
 def outcomes(root: Path, cells: list[str], count: int, **more: Any) -> tuple[dict[str, Outcome], list[dict[str, Any]]]:
     events: list[dict[str, Any]] = []
-    with Workers(count, 1, events.append, work=work, **more) as workers:
+    with Workers(count, 1, events.append, work, **more) as workers:
         for cell in cells:
-            workers.submit(Task("model", root, "", cell))
+            workers.submit(Task("train", root, "", cell))
         return {outcome.task.cell: outcome for outcome in workers.outcomes()}, events
 
 
@@ -63,7 +65,7 @@ def test_a_worker_that_dies_costs_its_task_one_retry_and_the_others_nothing(tmp_
     assert isinstance(ended["raises"].error, ValueError)
     assert "in work" in str(ended["raises"].error.__cause__)  # the traceback, from the other process
     assert [event["message"] for event in events] == [
-        f"  the worker process of {cell} died (SIGKILL); it is tried once more" for cell in ("dies once", "dies")
+        f"  the worker process of {cell}: train died (SIGKILL); it is tried once more" for cell in ("dies once", "dies")
     ]
 
 
@@ -123,13 +125,20 @@ def test_which_gpu_a_model_was_trained_on_is_not_in_its_key() -> None:
 def test_a_reference_that_cannot_be_made_ends_the_run_in_one_sentence(tmp_path: Path) -> None:
     """Its worker died twice, say: no cell can be measured without it."""
     progress = RunProgress({}, 1, tmp_path / "log.jsonl", Console(quiet=True))
-    failed: dict[str, str] = {}
+    plan = make_plan(parse_config(small()))
     lost = RuntimeError("its worker process died twice (the last time by SIGKILL)")
-    with pytest.raises(StageError, match="the reference cannot be made: RuntimeError: its worker process died twice"):
-        _take_note(Outcome(Task("reference", tmp_path, ""), error=lost), failed, progress)
+    with pytest.raises(StageError, match="the extractor cannot be made: RuntimeError: its worker process died twice"):
+        started(plan, tmp_path).take_note(Outcome(Task("extractor", tmp_path, ""), error=lost), progress)
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left on device"):
-        _take_note(Outcome(Task("model", tmp_path, "", "cell"), error=full), failed, progress)
-    assert failed == {}
-    _take_note(Outcome(Task("model", tmp_path, "", "cell"), error=lost), failed, progress)
-    assert list(failed) == ["cell"]
+        started(plan, tmp_path).take_note(Outcome(Task("prepare", tmp_path, "", "none-split0"), error=full), progress)
+    schedule = started(plan, tmp_path)
+    schedule.take_note(Outcome(Task("prepare", tmp_path, "", "none-split0"), error=lost), progress)
+    assert list(schedule.failed) == ["none-split0"]
+
+
+def started(plan: Plan, root: Path) -> Schedule:
+    """The schedule of a run whose first tasks are under way."""
+    schedule = Schedule(plan, Layout(root))
+    assert {task.stage for task in schedule.ready()} == {"extractor", "prepare"}
+    return schedule

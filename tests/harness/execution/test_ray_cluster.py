@@ -27,21 +27,23 @@ from rich.console import Console
 import leakfront
 from leakfront.cli import main
 from leakfront.errors import InputError
+from leakfront.harness.checks import check_everything
 from leakfront.harness.execution import ray_cluster
+from leakfront.harness.execution.process import Task
 from leakfront.harness.execution.progress import RunProgress
 from leakfront.harness.execution.ray_cluster import RayCluster, _fits, join, needs_of
-from leakfront.harness.execution.ray_workers import RayWorkers, _admit, _Ticket
+from leakfront.harness.execution.ray_workers import RayWorkers, _admit, _Ticket, fingerprint
 from leakfront.harness.execution.schedule import execute
-from leakfront.harness.execution.tasks import Task
 from leakfront.harness.machine import provenance
-from leakfront.harness.plan.plan import Plan, make_plan
-from leakfront.harness.run import check_everything
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.stages import POOL
 from leakfront.harness.stages.measure import cell_rows
-from leakfront.harness.stages.pool import store_pool
 from leakfront.harness.stages.reference import reference_rows
+from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
-from leakfront.harness.store.run_folder import claim
+from leakfront.harness.store.run_folder import write_config
 from tests.small_config import small, write_toml
 
 SETTINGS = small(training__steps=120, attacks={"loss": {"timesteps": [50], "draws": 1}})
@@ -64,8 +66,8 @@ def carry_out(folder: Path, cluster: RayCluster | None = None) -> tuple[list[dic
     config, layout = parse_config(SETTINGS), Layout(folder)
     plan, pool = check_everything(config, layout)
     folder.mkdir(exist_ok=True)
-    claim(layout, config, {})
-    store_pool(plan, layout, pool)
+    write_config(layout, config, {})
+    perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys["pool"])
     with Recording(layout.log) as progress:
         assert execute(plan, layout, 2, cluster, progress) == {}
     rows = [*reference_rows(layout), *(row for cell in plan.cells for row in cell_rows(plan, cell, layout))]
@@ -82,7 +84,7 @@ def until(condition: Callable[[], bool], seconds: float = 250) -> None:
 def steps_done(folder: Path) -> int:
     """The steps in the latest checkpoint there; 0 if there is none."""
     done = [0]
-    for state in folder.glob("cells/*/train.checkpoint/state.json"):
+    for state in folder.glob("models/*/train.checkpoint/state.json"):
         with suppress(OSError, ValueError):  # replaced while it is read
             done.append(dict(json.loads(state.read_text())["pairs"])["done"])
     return max(done)
@@ -291,8 +293,8 @@ def admission(plan: Plan, folder: Path) -> tuple[Task, _Ticket]:
     """A task, and a ticket with which this process is admitted."""
     marker = folder / "marker"
     marker.touch()
-    task = Task("reference", folder, plan.config.model_dump_json())
-    return task, _Ticket(provenance.fingerprint(plan), marker, Path.cwd(), 1)
+    task = Task("extractor", folder, plan.config.model_dump_json())
+    return task, _Ticket(fingerprint(plan), marker, Path.cwd(), 1)
 
 
 @pytest.mark.parametrize(
@@ -321,13 +323,13 @@ def test_a_node_that_does_not_see_the_folder_is_refused(plan: Plan, tmp_path: Pa
 
 
 def test_the_fingerprint_follows_the_code(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = provenance.fingerprint(plan)
+    before = fingerprint(plan)
     root = Path(leakfront.__file__).parent.parent
     shutil.copytree(root / "leakfront", tmp_path / "leakfront", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(leakfront, "__file__", str(tmp_path / "leakfront" / "__init__.py"))
-    assert provenance.fingerprint(plan) == before
+    assert fingerprint(plan) == before
     (tmp_path / "leakfront" / "results" / "run" / "rows.py").write_text("")
-    assert {k for k, v in provenance.fingerprint(plan).items() if v != before[k]} == {"code"}
+    assert {k for k, v in fingerprint(plan).items() if v != before[k]} == {"code"}
 
 
 def test_a_node_carries_as_many_tasks_as_its_scarcest_resource_allows() -> None:

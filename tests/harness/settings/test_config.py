@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leakfront.errors import InputError
-from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.sweeps import expand
 from leakfront.harness.settings.file import bundled, load_config
 from leakfront.harness.settings.sections import parse_config

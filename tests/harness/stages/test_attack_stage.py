@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
 from leakfront.attacks import Scores, Target
-from leakfront.harness.plan.plan import Plan, make_plan
+from leakfront.harness.plan.keys import late_keys
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.run import run
 from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.stages import ATTACK
 from leakfront.harness.stages import attack as stage
 from leakfront.harness.stages.pool import stored_pool
+from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import read_rows
 from tests.small_config import small
@@ -37,6 +42,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Layout]:
     assert not result.failed
     assert not result.diverged
     return make_plan(config), layout
+
+
+def attack(plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], layout: Layout) -> None:
+    """Every attack on a cell, with these shadow models."""
+    for name, key in late_keys(plan, cell, tuple(shadows), ATTACK).items():
+        work = Work(plan, cell, tuple(shadows), name, layout=layout, pool=stored_pool(layout))
+        perform(ATTACK, work, key)
 
 
 @pytest.fixture
@@ -77,7 +89,7 @@ def test_scores_are_made_when_the_coins_of_the_target_are_gone(copied: tuple[Pla
     assert set(before) == set(plan.attacks)
     shutil.rmtree(attacks)
     shutil.rmtree(coins)
-    stage.attack_cell(plan, cell, plan.siblings(cell), layout, stored_pool(layout))
+    attack(plan, cell, plan.siblings(cell), layout)
     assert {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")} == before
 
 
@@ -89,7 +101,7 @@ def test_scores_do_not_follow_the_coins_of_the_target(copied: tuple[Plan, Layout
     before = {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")}
     save_file({"members": ~load_file(coins)["members"].astype(bool)}, coins)
     shutil.rmtree(attacks)
-    stage.attack_cell(plan, cell, plan.siblings(cell), layout, stored_pool(layout))
+    attack(plan, cell, plan.siblings(cell), layout)
     assert {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")} == before
 
 
@@ -97,7 +109,7 @@ def test_a_cell_cannot_be_its_own_shadow(finished: tuple[Plan, Layout]) -> None:
     plan, layout = finished
     cell = plan.by_name["none-split0"]
     with pytest.raises(ValueError, match="its own shadow"):
-        stage.attack_cell(plan, cell, plan.cells, layout, stored_pool(layout))
+        attack(plan, cell, plan.cells, layout)
 
 
 @dataclass(frozen=True)
@@ -127,8 +139,8 @@ def test_attacks_ask_the_target_for_nothing_that_it_does_not_have(
     monkeypatch.setattr(stage, "_target", sealed)
     monkeypatch.setattr(stage, "load_members", refuse)
     shutil.rmtree(layout.stage(cell.name, "attack"))
-    stage.attack_cell(plan, cell, plan.siblings(cell), layout, stored_pool(layout))
-    assert sorted(asked) == ["none-split1", "none-split2"]
+    attack(plan, cell, plan.siblings(cell), layout)
+    assert set(asked) == {"none-split1", "none-split2"}
     assert {field.name for field in fields(Sealed)} == {field.name for field in fields(Target)}
 
 
@@ -137,7 +149,8 @@ def test_an_attack_that_asks_for_coins_is_stopped(finished: tuple[Plan, Layout])
     plan, layout = finished
     pool = stored_pool(layout)
     view = stage.PoolView(pool.images, pool.labels, pool.images[:, 0, 0], pool.variants, pool.variant_of)
-    target = Sealed(**vars(stage._target(plan, plan.cells[0], layout, pool, view)))
+    work = Work(plan, plan.cells[0], layout=layout, pool=pool)
+    target = Sealed(**vars(stage._target(work, plan.cells[0], view, 0)))
 
     def peeking(seen: Any) -> Scores:
         return Scores(seen.members.astype(float))

@@ -13,14 +13,15 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
-from leakfront.harness.execution import schedule
-from leakfront.harness.execution import tasks as worker
+from leakfront.harness.execution import process, schedule
+from leakfront.harness.execution.tasks import run_task
 from leakfront.harness.execution.workers import Outcome
-from leakfront.harness.plan.plan import make_plan
+from leakfront.harness.plan.make import make_plan
 from leakfront.harness.run import run
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages import features as stage
-from leakfront.harness.stages.features import pool_set, reference_set, sample_set
+from leakfront.harness.stages.extractor import pool_set, reference_set
+from leakfront.harness.stages.features import sample_set
 from leakfront.harness.stages.pool import stored_pool
 from leakfront.harness.stages.sample import load_samples
 from leakfront.harness.store.layout import Layout
@@ -61,7 +62,7 @@ class Here:
     def outcomes(self) -> Iterator[Outcome]:
         while self._tasks:
             task = self._tasks.pop(0)
-            yield Outcome(task, worker.run_task(task))
+            yield Outcome(task, run_task(task))
 
 
 def extracted_by(root: Path, settings: dict[str, Any]) -> int:
@@ -76,7 +77,7 @@ def extracted_by(root: Path, settings: dict[str, Any]) -> int:
 
         patch.setattr(Classifier, "extract", counting)
         patch.setattr(schedule, "Workers", Here)
-        patch.setattr(worker, "_events", queue.SimpleQueue())
+        patch.setattr(process, "_events", queue.SimpleQueue())
         result = run(parse_config(settings), Layout(root), 1, Console(quiet=True))
     assert not result.failed
     assert not result.diverged
@@ -163,7 +164,7 @@ def test_labels_are_the_images_own_or_those_that_a_conditional_model_was_asked_f
 def test_features_are_keyed_by_the_images_and_the_extractor_and_nothing_else() -> None:
     def keys(**changes: Any) -> tuple[str, str]:
         plan = make_plan(parse_config(quick(**changes)))
-        return plan.extractor_key, plan.cells[0].keys["features"]
+        return plan.keys["extractor"], plan.cells[0].keys["features"]
 
     fitted, features = keys()
     assert keys(metrics__names=METRICS, attacks={**LOSS, "side": SIDE}) == (fitted, features)

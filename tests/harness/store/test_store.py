@@ -13,15 +13,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from leakfront.errors import is_of_disk
-from leakfront.harness.store.artifacts import (
-    code_version,
-    content_key,
-    read_manifest,
-    stored_key,
-    with_imports,
-    write_atomically,
-    writing,
-)
+from leakfront.harness.store.artifacts import read_manifest, stored_key, write_atomically, writing
+from leakfront.harness.store.code_keys import code_version, content_key, with_imports
 from leakfront.harness.store.temporaries import clear_temporaries, temporary_beside
 
 

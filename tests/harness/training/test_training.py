@@ -12,9 +12,11 @@ from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.defenses.early_stop import EarlyStop
 from leakfront.defenses.none import NoDefense
 from leakfront.errors import DivergedError
-from leakfront.harness.settings.sections import Training
+from leakfront.harness.settings import sections
 from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoint
-from leakfront.harness.training.loop import Checkpoints, Trained, train
+from leakfront.harness.training.loop import Snapshot, Trained, TrainingRun, train
+from leakfront.harness.training.state import Checkpoints
+from leakfront.models import DiffusionModel
 from leakfront.models.unet import UNet
 from tests import oracle_targets as oracle
 
@@ -24,19 +26,26 @@ class Killed(BaseException):
 
 
 def run(
-    folder: Path, stack: tuple[Defense, ...], kill_at: int | None = None, dropout: float = 0.1, **settings: float
+    folder: Path,
+    stack: tuple[Defense, ...],
+    kill_at: int | None = None,
+    dropout: float = 0.1,
+    snapshots: frozenset[int] = frozenset(),
+    keep: Snapshot = lambda *_: None,
+    **settings: float,
 ) -> tuple[Trained, dict[str, torch.Tensor]]:
     model = UNet(channels=(8, 8), head_channels=8, dropout=dropout).build((1, 8, 8), 10, 3)
     images = oracle.digits()[:40]
     data = TrainingSet(images, np.zeros(40, np.int64), np.arange(40))
     public = TrainingSet(oracle.digits()[100:140], np.zeros(40, np.int64), np.full(40, -1))
-    budget = Training(**{"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.9, **settings})  # type: ignore[arg-type]
+    budget = {"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.9, **settings}
+    training = TrainingRun(sections.Training(**budget), stack, seed=7, snapshots=snapshots)  # type: ignore[arg-type]
 
     def progress(done: int, total: int, numbers: dict[str, float]) -> None:
         if done == kill_at:
             raise Killed
 
-    trained = train(model, data, public, 40.0, stack, budget, 7, "cpu", Checkpoints(folder, "key", 0.0), progress)
+    trained = train(model, data, public, 40.0, training, Checkpoints(folder, "key", 0.0), progress, keep)
     return trained, model.network.state_dict()
 
 
@@ -96,6 +105,48 @@ def test_early_stop_is_the_beginning_of_the_undefended_run(tmp_path: Path) -> No
     same, _ = run(tmp_path / "b", (NoDefense(),), steps=4)
     assert short.steps == 4
     assert short.losses == same.losses
+
+
+Kept = dict[int, tuple[dict[str, torch.Tensor], Trained]]
+
+
+def keeping(kept: Kept) -> Snapshot:
+    """A function that notes the snapshots of a training."""
+
+    def keep(steps: int, model: DiffusionModel, trained: Trained) -> None:
+        assert model.network is not None
+        kept[steps] = {key: value.clone() for key, value in model.network.state_dict().items()}, trained
+
+    return keep
+
+
+@pytest.mark.parametrize("stack", [(NoDefense(),), (Augment(),)], ids=str)
+def test_a_snapshot_is_bit_for_bit_the_shorter_training(stack, tmp_path: Path) -> None:
+    kept: Kept = {}
+    long, weights = run(tmp_path / "long", stack, steps=90, snapshots=frozenset({4, 60}), keep=keeping(kept))
+    assert set(kept) == {4, 60}
+    for steps, (found, trained) in kept.items():
+        alone, expected = run(tmp_path / str(steps), stack, steps=steps)
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+        assert (trained.steps, trained.model_calls, trained.losses) == (steps, alone.model_calls, alone.losses)
+        assert 0 < trained.seconds < long.seconds
+    alone, expected = run(tmp_path / "alone", stack, steps=90)
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    assert (long.model_calls, long.losses) == (alone.model_calls, alone.losses)
+
+
+def test_snapshots_after_a_kill_are_those_of_the_run_that_was_never_stopped(tmp_path: Path) -> None:
+    whole: Kept = {}
+    resumed: Kept = {}
+    settings = {"steps": 12, "snapshots": frozenset({3, 9})}
+    run(tmp_path / "whole", (NoDefense(),), keep=keeping(whole), **settings)  # type: ignore[arg-type]
+    with pytest.raises(Killed):
+        run(tmp_path / "broken", (NoDefense(),), kill_at=5, keep=keeping(resumed), **settings)  # type: ignore[arg-type]
+    assert set(resumed) == {3}
+    run(tmp_path / "broken", (NoDefense(),), keep=keeping(resumed), **settings)  # type: ignore[arg-type]
+    for steps in (3, 9):
+        assert all(torch.equal(resumed[steps][0][key], whole[steps][0][key]) for key in whole[steps][0])
+        assert resumed[steps][1].losses == whole[steps][1].losses
 
 
 def test_counts_every_image_that_passed_through_the_network(tmp_path: Path) -> None:

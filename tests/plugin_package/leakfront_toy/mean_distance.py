@@ -7,10 +7,10 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge
-from leakfront.results.statistics.estimate import Estimate
 
 from leakfront.results.metrics import Metric, register
 from leakfront.results.metrics.image_set import ImageSet
+from leakfront.results.statistics.estimate import Estimate
 
 
 @register("mean_distance")

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 from leakfront.errors import InputError
-from leakfront.harness.plan.plan import make_plan
-from leakfront.harness.run import check_everything
+from leakfront.harness.checks import check_everything
+from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.sections import parse_config
-from leakfront.harness.stages.features import fit_extractor, reference_set
-from leakfront.harness.stages.reference import make_reference, reference_rows
+from leakfront.harness.stages import EXTRACTOR, REFERENCE
+from leakfront.harness.stages.extractor import reference_set
+from leakfront.harness.stages.reference import reference_rows
+from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
 from leakfront.results.features import dinov2, registry
 from leakfront.results.features.dinov2 import DINOv2
@@ -205,17 +207,17 @@ def test_stored_features_are_found_by_the_content_of_the_weights_and_not_by_thei
 
     copy = shutil.copytree(folder, tmp_path / "copy")
     other = saved(tmp_path / "other", seed=1)
-    assert plan_of(folder).reference_key == plan_of(copy).reference_key
-    assert plan_of(folder).reference_key != plan_of(other).reference_key
+    assert plan_of(folder).keys["reference"] == plan_of(copy).keys["reference"]
+    assert plan_of(folder).keys["reference"] != plan_of(other).keys["reference"]
     assert plan_of(folder).features == f"dinov2-{dinov2.checksum(copy / 'model.safetensors')[:8]}"
     assert plan_of(folder).features != plan_of(other).features
 
 
 def test_the_key_of_inception_features_holds_no_path() -> None:
     def key(**params: str) -> str:
-        return make_plan(
-            parse_config(small(metrics={"features": "inception", "features_params": params}))
-        ).reference_key
+        return make_plan(parse_config(small(metrics={"features": "inception", "features_params": params}))).keys[
+            "reference"
+        ]
 
     assert key() == key(weights="elsewhere.pth")
 
@@ -223,8 +225,8 @@ def test_the_key_of_inception_features_holds_no_path() -> None:
 def test_a_run_names_the_weights_in_its_rows_and_keeps_which_they_were(folder: Path, tmp_path: Path) -> None:
     metrics = {"features": "dinov2", "features_params": {"folder": str(folder), "dimensions": 16}}
     plan, pool = check_everything(parse_config(small(metrics=metrics)), layout := Layout(tmp_path / "run"))
-    fit_extractor(plan, layout, pool)
-    make_reference(plan, layout, pool)
+    for stage in (EXTRACTOR, REFERENCE):
+        perform(stage, Work(plan=plan, layout=layout, pool=pool), plan.keys[stage.name])
     assert {row.metric for row in reference_rows(layout)} == {f"fid_{plan.features}", f"kid_{plan.features}"}
     extractor = plan.extractor.load(layout.extractor / "extractor.safetensors")
     stored = reference_set(layout, pool).matrix()

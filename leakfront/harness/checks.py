@@ -1,0 +1,129 @@
+"""All that can be wrong with the input of a run, refused before anything is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leakfront.errors import InputError
+from leakfront.harness.execution.devices import check_device
+from leakfront.harness.execution.schedule import is_done
+from leakfront.harness.plan.limits import check_threads
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.pool.pool import Pool
+from leakfront.harness.settings.sections import Config
+from leakfront.harness.stages import TRAIN
+from leakfront.harness.stages.pool import draw_pool, member_share, members_of
+from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.run_folder import check_compatible
+from leakfront.registry import parameters
+
+if TYPE_CHECKING:
+    from leakfront.harness.execution.ray_cluster import RayCluster
+
+
+def check_everything(config: Config, layout: Layout, cluster: RayCluster | None = None) -> tuple[Plan, Pool]:
+    """Plan and pool of a run; raises `InputError` for whatever is wrong with its input, before anything is written.
+
+    On a cluster it is the nodes that must have the cores and GPUs, as `ray_cluster.join` checks.
+    """
+    plan = make_plan(config)
+    if cluster is None:
+        check_threads(config.execution)
+        check_device(config.execution)
+    check_compatible(layout, config)
+    pool = draw_pool(plan, layout)
+    for split in range(config.splits):
+        coins = members_of(plan, layout, pool, split)
+        members = int(coins.sum())
+        if not 2 <= members <= len(pool) - 2:
+            raise InputError(
+                f"data.pool is {len(pool)}, which leaves split {split} with {members} members and "
+                f"{len(pool) - members} decoys; attacks need at least 2 of each, so make the pool larger"
+            )
+    check_sampler(plan)
+    plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
+    if plan.external:
+        check_external_model(plan, pool, layout)
+    if config.training.batch_size < config.execution.processes:
+        raise InputError(
+            f"training.batch_size is {config.training.batch_size}; it must not be below execution.processes, "
+            f"{config.execution.processes}"
+        )
+    for point in plan.points:
+        for defense in point.stack:
+            defense.check(float(pool.copies.sum()) * member_share(plan, coins), config.training.batch_size)
+            if config.execution.processes > 1 and defense.one_process:
+                raise InputError(
+                    f"execution.processes is {config.execution.processes}, but a training step of {defense.name} "
+                    "cannot be shared among several; set it to 1"
+                )
+    for name in plan.judged_by(config.splits - 1):
+        if len(pool) < (least := plan.attacks[name].minimum_pool()):
+            raise InputError(f"attack {name!r} needs a pool of at least {least} images; data.pool is {len(pool)}")
+    check_image_counts(plan, pool)
+    check_labels(plan, pool)
+    return plan, pool
+
+
+def check_external_model(plan: Plan, pool: Pool, layout: Layout) -> None:
+    """Raise `InputError` for a model of other classes than the images', or for files that make no model; the files are
+    looked at once, before the model is copied to the run's folder."""
+    if plan.model.classes and plan.model.classes != len(pool.classes):
+        raise InputError(
+            f"the model in {plan.model.path} is conditioned on {plan.model.classes} classes, and the images have "
+            f"{len(pool.classes)}; put members and decoys into a sub-folder for each class, which are taken in the "
+            "order of their names"
+        )
+    if not all(is_done(TRAIN, cell, layout) for cell in plan.cells):
+        plan.model.examine()
+
+
+def check_sampler(plan: Plan) -> None:
+    """Raise `InputError` for more sampling steps than the model has noise levels."""
+    steps, timesteps = plan.config.sampling.steps, plan.model.timesteps
+    if steps > timesteps:
+        raise InputError(f"sampling.steps is {steps}; it must not exceed the model's timesteps, {timesteps}")
+
+
+def check_image_counts(plan: Plan, pool: Pool) -> None:
+    """Refuse numbers of images that are too small for a metric on the chosen features."""
+    for metric in plan.metrics:
+        need = metric.minimum(plan.extractor.dimensions)
+        counts = {
+            "sampling.images": plan.config.sampling.images,
+            "data.reference": len(pool.reference_images),
+            "data.pool": len(pool),
+        }
+        for key, count in counts.items():
+            if count < need:
+                raise InputError(
+                    f"{metric.name} on {plan.extractor.name!r} features of {plan.extractor.dimensions} dimensions "
+                    f"needs at least {need} images, but {key} gives {count}"
+                )
+
+
+def check_labels(plan: Plan, pool: Pool) -> None:
+    """Refuse metrics that need classes where images or samples have none."""
+    for metric in plan.metrics:
+        if not metric.needs_labels:
+            continue
+        if not plan.model.conditional:
+            can = "conditional" in parameters(plan.model)
+            remedy = "set model.conditional = true, or" if can else f"{plan.model.name!r} models have no classes, so"
+            raise InputError(
+                f"metrics.names has {metric.name!r}, which needs samples asked for by class; {remedy} take it out"
+            )
+        classes, images = len(pool.classes), plan.config.sampling.images
+        if any((np.bincount(labels) > 1).sum() < 2 for labels in (pool.labels, pool.reference_labels)):
+            raise InputError(
+                f"metrics.names has {metric.name!r}, which needs 2 images each of at least 2 classes in the pool and "
+                f"in the reference; data.dataset = {plan.config.data.dataset!r} gives fewer, so take it out"
+            )
+        if images < 2 * classes:
+            raise InputError(
+                f"metrics.names has {metric.name!r}, which needs 2 samples of each of the {classes} classes, but "
+                f"sampling.images is {images}; it must be at least {2 * classes}"
+            )

@@ -1,0 +1,65 @@
+"""Remove from a run's folder what no cell of its config uses any more."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from leakfront.errors import InputError
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.settings.sections import Config, parse_config
+from leakfront.harness.stages import STAGES, TRAIN
+from leakfront.harness.store.layout import Layout, model_names
+from leakfront.harness.store.run_folder import locked
+from leakfront.harness.store.temporaries import clear_temporaries
+
+
+def clean(layout: Layout, dry_run: bool = False) -> list[tuple[Path, int]]:
+    """Remove models, cells and scores that the run's config does not use; returns them with their bytes.
+
+    dry_run: only look. Raises `InputError` if none of the models is of use, which means that this version of leakfront,
+    or of a library, would train all of them again: then only a new run can tell what is of use.
+    """
+    plan = make_plan(held_config(layout))
+    with locked(layout):
+        unused = list(_unused(plan, layout))
+        sizes = [(path, sum(file.stat().st_size for file in path.rglob("*") if file.is_file())) for path in unused]
+        if not dry_run:
+            clear_temporaries(layout.root)
+            for path in unused:
+                shutil.rmtree(path, ignore_errors=True)
+    return sizes
+
+
+def held_config(layout: Layout) -> Config:
+    """The config that a run's folder holds; `InputError` if it cannot be read."""
+    try:
+        held = tomllib.loads(layout.config.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{layout.config} cannot be read ({error}); it must be what `leakfront run` wrote") from None
+    held.pop("provenance", None)
+    return parse_config(held)
+
+
+def _unused(plan: Plan, layout: Layout) -> Iterator[Path]:
+    used = set(model_names(cell.keys[TRAIN.name] for cell in plan.cells))
+    if layout.models and not used & set(layout.models):
+        raise InputError(
+            f"none of the models in {layout.root} is one that this version of leakfront would use (the code, a library "
+            "or a setting has changed), so all would be removed; run the config first, or delete the folder"
+        )
+    yield from (layout.root / "models" / name for name in layout.models if name not in used)
+    stages = {stage.name for stage in STAGES if stage.scope == "cell"}
+    for name in layout.cells:
+        cell = layout.cell(name)
+        if name not in plan.by_name:
+            yield cell
+            continue
+        for folder in sorted(path for path in cell.glob("[!.]*") if path.is_dir()):
+            if folder.name not in stages:
+                yield folder
+            elif folder.name == "attack":
+                yield from (path for path in sorted(folder.glob("[!.]*")) if path.name not in plan.attacks)

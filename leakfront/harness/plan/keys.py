@@ -1,0 +1,54 @@
+"""The content key of every artifact of a run, in one loop over the declared stages."""
+
+from __future__ import annotations
+
+from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.stages import BY_NAME, STAGES
+from leakfront.harness.stages.stage import Stage, Subject
+from leakfront.harness.store.code_keys import content_key
+
+
+def fill_keys(plan: Plan) -> None:
+    """Key all stages whose outcome does not depend on which other cells have a model; done once, as a plan is made."""
+    for stage in STAGES:
+        if stage.scope == "run":
+            plan.keys[stage.name] = key_of(stage, Subject(plan))
+        elif not is_late(stage):
+            for cell in plan.cells:
+                cell.keys[stage.name] = key_of(stage, Subject(plan, cell))
+
+
+def key_of(stage: Stage, subject: Subject) -> str:
+    """The key of a stage's artifact: a hash of its settings, its inputs' keys and its code.
+
+    Nothing else enters, above all not which other cells there are.
+    """
+    inputs = [key for name in inputs_of(stage, subject.plan) for key in _input_keys(BY_NAME[name], stage, subject)]
+    code = sorted({*stage.code(subject), stage.run.__module__})
+    return content_key(stage.name, stage.settings(subject), inputs, code)
+
+
+def inputs_of(stage: Stage, plan: Plan) -> tuple[str, ...]:
+    """The names of the stages whose artifacts a stage reads."""
+    return (*stage.inputs, *stage.also(plan))
+
+
+def is_late(stage: Stage) -> bool:
+    """Whether a stage depends on which shadow models there are, which is known only when they have been trained."""
+    return stage.siblings or any(is_late(BY_NAME[name]) for name in stage.inputs)
+
+
+def late_keys(plan: Plan, cell: CellPlan, shadows: tuple[CellPlan, ...], stage: Stage) -> dict[str, str]:
+    """The keys of a late stage's artifacts by part, with these shadow models."""
+    subject = Subject(plan, cell, shadows)
+    return {one.part: key_of(stage, one) for one in stage.subjects(subject)}
+
+
+def _input_keys(source: Stage, stage: Stage, subject: Subject) -> list[str]:
+    """The keys of one input of a stage."""
+    if source.scope == "run":
+        return [subject.plan.keys[source.name]]
+    if is_late(source):
+        return [key_of(source, one) for one in source.subjects(subject)]
+    cells = (subject.cell, *subject.shadows) if stage.siblings else (subject.cell,)
+    return [cell.keys[source.name] for cell in cells]

@@ -1,0 +1,106 @@
+"""From a config to its plan: every name and parameter is checked, every plug-in built, every stage keyed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from leakfront import attacks, models
+from leakfront.attacks.contract import Attack
+from leakfront.attacks.suites import chosen_attacks
+from leakfront.datasets import open_dataset
+from leakfront.errors import InputError
+from leakfront.harness.plan.external import check_external, external_notes, external_points
+from leakfront.harness.plan.keys import fill_keys
+from leakfront.harness.plan.limits import check_models, check_names, check_weights
+from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.sweeps import DefensePoint, expand
+from leakfront.harness.settings.sections import Config
+from leakfront.registry import build
+from leakfront.results import features as feature_extractors
+from leakfront.results import metrics
+from leakfront.results.metrics import row_name
+
+
+def make_plan(config: Config) -> Plan:
+    """Check every name and parameter of a config, and key every stage. Raises `InputError`."""
+    model_settings = dict(config.model)
+    suite, chosen = chosen_attacks(config.suite, config.attacks)
+    model = build(models.registry, model_settings.pop("name", None), model_settings, "model")
+    dataset = open_dataset(config.data.dataset, **config.data.params)
+    check_external(config, model, dataset)
+    points = external_points(model, expand(config.defenses))
+    check_models(config.splits, len(points))
+    check_weights(model.smallest)
+    extractor = config.metrics.features
+    plan = Plan(
+        config=config,
+        points=points,
+        suite=suite,
+        attacks={label: _attack(label, params) for label, params in chosen.items()},
+        model=model,
+        dataset=dataset,
+        metrics=_metrics(config.metrics.names),
+        extractor=build(feature_extractors.registry, extractor, config.metrics.features_params, "metrics"),
+        cells=_cells(points, config.splits),
+        keys={},
+    )
+    if not plan.known_membership:  # which has no audit
+        _check_statistics(config)
+    fill_keys(plan)
+    return plan
+
+
+def _attack(label: str, params: dict[str, Any]) -> Attack:
+    check_names([label])
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
+        raise InputError(f"attacks.{label}: an attack is called by letters, digits, dots, dashes and underscores")
+    name = params.get("attack", label)
+    rest = {key: value for key, value in params.items() if key != "attack"}
+    attack: Attack = build(attacks.registry, name, rest, f"attacks.{label}")
+    return attack
+
+
+def _metrics(entries: Sequence[str | dict[str, Any]]) -> list[Any]:
+    built = []
+    for number, entry in enumerate(entries):
+        params = {"name": entry} if isinstance(entry, str) else dict(entry)
+        built.append(build(metrics.registry, params.pop("name", None), params, f"metrics.names[{number}]"))
+    names = [row_name(metric) for metric in built]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"metrics.names lists {twice!r} twice; take one out")
+    return built
+
+
+def _cells(points: Sequence[DefensePoint], splits: int) -> list[CellPlan]:
+    names = [re.sub(r"[^A-Za-z0-9.+=]+", "_", point.label).strip("_") for point in points]
+    check_names(names)
+    if len(set(names)) < len(names):
+        raise InputError("two defenses differ only in signs that a folder's name cannot hold; give one a `label`")
+    return [
+        CellPlan(f"{name}-split{split}", point, split, {})
+        for name, point in zip(names, points, strict=True)
+        for split in range(splits)
+    ]
+
+
+def _check_statistics(config: Config) -> None:
+    singles = config.data.pool - config.data.duplicates.groups
+    if singles < 0:
+        raise InputError(
+            f"data.duplicates.groups is {config.data.duplicates.groups}, more than the pool's {config.data.pool} images"
+        )
+    if config.statistics.audit_guesses > singles:
+        raise InputError(
+            f"statistics.audit_guesses is {config.statistics.audit_guesses}, but only {singles} pool images have a "
+            "coin of their own (data.pool less data.duplicates.groups); it must not be larger"
+        )
+
+
+def notes_on(plan: Plan) -> list[str]:
+    """A line for each measurement that known membership rules out, and for each attack that is left out or has too few
+    shadow models to work as its source describes."""
+    shadows = plan.config.splits - 1
+    notes = {label: plan.note(label, shadows) for label in plan.attacks}
+    return [*external_notes(plan.dataset), *(f"attack {label}: {note}" for label, note in notes.items() if note)]

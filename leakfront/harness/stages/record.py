@@ -1,0 +1,93 @@
+"""What a finished run is recorded as: all of its rows, and the facts that tables, figures and readers need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from leakfront.harness.plan.make import notes_on
+from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages.aggregate import over_all_splits
+from leakfront.harness.stages.many_runs import many_run_rows
+from leakfront.harness.stages.measure import cell_rows, diverged_row, failed_row
+from leakfront.harness.stages.reference import reference_rows
+from leakfront.harness.stages.train import load_facts as load_training
+from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.run_folder import resolved
+
+
+def collect(
+    plan: Plan, pool: Pool, layout: Layout, diverged: Sequence[str], failed: dict[str, str]
+) -> tuple[list[Any], dict[str, Any]]:
+    """All rows of the run, in the order of the plan, and the facts for run.json."""
+    rows = reference_rows(layout)
+    measured = []
+    for cell in plan.cells:
+        if cell.name in failed:
+            rows.append(failed_row(plan, cell))
+        elif cell.name in diverged:
+            rows.append(diverged_row(plan, cell, layout))
+        else:
+            rows += cell_rows(plan, cell, layout)
+            measured.append(cell)
+    config = plan.config
+    rows += over_all_splits(rows, config.statistics.audit_delta, len(plan.attacks))
+    for point in plan.points:
+        rows += many_run_rows(plan, [cell for cell in measured if cell.point is point], layout, pool)
+    info = {
+        "name": config.name,
+        "title": config.title or config.name,
+        "suite": plan.suite,
+        "attacks": list(plan.attacks),
+        "attack_facts": {
+            label: {"attack": a.name, "access": a.access, "shadows": a.shadows, "extracts": a.extracts}
+            for label, a in plan.attacks.items()
+        },
+        "attack_notes": notes_on(plan),
+        "config": resolved(config),
+        "seed": config.seed,
+        "splits": config.splits,
+        "threads": config.execution.threads,
+        "pool": "pool/pool.safetensors",
+        "dataset": {
+            "name": config.data.dataset, "checksum": pool.checksum, "pool": len(pool), **facts_of(plan, pool),
+            "planted_groups": int((pool.copies > 1).sum()), "copies": int(pool.copies.max()),
+            "copy_kind": config.data.duplicates.kind, "reference": len(pool.reference_images),
+            "extractor": len(pool.extractor_images), "duplicates_dropped": pool.duplicates_dropped,
+            "skipped": pool.skipped, "image_shape": list(pool.images.shape[1:]),
+        },
+        "samples_per_model": config.sampling.images,
+        "features": plan.features,
+        "model": plan.model.name,
+        **({"external_model": plan.model.version()} if plan.external else {}),
+        "lines": list(dict.fromkeys(point.line for point in plan.points)),
+        "cells": [
+            {"name": c.name, "defense": c.point.line, "params": c.point.params, "split": str(c.split),
+             "folder": f"cells/{c.name}"}
+            for c in measured
+        ],
+        "guarantees": {p.label: _guarantee(p.label, measured, layout) for p in plan.points},
+        "covers": {p.label: "; ".join(dict.fromkeys(d.covers for d in p.stack)) for p in plan.points},
+        "acts_on": {p.label: [d.acts_on for d in p.stack] for p in plan.points},
+        "diverged": list(diverged),
+        "failed": failed,
+    }  # fmt: skip
+    return rows, info
+
+
+def _guarantee(label: str, measured: Sequence[CellPlan], layout: Layout) -> dict[str, Any] | None:
+    """The guarantee of a defense: that of its splits with the largest epsilon."""
+    found = []
+    for cell in measured:
+        if cell.point.label == label:
+            guarantee = load_training(cell, layout)["guarantee"]
+            found += [guarantee] if guarantee else []
+    return max(found, key=lambda g: g["epsilon"]) if found else None
+
+
+def facts_of(plan: Plan, pool: Pool) -> dict[str, Any]:
+    """How membership came about: the coin, or the number of members that the data set states."""
+    if not plan.known_membership or pool.membership is None:
+        return {"coin": plan.config.data.coin}
+    return {"membership": "known", "members": int(pool.membership.sum())}
