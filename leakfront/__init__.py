@@ -8,11 +8,11 @@ first used), and it installs a patch for torchvision builds whose compiled opera
 from typing import TYPE_CHECKING, Any
 
 from leakfront.harness.machine.torchvision_operators import install
+from leakfront.version import __version__
 
 if TYPE_CHECKING:
     from leakfront.harness.calls import Result, attack, load, run
 
-__version__ = "0.1.0"
 __all__ = ["Result", "__version__", "attack", "load", "run"]
 
 install()

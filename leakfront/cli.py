@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from leakfront import __version__
+from leakfront.version import __version__
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import leakfront
+from leakfront import version
 from leakfront.errors import InputError
 from leakfront.harness.execution.process import Task, environment, plan_of, set_up
 from leakfront.harness.execution.ray_cluster import needs_of
@@ -35,7 +35,7 @@ def fingerprint(plan: Plan) -> dict[str, str]:
 
 def _code() -> str:
     """A hash of all modules of this package."""
-    root, digest = Path(leakfront.__file__).parent.parent, hashlib.sha256()
+    root, digest = version.PACKAGE.parent, hashlib.sha256()
     for path in sorted((root / "leakfront").rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
     return digest.hexdigest()

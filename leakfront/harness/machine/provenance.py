@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import leakfront
+from leakfront import version as package
 from leakfront.harness.machine.memory import cores
 from leakfront.memory import memory
 
@@ -20,7 +20,7 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Version of this package, of Python and of the libraries that decide a number."""
-    found = {"leakfront": leakfront.__version__, "python": platform.python_version()}
+    found = {"leakfront": package.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 def git_state() -> dict[str, Any]:
     """Commit and whether the working tree differs from it; the commit is empty when the code is not in a checkout."""
-    folder = Path(leakfront.__file__).parent.parent
+    folder = package.PACKAGE.parent
     if not (folder / ".git").exists():
         return {"commit": "", "dirty": False}
     try:

@@ -15,9 +15,9 @@ from leakfront.harness.stages.sample import SAMPLE
 from leakfront.harness.stages.stage import Stage
 from leakfront.harness.stages.train import TRAIN
 
-STAGES: tuple[Stage, ...] = (
+STAGES: list[Stage] = [
     POOL, EXTRACTOR, REFERENCE, PREPARE, TRAIN, SAMPLE, FEATURES, PROBE, ATTACK, MEASURE,
-)  # fmt: skip
+]  # fmt: skip
 __all__ = [
     "ATTACK", "BY_NAME", "EXTRACTOR", "FEATURES", "MEASURE", "POOL", "PREPARE", "PROBE", "REFERENCE", "SAMPLE",
     "STAGES", "TRAIN", "Stage",

@@ -25,6 +25,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import leakfront
+from leakfront import version
 from leakfront.cli import main
 from leakfront.errors import InputError
 from leakfront.harness.checks import check_everything
@@ -324,9 +325,9 @@ def test_a_node_that_does_not_see_the_folder_is_refused(plan: Plan, tmp_path: Pa
 
 def test_the_fingerprint_follows_the_code(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(plan)
-    root = Path(leakfront.__file__).parent.parent
+    root = version.PACKAGE.parent
     shutil.copytree(root / "leakfront", tmp_path / "leakfront", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(leakfront, "__file__", str(tmp_path / "leakfront" / "__init__.py"))
+    monkeypatch.setattr(version, "PACKAGE", tmp_path / "leakfront")
     assert fingerprint(plan) == before
     (tmp_path / "leakfront" / "results" / "run" / "rows.py").write_text("")
     assert {k for k, v in fingerprint(plan).items() if v != before[k]} == {"code"}

@@ -1,0 +1,86 @@
+"""No model is trained twice: cells with equal weights share a training, a shorter one is part of a longer one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.plan.trainings import longest_of, models_of
+from leakfront.harness.settings.file import load_config
+from leakfront.harness.settings.sections import parse_config
+from tests.small_config import small
+
+
+def plan_of(*defenses: dict[str, Any], **changes: Any) -> Plan:
+    return make_plan(parse_config(small(splits=1, defenses=list(defenses), **changes)))
+
+
+def key_of(plan: Plan, cell: str, stage: str = "train") -> str:
+    return plan.by_name[f"{cell}-split0"].keys[stage]
+
+
+def trained(plan: Plan) -> list[str]:
+    """The cells that stand for the models which are really trained."""
+    return [model.cell.name.removesuffix("-split0") for model in longest_of(models_of(plan))]
+
+
+def test_the_benchmark_of_all_defenses_trains_78_models_for_105_cells() -> None:
+    plan = make_plan(load_config("defenses"))
+    assert len(plan.cells) == 105
+    assert len(longest_of(models_of(plan))) == 78
+
+
+def test_guards_of_the_sampler_use_the_undefended_weights_and_have_samples_of_their_own() -> None:
+    plan = plan_of({"name": "none"}, {"name": "filter"}, {"name": "guidance"})
+    assert key_of(plan, "none") == key_of(plan, "filter") == key_of(plan, "guidance")
+    assert len({key_of(plan, name, "sample") for name in ("none", "filter", "guidance")}) == 3
+    assert trained(plan) == ["none"]
+    stacked = plan_of({"stack": [{"name": "dedup"}, {"name": "filter"}]}, {"name": "dedup"})
+    assert key_of(stacked, "dedup+filter") == key_of(stacked, "dedup") != key_of(stacked, "none")
+
+
+def test_a_training_that_is_stopped_at_a_step_is_the_beginning_of_the_longer_one() -> None:
+    plan = plan_of({"name": "none"}, {"name": "early_stop", "fraction": [0.25, 0.5]})
+    assert trained(plan) == ["none"]
+    assert [model.steps for model in models_of(plan)] == [12, 3, 6]
+    assert len({model.family for model in models_of(plan)}) == 1
+    deduplicated = plan_of({"name": "dedup"}, {"stack": [{"name": "dedup"}, {"name": "early_stop", "steps": 5}]})
+    assert trained(deduplicated) == ["none", "dedup"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"name": "dp_sgd", "epsilon": 5},  # its noise depends on the number of steps
+        {"name": "distill"},
+        {"name": "early_stop", "patience": 2},  # where it stops depends on the weights
+        {"name": "capacity"},
+        {"name": "augment", "probability": 0.3},
+    ],
+)
+def test_a_defense_that_acts_on_training_has_a_training_of_its_own(other: dict[str, Any]) -> None:
+    plan = plan_of({"name": "none"}, other, {"stack": [other, {"name": "early_stop", "steps": 5}]} if
+                   other["name"] not in ("early_stop", "augment") else {"name": "dedup"})  # fmt: skip
+    assert len(trained(plan)) == 3
+
+
+def test_keys_do_not_depend_on_which_other_cells_there_are() -> None:
+    alone = plan_of({"name": "early_stop", "steps": 5})
+    together = plan_of({"name": "early_stop", "steps": [5, 7]}, {"name": "dedup"}, {"name": "filter"})
+    assert key_of(alone, "early_stop_steps=5") == key_of(together, "early_stop_steps=5")
+    assert alone.by_name["none-split0"].keys == together.by_name["none-split0"].keys
+
+
+def test_a_training_stopped_at_a_step_has_the_key_of_a_training_of_so_many_steps() -> None:
+    stopped = plan_of({"name": "early_stop", "steps": 5})
+    short = plan_of({"name": "none"}, training__steps=5)
+    assert key_of(stopped, "early_stop_steps=5") == key_of(short, "none")
+
+
+def test_training_sets_and_seeds_keep_models_apart() -> None:
+    two = make_plan(parse_config(small(defenses=[{"name": "none"}, {"name": "filter"}])))
+    assert len(models_of(two)) == 2  # one for each split
+    assert plan_of({"name": "none"}, seed=1).cells[0].keys["train"] != plan_of({"name": "none"}).cells[0].keys["train"]

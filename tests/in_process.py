@@ -1,0 +1,51 @@
+"""Tasks done in the process of the test, in place of worker processes, so that calls can be counted and patched."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from leakfront.harness.execution import process, schedule
+from leakfront.harness.execution.process import Task
+from leakfront.harness.execution.tasks import run_task
+from leakfront.harness.execution.workers import Outcome
+
+
+class Here:
+    """Stands in for `Workers`. done: the tasks of all instances, in their order."""
+
+    done: list[Task]
+
+    def __init__(self, *_: Any) -> None:
+        self._tasks: list[Task] = []
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, task: Task) -> None:
+        self._tasks.append(task)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        while self._tasks:
+            task = self._tasks.pop(0)
+            self.done.append(task)
+            run_task(task)
+            yield Outcome(task)
+
+
+@contextmanager
+def in_process() -> Iterator[list[Task]]:
+    """Runs within do all tasks in this process; yields the tasks that were done."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Here, "done", [], raising=False)
+        patch.setattr(schedule, "Workers", Here)
+        patch.setattr(process, "_events", queue.SimpleQueue())
+        patch.setattr(process, "_plans", {})
+        yield Here.done
