@@ -105,6 +105,16 @@ def test_the_columns_of_rows_are_explained() -> None:
     assert all(f"`{column}`" in text for column in COLUMNS)
 
 
+@pytest.mark.parametrize(("page", "base"), [("add-a-defense", defenses.Defense), ("add-an-attack", attacks.Attack)])
+def test_hooks_that_are_listed_exist(page: str, base: type) -> None:
+    tables = read(f"docs/{page}.md").split("| call | returns |")[0]
+    listed = re.findall(r"^\| `(\w+)`", tables, re.M)
+    stated = {name for cls in base.__mro__ for name in (*vars(cls), *getattr(cls, "__annotations__", {}))}
+    assert set(listed) <= stated
+    own = {name for name in (*vars(base), *base.__annotations__) if not name.startswith("_")}
+    assert own - set(listed) <= {"name", "section", "score", "changes_weights"}
+
+
 def test_the_citation_is_of_this_version() -> None:
     yaml = pytest.importorskip("yaml")
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
