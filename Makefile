@@ -23,6 +23,8 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PYTHON) -m pytest -q tests/test_imports.py
 
 format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .
