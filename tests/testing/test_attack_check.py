@@ -84,8 +84,9 @@ class Thawed:
         return {"errors": errors(queries)}
 
 
+@dataclass(frozen=True)
 class OneImage:
-    """Stands in for the guided samples of `side`."""
+    """A generation that is too short."""
 
     def generate(self, model: Any, samples: np.ndarray, features: Any, draw: Any, seed: int) -> np.ndarray:
         return samples[:1]
@@ -96,7 +97,7 @@ SIGNALS: Cases = [
     (broken(Loss, access="samples"), "access must be 'loss' or 'gradients' if it asks the model"),
     (broken(Loss, signal=property(lambda self: Gradients((10,)))), "the access of attack 'loss' must be 'gradients'"),
     (broken(Loss, signals=lambda self: [NoiseErrors((1,), 1)]), r"the signal of attack 'loss' must be among its"),
-    (broken(Loss, signals=changing), "must ask for equal signals and generations each time"),
+    (broken(Loss, signals=changing), "must ask for the same signals each time"),
     (measuring(lambda self, q: {"errors": errors(q)}, view=object()), "has a parameter without a stable text"),
     (measuring(lambda self, q: {"errors": errors(q) - errors(q).mean()}), "depends on the other images of the batch"),
     (measuring(lambda self, q: {"errors": errors(q) + torch.rand(1)}), "must measure the same each time"),
@@ -106,7 +107,7 @@ SIGNALS: Cases = [
     (measuring(lambda self, q: {"a/b": errors(q)}), "must be a text without '/'"),
     (measuring(lambda self, q: {}), "Measured of attack 'loss' must measure something"),
     (measuring(lambda self, q: q.nothing), "measure raised AttributeError"),
-    (broken(SIDE, generations=lambda self: [dataclass(frozen=True)(OneImage)()]), "must generate uint8 images of the"),
+    (broken(SIDE, generations=lambda self: [OneImage()]), "must generate uint8 images of the"),
 ]  # fmt: skip
 
 
