@@ -1,4 +1,4 @@
-"""The data sets, feature extractors and figures of this package pass their checks; the other rooms' tests do the rest."""
+"""The data sets, feature extractors and figures of this package pass their checks; other plug-ins do in their rooms."""
 
 from __future__ import annotations
 
