@@ -33,8 +33,8 @@ def check_attack(attack: type[Attack] | Attack) -> None:
     within the stated access. Its scores must be finite, one for each pool image. They must be the same again with the
     same seed, follow the images if the pool is in another order, and need no coin of the target. On a memorizer it must
     find members: AUC at least 0.9, or for an attack on samples, more of the members that were generated than chance
-    allows. On a model that never saw the pool it must find nothing. A control, whose access is "none", must find nothing
-    anywhere.
+    allows. On a model that never saw the pool it must find nothing. A control, whose access is "none", must never find
+    anything.
     """
     attack = check_plugin(attack, Attack, "attack")
     who = named(attack, "attack")
