@@ -48,7 +48,9 @@ def estimate(metric: Metric, generated: np.ndarray, real: np.ndarray, seed: int 
     first, second = (
         ImageSet.of(rows, (rows[:, 0] > np.median(rows[:, 0])).astype(np.int64)) for rows in (generated, real)
     )
-    return metric.estimate(first, second, seed)
+    found = metric.estimate(first, second, seed)
+    require(isinstance(found, Estimate), f"{named(metric, 'metric')} must return an Estimate, not {found!r}")
+    return found
 
 
 def _check_minimum(metric: Metric, who: str) -> None:
@@ -80,7 +82,8 @@ def _check_estimate(metric: Metric, who: str) -> None:
     with calling(f"{who}: estimate"):
         found, again = (estimate(metric, generated, real, seed=3) for _ in range(2))
         shuffled = estimate(metric, generated[::-1], np.roll(real, 7, axis=0), seed=3)
-    require(isinstance(found, Estimate), f"{who} must return an Estimate")
+    unchanged = np.array_equal(kept[0], generated) and np.array_equal(kept[1], real)
+    require(unchanged, f"{who} must not change the features in place")
     require(math.isfinite(found.value), f"{who} must return a finite value")
     require(found == again, f"{who} must return the same estimate with the same seed")
     holds = found.low <= found.value <= found.high
@@ -88,8 +91,6 @@ def _check_estimate(metric: Metric, who: str) -> None:
     require(found.method, f"{who} must say how its interval was made")
     same = math.isclose(shuffled.value, found.value, rel_tol=1e-9, abs_tol=1e-12)
     require(same, f"{who} must not depend on the order of the images")
-    unchanged = np.array_equal(kept[0], generated) and np.array_equal(kept[1], real)
-    require(unchanged, f"{who} must not change the features in place")
 
 
 def _check_direction(metric: Metric, who: str) -> None:

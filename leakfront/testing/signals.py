@@ -26,13 +26,13 @@ def check_questions(attack: Attack, who: str) -> None:
     with calling(f"{who}: listing its signals and generations"):
         asked = [*attack.signals(), *attack.outside_signals()]
         generations = list(attack.generations())
-        again = [signal_key(s) for s in (*attack.signals(), *attack.outside_signals(), *attack.generations())]
-    for question in (*asked, *generations):
+        again = [*attack.signals(), *attack.outside_signals(), *attack.generations()]
+    for question in (*asked, *generations, *again):
         params = vars(type(question)).get("__dataclass_params__")
         require(params is not None and params.frozen, f"{_of(question, who)} must be a @dataclass(frozen=True)")
         require(" at 0x" not in signal_key(question), f"{_of(question, who)} has a parameter without a stable text")
-    stable = [signal_key(question) for question in (*asked, *generations)] == again
-    require(stable, f"{who} must ask for equal signals and generations each time")
+    keys = [signal_key(question) for question in (*asked, *generations)]
+    require(keys == [signal_key(question) for question in again], f"{who} must ask for the same signals each time")
     if attack.signal is not None:
         require(attack.signal in attack.signals(), f"the signal of {who} must be among its signals()")
     if attack.access in ("none", "samples"):

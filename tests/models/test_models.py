@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from leakfront import models
+from leakfront import models, testing
 from leakfront.errors import InputError
 from leakfront.harness.training.loop import to_unit_range
 from leakfront.models.contract import LossWithLevels
@@ -59,20 +59,8 @@ def test_a_loss_states_its_noise_levels_and_a_function_does_not() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
-def test_saves_and_loads_to_the_same_predictions(name: str, tmp_path: Path) -> None:
-    family = models.registry.get(name)(**(SMALL if name == "unet" else {}))
-    model = family.build((1, 8, 8), 10, 3)
-    if model.network is None:
-        model.fit(to_unit_range(oracle.digits()[:70]))
-    else:
-        model.network.eval()
-    model.save(tmp_path / "model")
-    again = family.load(tmp_path / "model")
-    x, t = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 50, 500, 999])
-    with torch.no_grad():
-        torch.testing.assert_close(again.predict_noise(x, t), model.predict_noise(x, t), rtol=1e-6, atol=1e-6)
-    assert again.image_shape == (1, 8, 8)
-    assert not list(tmp_path.rglob("*.bin")) + list(tmp_path.rglob("*.pkl")) + list(tmp_path.rglob("*.pt"))
+def test_every_family_keeps_to_the_contract(name: str) -> None:
+    testing.check_model(models.registry.get(name)(**(SMALL if name == "unet" else {})))
 
 
 def test_the_saved_folder_is_a_pipeline_that_plain_diffusers_loads(tmp_path: Path) -> None:

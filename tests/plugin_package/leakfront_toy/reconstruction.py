@@ -46,7 +46,7 @@ class Reconstruction(Attack):
     access = "loss"
     summary = "how well the model restores an image from a noised copy"
 
-    timesteps: Timesteps = (50, 100, 200)
+    timesteps: Timesteps = (10, 30, 60)
     root: Annotated[int, Ge(1)] = 2
 
     @property
