@@ -56,7 +56,7 @@ def test_nothing_is_wider_than_a_window_of_1200_pixels(
 
 def test_the_fold_is_closed_until_it_is_opened(browser: Tab, tmp_path: Path) -> None:
     opened(browser, tmp_path, TWELVE[:3], ("loss",))
-    seen = "document.querySelector('details li').checkVisibility({contentVisibilityAuto: true})"
+    seen = "document.querySelector('details li').checkVisibility()"
     assert not browser.run(seen)
     browser.run("document.querySelector('summary').click()")
     assert browser.run(seen)

@@ -56,7 +56,7 @@ def _draw(summary: Summary, bounds: dict[Point, Value], claims: dict[Point, floa
     looks = looks_of(summary)
     ceiling = _ceiling(summary, bounds)
     highest = max([v.value for v in bounds.values()] + [v for p in bounds for v in _splits(summary, p)])
-    top = max(highest, ceiling if np.isfinite(ceiling) else 0.0, 0.1) * 1.2
+    top = max(highest, ceiling if np.isfinite(ceiling) else 0.0, 0.1) * 1.35
     for panel in dict.fromkeys((ax, right)):
         if np.isfinite(ceiling):
             panel.axhline(ceiling, color=style.GREY, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1)
@@ -70,8 +70,8 @@ def _draw(summary: Summary, bounds: dict[Point, Value], claims: dict[Point, floa
     if claims:
         _claimed(summary, ax, {point: (claims[point], bounds[point]) for point in claims}, looks, top)
     if np.isfinite(ceiling):
-        right.annotate("ceiling of this audit", (1, ceiling), xycoords=("axes fraction", "data"), xytext=(-1, 1.5),
-                       textcoords="offset points", fontsize=5.5, color=style.GREY, va="bottom", ha="right")  # fmt: skip
+        right.annotate("dashed: ceiling of this audit", (1, 1), xycoords="axes fraction", xytext=(-1, 0),
+                       textcoords="offset points", fontsize=5.5, color=style.GREY, va="top", ha="right")  # fmt: skip
     return figure
 
 
@@ -95,6 +95,8 @@ def _claimed(
         Label(style.shortened(name), tuple(sorted(at, key=lambda xy: -xy[1])), looks[name].colour)
         for name, at in lines.items()
     ]
+    spots = tuple((share * top, share * top) for share in (0.45, 0.3, 0.6, 0.2, 0.8))
+    labels.append(Label("bound = claim", spots, style.GREY, 5.5))
     ax.set_xlabel("claimed ε")
     place(ax, labels, paths)
 

@@ -19,15 +19,19 @@ class Outcome:
     """How a defense compares with the undefended model.
 
     sign: -1 or 1 where the number is shown to be lower or higher, 0 where no difference is shown. shown_by: "p = 0.01"
-    or "intervals apart"; empty where no difference is shown.
+    or "intervals apart"; empty where no difference is shown. apart: whether the intervals over splits do not overlap,
+    which is no proof among many strengths.
     """
 
     sign: Literal[-1, 0, 1]
-    shown_by: str = ""
+    shown_by: str
+    apart: bool
 
     def said(self, less: str, more: str) -> str:
         """`less` or `more` with its evidence, or that no difference is shown."""
-        return f"{less if self.sign < 0 else more}, {self.shown_by}" if self.sign else "no difference shown"
+        if self.sign:
+            return f"{less if self.sign < 0 else more}, {self.shown_by}"
+        return f"no difference shown{', though the intervals lie apart' if self.apart else ''}"
 
 
 class Comparisons:
@@ -63,7 +67,7 @@ class Comparisons:
         """Test every defense that has enough splits. mean: over splits. of_splits: of a defense and its baseline."""
         from leakfront.results.statistics.splits import apart_without_variance, holm, paired_test
 
-        tested: dict[Point, tuple[float, float, bool]] = {}  # p, mean difference, whether the intervals lie apart
+        tested: dict[Point, tuple[float, float, bool, bool]] = {}  # p, mean difference, proof by intervals, apart
         for point in self._points:
             baseline = self._summary.baseline_of(point)
             if baseline is None or baseline == point:
@@ -76,13 +80,13 @@ class Comparisons:
             pairs = [[values[split] for split in shared] for values in (mine, other)]
             a, b = ([v.value for v in values] for values in pairs)
             ends = [([v.low for v in values], [v.high for v in values]) for values in pairs]
-            apart = apart_without_variance(a, b, (ours.low, ours.high), (theirs.low, theirs.high))
-            tested[point] = (*paired_test(a, b, *ends), apart)
-        adjusted = holm([p for p, _, _ in tested.values()]) if tested else ()
+            proof = apart_without_variance(a, b, (ours.low, ours.high), (theirs.low, theirs.high))
+            tested[point] = (*paired_test(a, b, *ends), proof, ours.below(theirs) or ours.above(theirs))
+        adjusted = holm([p for p, *_ in tested.values()]) if tested else ()
         outcomes = {}
-        for (point, (_, difference, apart)), p in zip(tested.items(), adjusted, strict=True):
-            shown_by = f"p = {p:.2g}" if p < LEVEL else "intervals apart" if apart else ""
-            outcomes[point] = Outcome(0 if not shown_by else -1 if difference < 0 else 1, shown_by)
+        for (point, (_, difference, proof, apart)), p in zip(tested.items(), adjusted, strict=True):
+            shown_by = f"p = {p:.2g}" if p < LEVEL else "intervals apart" if proof else ""
+            outcomes[point] = Outcome(0 if not shown_by else -1 if difference < 0 else 1, shown_by, apart)
         return outcomes
 
     def _extracted(self, point: Point, baseline: Point) -> _Pair:

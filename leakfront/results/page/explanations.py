@@ -1,4 +1,4 @@
-"""How to read a report, and what it cannot say: sentences for runs whose membership was flipped, or was given."""
+"""How to read a report, and what it cannot say: sentences for runs with flipped and with given membership."""
 
 from __future__ import annotations
 
@@ -9,84 +9,96 @@ from leakfront.results.run.summary import is_given
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
-READING = (
-    "A split flips a fair coin for every pool image: heads, it is a member, which the model may train on; tails, a "
-    "decoy, which it never sees. Attacks score every pool image without seeing the coins.",
-    "Extracted images are unique members that a generated image matches so well that hardly any decoy is matched as "
-    "well: the threshold is the loosest at which (1 + decoys) / members stays within the false-discovery rate. At a "
-    "rate of q that reports 1/q images or more, or none. The interval therefore reaches up to what the count would be "
-    "without that 1, so that a zero says how many it may hide. Members matched more closely than any decoy are k or "
-    "more by chance in one of 2^k models (where the coin is fair).",
-    "AUC is the probability that a member scores above a decoy; 0.5 is guessing. TPR at a low FPR is the share of "
-    "members found while that share of decoys is accused.",
-    "Where the suite has a control, it scores images without asking the model. Its AUC must be 0.5 but for chance; "
-    "where it is not, the other attacks may owe theirs to images and coins alone. It never counts as an attack.",
-    "FID and KID mean something only beside the same features, reference set and number of samples; held-out real "
-    "images and noise are the two ends of their scale.",
-    "A finding calls a defense better, worse, fewer or more than the undefended model only where, over at least 3 "
-    "splits, a paired t test corrected for the number of defenses (Holm) gives p < 0.05 or, if one of the two has the "
-    "same value in all splits, the two intervals lie apart.",
-    "The audited epsilon is a lower bound that the attacks prove at 95%; a guarantee is an upper bound. A bound far "
-    "below the guarantee says as much about the attacks and the size of the audit as about the defense.",
+_AUC = (
+    "AUC is the probability that an attack scores a random member above a random decoy; 0.5 is guessing. TPR at 1% FPR "
+    "is the share of members found when 1% of the decoys are wrongly called members."
 )
-LIMITS = (
-    "Intervals over splits are 95% and cover the variation between trained models of this data set and this training, "
-    "not between data sets or architectures. They are pointwise: among many, some will miss. With one split an "
-    "interval covers sampling error within that model only.",
-    "The highest value over several attacks is picked after seeing them, and its interval is not corrected for that; "
-    "the audited bound is.",
+_FID = (
+    "FID and KID values compare only on the same features, the same reference images and the same number of samples. "
+    "Held-out real images and noise are the two ends of their scale."
+)
+_STRONGER = (
+    "An attack that finds nothing proves nothing: a stronger attack may find more. Zero extracted images at this "
+    "number of samples does not mean zero at any number."
+)
+_HIGHEST = (
+    "The highest value over several attacks is chosen after seeing them, and its interval is not corrected for that"
+)
+
+FLIPPED = (
+    "Each split flips a fair coin for every pool image. Heads: the image is a member, and the model may train on it. "
+    "Tails: it is a decoy, and the model never sees it. Attacks score every pool image without seeing the coins.",
+    "Extracted images are unique members that a generated image matches so closely that hardly any decoy is matched as "
+    "closely. The threshold is the loosest at which (1 + decoys) / members stays within the false-discovery rate "
+    "(FDR). At a rate of q, a split reports either no image or at least 1/q images. The interval reaches up to the "
+    "count without that 1, so a zero states how many images it may hide. By chance, k or more members are matched more "
+    "closely than any decoy in one of 2^k models (with a fair coin).",
+    _AUC,
+    "A control (where the suite has one) scores images without querying the model. Its AUC must be 0.5 up to chance. "
+    "If it is not, the other attacks may owe their AUC to images and coins alone. A control never counts as an attack.",
+    _FID,
+    "A defense is called better or worse, fewer or more, lower or higher than the undefended model only where at least "
+    "3 splits show it: by a paired t test, corrected for the number of strengths compared (Holm), with p < 0.05; or, "
+    "if one of the two models has the same value in all splits, by intervals that do not overlap. For AUC, the test "
+    "takes the highest AUC over the attacks in each split.",
+    "The audited epsilon is a lower bound that the attacks prove at 95% confidence; a guarantee is an upper bound. A "
+    "bound far below the guarantee says as much about the attacks and the size of the audit as about the defense.",
+)
+FLIPPED_LIMITS = (
+    "Intervals over splits are 95% and cover the variation between models trained on this data set in this way, not "
+    "between data sets or architectures. They are pointwise: among many, some miss. With one split, an interval covers "
+    "only the sampling error within that model.",
+    f"{_HIGHEST}; the audited bound is.",
     "Guarantees are per training image. An image that occurs several times is covered only as a group, at the larger "
-    "epsilon that the table states for its copies together; images planted several times share one coin and are left "
-    "out of the audit. Deduplication runs after the coins, among the members alone; a guarantee after it is for what "
-    "the table's note says.",
-    "Covers names the attackers whom a defense reaches: what changes the weights reaches those who hold them, too. How "
-    "far it protects against them is what the attacks measure; only a guarantee is proven.",
-    "The randomness of private training comes from the seeds in this run's folder, so that it can be repeated: its "
-    "guarantee holds against those who have the weights and not the seeds. Choosing parameters by looking at several "
-    "private runs is not accounted for.",
-    "An attack that finds nothing proves nothing: a stronger one may. Zero extracted images at this number of samples "
-    "is not zero at any number.",
-    "Defenses that act when sampling do nothing against an attacker who holds the weights.",
+    "epsilon that the table states for its copies together. Images planted several times share one coin and are left "
+    "out of the audit. Deduplication runs after the coin flips, among the members alone; the table's note says what "
+    "one image stands for in a guarantee after it.",
+    "“Covers” names the attackers whom a defense reaches: a change of the weights also reaches attackers who hold "
+    "them. The attacks measure how far it protects against them; only a guarantee is proven.",
+    "Private training draws its randomness from the seeds in this run's folder, so that it can be repeated. Its "
+    "guarantee therefore holds against those who have the weights but not the seeds. It does not account for "
+    "parameters that were chosen by looking at several private runs.",
+    _STRONGER,
+    "Defenses that act at sampling do nothing against an attacker who holds the weights.",
 )
-_AUC, _FID = 2, 4  # in READING, what does not depend on where membership comes from
 GIVEN = (
-    "Who is a member was given, not flipped: members are images that the model was trained on, decoys images that it "
-    "never saw. Attacks score every image without being told which it is. Whatever else tells the two apart (when or "
+    "Membership was given, not flipped: members are images that the model was trained on, decoys are images that it "
+    "never saw. Attacks score every image without knowing which it is. Any other difference between the two (when or "
     "how they were collected, say) counts as leakage here.",
-    "No lower bound on epsilon is audited, since that needs independent fair coins.",
-    "Extracted images are members that a generated image matches so well that hardly any decoy is matched as well: the "
-    "threshold is the loosest at which (1 + decoys) / members, times the number of members that there are to a decoy, "
-    "stays within the false-discovery rate, which holds if members cannot be told from decoys without the model. With "
-    "as many of both, a rate of q reports 1/q images or more, or none. The interval therefore reaches up to what the "
-    "count would be without that 1, so that a zero says how many it may hide. Members matched more closely than any "
-    "decoy are k or more by chance in at most p^k models, where p is the share of members in the pool.",
-    READING[_AUC],
-    "Where the suite has a control (v1 has), it scores images without asking the model, by how close they lie to one "
-    "another. Its AUC must be 0.5 but for chance; where it is not, members and decoys differ before any training, and "
-    "the other attacks may owe theirs to that. Where it is, they may still differ in what it does not look at. It "
-    "never counts as an attack.",
-    READING[_FID],
+    "No lower bound on epsilon is audited, as that needs independent fair coins.",
+    "Extracted images are members that a generated image matches so closely that hardly any decoy is matched as "
+    "closely. The threshold is the loosest at which (1 + decoys) / members, times the number of members per decoy, "
+    "stays within the false-discovery rate (FDR). This controls the rate if members and decoys cannot be told apart "
+    "without the model. With equally many of both, a rate of q reports either no image or at least 1/q images. The "
+    "interval reaches up to the count without that 1, so a zero states how many images it may hide. By chance, k or "
+    "more members are matched more closely than any decoy in at most p^k models, where p is the share of members in "
+    "the pool.",
+    _AUC,
+    "A control (suite v1 has one) scores images without querying the model, by their distance to one another. Its AUC "
+    "must be 0.5 up to chance. If it is not, members and decoys differ before any training, and the other attacks may "
+    "owe their AUC to that. If it is, the two may still differ in ways that the control does not see. A control never "
+    "counts as an attack.",
+    _FID,
 )
 GIVEN_LIMITS = (
-    "Intervals are 95% and cover sampling error within this one model only: the images that happen to be among members "
-    "and decoys, not another training of the model. They are pointwise: among many, some will miss.",
-    "There are no shadow models: what an attack would choose on them is as its source has it, and attacks that fit "
-    "something on them are left out. A stronger attack may find more.",
-    "The highest value over several attacks is picked after seeing them, and its interval is not corrected for that.",
-    "How often an image was in the training set is not known here; extraction grows with it.",
-    "An attack that finds nothing proves nothing: a stronger one may. Zero extracted images at this number of samples "
-    "is not zero at any number.",
+    "Intervals are 95% and cover only the sampling error within this one model: other images among members and decoys, "
+    "not another training of the model. They are pointwise: among many, some miss.",
+    "There are no shadow models: choices that an attack would make on them are those of its source, and attacks that "
+    "fit something on shadow models are left out. A stronger attack may find more.",
+    f"{_HIGHEST}.",
+    "How often an image occurred in the training set is not known here; extraction grows with it.",
+    _STRONGER,
 )
 
 
 def reading(run: RunData) -> tuple[str, ...]:
-    """What the numbers mean; of runs merged by force, for both kinds of membership."""
+    """What the numbers mean; both kinds of membership for runs merged by force."""
     given = [is_given(source) for source in run.sources]
     if all(given):
         return GIVEN
-    return (*READING, GIVEN[0], GIVEN[1]) if any(given) else READING
+    return (*FLIPPED, GIVEN[0], GIVEN[1]) if any(given) else FLIPPED
 
 
 def limits(run: RunData) -> tuple[str, ...]:
     """What the numbers do not say."""
-    return GIVEN_LIMITS if all(is_given(source) for source in run.sources) else LIMITS
+    return GIVEN_LIMITS if all(is_given(source) for source in run.sources) else FLIPPED_LIMITS

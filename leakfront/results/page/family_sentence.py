@@ -56,7 +56,7 @@ def family_sentence(summary: Summary, comparisons: Comparisons, name: str, point
         aside = f" ({noise})" if noise else ""
         parts.append(f"FID is {_span(points, summary.fid)}{aside}" + compared("fid", summary.fid, "better", "worse"))
     defenses = list(dict.fromkeys(point.defense for point in points))
-    named = ", ".join(defenses) if len(defenses) <= _NAMED else f"{len(defenses)} defenses"
+    named = "; ".join(defenses) if len(defenses) <= _NAMED else f"{len(defenses)} defenses"
     strengths = f"; {len(points)} strengths" if len(points) > 1 else ""
     return Finding(f"{name} ({named}{strengths})", f"{'; '.join(parts)}.")
 
@@ -78,10 +78,13 @@ def _verdict(comparisons: Comparisons, quantity: Quantity, points: Sequence[Poin
         return outcomes[0].said(less, more)
     counts = [(word, sum(outcome.sign == sign for outcome in outcomes)) for word, sign in ((less, -1), (more, 1))]
     parts = [f"{word} at {_share(count, len(points))}" for word, count in counts if count]
-    silent, untested = sum(outcome.sign == 0 for outcome in outcomes), len(points) - len(outcomes)
+    silent, untested = [outcome for outcome in outcomes if not outcome.sign], len(points) - len(outcomes)
     if silent:
-        where = f"any of {silent}" if silent == len(points) else f"{silent} of {len(points)}"
-        parts.append(f"no difference shown at {where}")
+        where = f"any of {len(silent)}" if len(silent) == len(points) else f"{len(silent)} of {len(points)}"
+        apart = sum(outcome.apart for outcome in silent)
+        of = "all" if apart == len(silent) else f"{apart}"
+        though = f", though the intervals lie apart at {of} of them" if apart else ""
+        parts.append(f"no difference shown at {where}{though}")
     if untested:
         parts.append(f"not tested at {untested} of {len(points)}")
     return ", ".join(parts)

@@ -62,11 +62,14 @@ def terms(summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -
     if not comparisons.most:
         few = f"that needs at least {FEWEST_SPLITS} splits of both models"
         return f"{brackets} No difference from the undefended model is claimed: {few}."
-    strengths = f"{comparisons.most} strengths" if comparisons.most > 1 else "one strength"
+    most = comparisons.most
+    strengths = f"{most} strengths" if most > 1 else "one strength"
+    alone = " Elsewhere, intervals that lie apart are no proof: among many strengths, some lie apart by chance."
     return (
         f"{brackets} Fewer or more, lower or higher, better or worse are claimed only where a paired t test over the "
         f"splits, corrected for {strengths} (Holm), gives p < {LEVEL:g}, or where one of the two models has the same "
-        "value in all splits and the intervals do not overlap. “No difference shown” does not mean that there is none."
+        f"value in all splits and the intervals do not overlap.{alone if most > 1 else ''} “No difference shown” does "
+        "not mean that there is none."
     )
 
 

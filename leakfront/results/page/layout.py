@@ -28,9 +28,14 @@ class PageColumn:
     def title(self) -> str:
         return self.column.title
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether no entry is a text; numbers may all be missing."""
+        return not any(isinstance(entry, str) for entry in self.column.entries)
+
     def kind(self, row: int) -> str:
         """The CSS class of a cell."""
-        if self.column.numeric:
+        if self.of_numbers:
             return "number"
         length = len(self.cells[row].text)
         return "sentence" if length > _SENTENCE else "words" if length > _LONG else ""

@@ -1,4 +1,4 @@
-"""Saving a figure larger than it was drawn, type and lines with it: what a renderer takes in points has no scale."""
+"""Save a figure larger than it was drawn, type and lines included: renderers take sizes in points, with no scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def save_pdf(figure: Figure, to: IO[bytes], factor: float, metadata: dict[str, Any]) -> None:
-    """As `savefig` does it (print_pdf in matplotlib.backends.backend_pdf), on a page `factor` times as large."""
+    """Save as `savefig` does (print_pdf in matplotlib.backends.backend_pdf), on a page `factor` times as large."""
     from matplotlib.backends import backend_pdf
 
     pdf: Any = backend_pdf  # untyped
@@ -35,7 +35,7 @@ def save_pdf(figure: Figure, to: IO[bytes], factor: float, metadata: dict[str, A
 
 
 def enlarged_svg(svg: bytes, factor: float) -> bytes:
-    """A picture that states `factor` times the width and height for the same view box."""
+    """The picture with `factor` times the width and height and the same view box."""
     text = svg.decode()
     size = re.search(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', text)
     assert size is not None

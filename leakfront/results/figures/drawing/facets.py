@@ -37,13 +37,13 @@ _LABELLED = 6  # of more strengths only the first and the last are labelled
 
 
 def draw(chart: Chart) -> Figure:
-    """One panel, or one for each defense where it could not hold them."""
+    """Draw one panel, or one for each defense if there are too many for one."""
     with style.theme():
         return draw_facets(chart) if chart.crowded else draw_panel(chart)
 
 
 def draw_facets(chart: Chart) -> Figure:
-    """A panel for each defense, the whole page wide."""
+    """Draw a panel for each defense, across the whole page."""
     panels = chart.defended
     if themes.current().slide:
         columns = themes.current().columns(len(panels), _SLIDE_ROW, _SLIDE_COLUMN, 0.35)
@@ -76,7 +76,7 @@ def draw_facets(chart: Chart) -> Figure:
 
 
 def _panel(ax: Axes, chart: Chart, line: str, first: bool) -> tuple[list[Label], list[np.ndarray]]:
-    """Draw a defense in front of the others; returns its labels and what they should not cover."""
+    """Draw a defense in front of the others; return its labels and what they should not cover."""
     look, marks, base = chart.looks[line], chart.of(line), chart.of(chart.baselines.get(line))
     others = np.array([mark.at for mark in chart.marks if mark not in marks and mark not in base]).reshape(-1, 2)
     ax.plot(*others.T, linestyle="none", marker="o", markersize=1.8, markeredgewidth=0, color=_OTHERS, zorder=1.5)
@@ -104,7 +104,7 @@ def _panel(ax: Axes, chart: Chart, line: str, first: bool) -> tuple[list[Label],
 
 
 def _head(ax: Axes, chart: Chart, line: str, top: bool, width: float) -> None:
-    """The defense's name, what it promises, and, in the first row, room for the names of the ends of the scale."""
+    """Write the defense's name and promise; the first row leaves room for the names of the ends of the scale."""
     lift = 9.0 if top else 2.0
     promise, name = (str(chart.promises[line]), _SMALL, style.GREY, 0.0), (line, _NAME, chart.looks[line].colour, 6.5)
     for text, size, colour, above in (promise, name):
@@ -120,7 +120,7 @@ def _side(ax: Axes, fid: float) -> str:
 
 
 def _fitted(text: str, size: float, width: float) -> str:
-    """The text, its middle left out as far as it needs to be no wider than `width` (points)."""
+    """The text no wider than `width` (points); its middle is left out where needed."""
     from matplotlib.textpath import TextPath
 
     def wide(shown: str) -> float:

@@ -1,4 +1,4 @@
-"""What a privacy-utility front is drawn from: every defense at every strength, its FID and one measure of leakage."""
+"""The data of a privacy-utility front: FID and one measure of leakage for every defense at every strength."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ _POINTS = (
     "Rings and the grey line mark the front: the points that no other point beats on both axes. Dotted lines are the "
     "FID of held-out real images and of noise, the two ends of the scale."
 )
-_PANELS = "A panel has one defense in colour, each strength beside its point, and all other points in grey."
+_PANELS = "Each panel shows one defense in colour, its strengths as labels, and all other points in grey."
 _PROMISES = (
-    "Beneath the name stands what the defense promises, an (ε, δ) guarantee or none, and which attackers it reaches: "
-    "those with any access, or those who see only what is served."
+    "Below the name: what the defense promises, an (ε, δ) guarantee or none, and which attackers it covers: those with "
+    "any access, or those who see only what is served."
 )
 _PRIVATE = "DP: every strength has an (ε, δ) guarantee from the accountant."
-_SERVED = "Served: the defense guards the sampler, and whoever holds the weights is past it."
+_SERVED = "Served: the defense guards the sampler; whoever holds the weights bypasses it."
 _PAST = (
-    "A cross, on a dotted line from its marker, is what the weights give past a defense that only guards the sampler."
+    "A cross, on a dotted line from its marker, shows the leakage of the weights behind a defense that only guards the "
+    "sampler."
 )
 
 
@@ -38,7 +39,8 @@ _PAST = (
 class Mark:
     """A defense at a strength.
 
-    past: the leakage past what guards the sampler, where it was measured; splits: both values of each split, [S, 2].
+    past: the leakage of the weights behind a guarded sampler, None where it was not measured. splits: FID and leakage
+    of each split, [S, 2].
     """
 
     point: Point
@@ -55,7 +57,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Promise:
-    """What a line promises, and to whom it does not: guarantees stated for `stated` of its `points`."""
+    """What a line promises and whom it covers: `stated` of its `points` have a guarantee."""
 
     stated: int
     points: int
@@ -68,7 +70,7 @@ class Promise:
 
     @property
     def served(self) -> bool:
-        """Nothing holds against those who have the weights."""
+        """It protects against nobody who has the weights."""
         return self.covers == _AS_SERVED
 
     def __str__(self) -> str:
@@ -78,10 +80,10 @@ class Promise:
 
 @dataclass(frozen=True)
 class Chart:
-    """All that is drawn.
+    """Everything that is drawn.
 
-    promises: of each line; baselines: the undefended line beside each line, of its own run; ends: the FID of held-out
-    images and of noise; guess: what guessing gives, or None where the measure is a count.
+    promises: by line. baselines: for each line the undefended line of its run. ends: the FID of held-out images and of
+    noise. guess: the leakage that guessing gives, None where the measure is a count.
     """
 
     marks: tuple[Mark, ...]
@@ -104,7 +106,7 @@ class Chart:
 
     @property
     def crowded(self) -> bool:
-        """There are more lines than one panel can hold."""
+        """Whether there are more lines than one panel can hold."""
         return len(self.lines) > _MOST and bool(self.defended)
 
     @property
@@ -137,7 +139,7 @@ def gather(run: RunData, source: str, metric: str, ylabel: str, guess: float | N
     if not known:
         return None
     leaks = np.array([max(y.value, guess if guess is not None else y.value) for _, _, y in known])
-    on = pareto_front(np.array([f.value for _, f, _ in known]), leaks)  # less than guessing is no better than guessing
+    on = pareto_front(np.array([f.value for _, f, _ in known]), leaks)  # below guessing is no better than guessing
     past = {p: summary.value(p, source, metric + WITH_WEIGHTS) for p, _, _ in known}
     marks = [
         Mark(p, f, y, v.value if (v := past[p]) is not None and v.known else None,
@@ -169,7 +171,7 @@ def _splits(summary: Summary, point: Point, source: str, metric: str) -> np.ndar
 
 
 def _promise(info: dict[str, Any], points: Sequence[Point]) -> Promise:
-    """What run.json says of a line."""
+    """The promise of a line, from run.json."""
     guarantees, covers = info.get("guarantees", {}), info.get("covers", {})
     covered = "; ".join(dict.fromkeys(str(covers.get(point.label) or "") for point in points))
     for words, short in _COVERS.items():

@@ -1,4 +1,4 @@
-"""The privacy-utility front in one panel, and the parts that small multiples share with it."""
+"""The privacy-utility front in one panel, and the parts that it shares with small multiples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FEW = 6  # lines in a low panel, with every strength labelled
 
 
 def draw_panel(chart: Chart) -> Figure:
-    """All lines in one panel, one column of a paper wide."""
+    """Draw all lines in one panel, one column of a paper wide."""
     crowd = len(chart.lines)
     figure = style.new_figure(2.35 if crowd <= _FEW else 2.9)
     ax = figure.subplots()
@@ -40,7 +40,7 @@ def draw_panel(chart: Chart) -> Figure:
                 Label(style.strength(m.point.params), anchors([m]), look.colour, 4.8, True, line)
                 for m in marks if m.point.params
             ]  # fmt: skip
-    for name, fid in chart.ends.items():  # a label may lie on its line; the label's outline keeps it legible
+    for name, fid in chart.ends.items():  # labels may lie on these lines; their outline keeps them legible
         end_of_scale(ax, fid)
         name_end(ax, name, fid)
     if chart.guess is not None:
@@ -59,8 +59,10 @@ def _suffix(chart: Chart, line: str) -> str:
 
 
 def scale(ax: Axes, chart: Chart, gap: float = 0.07, rise: float = 0.09) -> None:
-    """A logarithmic FID axis where the values span more than a factor of five; a square-root axis for counts, a linear
-    one otherwise. gap: between ticks, of the axis' length; rise: the same for counts."""
+    """Set both scales: FID is logarithmic if the values span more than a factor of five; counts have a square root.
+
+    gap, rise: the least distance between ticks of FID and of counts, as a share of the axis.
+    """
     dots = np.concatenate([mark.splits for mark in chart.marks])
     fids = [m.fid.value for m in chart.marks] + list(chart.ends.values()) + dots[:, 0].tolist()
     highs = [m.fid.high for m in chart.marks if m.fid.has_interval] + fids
@@ -86,7 +88,7 @@ def scale(ax: Axes, chart: Chart, gap: float = 0.07, rise: float = 0.09) -> None
 
 
 def draw_front(ax: Axes, chart: Chart) -> np.ndarray:
-    """The staircase that bounds what is beaten; returns its corners."""
+    """Draw the staircase that bounds the beaten points; return its corners."""
     floor = -np.inf if chart.guess is None else chart.guess
     front = sorted((mark.fid.value, max(mark.leak.value, floor)) for mark in chart.marks if mark.on_front)
     top, right = ax.get_ylim()[1], ax.get_xlim()[1]
@@ -99,7 +101,7 @@ def draw_front(ax: Axes, chart: Chart) -> np.ndarray:
 
 
 def draw_mark(ax: Axes, mark: Mark, look: Look, size: float = 3.8) -> list[np.ndarray]:
-    """A marker with its bars and splits, its cross past a guard, its ring on the front; returns what they cover."""
+    """Draw a marker with bars, splits, the cross behind a guard and the ring on the front; return what they cover."""
     x, y = mark.at
     ax.plot(*mark.splits.T, linestyle="none", marker="o", markersize=1.6, markeredgewidth=0, color=look.colour,
             alpha=0.6, zorder=2)  # fmt: skip
@@ -123,7 +125,7 @@ def draw_mark(ax: Axes, mark: Mark, look: Look, size: float = 3.8) -> list[np.nd
 
 
 def draw_line(ax: Axes, marks: Sequence[Mark], look: Look) -> list[np.ndarray]:
-    """The line through the strengths of a defense; returns it, or nothing for one strength."""
+    """Draw the line through the strengths of a defense; return it, or nothing for one strength."""
     if len(marks) < 2:
         return []
     path = np.array([mark.at for mark in marks])
@@ -132,24 +134,24 @@ def draw_line(ax: Axes, marks: Sequence[Mark], look: Look) -> list[np.ndarray]:
 
 
 def end_of_scale(ax: Axes, fid: float) -> None:
-    """A dotted line at the FID of held-out images or of noise."""
+    """Draw a dotted line at the FID of held-out images or of noise."""
     ax.axvline(fid, color=style.GREY, linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=1)
 
 
 def name_end(ax: Axes, name: str, fid: float, size: float = 5.5, side: str = "center") -> None:
-    """The name of that line above it."""
+    """Write the name of that line above it."""
     ax.annotate(name, (fid, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 1.5), textcoords="offset points",
                 ha=side, va="bottom", fontsize=size, color=style.GREY)  # fmt: skip
 
 
 def draw_guess(ax: Axes, guess: float) -> np.ndarray:
-    """A dotted line at what guessing gives; returns its ends."""
+    """Draw a dotted line at the leakage that guessing gives; return its ends."""
     ax.axhline(guess, color=style.GREY, linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=1)
     return np.array([[x, guess] for x in ax.get_xlim()])
 
 
 def guess_label(ax: Axes, guess: float, size: float) -> Label:
-    """The line's name, anywhere along it, at the right if there is room."""
+    """The name of that line, anywhere along it, preferably at the right."""
     ends = ax.transData.transform([(x, guess) for x in ax.get_xlim()])
     spots = [ends[0] + share * (ends[1] - ends[0]) for share in (0.88, 0.75, 0.6, 0.45, 0.3, 0.15)]
     return Label("guessing", tuple(map(tuple, ax.transData.inverted().transform(spots))), style.GREY, size)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 BLACK = "#000000"
 # Okabe and Ito's palette without its yellow, which is unreadable on white. Black is for undefended models.
 _COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#D55E00", "#E69F00", "#56B4E9", "#7A5C3E")
-_MARKERS = ("s", "D", "v", "^", "P", "X", "<", "h", ">", "p", "d", "*", "8", "o")
+_MARKERS = ("s", "D", "v", "^", "P", "X", "<", "h", ">", "p", "d", "*", "o")
 _BLACK_MARKERS = ("o", "s", "^", "D", "v")
 _DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
 
@@ -33,9 +33,9 @@ class Look:
 
 
 def look(slot: int) -> Look:
-    """The look number `slot`, from 0: seven colours in turn, filled then hollow; no two of 98 slots are alike."""
+    """The look number `slot`, from 0: seven colours in turn, filled then hollow, with 13 markers; 91 are different."""
     turn = slot // len(_COLOURS)
-    marker = _MARKERS[(slot + slot // len(_MARKERS)) % len(_MARKERS)]
+    marker = _MARKERS[slot % len(_MARKERS)]
     return Look(_COLOURS[slot % len(_COLOURS)], marker, _DASHES[turn % 3], turn % 2 == 1)
 
 

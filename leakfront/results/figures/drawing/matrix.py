@@ -19,7 +19,7 @@ Values = dict[tuple[Point, str], Value]
 
 _ROW = 0.125  # inches
 _COLUMN = 0.215  # the narrowest that holds a number
-_MOST_COLUMNS = 25  # side by side; more are drawn below
+_MOST_COLUMNS = 25  # side by side; further ones are drawn below
 _TEXT = 5.2
 _MISSING = "#f0f0f0"
 
@@ -34,7 +34,7 @@ def draw_matrix(
     """A row for each attack, the families apart; a column for each point; the number in its cell.
 
     colour: of a value. marked: whether a number is printed in bold. Cells without a known value are hatched. The figure
-    is one column of a paper wide, or up to the whole page where that is too narrow for the points.
+    is one column of a paper wide, or wider, up to the whole page, if the points need it.
     """
     attacks = [attack for group in families.values() for attack in group]
     names = [style.column_name(point) for point in points]
@@ -117,7 +117,7 @@ def _panel(
 
 
 def short(value: float) -> str:
-    """Two decimals in as little room as possible: ".03", "1", and "0" only for nothing at all."""
+    """Two decimals in little room: ".03", "1", and "0" only for exactly 0."""
     text = f"{value:.2f}"
     if value == 0 or text == "1.00":
         return f"{value:.0f}"

@@ -73,7 +73,7 @@ class Scene:
             )
         )
         direction = np.stack([np.cos(angles[side]), np.sin(angles[side])], axis=1)
-        # from the anchor to the box's edge it is the distance, whatever the direction
+        # the distance is from the anchor to the edge of the box, in every direction
         edge = (half / np.maximum(np.abs(direction), 1e-6)).min(axis=1)
         centre = anchors[number] + direction * (_DISTANCES[ring] * GRAIN + edge)[:, None]
         boxes = np.concatenate([centre - half, centre + half], axis=1)
@@ -91,7 +91,7 @@ class Scene:
         return cheapest[1]
 
     def _covered(self, drawn: np.ndarray, taken: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """What boxes [N, 4] cost, by the labels [K, 4] and the drawn area they cover and by what sticks out."""
+        """The cost of boxes [N, 4]: labels [K, 4] and drawn area that they cover, and how far they stick out."""
         sums = np.pad(drawn.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0)))
         corner = np.tile(self._inside[:2], 2)
         left, bottom, right, top = np.clip((boxes - corner).astype(int), 0, np.tile(self._shape[::-1], 2)).T
@@ -104,7 +104,7 @@ class Scene:
         return cost
 
     def _crossed(self, drawn: np.ndarray, taken: np.ndarray, leader: np.ndarray) -> float:
-        """What a leader costs, by the labels it runs through and by how much of it lies on what is drawn."""
+        """The cost of a leader: labels that it runs through, and its length on what is drawn."""
         if not len(leader):
             return 0.0
         path = _along(leader)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from leakfront.results.run.summary import Point
 
-Colour = Callable[[float], tuple[float, float, float, float]]  # of a value: RGBA in 0 … 1
+Colour = Callable[[float], tuple[float, float, float, float]]  # value -> RGBA in 0 … 1
 
 WIDTH, PAGE = PAPER.width, PAPER.page  # inches: one column of a paper, and both
 DPI, SLIDE_DPI = 300, 144
@@ -25,7 +25,7 @@ MEMBER, DECOY = "#0072B2", "#D55E00"
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """The settings for drawing and for saving; nothing outside the block changes."""
+    """Apply the settings for drawing and for saving within the block."""
     import matplotlib as mpl
     import seaborn as sns
 
@@ -70,8 +70,10 @@ def theme() -> Iterator[None]:
 
 
 def new_figure(height: float, width: float | None = None) -> Figure:
-    """An empty figure with so much room or more, by default one column wide; it needs no display, and is laid out so
-    that nothing is cut off."""
+    """An empty figure with at least this room in inches, by default one column wide.
+
+    It needs no display, and its layout cuts nothing off.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -82,7 +84,7 @@ def new_figure(height: float, width: float | None = None) -> Figure:
 
 
 def despine(*axes: Axes) -> None:
-    """Take away the top and the right border."""
+    """Remove the top and the right border."""
     import seaborn as sns
 
     for ax in axes:
@@ -93,7 +95,7 @@ STEPS = tuple(m * 10.0**e for e in range(-6, 10) for m in (1, 2, 5))
 
 
 def count_scale(ax: Axes, top: float, which: Literal["x", "y"] = "y", gap: float = 0.09) -> None:
-    """A square-root axis for counts, on which 0, 5 and 500 can all be read; a little room below 0."""
+    """Set a square-root axis for counts, on which 0, 5 and 500 are all legible, with a little room below 0."""
     import numpy as np
 
     top = max(top, 1.0) * 1.08
@@ -109,7 +111,7 @@ def count_scale(ax: Axes, top: float, which: Literal["x", "y"] = "y", gap: float
 
 
 def ticks(ax: Axes, which: Literal["x", "y"], candidates: Sequence[float] = STEPS, gap: float = 0.12) -> None:
-    """Plain numbers at those candidates that lie on the axis at least `gap` of its length apart, both ends first."""
+    """Set ticks with plain numbers at those candidates that are at least `gap` of the axis apart, both ends first."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     low, high = axis.get_view_interval()
     scale = axis.get_transform()
@@ -124,25 +126,25 @@ def ticks(ax: Axes, which: Literal["x", "y"], candidates: Sequence[float] = STEP
 
 
 def shortened(name: str, most: int = 22) -> str:
-    """A name that leaves room for the plot: the middle of a longer one is left out."""
+    """A name of at most so many characters; the middle of a longer one is left out."""
     name = name.replace("\n", " ")
     return name if len(name) <= most else f"{name[: most - most // 3 - 1]}…{name[-(most // 3) :]}"
 
 
 def strength(params: str) -> str:
-    """Parameters as a short label: values alone, and Greek letters where the field says them so."""
+    """Parameters as a short label: the values alone, with Greek letters where the field uses them."""
     letters = {"epsilon": "ε=", "delta": "δ=", "sigma": "σ="}
     parts = [part.partition("=") for part in params.split(",")]
     return ", ".join(letters.get(name.strip(), "") + value if equals else name for name, equals, value in parts)
 
 
 def column_name(point: Point) -> str:
-    """A defense at a strength as the label of a row or column."""
+    """The label of a row or column: a defense at a strength."""
     return f"{shortened(point.defense)} {shortened(strength(point.params))}".strip()
 
 
 def logarithmic(low: float, high: float) -> Colour:
-    """From pale at `low` (and below) to dark at `high`, evenly in the logarithm; lightness alone tells the value."""
+    """From pale at `low` (and below) to dark at `high`, evenly in the logarithm; lightness alone carries the value."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
@@ -152,7 +154,7 @@ def logarithmic(low: float, high: float) -> Colour:
 
 
 def diverging(middle: float, reach: float) -> Colour:
-    """White at `middle`, red above and blue below, full at `reach` from it."""
+    """White at `middle`, red above and blue below, saturated at a distance of `reach`."""
     import seaborn as sns
     from matplotlib.colors import Normalize
 

@@ -1,8 +1,8 @@
 """The two themes: one column of a paper, and a slide of a talk.
 
-In both a figure is drawn in the sizes of a paper (type of 5 to 7 points, lines of 0.6). A talk gives it little room, in
-the shape of a slide, and saves it as large as a slide, type and lines with it: at 13 inches the type then has 15 to 24
-points, and less only where a figure shows so much that it needs more room.
+Both draw a figure in the sizes of a paper (type of 5 to 7 points, lines of 0.6). A talk gives it little room in the
+shape of a slide and enlarges all of it, type and lines too, when it is saved. At 13 inches, type has 15 to 24 points,
+or less if a figure shows so much that it needs more room.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from leakfront.errors import InputError
 
 @dataclass(frozen=True)
 class Theme:
-    """Inches, at which figures are drawn: `width` the least; `broad`, from which they are shown in full width; `page`,
-    as far as tables may grow. aspect: width / height of every figure, None: as high as it needs. across: inches that a
-    saved figure is wide, None: as drawn."""
+    """The sizes of figures, in inches.
+
+    width: the least width. broad: wider figures span the report's page. page: the most width that tables may take.
+    aspect: width / height of every figure; None: as high as it needs. across: width of a saved figure; None: as drawn.
+    """
 
     name: str
     width: float
@@ -35,7 +37,7 @@ class Theme:
         return self.aspect is not None
 
     def size(self, height: float, width: float | None = None) -> tuple[float, float]:
-        """Width and height of a figure that needs so much room."""
+        """Width and height of a figure that needs at least this room."""
         width = self.width if width is None else width
         if self.aspect is None:
             return width, height
@@ -43,9 +45,9 @@ class Theme:
         return width, width / self.aspect
 
     def columns(self, count: int, row: float, column: float, frame: float) -> int:
-        """In how many columns so many rows take the least room: one where a figure may be as high as it needs.
+        """The number of columns in which so many rows take the least room: one if a figure may be as high as it needs.
 
-        row, column, frame: inches; the frame is what stands above and below.
+        row, column, frame: inches; the frame is the room above and below the rows.
         """
         if self.aspect is None:
             return 1
@@ -60,7 +62,7 @@ class Theme:
 PAPER = Theme("paper", 3.35, 3.35, 2.1 * 3.35)
 TALK = Theme("talk", 3.35, 5.2, 7.0, 16 / 9, 13 + 1 / 3)
 THEMES = {theme.name: theme for theme in (PAPER, TALK)}
-_IN_FORCE: ContextVar[Theme] = ContextVar("theme", default=PAPER)  # a figure's `draw` is told of nothing but the run
+_IN_FORCE: ContextVar[Theme] = ContextVar("theme", default=PAPER)  # a figure's `draw` takes the run alone
 
 
 def current() -> Theme:
@@ -70,7 +72,7 @@ def current() -> Theme:
 
 @contextmanager
 def use(name: str) -> Iterator[None]:
-    """Draw and save in a theme within the block. Raises `InputError` for one that there is not."""
+    """Draw and save in a theme within the block. Raises `InputError` for an unknown name."""
     if name not in THEMES:
         raise InputError(f"there is no theme {name!r}; there are {', '.join(THEMES)}")
     before = _IN_FORCE.set(THEMES[name])
