@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from leakfront.results.statistics.estimate import Estimate
 
 from leakfront.datasets import LabelledImages
 from leakfront.datasets.digits import Digits
@@ -20,6 +19,7 @@ from leakfront.results.figures import Drawn, Figure, NotDrawn
 from leakfront.results.metrics.fid import FID
 from leakfront.results.run.data import RunData
 from leakfront.results.run.rows import Row, frame
+from leakfront.results.statistics.estimate import Estimate
 from leakfront.testing import check_dataset, check_feature_extractor, check_figure, check_metric
 from tests.testing.broken import Cases, broken, each_of, refused
 
