@@ -166,15 +166,13 @@ class Defense(Plugin):
     covers: ClassVar[str] = "samples, loss, gradients"
     one_process: ClassVar[bool] = False
 
-    @property
-    def changes_weights(self) -> bool:
-        """Whether the trained weights can depend on this defense.
+    def overrides(self, *hooks: str) -> bool:
+        """Whether this defense does anything in one of these hooks ("prepare", "augment", "training", "guard", …).
 
-        True if it overrides `prepare`, `augment` or `training`. A defense that only guards the sampler, and `none`,
-        leave the weights as they are without it.
+        The harness asks this to know which stages of a run a defense decides: one that overrides neither `prepare` nor
+        `augment` nor `training` leaves the weights as they are without it.
         """
-        own, base = type(self), Defense
-        return own.prepare is not base.prepare or own.augment is not base.augment or own.training is not base.training
+        return any(getattr(type(self), hook) is not getattr(Defense, hook) for hook in hooks)
 
     def snapshot_step(self, steps: int) -> int | None:
         """The step at which this defense ends a training of `steps` steps, if that is all it does; otherwise None.

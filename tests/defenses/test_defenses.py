@@ -62,7 +62,7 @@ def test_relative_cost_is_a_positive_number(name: str) -> None:
 @pytest.mark.parametrize("name", DEFENSES)
 def test_weights_depend_on_every_defense_except_none_and_the_guards_of_the_sampler(name: str) -> None:
     plugin = defenses.registry.get(name)
-    assert plugin().changes_weights == (plugin.acts_on != "sampling" and name != "none")
+    assert plugin().overrides("prepare", "augment", "training") == (plugin.acts_on != "sampling" and name != "none")
 
 
 def test_a_defense_that_changes_the_training_changes_weights_whatever_it_says_that_it_acts_on() -> None:
@@ -72,8 +72,8 @@ def test_a_defense_that_changes_the_training_changes_weights_whatever_it_says_th
         def training(self, setup: TrainingSetup) -> TrainingSetup:
             return setup
 
-    assert Guarded().changes_weights
-    assert not Defense().changes_weights
+    assert Guarded().overrides("training")
+    assert not Defense().overrides("prepare", "augment", "training", "guard")
 
 
 @pytest.mark.parametrize("name", [name for name in DEFENSES if name != "early_stop"])

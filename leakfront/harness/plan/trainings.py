@@ -46,18 +46,13 @@ def weights_of(stack: Sequence[Defense], steps: int) -> Weights:
     A defense that only stops the training at a fixed step is part of the steps, if no other defense acts on training
     (another may depend on their number, as DP-SGD's noise does).
     """
-    layers = tuple(layer for layer in stack if overrides(layer, "augment", "training", "unit"))
+    layers = tuple(layer for layer in stack if layer.overrides("augment", "training", "unit"))
     rest = tuple(layer for layer in layers if layer.snapshot_step(steps) is None)
-    if any(overrides(layer, "training") for layer in rest):
+    if any(layer.overrides("training") for layer in rest):
         return Weights(layers, steps, False)
     for layer in layers:
         steps = layer.snapshot_step(steps) or steps
     return Weights(rest, steps, True)
-
-
-def overrides(defense: Defense, *hooks: str) -> bool:
-    """Whether a defense does anything in one of these hooks."""
-    return any(getattr(type(defense), hook) is not getattr(Defense, hook) for hook in hooks)
 
 
 def models_of(plan: Plan) -> list[ModelPlan]:

@@ -10,7 +10,6 @@ from safetensors.numpy import load_file
 
 from leakfront.defenses import TrainingSet
 from leakfront.harness.plan.plan import CellPlan
-from leakfront.harness.plan.trainings import overrides
 from leakfront.harness.pool.pool import training_set
 from leakfront.harness.stages.pool import member_share, members_of
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
@@ -21,12 +20,12 @@ from leakfront.registry import parameters
 
 def _settings(subject: Subject) -> list[Any]:
     config = subject.plan.config
-    layers = [[layer.name, parameters(layer)] for layer in subject.cell.point.stack if overrides(layer, "prepare")]
+    layers = [[layer.name, parameters(layer)] for layer in subject.cell.point.stack if layer.overrides("prepare")]
     return [layers, config.data.coin, subject.cell.split, config.seed]
 
 
 def _code(subject: Subject) -> list[str]:
-    return [name for layer in subject.cell.point.stack if overrides(layer, "prepare") for name in plugin_code(layer)]
+    return [name for layer in subject.cell.point.stack if layer.overrides("prepare") for name in plugin_code(layer)]
 
 
 def _run(work: Work) -> Files:

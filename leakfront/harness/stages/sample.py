@@ -9,7 +9,6 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from leakfront.harness.plan.plan import CellPlan, Plan
-from leakfront.harness.plan.trainings import overrides
 from leakfront.harness.plan.workload import sampling_work
 from leakfront.harness.stages.prepare import load_prepared
 from leakfront.harness.stages.stage import Files, Progress, Stage, Subject, Work, silent
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 def guards_of(cell: CellPlan) -> list[Defense]:
     """The defenses of a cell that stand between the model and its users."""
-    return [defense for defense in cell.point.stack if overrides(defense, "guard")]
+    return [defense for defense in cell.point.stack if defense.overrides("guard")]
 
 
 def _settings(subject: Subject) -> list[Any]:

@@ -91,8 +91,7 @@ class TrainingState:
         self._earlier_seconds -= seconds
 
     def save(self, checkpoints: Checkpoints) -> dict[str, float]:
-        """Write a checkpoint; returns the report of the steps so far, which the checkpoint holds too."""
-        report = self.step.report()
+        """Write a checkpoint; returns the step's report of the steps so far."""
         state = {
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
@@ -102,10 +101,9 @@ class TrainingState:
             "seconds": self.seconds,
             "model_calls": self.counter.calls,
             "records": {steps: [record.entries, record.recent] for steps, record in self.records.items()},
-            "report": report,
         }
         save_checkpoint(checkpoints.folder, checkpoints.key, state)
-        return report
+        return self.step.report()
 
     def load(self, checkpoints: Checkpoints) -> None:
         """Go on from the checkpoint, if there is one of the same key.
