@@ -8,6 +8,7 @@ import pytest
 
 from leakfront import attacks
 from leakfront.attacks import Target
+from leakfront.attacks.loss import NoiseErrors
 from leakfront.results.statistics.counts import extracted_at_fdr
 from leakfront.results.statistics.roc import auc, auc_interval
 from leakfront.testing import check_attack
@@ -83,9 +84,33 @@ def test_model_that_never_saw_the_pool_gives_nothing_away(name: str, images: np.
     seen = oracle.target(attack, oracle.fitted("gaussian", elsewhere), images)
     shadows = [oracle.shadow(attack, oracle.fitted("gaussian", elsewhere), images, oracle.coins(s)) for s in (2, 3)]
     score = attack.score(seen, shadows).score
-    _, low, high, _ = auc_interval(score, members, seed=0, level=1 - 0.05 / len(ATTACKS))  # one draw of coins for all
+    _, low, high, _ = auc_interval(score, members, seed=0, level=1 - 0.05 / len(ATTACKS))  # all share one draw of coins
     assert low <= 0.5 <= high
     assert extracted_at_fdr(score, members).count == 0
+
+
+def test_an_attack_with_one_signal_names_it_once() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Mine(attacks.Attack):
+        @property
+        def signal(self) -> NoiseErrors:
+            return NoiseErrors((100,), 1)
+
+    blind = attacks.registry.get("blind")()
+    assert blind.signal is None
+    assert list(blind.signals()) == []
+    assert list(Mine().signals()) == [Mine().signal]
+    several = attacks.registry.get("dataset_inference")()
+    assert several.signal is None
+    assert len(several.signals()) == 8
+
+
+def test_queries_are_among_the_public_names_and_imported_late() -> None:
+    from leakfront.attacks.queries.queries import Queries
+
+    assert attacks.Queries is Queries
+    with pytest.raises(AttributeError, match="has no attribute 'Query'"):
+        _ = attacks.Query
 
 
 def test_the_target_has_no_coins_to_look_at() -> None:

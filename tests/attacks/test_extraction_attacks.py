@@ -1,4 +1,4 @@
-"""Extraction beyond nearest neighbours: each formula against a plain loop, and what must come out of known models."""
+"""The other extraction attacks: each formula against a plain loop, and the known outcome on known models."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -101,7 +101,7 @@ def test_generate_and_filter(images: np.ndarray) -> None:
         medoid = np.argmin([sum(tiled(a, b, 4) for b in clique) for a in clique])
         assert scores.evidence["nearest_sample"][image] == first + medoid
     assert scores.score[3] > scores.score[8]
-    others = np.delete(np.arange(POOL), [3, 8])  # among them image 5, generated one time too few
+    others = np.delete(np.arange(POOL), [3, 8])  # image 5 among them: it was generated one time too few
     assert (scores.score[others] == LOWEST).all()
     assert (scores.evidence["nearest_sample"][others] == -1).all()
 
@@ -141,7 +141,7 @@ def test_the_distance_is_the_one_that_flags_most_members_beyond_decoys(images: n
     assert "shadow" in chosen[0]["chosen by"]
     nothing = shadow([random_images(20, 7)])
     unchosen = attack.score(target, [nothing]).choices
-    assert unchosen["quantile"] == attack.default_quantile  # where nothing is flagged, nothing can be chosen
+    assert unchosen["quantile"] == attack.default_quantile  # nothing can be chosen, because nothing is flagged
     assert "the default quantile" in unchosen["chosen by"]
     both = shadow([copies(images[4], 10, 5, 1)])
     assert attack.score(target, [both]).choices["quantile"] == 0.01  # a tie goes to the smaller distance
@@ -229,7 +229,7 @@ class TwoClasses:
 
 
 def generated(generation: GuidedSamples, model: Any, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    """(samples, samples with guidance)."""
+    """The samples of a model, and its samples with guidance."""
     samples = oracle.sampled(model)
     return samples, generation.generate(model, samples, oracle.flat(samples), oracle.sampled, seed)
 
@@ -248,7 +248,7 @@ def test_guided_samples_of_the_memorizer_are_members_and_repeatable(images: np.n
     assert guided.dtype == np.uint8
     assert (tiled_distances(guided, images[:40], 1).min(1) < 0.01).mean() > 0.95
     assert (guided != samples).any(axis=(1, 2, 3)).mean() > 0.2
-    torch.rand(5)  # what was drawn before does not matter
+    torch.rand(5)  # earlier draws must not matter
     np.testing.assert_array_equal(generated(TINY, model)[1], guided)
 
 
@@ -305,7 +305,7 @@ def test_guided_noise_is_the_formula_of_classifier_guidance_within_the_range_of_
     torch.testing.assert_close(guided[within], expected[within], rtol=1e-4, atol=1e-5)
     started_within = x_0(plain).abs() < 1
     assert x_0(guided)[started_within].abs().max() < 1 + 1e-4
-    assert ((guided - plain) * (expected - plain) > -1e-6).all()  # never the other way
+    assert ((guided - plain) * (expected - plain) > -1e-6).all()  # guidance never points the other way
     farther = (x_0(plain).abs() >= 1) & (x_0(expected).abs() > x_0(plain).abs()) & (x_0(expected) * x_0(plain) > 0)
     assert farther.any()
     torch.testing.assert_close(guided[farther], plain[farther], rtol=1e-4, atol=1e-5)
@@ -329,7 +329,7 @@ def test_samples_that_are_all_alike_can_be_guided(images: np.ndarray) -> None:
 def test_side_is_extraction_from_the_guided_samples(images: np.ndarray) -> None:
     attack = SIDE(clusters=4, steps=50, neighbours=20)
     seen: Target = oracle.target(attack, oracle.fitted("memorizer", images[:30]), images)
-    guided = seen.generated[attack.generations()[0]]["images"]
+    guided = seen.generated[attack.generation]["images"]
     there = Extraction(neighbours=20).score(oracle.only_samples(seen.pool, guided), [])
     scores = attack.score(seen, [])
     np.testing.assert_array_equal(scores.score, there.score)
@@ -395,5 +395,5 @@ def test_members_of_the_memorizer_are_completed_exactly(images: np.ndarray) -> N
 def test_inpainting_costs_what_it_says(images: np.ndarray) -> None:
     batch = to_unit_range(images[:2])
     queries = Queries(oracle.fitted("memorizer", images), batch, torch.zeros(2, dtype=torch.long), seed=0)
-    Inpainting(repeats=3, keep=2, steps=7).signals()[0].measure(queries)
+    Inpainting(repeats=3, keep=2, steps=7).signal.measure(queries)
     assert queries.calls == 3 * 7 + 3

@@ -1,4 +1,4 @@
-"""What is fitted on shadow models, the control that is blind to the model, and the signals that they share."""
+"""Attacks that are fitted on shadow models, the control that never sees the model, and the signals that they share."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -112,7 +112,7 @@ def test_the_score_is_the_log_odds_of_the_fit(images: np.ndarray) -> None:
     by_hand = LogisticRegression(tol=1e-8).fit(oracle.flat(images), shadow.members).predict_proba(oracle.flat(images))
     np.testing.assert_allclose(scores, np.log(by_hand[:, 1] / by_hand[:, 0]), atol=1e-2)
 
-    class Certain:  # gives probabilities alone, as networks do
+    class Certain:  # like networks, it gives only probabilities
         def fit(self, rows: np.ndarray, coins: np.ndarray) -> None: ...
 
         def predict_proba(self, rows: np.ndarray) -> np.ndarray:
@@ -158,7 +158,7 @@ def test_maps_of_larger_images_are_averaged_down() -> None:
 
 
 class Constant:
-    """A model whose prediction depends on the pixel alone, so that a part of an image has a part of the map."""
+    """A model that predicts each pixel from that pixel alone, so a part of an image has the same part of the map."""
 
     alphas_cumprod = torch.linspace(0.999, 0.1, 1000)
 
@@ -170,7 +170,7 @@ class Constant:
 
 
 def one_by_one(model: Any, images: np.ndarray, noise: torch.Tensor, timesteps: tuple[int, ...]) -> Mapping[str, Any]:
-    """Norms by a backward pass for each image and timestep: "norms" [N, T, K], and of the mean loss [N, K]."""
+    """Gradient norms from one backward pass for each image and timestep: "norms" [N, T, K], "of_mean" [N, K]."""
     names, rows = list(model.parameters()), []
     for image in to_unit_range(images):
         gradients, by_input, losses = [], [], []
@@ -207,12 +207,12 @@ def test_both_forms_and_the_trajectory_share_their_gradients(images: np.ndarray)
     assert GSA(form=1).signals() == GSA(form=2).signals() == Trajectory().signals()
     queries = batch_of(images[:3], oracle.fitted("gaussian", images))
     for attack in (GSA(), GSA(form=2), Trajectory()):
-        attack.signals()[0].measure(queries)
+        attack.signal.measure(queries)
     assert queries.calls == 3 * 10
 
 
 def synthetic(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> Target:
-    """A target whose gradients are made up."""
+    """A target with invented gradients."""
     prefix = "Gradients(draw=0,timesteps=" + str(GSA().timesteps) + ")/"
     return replace(nothing_seen(images), signals=Signals({prefix + k: v for k, v in arrays.items()}))
 
@@ -233,7 +233,7 @@ def test_each_learns_which_of_its_features_tells(attack: Any, telling: str, imag
     def model(members: np.ndarray, seed: int) -> Shadow:
         rng = np.random.default_rng(seed)
         arrays = {k: rng.lognormal(0, 1, (len(images), d)).astype(np.float32) for k, d in shapes.items()}
-        arrays[telling][members, 3] *= 20  # of one column alone; here members are *higher*
+        arrays[telling][members, 3] *= 20  # one column only; here members are *higher*
         return with_coins(synthetic(arrays, images), members)
 
     shadows = [model(oracle.coins(s), s) for s in (2, 3)]

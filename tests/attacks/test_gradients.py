@@ -1,4 +1,4 @@
-"""Per-image gradients equal those that autograd finds, one image at a time."""
+"""Per-image gradients equal the gradients of autograd, one image at a time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Attacks by loss equal their formulas, transcribed one image at a time in float64, and known answers."""
+"""Attacks on the loss equal their formulas, transcribed one image at a time in float64, and give known answers."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import NormalDist, fmean
@@ -15,11 +16,13 @@ from leakfront.attacks.contract import signal_key
 from leakfront.attacks.lira import LiRA
 from leakfront.attacks.loss import Loss, NoiseErrors
 from leakfront.attacks.pfami import PFAMI
+from leakfront.attacks.pia import PIA
 from leakfront.attacks.pian import PIAN
 from leakfront.attacks.quantile import Quantile
 from leakfront.attacks.queries.queries import Queries
 from leakfront.attacks.queries.views import CentreCrop, Flip
 from leakfront.attacks.rediffuse import ReDiffuse
+from leakfront.attacks.secmi import SecMI
 from leakfront.attacks.shadow_models.choice import shadow_auc
 from leakfront.attacks.sima import SimA
 from leakfront.errors import InputError
@@ -47,7 +50,7 @@ def noise_of(model, x: np.ndarray, t: int) -> np.ndarray:
 
 
 def drawn(model, images: np.ndarray, count: int) -> list[np.ndarray]:
-    """The noises that the probe shares among images, for the seed of the oracle targets."""
+    """The noises that all images share in the probe, for the seed of the oracle targets."""
     queries = Queries(model, to_unit_range(images[:1]), torch.zeros(1, dtype=torch.long), seed=3)
     return [queries.noise(draw)[0].double().numpy() for draw in range(count)]
 
@@ -177,8 +180,8 @@ def test_the_source_settings_cost_what_the_docstrings_say_and_share_calls(model,
 
 
 def a_model(attack: Attack, columns: dict[str, np.ndarray], members: np.ndarray) -> Shadow:
-    """A model whose measurements on the pool are given, with its coins."""
-    key = signal_key(attack.signals()[0])
+    """A model with the given measurements on the pool and the given coins."""
+    key = signal_key(attack.signal)
     seen = oracle.only_samples(oracle.pool_view(np.zeros((len(members), 1, 1, 1), np.uint8)), np.zeros((0, 1, 1, 1)))
     return Shadow(**{**vars(seen), "signals": Signals({f"{key}/{k}": v for k, v in columns.items()})}, members=members)
 
@@ -190,7 +193,7 @@ def without_coins(model: Shadow) -> Target:
 def gaussian_models(
     attack: LiRA, count: int, difficulty: np.ndarray, shift: np.ndarray, spread: np.ndarray, rng: np.random.Generator
 ) -> list[Shadow]:
-    """Statistics N(difficulty, spread^2), lower by `shift` for members; all [P]; the same at every timestep."""
+    """Models with statistics N(difficulty, spread^2), lower by `shift` for members, equal at all timesteps; all [P]."""
     made = []
     for _ in range(count):
         members = rng.random(len(difficulty)) < 0.5
@@ -260,7 +263,7 @@ def test_shrinking_changes_nothing_with_many_shadows() -> None:
 def transcribed_lira(
     values: list[list[float]], coins: list[list[bool]], seen: list[float], form: str, smallest: float
 ) -> list[float]:
-    """Shadows' statistics and coins [S][P]; pooled variances, means of each image, missing ones moved."""
+    """LiRA from the shadows' statistics and coins [S][P]: pooled variances, means per image, missing means inferred."""
     pool = range(len(seen))
     sides = [
         {side: [v[i] for v, c in zip(values, coins, strict=True) if c[i] == side] for side in (True, False)}
@@ -308,7 +311,7 @@ def test_lira(form: str, log: bool) -> None:
     assert scores.choices["imputed"] == sum(len(set(column)) == 1 for column in zip(*coins, strict=True)) > 0
 
     def statistics(seen: Target) -> list[float]:
-        column = seen.signals[attack.signals()[0]]["errors"][:, 1].tolist()
+        column = seen.signals[attack.signal]["errors"][:, 1].tolist()
         return [math.log(e) for e in column] if log else column
 
     values = [statistics(s) for s in shadows]
@@ -358,12 +361,12 @@ def test_lira_says_what_few_shadows_mean() -> None:
 
 
 def quantile_target(attack: Quantile, seed: int, outside: int, leak: float = 0.0) -> tuple[Target, np.ndarray]:
-    """Digits whose log error depends on their mean brightness; that of members is lower by `leak`."""
+    """Digits whose log error depends on their mean brightness; for members it is lower by `leak`."""
     rng = np.random.default_rng(seed)
     shuffled = oracle.digits()[rng.permutation(len(oracle.digits()))]
     pool, away = shuffled[:400], shuffled[400 : 400 + outside]
     members = oracle.coins(seed, 400)
-    key = f"{signal_key(attack.signals()[0])}/errors"
+    key = f"{signal_key(attack.signal)}/errors"
 
     def errors(seen: np.ndarray, lower: np.ndarray) -> np.ndarray:
         brightness = seen.reshape(len(seen), -1).mean(1) / 255
@@ -380,14 +383,14 @@ def quantile_target(attack: Quantile, seed: int, outside: int, leak: float = 0.0
 def test_the_predicted_quantile_rises_with_alpha_and_is_at_most_a_few_times_too_high(alpha, most) -> None:
     attack = Quantile(alpha=alpha, timesteps=(100,))
     shares = [(attack.score(quantile_target(attack, seed, 1000)[0], []).score > 0).mean() for seed in range(4)]
-    assert 0.9 * alpha < fmean(shares) < most  # above alpha, since the trees hug the images that they saw
+    assert 0.9 * alpha < fmean(shares) < most  # above alpha, because the trees fit the images that they saw too closely
 
 
 def test_quantile_regression_beats_the_loss_when_the_image_tells_how_hard_it_is() -> None:
     attack, found = Quantile(timesteps=(100,)), []
     for seed in range(4):
         target, members = quantile_target(attack, seed, 1000, leak=0.6)
-        loss = -target.signals[attack.signals()[0]]["errors"][:, 0]
+        loss = -target.signals[attack.signal]["errors"][:, 0]
         found.append([shadow_auc(score, members) for score in (attack.score(target, []).score, loss)])
     regression, loss_alone = np.mean(found, axis=0)
     assert regression > loss_alone + 0.03
@@ -396,9 +399,9 @@ def test_quantile_regression_beats_the_loss_when_the_image_tells_how_hard_it_is(
 def test_quantile_score_is_the_prediction_minus_the_log_error() -> None:
     attack = Quantile(timesteps=(50, 100))
     target, _ = quantile_target(Quantile(timesteps=(100,)), 0, 200)
-    errors = target.signals[Quantile(timesteps=(100,)).signals()[0]]["errors"]
-    key = f"{signal_key(attack.signals()[0])}/errors"
-    beside = target.outside.signals[Quantile(timesteps=(100,)).signals()[0]]["errors"]
+    errors = target.signals[Quantile(timesteps=(100,)).signal]["errors"]
+    key = f"{signal_key(attack.signal)}/errors"
+    beside = target.outside.signals[Quantile(timesteps=(100,)).signal]["errors"]
 
     def scored(column: np.ndarray, order: np.ndarray) -> np.ndarray:
         outside = Outside(target.outside.images[order], Signals({key: np.repeat(beside[order], 2, 1)}))
@@ -407,7 +410,7 @@ def test_quantile_score_is_the_prediction_minus_the_log_error() -> None:
     here = np.arange(len(beside))
     prediction = scored(errors, here) + np.log(errors[:, 0].astype(np.float64))
     np.testing.assert_allclose(scored(np.full_like(errors, 0.25), here), prediction - math.log(0.25), rtol=1e-9)
-    np.testing.assert_array_equal(scored(errors, here[::-1]), scored(errors, here))  # whatever the order outside
+    np.testing.assert_array_equal(scored(errors, here[::-1]), scored(errors, here))  # in any order
     assert attack.score(replace(target, signals=Signals({key: np.repeat(errors, 2, 1)}),
                                 outside=Outside(target.outside.images, Signals({key: np.repeat(beside, 2, 1)}))),
                         []).choices["timestep"] == 100  # fmt: skip
@@ -416,7 +419,7 @@ def test_quantile_score_is_the_prediction_minus_the_log_error() -> None:
 def test_quantile_regression_on_too_few_images_is_the_loss_threshold() -> None:
     attack = Quantile(timesteps=(100,))
     target, _ = quantile_target(attack, 0, 39)
-    loss = target.signals[attack.signals()[0]]["errors"][:, 0]
+    loss = target.signals[attack.signal]["errors"][:, 0]
     scores = attack.score(target, [])
     np.testing.assert_array_equal(np.argsort(scores.score), np.argsort(-loss))
     assert scores.choices["images outside"] == 39
@@ -432,7 +435,13 @@ def test_quantile_without_images_from_outside_is_refused() -> None:
 @pytest.mark.parametrize(
     ("attack", "wrong", "key"),
     [
-        (LiRA, {"form": "inline"}, "lira.form"),
+        (Loss, {"timesteps": ()}, "loss.timesteps is [];"),
+        (Loss, {"timesteps": (-1, 50)}, "loss.timesteps is [-1, 50]; it must be a list of one or more whole numbers"),
+        (Loss, {"draws": 0}, "loss.draws is 0; it must be at least 1"),
+        (PIA, {"norm": 0.0}, "pia.norm is 0.0; it must be above 0"),
+        (SecMI, {"timestep": 105}, "secmi.timestep is 105; it must be a multiple of interval, 10"),
+        (SecMI, {"interval": 0}, "secmi.interval is 0; it must be at least 1"),
+        (LiRA, {"form": "inline"}, "lira.form is 'inline'; it must be 'online' or 'offline'"),
         (LiRA, {"draws": 0}, "lira.draws"),
         (LiRA, {"timesteps": ()}, "lira.timesteps"),
         (Quantile, {"alpha": 1.0}, "quantile.alpha"),
@@ -441,11 +450,12 @@ def test_quantile_without_images_from_outside_is_refused() -> None:
         (PIAN, {"timesteps": ()}, "pian.timesteps"),
         (SimA, {"norm": 0.0}, "sima.norm"),
         (PFAMI, {"crops": 0}, "pfami.crops"),
-        (PFAMI, {"smallest": 0.97}, "pfami.smallest"),
-        (ReDiffuse, {"timestep": 250}, "rediffuse.timestep"),
+        (PFAMI, {"smallest": 0.97}, "pfami.smallest is 0.97; it must be at most largest, 0.95"),
+        (PFAMI, {"draws": 10**6}, "pfami.draws is 1000000; it must lie in 1 … 10000"),
+        (ReDiffuse, {"timestep": 250}, "rediffuse.timestep is 250; it must be a multiple of interval, 100"),
         (ReDiffuse, {"repeats": 0}, "rediffuse.repeats"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(attack, wrong: dict, key: str) -> None:
-    with pytest.raises(InputError, match=f"attacks.{key}"):
+    with pytest.raises(InputError, match=re.escape(f"attacks.{key}")):
         attack(**wrong)

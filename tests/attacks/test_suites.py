@@ -1,4 +1,4 @@
-"""A suite is a promise: the same attacks, with the same settings and the same outcome, as long as it has its name."""
+"""The name of a suite is a promise: the same attacks with the same settings and the same outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from leakfront.registry import build
 from tests import oracle_targets as oracle
 
 STORED = Path(__file__).with_name("suite_outcomes.json")
-IMAGES, PLANTED = 16, 6  # whose scores are stored; that the oracle leaks
+IMAGES, PLANTED = 16, 6  # images with stored scores, and images that the oracle leaks
 
 
 def built(suite: str) -> dict[str, attacks.Attack]:
@@ -35,7 +35,7 @@ def built(suite: str) -> dict[str, attacks.Attack]:
 
 
 def model_of(members: np.ndarray, extracts: bool) -> DiffusionModel:
-    """For attacks on samples an oracle that repeats a few members; for others one whose every loss differs."""
+    """An oracle that repeats a few members, for attacks on samples; for other attacks, one whose losses all differ."""
     if not extracts:
         return oracle.fitted("gaussian", members)
     model = PlantedLeak(0.5).build((1, 8, 8), 0, 0)
@@ -44,7 +44,7 @@ def model_of(members: np.ndarray, extracts: bool) -> DiffusionModel:
 
 
 def outcome(attack: attacks.Attack) -> list[float]:
-    """Scores of some images, the planted ones among them."""
+    """The scores of some images, including the planted ones."""
     images = oracle.digits()[: oracle.POOL]
     coins = [oracle.coins(seed) for seed in (1, 2, 3)]
     models = [model_of(images[members], attack.extracts) for members in coins]
@@ -58,8 +58,8 @@ LABELS = [(suite, label) for suite, named in SUITES.items() for label in named]
 
 @pytest.mark.parametrize(("suite", "label"), LABELS)
 def test_the_outcome_of_an_attack_is_that_of_its_suite(suite: str, label: str) -> None:
-    """A change that is meant is a new version of the suite: rename it, and store its outcomes with
-    `python -m tests.attacks.test_suites`."""
+    """For an intended change, make a new version of the suite under a new name, and store its outcomes by
+    `python -m tests.attacks.test_suites NAME`."""
     stored = json.loads(STORED.read_text())
     scores = outcome(built(suite)[label])
     assert len(set(scores)) > 1
