@@ -12,12 +12,10 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.features import noise_set, pool_set, reference_set
 from leakfront.harness.store.artifacts import stored_key, writing
 from leakfront.harness.store.layout import Layout
-from leakfront.results.metrics import row_name
+from leakfront.results.metrics import row_metric
 from leakfront.results.metrics.image_set import ImageSet
-from leakfront.results.run.rows import Row
+from leakfront.results.run.rows import ALL, HELD_OUT, NOISE, Row, measured
 from leakfront.seeds import derive_seed
-
-HELD_OUT, NOISE = "(held-out images)", "(noise)"
 
 
 def make_reference(plan: Plan, layout: Layout, pool: Pool) -> None:
@@ -25,7 +23,7 @@ def make_reference(plan: Plan, layout: Layout, pool: Pool) -> None:
     if stored_key(layout.reference) == plan.reference_key:
         return
     ends, reference = {HELD_OUT: pool_set(layout, pool), NOISE: noise_set(layout, pool)}, reference_set(layout, pool)
-    rows = [row for name, images in ends.items() for row in utility_rows(plan, images, reference, "", name, "", "all")]
+    rows = [row for name, images in ends.items() for row in utility_rows(plan, images, reference, "", name, "", ALL)]
     with writing(layout.reference, plan.reference_key) as place:
         (place / "rows.json").write_text(json.dumps([vars(row) for row in rows]))
 
@@ -50,7 +48,7 @@ def check_image_counts(plan: Plan, pool: Pool) -> None:
 def check_labels(plan: Plan, pool: Pool) -> None:
     """Refuse metrics that need classes where images or samples have none."""
     for metric in plan.metrics:
-        if not getattr(metric, "needs_labels", False):
+        if not metric.needs_labels:
             continue
         if not getattr(plan.model, "conditional", False):
             can = hasattr(plan.model, "conditional")
@@ -80,22 +78,19 @@ def utility_rows(
         estimate = metric.estimate(generated, real, derive_seed(plan.config.seed, "metric", metric.name))
         rows.append(
             Row(
-                plan.config.name,
-                cell,
-                plan.config.data.dataset,
-                plan.model.name,
-                defense,
-                params,
-                split,
-                "utility",
-                metric.name,
-                f"{row_name(metric)}_{plan.features}",
-                estimate.value,
-                estimate.low,
-                estimate.high,
-                estimate.method,
-                len(generated),
-                metric.higher_is_better,
+                run=plan.config.name,
+                cell=cell,
+                dataset=plan.config.data.dataset,
+                model=plan.model.name,
+                defense=defense,
+                params=params,
+                split=split,
+                kind="utility",
+                source=metric.name,
+                metric=row_metric(metric, plan.features),
+                **measured(estimate),
+                n=len(generated),
+                higher_is_better=metric.higher_is_better,
             )
         )
     return rows
