@@ -28,6 +28,7 @@ from leakfront.harness.store.integrity import seal, set_right
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import check, claim, locked, resolved
 from leakfront.harness.store.temporaries import clear_temporaries
+from leakfront.results.metrics import metric_facts
 
 if TYPE_CHECKING:
     from leakfront.harness.execution.ray_cluster import RayCluster
@@ -162,10 +163,12 @@ def _collect(
         "suite": plan.suite,
         "attacks": list(plan.attacks),
         "attack_facts": {
-            label: {"attack": a.name, "access": a.access, "shadows": a.shadows, "extracts": a.extracts}
+            label: {"attack": a.name, "access": a.access, "shadows": a.shadows, "extracts": a.extracts,
+                    "note": plan.note(label, config.splits - 1)}
             for label, a in plan.attacks.items()
         },
         "attack_notes": notes_on(plan),
+        "metric_facts": metric_facts(plan.metrics, plan.features),
         "config": resolved(config),
         "seed": config.seed,
         "splits": config.splits,

@@ -261,7 +261,8 @@ def _fingerprint(dataset: Any) -> list[Any]:
 def _extractor_key(plan: Plan, pool_key: str) -> str:
     """Of the fitted extractor and its features of real images and noise; whatever metrics are made of them."""
     libraries = {name: version(name) for name in ("torch", "torch-fidelity")}
-    settings = [plan.extractor.name, plan.extractor.version(), plan.config.seed, plan.config.sampling.images, libraries]  # fmt: skip
+    extractor, config = plan.extractor, plan.config
+    settings = [extractor.name, extractor.version(), config.seed, config.sampling.images, libraries]
     return content_key("extractor", settings, [pool_key], _code(plan.extractor, *_FEATURES))
 
 

@@ -37,7 +37,7 @@ class ExtractionCurve:
         self.reason = ""
 
     def draw(self, run: RunData) -> Figure | None:
-        summary = Summary(run)
+        summary = run.summary
         if EXTRACTION not in summary.attacks:
             self.reason = "the extraction attack was not run"
             return None
@@ -113,7 +113,7 @@ def _curves(run: RunData, summary: Summary, defense: str) -> dict[str, np.ndarra
     """The curves [S, K] of a defense at the strength that lets out the most; empty if no split finished."""
     worst = summary.leakiest(defense)
     cells = [cell for cell in run.cells if (cell.defense, cell.params) == (defense, worst.params)]
-    rows = [_curve(run, summary, cell) for cell in cells if EXTRACTION in summary.attacks_on(cell)]
+    rows = [_curve(run, summary, cell) for cell in cells if EXTRACTION in summary.attacks_on(cell.point, cell.split)]
     if not rows:
         return {}
     shared = ("at", "beyond")

@@ -40,10 +40,10 @@ class Gallery:
         self.reason = ""
 
     def draw(self, run: RunData) -> Figure | None:
-        summary = Summary(run)
+        summary = run.summary
         first: dict[Point, Cell] = {}
         for cell in run.cells:
-            if EXTRACTION not in summary.attacks_on(cell):
+            if EXTRACTION not in summary.attacks_on(cell.point, cell.split):
                 continue
             first.setdefault(Point(cell.defense, cell.params), cell)
         if len(first) > _ROWS:

@@ -8,14 +8,14 @@ from leakfront.results.figures import figures
 from leakfront.results.figures.drawing import style
 from leakfront.results.figures.drawing.matrix import draw_matrix
 from leakfront.results.run.families import NOTE
-from leakfront.results.run.summary import Summary, Value
+from leakfront.results.run.summary import Value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from leakfront.results.run.data import RunData
 
-METRIC, RATE = "tpr_at_fpr_0.01", 0.01
+METRIC, RATE = "tpr_at_fpr", 0.01
 
 
 @figures.register("heatmap")
@@ -33,11 +33,11 @@ class Heatmap:
         self.reason = ""
 
     def draw(self, run: RunData) -> Figure | None:
-        summary = Summary(run)
-        found = {(p, a): summary.value(p, a, METRIC) for p in summary.points for a in summary.suite}
+        summary = run.summary
+        found = {(p, a): summary.value(p, a, METRIC, level=RATE) for p in summary.points for a in summary.suite}
         values = {key: value for key, value in found.items() if value is not None and value.known}
         if not values:
-            reasons = [r for p in summary.points for a in summary.attacks if (r := summary.reason(p, a, METRIC))]
+            reasons = [r for p in summary.points for a in summary.attacks if (r := summary.reason(p, a, METRIC, RATE))]
             self.reason = f"no attack has a TPR at 1% FPR{f' ({reasons[0]})' if reasons else ''}"
             return None
         points = [point for point in summary.points if any(point == p for p, _ in values)]

@@ -8,7 +8,6 @@ import numpy as np
 
 from leakfront.results.figures import figures
 from leakfront.results.figures.drawing import style
-from leakfront.results.run.summary import Summary, undefended_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,9 +39,8 @@ class Inpainting:
         self.reason = ""
 
     def draw(self, run: RunData) -> Figure | None:
-        summary = Summary(run)
-        cell = undefended_cell(run, summary)
-        attacks = [] if cell is None else summary.attacks_on(cell)
+        summary, cell = run.summary, run.undefended_cell
+        attacks = [] if cell is None else summary.attacks_on(cell.point, cell.split)
         attacks = [attack for attack in attacks if summary.facts.get(attack, {}).get("attack", attack) == ATTACK]
         if cell is None or not attacks:
             self.reason = "the inpainting attack was not run on that model"

@@ -32,7 +32,7 @@ class MatchedFigure:
         self.reason, self.caption = "", ""
 
     def draw(self, run: RunData) -> Figure | None:
-        found, summary = at_equal_fid(run), Summary(run)
+        found, summary = at_equal_fid(run), run.summary
         if found is None:
             self.reason = "no defense has strengths whose FIDs enclose one that is compared"
             return None

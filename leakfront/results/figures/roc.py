@@ -10,7 +10,7 @@ import numpy as np
 from leakfront.results.figures import figures
 from leakfront.results.figures.drawing import style, themes
 from leakfront.results.run.families import CONTROL, FAMILIES, MANY
-from leakfront.results.run.summary import Point, Summary, Value, undefended_cell
+from leakfront.results.run.summary import Point, Summary, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,9 +46,8 @@ class Roc:
         self.reason = ""
 
     def draw(self, run: RunData) -> Figure | None:
-        summary = Summary(run)
-        cell = undefended_cell(run, summary)
-        attacks = [] if cell is None else summary.attacks_on(cell)
+        summary, cell = run.summary, run.undefended_cell
+        attacks = [] if cell is None else summary.attacks_on(cell.point, cell.split)
         if cell is None or not attacks:
             self.reason = "no model was attacked"
             return None

@@ -44,18 +44,18 @@ class Timeline:
         self.reason, self.caption = "", ""
 
     def draw(self, run: RunData) -> Figure | None:
-        summary = Summary(run)
+        summary = run.summary
         lines = [line for defense in summary.defenses if (line := _line(summary, defense)) is not None]
         strongest = summary.strongest(summary.undefended, "auc") if summary.points else None
-        measures = {
-            "FID": ("fid", summary.fid_metric),
-            f"extracted, {summary.fdr} FDR": (EXTRACTION, f"extracted_at_fdr_{summary.rate}"),
+        measures: dict[str, tuple[str, str, float | None]] = {
+            "FID": ("fid", summary.fid_metric, None),
+            f"extracted, {summary.fdr} FDR": (EXTRACTION, "extracted_at_fdr", summary.rate),
         }
         if strongest is not None:
-            measures[f"AUC of {style.shortened(strongest[0], 16)}"] = (strongest[0], "auc")
+            measures[f"AUC of {style.shortened(strongest[0], 16)}"] = (strongest[0], "auc", None)
         panels = {}
-        for name, (source, metric) in measures.items():
-            found = {p: summary.value(p, source, metric) for line in lines for p in line.points}
+        for name, (source, metric, level) in measures.items():
+            found = {p: summary.value(p, source, metric, level=level) for line in lines for p in line.points}
             panels[name] = {p: value for p, value in found.items() if value is not None and value.known}
         panels = {name: values for name, values in panels.items() if len(values) > 1}
         if not panels:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from leakfront.results.figures import figures
 from leakfront.results.figures.drawing import facets
 from leakfront.results.figures.drawing.front_data import gather
-from leakfront.results.run.summary import EXTRACTION, Summary
+from leakfront.results.run.summary import EXTRACTION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,9 +31,9 @@ class Tradeoff:
         self.reason = ""
 
     def draw(self, run: RunData) -> Figure | None:
-        summary = Summary(run)
-        metric, label = f"extracted_at_fdr_{summary.rate}", f"images extracted at {summary.fdr} FDR"
-        chart = gather(run, EXTRACTION, metric, label)
+        summary = run.summary
+        label = f"images extracted at {summary.fdr} FDR"
+        chart = gather(run, EXTRACTION, "extracted_at_fdr", label, level=summary.rate)
         if chart is None:
             self.reason = "no defense has both a FID and an extraction row"
             return None

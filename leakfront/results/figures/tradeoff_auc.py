@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from leakfront.results.figures import figures
 from leakfront.results.figures.drawing import facets, style
 from leakfront.results.figures.drawing.front_data import gather
-from leakfront.results.run.summary import Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +32,7 @@ class TradeoffAuc:
         self.reason = ""
 
     def draw(self, run: RunData) -> Figure | None:
-        summary = Summary(run)
+        summary = run.summary
         strongest = summary.strongest(summary.undefended, "auc") if summary.points else None
         if strongest is None:
             self.reason = "no attack has an AUC on the undefended model"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakfront.results.run.summary import is_given
-
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
@@ -81,7 +79,7 @@ GIVEN_LIMITS = (
 
 def reading(run: RunData) -> tuple[str, ...]:
     """What the numbers mean; of runs merged by force, for both kinds of membership."""
-    given = [is_given(source) for source in run.sources]
+    given = [source.known_membership for source in run.sources]
     if all(given):
         return GIVEN
     return (*READING, GIVEN[0], GIVEN[1]) if any(given) else READING
@@ -89,4 +87,4 @@ def reading(run: RunData) -> tuple[str, ...]:
 
 def limits(run: RunData) -> tuple[str, ...]:
     """What the numbers do not say."""
-    return GIVEN_LIMITS if all(is_given(source) for source in run.sources) else LIMITS
+    return GIVEN_LIMITS if run.known_membership else LIMITS

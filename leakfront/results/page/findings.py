@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakfront.results.run.summary import EXTRACTION, HELD_OUT, NOISE, Point, Summary, Value, is_given
-from leakfront.results.tables.main import audit_delta
+from leakfront.results.run.claims import audit_delta
+from leakfront.results.run.rows import HELD_OUT, NOISE
+from leakfront.results.run.summary import EXTRACTION, Point, Summary, Value
 from leakfront.results.tables.table import number, shown
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ _NAMED = 4  # cells in a sentence
 
 def findings(run: RunData) -> list[str]:
     """What concerns the whole run, the most serious first, then a sentence for each defense and strength."""
-    summary = Summary(run)
+    summary = run.summary
     measured = [point for point in summary.points if summary.splits(point)]
     few = [point for point in measured if len(summary.splits(point)) < FEWEST_SPLITS]
     against_none = _Comparisons(summary, measured)
-    given = all(is_given(source) for source in run.sources)
+    given = run.known_membership
     return [
         *run.differences,
         *(text for point in measured if (text := _refuted(run, summary, point))),
@@ -61,16 +62,19 @@ class _Comparisons:
         self._p: dict[tuple[str, Point], float] = {}
         self._pairs: dict[tuple[str, Point], tuple[Value, Value]] = {}
         self._apart: dict[tuple[str, Point], bool] = {}
-        quantities = {"fid": ("fid", summary.fid_metric), "extracted": (EXTRACTION, f"extracted_at_fdr_{summary.rate}")}
-        for quantity, (source, metric) in quantities.items():
+        quantities: dict[str, tuple[str, str, float | None]] = {
+            "fid": ("fid", summary.fid_metric, None),
+            "extracted": (EXTRACTION, "extracted_at_fdr", summary.rate),
+        }
+        for quantity, (source, metric, level) in quantities.items():
             p_values = {}
             for point in points:
                 baseline = summary.baseline_of(point)
                 if baseline is None or baseline == point:
                     continue
-                mine, other = summary.per_split(point, source, metric), summary.per_split(baseline, source, metric)
+                mine, other = (summary.per_split(p, source, metric, level) for p in (point, baseline))
                 shared = [split for split in mine if split in other and mine[split].known and other[split].known]
-                ours, theirs = summary.value(point, source, metric), summary.value(baseline, source, metric)
+                ours, theirs = (summary.value(p, source, metric, level=level) for p in (point, baseline))
                 if len(shared) >= FEWEST_SPLITS and ours is not None and theirs is not None:
                     pairs = [[values[split] for split in shared] for values in (mine, other)]
                     a, b = ([v.value for v in values] for values in pairs)
@@ -111,7 +115,7 @@ def _extraction(summary: Summary, against_none: _Comparisons, point: Point) -> s
     found, baseline = summary.extracted(point), summary.baseline_of(point)
     if found is None or not found.known:
         return "extraction was not measured"
-    per_split = summary.per_split(point, EXTRACTION, f"extracted_at_fdr_{summary.rate}").values()
+    per_split = summary.extracted_per_split(point).values()
     members = np.mean([value.n for value in per_split]) if per_split else found.n
     text = f"{number(found.value)} of {number(round(float(members)))} members extracted at {summary.fdr} FDR"
     if found.value == 0:
@@ -232,17 +236,15 @@ def _control(summary: Summary, points: list[Point], control: str, given: bool) -
 
 def _sets(summary: Summary, attack: str) -> str:
     """From how many images on a set is known to be from the training data of the undefended model."""
-    point, start = summary.undefended, "set_detected_members_"
-    sizes = sorted(
-        int(metric.removeprefix(start)) for metric in summary.metrics(point, attack) if metric.startswith(start)
-    )
-    shares = {size: summary.value(point, attack, f"{start}{size}") for size in sizes}
-    known = {size: share.value for size, share in shares.items() if share is not None and share.known}
+    point, detected = summary.undefended, "set_detected_members"
+    sizes = summary.levels(point, attack, detected)
+    shares = {size: summary.value(point, attack, detected, level=size) for size in sizes}
+    known = {int(size): share.value for size, share in shares.items() if share is not None and share.known}
     if not known:
         return ""
     size = next((size for size, share in known.items() if share >= DETECTED), None)
     shown_at = max(known) if size is None else size
-    alarms = summary.value(point, attack, f"set_detected_decoys_{shown_at}")
+    alarms = summary.value(point, attack, "set_detected_decoys", level=shown_at)
     false = (
         f", and {_percent(alarms.value)} of sets of {shown_at} decoys," if alarms is not None and alarms.known else ""
     )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from leakfront.results.page import sorting
 from leakfront.results.page.explanations import limits, reading
 from leakfront.results.run.conditions import conditions
-from leakfront.results.run.summary import Summary
 from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table
@@ -141,7 +140,8 @@ _TABLE = """<div class="scroll"><table>
 <td{% if table.printed[loop.index0].numeric %} class="number"{% elif cell.text|length > 40 %} class="sentence"
 {%- elif cell.text|length > 12 %} class="words"{% endif %}
 {%- if cell.value is not none %} data-value="{{ cell.value }}"{% endif %}>
-{{- cell.text }}{% if cell.interval %}<span class="interval">{{ cell.interval }}</span>{% endif %}</td>
+{{- cell.text }}{% if cell.interval %}<span class="interval">{{ cell.interval }}</span>{% endif %}
+{%- if cell.word %}<span class="interval">{{ cell.word }}</span>{% endif %}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody>
 </table></div>
@@ -176,7 +176,7 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
         sorting={"style": Markup(sorting.STYLE), "script": Markup(sorting.SCRIPT)},
         figures=drawn,
         conditions=conditions(run),
-        subject=Summary(run).subject,
+        subject=run.summary.subject,
         reading=reading(run),
         limits=limits(run),
         runs=[
@@ -188,16 +188,16 @@ def page(run: RunData, sources: Sequence[RunData], drawn: Sequence[Drawn], sente
 
 def _with_subjects(run: RunData, sentences: Sequence[str]) -> list[tuple[str, str]]:
     """Each finding as the defense that it is about, to be set in bold, and the rest."""
-    labels = sorted((point.label for point in Summary(run).points), key=len, reverse=True)
+    labels = sorted((point.label for point in run.summary.points), key=len, reverse=True)
     subjects = [next((label for label in labels if s.startswith(f"{label}: ")), "") for s in sentences]
     return [(subject, sentence[len(subject) :]) for subject, sentence in zip(subjects, sentences, strict=True)]
 
 
 def _summary(run: RunData) -> str:
     """What was run, in one paragraph."""
-    summary = Summary(run)
+    summary = run.summary
     models = sum(len(summary.splits(point)) for point in summary.points)
-    if all("given_model" in source.info for source in run.sources):
+    if run.external_model is not None:
         what = "A model that was trained elsewhere was" if models == 1 else f"{models} models trained elsewhere were"
         return f"{what} attacked with {', '.join(summary.attacks) or 'no attack'}. {conditions(run)}"
     return (
@@ -215,7 +215,7 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
             for key, value in info.get("dataset", {}).items()}  # fmt: skip
     facts = {
         "data": _flat(data),
-        "model": _flat(info.get("given_model", {})),
+        "model": _flat(info.get("external_model", {})),
         "seed": str(info.get("seed", "")),
         "code": commit + (" with uncommitted changes" if git.get("dirty") else ""),
         "versions": _flat(info.get("versions", {})),
