@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from scipy.stats import mannwhitneyu
 
 from leakfront.results.run.data import RunData
-from leakfront.results.run.rows import Row, frame
+from leakfront.results.run.rows import ALL, HELD_OUT, NOISE, Row, frame
 from leakfront.results.statistics.counts import extracted_at_fdr
 
 ATTACKS = ("extraction", "loss", "pia", "secmi")
@@ -49,6 +49,7 @@ FACTS: dict[str, tuple[str, str, str, bool]] = {
 }
 V1 = tuple(FACTS)
 SET_SIZES = (5, 10, 20)
+FDR = 0.05
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,9 @@ def synthetic_run(folder: Path, strengths: Sequence[Strength] = TWO, **settings:
         mine: list[Row] = []
         for split in range(protocol.splits):
             name = f"{number:02d}-split{split}"
-            cell = Row(protocol.name, name, "digits", "unet", strength.defense, strength.params, str(split), "privacy",
-                       "train", "diverged", 120.0 + split)  # fmt: skip
+            cell = Row(run=protocol.name, cell=name, dataset="digits", model="unet", defense=strength.defense,
+                       params=strength.params, split=str(split), kind="privacy", source="train", metric="diverged",
+                       value=120.0 + split)  # fmt: skip
             if split in strength.diverged:
                 rows.append(replace(cell, kind="utility", n=1))
                 continue
@@ -178,8 +180,8 @@ class _Cell:
                 rows += self._sets(shift)
         rows += self._extracted(extraction["score"])
         if strength.past is not None:
-            rows.append(self._one("privacy", "extraction", "extracted_at_fdr_0.05_with_weights", strength.past,
-                                  strength.past - 3, strength.past + 3))  # fmt: skip
+            rows.append(self._one("privacy", "extraction", "extracted_at_fdr_with_weights", strength.past,
+                                  strength.past - 3, strength.past + 3, level=FDR))  # fmt: skip
         apart = sum(row.value for row in rows if row.metric == "model_calls_per_image")
         rows.append(self._one("cost", "suite", "model_calls_per_image", 0.4 * apart))
         rows.append(self._one("cost", "suite", "model_calls_per_image_apart", apart))
@@ -206,9 +208,9 @@ class _Cell:
         ]
 
     def _one(self, kind: Any, source: str, metric: str, value: float, low: float = math.nan, high: float = math.nan,
-             method: str = "formula", n: int = 0) -> Row:  # fmt: skip
-        return replace(self._row, kind=kind, source=source, metric=metric, value=float(value), ci_low=low, ci_high=high,
-                       ci_method=method, n=n or len(self._members))  # fmt: skip
+             method: str = "formula", n: int = 0, level: float | None = None) -> Row:  # fmt: skip
+        return replace(self._row, kind=kind, source=source, metric=metric, level=level, value=float(value), ci_low=low,
+                       ci_high=high, ci_method=method, n=n or len(self._members))  # fmt: skip
 
     def _membership(self, attack: str, score: np.ndarray) -> list[Row]:
         member, decoy = score[self._members], score[~self._members]
@@ -217,14 +219,14 @@ class _Cell:
         rows = [self._one("privacy", attack, "auc", auc, auc - half, min(auc + half, 1.0))]
         for rate in (0.1, 0.01):
             tpr = float((member > np.quantile(decoy, 1 - rate)).mean())
-            metric = f"tpr_at_fpr_{rate}"
-            rows.append(self._one("privacy", attack, metric, tpr, max(tpr - 0.05, 0), min(tpr + 0.05, 1)))
+            low, high = max(tpr - 0.05, 0), min(tpr + 0.05, 1)
+            rows.append(self._one("privacy", attack, "tpr_at_fpr", tpr, low, high, level=rate))
         reason = f"not attainable with {len(decoy)} decoys"
         audit = "one-run audit"
         bound = max(0.0, 4 * (auc - 0.55))
         return [
             *rows,
-            self._one("privacy", attack, "tpr_at_fpr_0.001", math.nan, method=reason),
+            self._one("privacy", attack, "tpr_at_fpr", math.nan, method=reason, level=0.001),
             self._one("privacy", attack, "epsilon_lower_bound", bound, bound, math.inf, audit),
             self._one("privacy", attack, "epsilon_lower_bound_ceiling", 2.9, method=audit),
         ]
@@ -240,8 +242,9 @@ class _Cell:
         for size in SET_SIZES:
             found = 1 - 0.95 * math.exp(-shift * size / 3)
             for kind, share in (("members", found), ("decoys", 0.05)):
-                rows.append(self._one("privacy", "dataset_inference", f"set_p_value_{kind}_{size}", 1 - share))
-                rows.append(self._one("privacy", "dataset_inference", f"set_detected_{kind}_{size}", share, n=200))
+                source, level = "dataset_inference", float(size)
+                rows.append(self._one("privacy", source, f"set_p_value_{kind}", 1 - share, level=level))
+                rows.append(self._one("privacy", source, f"set_detected_{kind}", share, n=200, level=level))
         return rows
 
     def _inpainted(self, score: np.ndarray) -> dict[str, np.ndarray]:
@@ -263,9 +266,9 @@ class _Cell:
         true, false = (close & members).sum(), (close & ~members).sum()
         n, groups = int(members.sum()), int(members[:8].sum())
         rows = [
-            self._one("privacy", source, "extracted_at_fdr_0.05", found.count, low, high, n=n),
-            self._one("privacy", source, "planted_extracted_at_fdr_0.05", planted, n=groups),
-            self._one("privacy", source, "unique_extracted_at_fdr_0.05", found.count - planted, n=n - groups),
+            self._one("privacy", source, "extracted_at_fdr", found.count, low, high, n=n, level=FDR),
+            self._one("privacy", source, "planted_extracted_at_fdr", planted, n=groups, level=FDR),
+            self._one("privacy", source, "unique_extracted_at_fdr", found.count - planted, n=n - groups, level=FDR),
             self._one("privacy", source, "precision_adaptive", true / max(true + false, 1), 0, 1, n=true + false),
             self._one("privacy", source, "members_before_decoys", found.before_decoys, n=n),
             self._one("privacy", source, "members_adaptive", true, n=n),
@@ -273,7 +276,7 @@ class _Cell:
             self._one("privacy", source, "excess_adaptive", true - false, true - false - 6, true - false + 6, n=n),
         ]
         if math.isfinite(found.threshold):
-            rows.append(self._one("privacy", source, "threshold_at_fdr_0.05", found.threshold))
+            rows.append(self._one("privacy", source, "threshold_at_fdr", found.threshold, level=FDR))
         return rows
 
 
@@ -310,10 +313,10 @@ def _extraction(images: np.ndarray, generated: np.ndarray, n: int = 10) -> dict[
 
 def _over_splits(rows: list[Row]) -> list[Row]:
     """The rows over splits: the mean, and the hull of the splits' intervals."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, float | None], list[Row]] = {}
     for row in rows:
         if row.metric != "left_out":
-            groups.setdefault((row.source, row.metric), []).append(row)
+            groups.setdefault((row.source, row.metric, row.level), []).append(row)
     merged = []
     for group in groups.values():
         value, low, high = (
@@ -321,15 +324,16 @@ def _over_splits(rows: list[Row]) -> list[Row]:
             for key, f in (("value", np.mean), ("ci_low", np.min), ("ci_high", np.max))
         )
         n = sum(row.n for row in group)
-        merged.append(replace(group[0], cell="", split="all", value=value, ci_low=low, ci_high=high, n=n))
+        merged.append(replace(group[0], cell="", split=ALL, value=value, ci_low=low, ci_high=high, n=n))
     return merged
 
 
 def _ends_of_the_scale(protocol: Settings) -> list[Row]:
     return [
-        Row(protocol.name, "", "digits", "unet", defense, "", "all", "utility", "fid", f"fid_{protocol.features}", fid,
-            fid * 0.9, fid * 1.1, "jackknife", protocol.samples)
-        for defense, fid in (("(held-out images)", 4.0), ("(noise)", 520.0))
+        Row(run=protocol.name, cell="", dataset="digits", model="unet", defense=defense, params="", split=ALL,
+            kind="utility", source="fid", metric=f"fid_{protocol.features}", value=fid, ci_low=fid * 0.9,
+            ci_high=fid * 1.1, ci_method="jackknife", n=protocol.samples)
+        for defense, fid in ((HELD_OUT, 4.0), (NOISE, 520.0))
     ]  # fmt: skip
 
 
@@ -347,7 +351,8 @@ def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[st
         "suite": protocol.suite,
         "attacks": list(protocol.attacks),
         "attack_facts": {
-            label: dict(zip(("attack", "access", "shadows", "extracts"), FACTS[label], strict=True))
+            label: {**dict(zip(("attack", "access", "shadows", "extracts"), FACTS[label], strict=True)),
+                    "note": protocol.left_out.get(label, "")}
             for label in protocol.attacks if label in FACTS
         },
         "attack_notes": [f"attack {label}: {reason}" for label, reason in protocol.left_out.items()],
@@ -367,6 +372,10 @@ def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[st
                     "planted_groups": 8, "copies": 16, "reference": 600, "extractor": 500},
         "samples_per_model": protocol.samples,
         "features": protocol.features,
+        "metric_facts": {
+            f"{metric}_{protocol.features}": {"metric": metric, "params": {}, "features": protocol.features}
+            for metric in ("fid", "kid")
+        },
         "model": "unet",
         "cells": cells,
         "guarantees": {s.label: claim(s) for s in strengths},

@@ -71,17 +71,17 @@ def test_false_discoveries_are_counted_at_the_true_share_of_members(finished: Pa
     assert members.tolist() == [image.tobytes() in known for image in pool]
     rows = rows_of(finished).query("source == 'extraction' and split == '0'").set_index("metric")
     expected = extracted_at_fdr(score, members, 0.05, MEMBERS / (MEMBERS + DECOYS))
-    assert rows.loc["extracted_at_fdr_0.05", "value"] == expected.count
+    assert rows.loc["extracted_at_fdr", "value"] == expected.count
     # 20 / 0.05 of equal sides; here every decoy stands for two members
-    assert rows.loc["extracted_at_fdr_0.05", "ci_method"].endswith("at least 40 can be reported")
+    assert rows.loc["extracted_at_fdr", "ci_method"].endswith("at least 40 can be reported")
 
 
 def test_the_report_says_that_membership_was_given_and_what_is_left_out(finished: Path) -> None:
     page = (finished / "run" / "report" / "index.html").read_text()
     assert "Who is a member was given, not flipped" in page
-    assert f"Pool of {MEMBERS + DECOYS} images, {MEMBERS} of them members, as given" in page
+    assert f"Pool of {MEMBERS + DECOYS} images, {MEMBERS} of them known members" in page
     assert "sampling error within this one model only" in page
-    assert "no FID, for want of images outside the pool" in page
+    assert "no FID: there are no images outside the pool" in page
     assert "Audit of epsilon: left out: membership is given" in page
     assert "Claimed and audited epsilon: not drawn" in page
     for claim in ("fair coin for every", "undefended model</h2>", "Fréchet", "coin flip"):

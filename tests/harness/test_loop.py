@@ -70,9 +70,12 @@ def test_every_cell_has_every_row(finished: tuple[Path, str]) -> None:
     assert len(per_cell) == 6
     found = set(zip(rows["source"], rows["metric"], strict=True))
     for source in ("extraction", "loss", "secmi"):
-        for metric in ("auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01", "tpr_at_fpr_0.001", "epsilon_lower_bound"):
+        for metric in ("auc", "tpr_at_fpr", "epsilon_lower_bound"):
             assert (source, metric) in found
-    for metric in ("extracted_at_fdr_0.05", "planted_extracted_at_fdr_0.05", "excess_adaptive", "excess_ratio"):
+        mine = rows[(rows["source"] == source) & (rows["metric"] == "tpr_at_fpr")]
+        assert mine["level"].value_counts().to_dict() == dict.fromkeys((0.1, 0.01, 0.001), 9)
+    assert set(rows[rows["metric"].str.contains("_at_fdr")]["level"]) == {0.05}
+    for metric in ("extracted_at_fdr", "planted_extracted_at_fdr", "excess_adaptive", "excess_ratio"):
         assert ("extraction", metric) in found
     for source, metric in (("fid", "fid_embedded"), ("kid", "kid_embedded"), ("dedup", "duplicate_recall")):
         assert (source, metric) in found
@@ -280,9 +283,9 @@ def test_the_oracles_are_the_two_ends_of_the_scale(model: str, tmp_path: Path) -
     if model == "memorizer":
         assert everything["loss", "auc"] == 1
         assert everything["secmi", "auc"] == 1
-        assert everything["extraction", "extracted_at_fdr_0.05"] > 30
+        assert everything["extraction", "extracted_at_fdr"] > 30
     else:
-        assert everything["extraction", "extracted_at_fdr_0.05"] == 0
+        assert everything["extraction", "extracted_at_fdr"] == 0
 
 
 def test_a_guarded_model_is_attacked_as_served_and_with_its_weights(tmp_path: Path) -> None:
@@ -294,13 +297,13 @@ def test_a_guarded_model_is_attacked_as_served_and_with_its_weights(tmp_path: Pa
     assert result.returncode == 0, result.stderr
     rows = read_rows(tmp_path / "run" / "results.csv")
     rows = rows[rows["split"] == "all"].set_index(["defense", "source", "metric"])["value"]
-    for metric in ("extracted_at_fdr_0.05", "members_adaptive", "members_ratio"):
+    for metric in ("extracted_at_fdr", "members_adaptive", "members_ratio"):
         for guard in ("guidance", "filter"):
             past = rows[guard, "extraction", f"{metric}_with_weights"]
             assert past == rows["none", "extraction", metric]
     assert rows["none", "extraction", "members_adaptive"] > 30
     assert rows["guidance", "extraction", "members_adaptive"] == 0
-    assert ("none", "extraction", "extracted_at_fdr_0.05_with_weights") not in rows.index
+    assert ("none", "extraction", "extracted_at_fdr_with_weights") not in rows.index
     assert rows["guidance", "loss", "auc"] == rows["none", "loss", "auc"] == 1  # the weights are the same
     assert rows["none", "sample", "model_calls_per_image"] == 20
     assert rows["filter", "sample", "model_calls_per_image"] == 200  # ten tries: on this model every sample is a copy

@@ -17,7 +17,7 @@ from leakfront.results.figures import Drawn, figures
 from leakfront.results.page.findings import findings
 from leakfront.results.report import combined, write_report
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Point, Summary
+from leakfront.results.run.summary import Point
 from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table
@@ -30,7 +30,7 @@ CURVE = (Strength("none", fid=10, copied=29, leak=1), Strength("capacity", "widt
 OTHER = {"name": "other", "suite": "v1", "attacks": ("blind", "loss", "inpainting"), "samples": 120, "pool": 96}
 SENTENCE = (
     "The runs differ in suite (quick, v1), attacks (extraction+loss, blind+loss+inpainting), samples per model "
-    "(150, 120) and dataset pool (128, 96); their numbers are not comparable in that."
+    "(150, 120) and dataset pool (128, 96); numbers that depend on these settings do not compare."
 )
 
 
@@ -71,7 +71,7 @@ def test_attacks_that_a_run_lacks_are_dashes(runs: list[RunData]) -> None:
     assert [cell == "–" for cell in shown["auc_blind"]] == [True] * 3 + [False] * 2
     assert [cell == "–" for cell in shown["auc_extraction"]] == [False] * 3 + [True] * 2
     assert "–" not in shown["auc_loss"]
-    assert Summary(run).controls == ["blind"]
+    assert run.summary.controls == ["blind"]
     lines = {line["attack"]: line for line in csv.DictReader(suite_table(run).to_csv().splitlines())}
     assert (lines["blind"]["auc"], lines["blind"]["note"]) == ("", "not in the suite of this model's run")
     assert lines["loss"]["note"] == ""
@@ -90,10 +90,10 @@ def test_fids_on_other_features_are_shown_under_both_names(tmp_path: Path) -> No
     two = synthetic_run(tmp_path / "two", CURVE[:1], name="two", features="inception", **SMALL)
     run = combined([one, two], force=True)
     assert run.differences[0].startswith("The runs differ in features (embedded, inception); ")
-    assert Summary(run).features == "embedded or inception"
-    fid = Summary(run).fid(Point("two: none", ""))
+    assert run.summary.features == "embedded or inception"
+    fid = run.summary.fid(Point("two: none", ""))
     assert fid is not None
-    assert fid.value == Summary(two).fid(Point("none", "")).value  # type: ignore[union-attr]
+    assert fid.value == two.summary.fid(Point("none", "")).value  # type: ignore[union-attr]
 
 
 def test_equal_runs_have_nothing_to_say(runs: list[RunData]) -> None:
@@ -108,8 +108,8 @@ def test_long_lists_and_checksums_are_cut_short(runs: list[RunData], tmp_path: P
         (tmp_path / name / "run.json").write_text(json.dumps({**info, "dataset": {"checksum": checksum}}))
     both = combined([RunData(tmp_path / "a"), RunData(tmp_path / "b")], force=True)
     assert both.differences == (
-        "The runs differ in attacks (22, 4) and dataset checksum (sha256:0…, none); their numbers are not comparable "
-        "in that.",)  # fmt: skip
+        "The runs differ in attacks (22, 4) and dataset checksum (sha256:0…, none); numbers that depend on these "
+        "settings do not compare.",)  # fmt: skip
 
 
 def test_without_force_the_command_refuses_and_names_the_way(runs: list[RunData], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from leakfront.results.report import combined, write_report
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Summary, Value
+from leakfront.results.run.summary import Value
 from leakfront.results.statistics.ratio import ratio_over_splits
 from leakfront.results.tables.attacks import suite_table
 from leakfront.results.tables.cost import cost_table
@@ -177,7 +177,7 @@ def test_of_several_runs_each_has_its_own_undefended_model(tmp_path: Path) -> No
 def test_a_model_that_diverged_is_no_row_and_no_pair(tmp_path: Path) -> None:
     lost = (Strength("none", diverged=(1,)), TWO[1], Strength("dp_sgd", "epsilon=1", diverged=(0, 1, 2)))
     run = synthetic_run(tmp_path, lost, **SMALL)
-    table, summary = cost_table(run), Summary(run)
+    table, summary = cost_table(run), run.summary
     assert entries(table, "defense") == ("none", "dedup")
     seconds = [summary.per_split(p, "train", "training_seconds") for p in summary.points[:2]]
     pairs = [seconds[1][split].value / seconds[0][split].value for split in ("0", "2")]

@@ -19,7 +19,7 @@ from leakfront.results.figures.drawing.front_data import Chart, Promise, gather
 from leakfront.results.figures.drawing.looks import looks_of
 from leakfront.results.report import combined
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Point, Summary
+from leakfront.results.run.summary import Point
 from tests.results.test_report import HOSTILE, SMALL, assert_legible, written
 from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
 
@@ -43,14 +43,14 @@ def eight(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 
 
 def chart_of(run: RunData, name: str) -> Chart:
-    found = gather(run, "extraction", "extracted_at_fdr_0.05", "extracted") if name == "tradeoff" else \
+    found = gather(run, "extraction", "extracted_at_fdr", "extracted", level=0.05) if name == "tradeoff" else \
         gather(run, auc_attack(run), "auc", "AUC", guess=0.5)  # fmt: skip
     assert found is not None
     return found
 
 
 def auc_attack(run: RunData) -> str:
-    summary = Summary(run)
+    summary = run.summary
     strongest = summary.strongest(summary.undefended, "auc")
     assert strongest is not None
     return strongest[0]
@@ -247,7 +247,7 @@ def test_a_cross_past_a_guard_needs_a_row_of_that_attack(many: bool, tmp_path: P
     past = served.assign(metric="auc_with_weights", value=0.83)
     pd.concat([run.rows, past]).to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
     figure, caption = drawn("tradeoff_auc", RunData(tmp_path))
-    fid = Summary(run).fid(Point("filter", "distance=0.1"))
+    fid = run.summary.fid(Point("filter", "distance=0.1"))
     assert fid is not None
     crosses = [li.get_data() for ax in figure.axes for li in ax.lines if li.get_marker() == "x"]
     assert [(float(x[0]), float(y[0])) for x, y in crosses] == [(fid.value, 0.83)]
@@ -282,6 +282,6 @@ def test_the_front_is_what_no_other_point_beats(twelve: RunData) -> None:
 
 def test_less_than_guessing_is_not_better_than_guessing(eight: RunData) -> None:
     """Where all leak less than guessing gives, quality alone decides."""
-    chart = gather(eight, "extraction", "extracted_at_fdr_0.05", "extracted", guess=1e6)
+    chart = gather(eight, "extraction", "extracted_at_fdr", "extracted", guess=1e6, level=0.05)
     assert chart is not None
     assert [m for m in chart.marks if m.on_front] == [min(chart.marks, key=lambda m: m.fid.value)]

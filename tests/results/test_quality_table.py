@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages.aggregate import over_all_splits
-from leakfront.results.metrics import row_name
+from leakfront.results.metrics import metric_facts, row_name
+from leakfront.results.metrics.classifier_accuracy import ClassifierAccuracy
+from leakfront.results.metrics.fid import FID
 from leakfront.results.metrics.kid import KID
 from leakfront.results.metrics.precision import Precision
 from leakfront.results.report import write_report
@@ -29,8 +33,9 @@ MORE = {("precision", "precision_embedded"): 0.8, ("precision", "precision_k5_em
 
 
 def with_metrics(run: RunData) -> RunData:
-    """The run with further metrics beside every FID, each split's 0.1 % higher than the last."""
-    rows = [Row(**row) for row in read_rows(run.folder / "results.csv").to_dict("records")]
+    """The run with further metrics next to every FID, each split's 0.1 % higher than the last."""
+    records = read_rows(run.folder / "results.csv").to_dict("records")
+    rows = [Row(**{**row, "level": None if math.isnan(row["level"]) else row["level"]}) for row in records]
     for fid in [row for row in rows if row.source == "fid"]:
         for (source, metric), value in MORE.items():
             value += 0.001 * (0 if fid.split == "all" else int(fid.split))
@@ -38,6 +43,9 @@ def with_metrics(run: RunData) -> RunData:
             rows.append(replace(fid, source=source, metric=metric, value=value, ci_low=value - 0.1,
                                 ci_high=value + 0.1, higher_is_better=True))  # fmt: skip
     frame(rows).to_csv(run.folder / "results.csv", index=False, na_rep="nan")
+    metrics = (FID(), KID(), Precision(), Precision(k=5), ClassifierAccuracy())
+    info = {**run.info, "metric_facts": metric_facts(metrics, run.info["features"])}
+    (run.folder / "run.json").write_text(json.dumps(info))
     return RunData(run.folder)
 
 
@@ -54,7 +62,7 @@ def column(table: Table | None, key: str) -> list[str]:
 def test_every_metric_has_a_column_and_the_ends_of_the_scale_have_rows(run: RunData) -> None:
     table = quality_table(run)
     assert table is not None
-    titles = ["Defense", "Strength", "FID", "KID", "Precision", "Precision (k5)", "Classifier accuracy"]
+    titles = ["Defense", "Strength", "FID", "KID", "Precision", "Precision (k = 5)", "Classifier accuracy"]
     assert sorted(c.title for c in table.printed) == sorted(titles)
     assert column(table, "defense") == ["none", "dedup", "(held-out images)", "(noise)"]
     assert column(table, "precision_k5_embedded") == ["0.9 [0.8, 1]"] * 4
@@ -70,8 +78,8 @@ def test_the_notes_say_on_what_the_numbers_rest(run: RunData) -> None:
     notes = " ".join(table.notes)
     for part in (
         "On embedded features of 150 samples from each model against 600 real images outside the pool",
-        "(held-out images) are the pool's 128",
-        "Higher is better, but for FID and KID",
+        "(held-out images): the pool's 128 images",
+        "Higher is better, except for FID and KID",
     ):
         assert part in notes
 
@@ -97,9 +105,19 @@ def test_runs_on_other_features_have_columns_of_their_own(run: RunData, tmp_path
     assert table is not None
     titles = [c.title for c in table.printed]
     assert "Precision (embedded)" in titles
-    assert "Precision (k5_inception)" in titles
+    assert "Precision (k = 5, inception)" in titles
     assert column(table, "precision_inception")[:3] == ["–", "–", "0.8 [0.7, 0.9]"]
     assert "The runs differ in" in " ".join(table.notes)
+
+
+def test_without_facts_two_metrics_of_one_source_are_told_apart_by_their_names(run: RunData, tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text((run.folder / "results.csv").read_text())
+    info = {key: value for key, value in run.info.items() if key != "metric_facts"}
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    table = quality_table(RunData(tmp_path))
+    assert table is not None
+    named = ["Precision (precision_embedded)", "Precision (precision_k5_embedded)"]
+    assert {"FID", "KID", *named, "Classifier accuracy"} < {c.title for c in table.printed}
 
 
 # Names of metrics
@@ -123,9 +141,11 @@ def test_metrics_take_parameters_and_those_are_part_of_the_key() -> None:
 
 
 def test_accuracies_over_splits_stay_within_their_range() -> None:
-    row = Row("run", "cell", "digits", "unet", "none", "", "0", "utility", "classifier_accuracy",
-              "classifier_accuracy_embedded", 0.99, 0.97, 1.0, "halvings", 100, True)  # fmt: skip
+    row = Row(run="run", cell="cell", dataset="digits", model="unet", defense="none", params="", split="0",
+              kind="utility", source="classifier_accuracy", metric="classifier_accuracy_embedded", value=0.99,
+              ci_low=0.97, ci_high=1.0, ci_method="halvings", n=100, higher_is_better=True)  # fmt: skip
     rows = [replace(row, split=str(split), value=value) for split, value in enumerate((0.99, 0.9, 1.0))]
     [over] = over_all_splits(rows, 1e-5, 1)
     assert over.ci_high == 1
-    assert over_all_splits([replace(r, metric="other") for r in rows], 1e-5, 1)[0].ci_high > 1
+    unbounded = [replace(r, source="kid", metric="kid_embedded") for r in rows]
+    assert over_all_splits(unbounded, 1e-5, 1)[0].ci_high > 1

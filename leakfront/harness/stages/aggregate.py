@@ -9,32 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from leakfront.harness.stages.measure import audit_method
+from leakfront.harness.stages.measure import audit_method, range_of
 from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.layout import Layout
-from leakfront.results.run.rows import Row, frame
+from leakfront.results.metrics import Metric, registry
+from leakfront.results.run.rows import ALL, NO_MODEL, Row, frame, measured
 from leakfront.results.statistics.one_run import ceiling, one_run_epsilon
 from leakfront.results.statistics.splits import over_splits
 
-# the range that a quantity cannot leave, by the beginning of its metric's name; others are unbounded
-_RANGES: tuple[tuple[str, float | None, float | None], ...] = (
-    ("auc", 0, 1),
-    ("tpr_", 0, 1),
-    ("extracted", 0, None),
-    ("planted", 0, None),
-    ("unique", 0, None),
-    ("precision_", 0, 1),  # of an attack, and of images
-    ("recall_", 0, 1),
-    ("density_", 0, None),
-    ("coverage_", 0, 1),
-    ("classifier_accuracy_", 0, 1),
-    ("set_", 0, 1),
-    ("members_", 0, None),
-    ("decoys_", 0, None),
-    ("fid_", 0, None),
-    ("epsilon", 0, None),
-)
-_NOT_AVERAGED = ("diverged", "failed", "left_out")
+_AUDIT = ("epsilon_lower_bound", "epsilon_lower_bound_ceiling")
+_NOT_AVERAGED = (*NO_MODEL, "left_out")
 
 
 def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row]:
@@ -44,48 +28,35 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row
     for the number of splits too. (Guesses cannot be pooled over splits: an attack that uses shadow models has seen the
     coins of the other splits.)
     """
-    groups: dict[tuple[str, ...], list[Row]] = {}
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        if row.split != "all" and row.metric not in _NOT_AVERAGED:
-            groups.setdefault((row.defense, row.params, row.kind, row.source, row.metric), []).append(row)
+        if row.split != ALL and row.metric not in _NOT_AVERAGED:
+            quantity = (row.defense, row.params, row.kind, row.source, row.metric, row.level)
+            groups.setdefault(quantity, []).append(row)
     averaged = []
-    for (*where, metric), group in groups.items():
-        first = group[0]
-        if metric.startswith("epsilon_lower_bound"):
-            guessed = groups[*where, "audit_guesses_right"]
+    for (*where, metric, _), group in groups.items():
+        if metric in _AUDIT:
+            guessed = groups[*where, "audit_guesses_right", None]
             averaged.append(_best_audit(group, guessed, delta, attacks))
             continue
-        floor, ceiling = next(((a, b) for name, a, b in _RANGES if first.metric.startswith(name)), (None, None))
-        floor = 0 if first.kind == "cost" else floor
-        value, low, high, method = over_splits(
-            [r.value for r in group], [r.ci_low for r in group], [r.ci_high for r in group], floor, ceiling
+        found = over_splits(
+            [r.value for r in group], [r.ci_low for r in group], [r.ci_high for r in group], *_range(group[0])
         )
-        averaged.append(
-            Row(
-                first.run,
-                "",
-                first.dataset,
-                first.model,
-                first.defense,
-                first.params,
-                "all",
-                first.kind,
-                first.source,
-                first.metric,
-                value,
-                low,
-                high,
-                method,
-                sum(r.n for r in group),
-                first.higher_is_better,
-            )
-        )
+        averaged.append(replace(group[0], cell="", split=ALL, **measured(found), n=sum(r.n for r in group)))
     return averaged
+
+
+def _range(row: Row) -> tuple[float | None, float | None]:
+    """The smallest and the largest possible value; a utility metric states its own."""
+    if row.kind == "utility":
+        metric: type[Metric] = registry.get(row.source)
+        return metric.floor, metric.ceiling
+    return (0.0, None) if row.kind == "cost" else range_of(row.metric)
 
 
 def _best_audit(group: Sequence[Row], guessed: Sequence[Row], delta: float, attacks: int) -> Row:
     level = 0.05 / (attacks * len(group))
-    best = replace(group[0], cell="", split="all", n=sum(row.n for row in group))
+    best = replace(group[0], cell="", split=ALL, n=sum(row.n for row in group))
     if best.metric == "epsilon_lower_bound_ceiling":
         return replace(best, value=max(ceiling(row.n, right.n, delta, level) for row, right in _pairs(group, guessed)))
     bounds = [

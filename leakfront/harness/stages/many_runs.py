@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -15,7 +16,8 @@ from leakfront.harness.stages.extractor import pool_set
 from leakfront.harness.stages.measure import row_of
 from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.store.layout import Layout
-from leakfront.results.run.rows import Row
+from leakfront.results.run.rows import ALL, Row, measured
+from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.many_run import guess, many_run_epsilon
 
 
@@ -40,11 +42,11 @@ def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: P
         method = (
             f"many-run audit of one canary, {right} of {len(cells)} guesses right, corrected for {len(attacks)} attacks"
         )
-        row = row_of(plan, cells[0], split="all")
-        lowest = bound.epsilon
+        row = partial(row_of(plan, cells[0], split=ALL), kind="privacy", source=label, n=len(cells))
+        found = measured(Estimate(bound.epsilon, bound.epsilon, math.inf, method))
         rows += [
-            row("privacy", label, "many_run_epsilon_lower_bound", lowest, lowest, math.inf, method, len(cells), False),
-            row("privacy", label, "many_run_epsilon_lower_bound_ceiling", bound.ceiling, n=len(cells)),
+            row(metric="many_run_epsilon_lower_bound", **found, higher_is_better=False),
+            row(metric="many_run_epsilon_lower_bound_ceiling", value=bound.ceiling),
         ]
     return rows
 

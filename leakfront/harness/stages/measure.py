@@ -26,14 +26,37 @@ from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.code_keys import with_imports
 from leakfront.harness.store.layout import Layout
-from leakfront.results.run.rows import Row
+from leakfront.results.run.rows import WITH_WEIGHTS as OF_WEIGHTS
+from leakfront.results.run.rows import Row, measured
 from leakfront.results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
+from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.one_run import OneRun
 from leakfront.results.statistics.roc import auc_interval, tpr_interval
 from leakfront.results.statistics.set_test import set_power
 from leakfront.seeds import derive_seed
 
 FPRS = (0.1, 0.01, 0.001)
+
+Range = tuple[float | None, float | None]
+_SHARE, _COUNT, _UNBOUNDED = (0.0, 1.0), (0.0, None), (None, None)
+# the range that a quantity of privacy cannot leave, by its metric; others are unbounded
+RANGES: dict[str, Range] = {
+    "auc": _SHARE,
+    "tpr_at_fpr": _SHARE,
+    "extracted_at_fdr": _COUNT,
+    "planted_extracted_at_fdr": _COUNT,
+    "unique_extracted_at_fdr": _COUNT,
+    "decoys_matched_at_fdr": _COUNT,
+    "members_before_decoys": _COUNT,
+    "set_p_value_members": _SHARE,
+    "set_p_value_decoys": _SHARE,
+    "set_detected_members": _SHARE,
+    "set_detected_decoys": _SHARE,
+    "epsilon": _COUNT,  # reported by private training
+    "epsilon_rdp": _COUNT,
+}
+RANGES |= {f"{metric}{OF_WEIGHTS}": ends for metric, ends in RANGES.items()}
+_OF_RULES: dict[str, Range] = {"members": _COUNT, "decoys": _COUNT, "precision": _SHARE}  # the rule's name follows
 
 
 def _settings(subject: Subject) -> list[Any]:
@@ -54,8 +77,7 @@ def _run(work: Work) -> Files:
     judged, rows = plan.judged_by(len(shadows)), []
     for name, attack in plan.attacks.items():
         if name not in judged:
-            reason = plan.note(name, len(shadows))
-            rows.append(row_of(plan, cell)("privacy", name, "left_out", float(len(shadows)), ci_method=reason))
+            rows.append(_left_out(plan, cell, name, float(len(shadows)), plan.note(name, len(shadows))))
             continue
         scores = load_scores(name, cell, layout)
         rows += _membership_rows(plan, cell, name, scores["score"], members, pool)
@@ -64,10 +86,10 @@ def _run(work: Work) -> Files:
             past = {k.removeprefix(WITH_WEIGHTS): v for k, v in scores.items() if k.startswith(WITH_WEIGHTS)}
             if past:
                 again = _extraction_rows(plan, cell, name, past, members, pool)
-                rows += [replace(row, metric=f"{row.metric}_with_weights") for row in again]
+                rows += [replace(row, metric=f"{row.metric}{OF_WEIGHTS}") for row in again]
         rows += _set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
     if plan.known_membership:
-        rows.append(row_of(plan, cell)("privacy", "one_run_audit", "left_out", 0.0, ci_method=NO_AUDIT))
+        rows.append(_left_out(plan, cell, "one_run_audit", 0.0, NO_AUDIT))
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += _reports_of_defenses(plan, cell, layout)
@@ -89,12 +111,12 @@ def cell_rows(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
 def diverged_row(plan: Plan, cell: CellPlan, layout: Layout) -> Row:
     """The one row of a cell whose training diverged: the step at which it did."""
     step = load_training(cell, layout)["diverged"]
-    return row_of(plan, cell)("utility", "train", "diverged", float(step), n=1)
+    return row_of(plan, cell)(kind="utility", source="train", metric="diverged", value=float(step), n=1)
 
 
 def failed_row(plan: Plan, cell: CellPlan) -> Row:
     """The one row of a cell that could not be finished."""
-    return row_of(plan, cell)("utility", "run", "failed", 1.0, n=1)
+    return row_of(plan, cell)(kind="utility", source="run", metric="failed", value=1.0, n=1)
 
 
 def audit_method(correct: int, guesses: int, attacks: int) -> str:
@@ -103,23 +125,40 @@ def audit_method(correct: int, guesses: int, attacks: int) -> str:
 
 
 def row_of(plan: Plan, cell: CellPlan, split: str = "") -> Callable[..., Row]:
-    """A row of a cell, or of all splits of its defense; lacks what comes after `split`."""
+    """Make rows of a cell, or of all splits of its defense, from the columns after `split`, by name."""
     return partial(
-        Row, plan.config.name, "" if split else cell.name, plan.config.data.dataset, plan.model.name, cell.point.line,
-        cell.point.params, split or str(cell.split),
-    )  # fmt: skip
+        Row,
+        run=plan.config.name,
+        cell="" if split else cell.name,
+        dataset=plan.config.data.dataset,
+        model=plan.model.name,
+        defense=cell.point.line,
+        params=cell.point.params,
+        split=split or str(cell.split),
+    )
+
+
+def range_of(metric: str) -> Range:
+    """The smallest and the largest possible value of a quantity of privacy; None where there is no bound."""
+    quantity, _, rule = metric.partition("_")
+    return RANGES.get(metric) or (_OF_RULES.get(quantity, _UNBOUNDED) if rule else _UNBOUNDED)
+
+
+def _left_out(plan: Plan, cell: CellPlan, source: str, shadows: float, reason: str) -> Row:
+    """The row of an attack or audit that was not made; its value is the number of shadow models."""
+    return row_of(plan, cell)(kind="privacy", source=source, metric="left_out", value=shadows, ci_method=reason)
 
 
 def _membership_rows(
     plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
 ) -> list[Row]:
     """AUC, TPR at low FPR, and the one-run audit's bound on epsilon."""
-    row, seed = row_of(plan, cell), derive_seed(plan.config.seed, "intervals", attack, cell.split)
-    value, low, high, method = auc_interval(score, members, seed)
-    rows = [row("privacy", attack, "auc", value, low, high, method, len(score), False)]
+    row = partial(row_of(plan, cell), kind="privacy", source=attack, higher_is_better=False)
+    seed, n_members = derive_seed(plan.config.seed, "intervals", attack, cell.split), int(members.sum())
+    rows = [row(metric="auc", **measured(auc_interval(score, members, seed)), n=len(score))]
     for fpr in FPRS:
-        value, low, high, method = tpr_interval(score, members, fpr, seed)
-        rows.append(row("privacy", attack, f"tpr_at_fpr_{fpr}", value, low, high, method, int(members.sum()), False))
+        found = tpr_interval(score, members, fpr, seed)
+        rows.append(row(metric="tpr_at_fpr", level=fpr, **measured(found), n=n_members))
     if plan.config.data.coin == 0.5 and not plan.known_membership:  # the audit's bound is for fair coins
         rows += _audit_rows(plan, cell, attack, score, members, pool)
     return rows
@@ -129,14 +168,15 @@ def _audit_rows(
     plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
 ) -> list[Row]:
     """The one-run audit's bound on epsilon, from the images that were not planted more than once."""
-    row, statistics = row_of(plan, cell), plan.config.statistics
+    row, statistics = partial(row_of(plan, cell), kind="privacy", source=attack), plan.config.statistics
     audit = OneRun(guesses=statistics.audit_guesses, delta=statistics.audit_delta)
     bound = audit.bound(score, members, pool.copies == 1, corrections=len(plan.attacks))
-    method, lowest = audit_method(bound.correct, bound.guesses, len(plan.attacks)), bound.epsilon
+    method = audit_method(bound.correct, bound.guesses, len(plan.attacks))
+    found = Estimate(bound.epsilon, bound.epsilon, math.inf, method)
     return [
-        row("privacy", attack, "epsilon_lower_bound", lowest, lowest, math.inf, method, bound.coins, False),
-        row("privacy", attack, "epsilon_lower_bound_ceiling", bound.ceiling, n=bound.coins),
-        row("privacy", attack, "audit_guesses_right", float(bound.correct), n=bound.guesses),
+        row(metric="epsilon_lower_bound", **measured(found), n=bound.coins, higher_is_better=False),
+        row(metric="epsilon_lower_bound_ceiling", value=bound.ceiling, n=bound.coins),
+        row(metric="audit_guesses_right", value=float(bound.correct), n=bound.guesses),
     ]
 
 
@@ -144,105 +184,121 @@ def _extraction_rows(
     plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool
 ) -> list[Row]:
     """Unique images extracted at the false-discovery rate, and under the attack's fixed rules."""
-    row, config = row_of(plan, cell), plan.config
-    rate, n_members, n_decoys = config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
+    row = partial(row_of(plan, cell), kind="privacy", source=attack)
+    rate, n_members, n_decoys = plan.config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
     share = member_share(plan, members)
     extracted = extracted_at_fdr(scores["score"], members, rate, share)
     planted, unique = members & (pool.copies > 1), members & (pool.copies == 1)
     rows = []
-    for name, among in (("extracted", members), ("planted_extracted", planted), ("unique_extracted", unique)):
+    for name, among in (
+        ("extracted_at_fdr", members),
+        ("planted_extracted_at_fdr", planted),
+        ("unique_extracted_at_fdr", unique),
+    ):
         found, most, n = (int(mask.sum()) for mask in (extracted.mask & among, extracted.possible & among, among))
-        low, high = extracted_interval(extracted, among)
         method = (
             f"Clopper-Pearson, the upper end for {most}, the count without the rate's + 1; at least "
             f"{math.ceil(share / (1 - share) / rate)} can be reported"
         )
-        rows.append(row("privacy", attack, f"{name}_at_fdr_{rate:g}", float(found), low, high, method, n, False))
-    rows.append(row("privacy", attack, "members_before_decoys", float(extracted.before_decoys), n=n_members,
-                    higher_is_better=False))  # fmt: skip
-    rows.append(row("privacy", attack, f"decoys_matched_at_fdr_{rate:g}", float(extracted.decoys_matched), n=n_decoys))
+        count = Estimate(float(found), *extracted_interval(extracted, among), method)
+        rows.append(row(metric=name, level=rate, **measured(count), n=n, higher_is_better=False))
+    before, matched = float(extracted.before_decoys), float(extracted.decoys_matched)
+    rows.append(row(metric="members_before_decoys", value=before, n=n_members, higher_is_better=False))
+    rows.append(row(metric="decoys_matched_at_fdr", level=rate, value=matched, n=n_decoys))
     if math.isfinite(extracted.threshold):
-        rows.append(row("privacy", attack, f"threshold_at_fdr_{rate:g}", extracted.threshold, n=len(members)))
+        rows.append(row(metric="threshold_at_fdr", level=rate, value=extracted.threshold, n=len(members)))
     for rule in (name.removeprefix("matched_") for name in sorted(scores) if name.startswith("matched_")):
-        matched = scores[f"matched_{rule}"].astype(bool)
-        true, false = int((matched & members).sum()), int((matched & ~members).sum())
-        excess, low, high = excess_interval(true, n_members, false, n_decoys)
-        rows.append(row("privacy", attack, f"members_{rule}", float(true), n=n_members, higher_is_better=False))
-        rows.append(row("privacy", attack, f"decoys_{rule}", float(false), n=n_decoys))
-        method = "two Clopper-Pearson intervals at 97.5%"
-        rows.append(row("privacy", attack, f"excess_{rule}", excess, low, high, method, n_members, False))
-        if true + false:
-            lowest, highest = clopper_pearson(true, true + false)
-            rows.append(row("privacy", attack, f"precision_{rule}", true / (true + false), lowest, highest,
-                            "Clopper-Pearson", true + false, False))  # fmt: skip
+        rows += _rule_rows(row, rule, scores[f"matched_{rule}"].astype(bool), members)
+    return rows
+
+
+def _rule_rows(row: Callable[..., Row], rule: str, matched: np.ndarray, members: np.ndarray) -> list[Row]:
+    """Members and decoys that a fixed rule calls extracted, bool [P], and what follows from both counts."""
+    true, false = int((matched & members).sum()), int((matched & ~members).sum())
+    n_members, n_decoys = int(members.sum()), int((~members).sum())
+    excess = Estimate(*excess_interval(true, n_members, false, n_decoys), "two Clopper-Pearson intervals at 97.5%")
+    rows = [
+        row(metric=f"members_{rule}", value=float(true), n=n_members, higher_is_better=False),
+        row(metric=f"decoys_{rule}", value=float(false), n=n_decoys),
+        row(metric=f"excess_{rule}", **measured(excess), n=n_members, higher_is_better=False),
+    ]
+    if total := true + false:
+        precision = Estimate(true / total, *clopper_pearson(true, total), "Clopper-Pearson")
+        rows.append(row(metric=f"precision_{rule}", **measured(precision), n=total, higher_is_better=False))
     return rows
 
 
 def _set_rows(
     plan: Plan, cell: CellPlan, attack: str, sizes: Sequence[int], score: np.ndarray, members: np.ndarray
 ) -> list[Row]:
-    """How surely the attack tells a set of members from images that were not trained on, by the size of the set."""
-    row, seed, rows = row_of(plan, cell), derive_seed(plan.config.seed, "sets", attack, cell.split), []
+    """How reliably the attack tells a set of members from a set of images that were not trained on, by its size."""
+    row = partial(row_of(plan, cell), kind="privacy", source=attack)
+    seed, rows = derive_seed(plan.config.seed, "sets", attack, cell.split), []
     for size in sizes:
         if size > min(int(members.sum()), int((~members).sum())) // 2:
             continue
         for kind, tested in (("members", set_power(score, members, size, seed)),
                              ("decoys", set_power(score, members, size, seed, of_decoys=True))):  # fmt: skip
-            rows.append(row("privacy", attack, f"set_p_value_{kind}_{size}", tested.median_p, tested.quartiles[0],
-                            tested.quartiles[1], "median and quartiles over random sets, Welch's t test",
-                            tested.sets))  # fmt: skip
-            rows.append(row("privacy", attack, f"set_detected_{kind}_{size}", tested.detected, ci_method=
-                            "share of random sets with p < 0.05, Welch's t test", n=tested.sets,
+            p = Estimate(tested.median_p, *tested.quartiles, "median and quartiles over random sets, Welch's t test")
+            detected = "share of random sets with p < 0.05, Welch's t test"
+            level, n = float(size), tested.sets
+            rows.append(row(metric=f"set_p_value_{kind}", level=level, **measured(p), n=n))
+            rows.append(row(metric=f"set_detected_{kind}", level=level, value=tested.detected, ci_method=detected, n=n,
                             higher_is_better=False))  # fmt: skip
     return rows
 
 
 def _reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]:
     """What the defenses measured of themselves: duplicates removed, epsilon spent, …"""
-    row = row_of(plan, cell)
     trained = load_training(cell, layout)
+    row, n = partial(row_of(plan, cell), kind="privacy"), trained["training_images"]
     by_place = {defense.acts_on: defense.name for defense in cell.point.stack}
     rows = [
-        row("privacy", by_place.get("data", "prepare"), name, value, n=trained["training_images"])
+        row(source=by_place.get("data", "prepare"), metric=name, value=value, n=n)
         for name, value in load_notes(cell, layout).items()
     ]
     rows += [
-        row("privacy", by_place.get("training", "train"), name, value, n=trained["training_images"])
+        row(source=by_place.get("training", "train"), metric=name, value=value, n=n)
         for name, value in trained["report"].items()
     ]
     claim = trained["guarantee"] or {}
     if claim.get("group_epsilon") is not None:  # for all copies of one image together
-        rows.append(row("privacy", by_place["training"], "group_epsilon", claim["group_epsilon"], n=claim["group"]))
+        epsilon, copies = claim["group_epsilon"], claim["group"]
+        rows.append(row(source=by_place["training"], metric="group_epsilon", value=epsilon, n=copies))
     return rows
 
 
 def _cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout, pool: int) -> list[Row]:
-    """What training, sampling, probing and scoring took; of a given model nobody here knows what training took."""
-    row = partial(row_of(plan, cell), "cost", ci_method="", higher_is_better=False)
-    timed = partial(row, ci_method=kind_of_time(plan.config.execution.device))
+    """The cost of training, sampling, probing and scoring; the training of an external model is unknown."""
     trained = load_training(cell, layout)
     sampled = _read(layout.stage(cell.name, "sample") / "sample.json")
     probed = _read(layout.stage(cell.name, "probe") / "probe.json")
-    sampling = plan.config.sampling
-    sampled_calls = sampling.images * sampling.steps / pool
+    sampling, time = plan.config.sampling, kind_of_time(plan.config.execution.device)
     alone = {name: float(probed["model_calls_per_image_alone"][name]) for name in judged}
+    together = probed["model_calls_per_image"] + sampling.images * sampling.steps / pool
+
+    def row(source: str, metric: str, value: float, n: int, ci_method: str = "") -> Row:
+        return row_of(plan, cell)(
+            kind="cost", source=source, metric=metric, value=value, ci_method=ci_method, n=n, higher_is_better=False
+        )
+
     training = [
-        timed("train", "training_seconds", trained["seconds"], n=1),
-        row("train", "training_steps", float(trained["steps"]), n=1),
-        row("train", "training_model_calls", float(trained["model_calls"]), n=1),
-        row("train", "peak_memory_mib", trained["peak_memory_mib"], n=1),
+        row("train", "training_seconds", trained["seconds"], 1, time),
+        row("train", "training_steps", float(trained["steps"]), 1),
+        row("train", "training_model_calls", float(trained["model_calls"]), 1),
+        row("train", "peak_memory_mib", trained["peak_memory_mib"], 1),
     ]
     return [
         *([] if plan.external else training),
-        timed("sample", "sampling_seconds", sampled["seconds"], n=plan.config.sampling.images),
-        row("sample", "model_calls_per_image", float(sampled["model_calls_per_image"]), n=plan.config.sampling.images),
-        timed("probe", "probe_seconds", probed["seconds"], n=pool),
-        row("probe", "model_calls_per_image", float(probed["model_calls_per_image"]), n=pool),
-        # of a pool image, the samples that extraction looks at included
-        *(row(name, "model_calls_per_image", calls, n=pool) for name, calls in alone.items()),
-        row("suite", "model_calls_per_image", probed["model_calls_per_image"] + sampled_calls, n=pool),
-        row("suite", "model_calls_per_image_apart", sum(alone.values()), n=pool),
-        *(timed(name, "scoring_seconds", load_facts(name, cell, layout)["seconds"], n=1) for name in judged),
+        row("sample", "sampling_seconds", sampled["seconds"], sampling.images, time),
+        row("sample", "model_calls_per_image", float(sampled["model_calls_per_image"]), sampling.images),
+        row("probe", "probe_seconds", probed["seconds"], pool, time),
+        row("probe", "model_calls_per_image", float(probed["model_calls_per_image"]), pool),
+        # of a pool image, including the samples that extraction looks at
+        *(row(name, "model_calls_per_image", calls, pool) for name, calls in alone.items()),
+        row("suite", "model_calls_per_image", together, pool),
+        row("suite", "model_calls_per_image_apart", sum(alone.values()), pool),
+        *(row(name, "scoring_seconds", load_facts(name, cell, layout)["seconds"], 1, time) for name in judged),
     ]
 
 

@@ -15,6 +15,7 @@ from leakfront.harness.stages.reference import reference_rows
 from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import resolved
+from leakfront.results.metrics import metric_facts
 
 
 def collect(
@@ -41,10 +42,12 @@ def collect(
         "suite": plan.suite,
         "attacks": list(plan.attacks),
         "attack_facts": {
-            label: {"attack": a.name, "access": a.access, "shadows": a.shadows, "extracts": a.extracts}
+            label: {"attack": a.name, "access": a.access, "shadows": a.shadows, "extracts": a.extracts,
+                    "note": plan.note(label, config.splits - 1)}
             for label, a in plan.attacks.items()
         },
         "attack_notes": notes_on(plan),
+        "metric_facts": metric_facts(plan.metrics, plan.features),
         "config": resolved(config),
         "seed": config.seed,
         "splits": config.splits,

@@ -9,12 +9,10 @@ from leakfront.harness.stages.extractor import noise_set, pool_set, reference_se
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
-from leakfront.results.metrics import row_name
+from leakfront.results.metrics import row_metric, row_name
 from leakfront.results.metrics.image_set import ImageSet
-from leakfront.results.run.rows import Row
+from leakfront.results.run.rows import ALL, HELD_OUT, NOISE, Row, measured
 from leakfront.seeds import derive_seed
-
-HELD_OUT, NOISE = "(held-out images)", "(noise)"
 
 
 def _settings(subject: Subject) -> list[str]:
@@ -29,7 +27,7 @@ def _run(work: Work) -> Files:
     """Measure real images, the pool's, and pure noise against the reference."""
     plan, layout, pool = work.plan, work.layout, work.pool
     ends, reference = {HELD_OUT: pool_set(layout, pool), NOISE: noise_set(layout, pool)}, reference_set(layout, pool)
-    rows = [row for name, images in ends.items() for row in utility_rows(plan, images, reference, "", name, "", "all")]
+    rows = [row for name, images in ends.items() for row in utility_rows(plan, images, reference, "", name, "", ALL)]
     return {"rows.json": [vars(row) for row in rows]}
 
 
@@ -45,22 +43,19 @@ def utility_rows(
         estimate = metric.estimate(generated, real, derive_seed(plan.config.seed, "metric", metric.name))
         rows.append(
             Row(
-                plan.config.name,
-                cell,
-                plan.config.data.dataset,
-                plan.model.name,
-                defense,
-                params,
-                split,
-                "utility",
-                metric.name,
-                f"{row_name(metric)}_{plan.features}",
-                estimate.value,
-                estimate.low,
-                estimate.high,
-                estimate.method,
-                len(generated),
-                metric.higher_is_better,
+                run=plan.config.name,
+                cell=cell,
+                dataset=plan.config.data.dataset,
+                model=plan.model.name,
+                defense=defense,
+                params=params,
+                split=split,
+                kind="utility",
+                source=metric.name,
+                metric=row_metric(metric, plan.features),
+                **measured(estimate),
+                n=len(generated),
+                higher_is_better=metric.higher_is_better,
             )
         )
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -58,3 +59,20 @@ def changed_parameters(metric: Metric) -> dict[str, Any]:
     """The parameters that differ from the defaults, in the order in which the class declares them."""
     values = {field.name: (getattr(metric, field.name), field.default) for field in fields(metric)}  # type: ignore[arg-type]
     return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def row_metric(metric: Metric, features: str) -> str:
+    """The metric of a row: its name, then that of the features, as in "precision_k5_embedded"."""
+    return f"{row_name(metric)}_{features}"
+
+
+def metric_facts(metrics: Iterable[Metric], features: str) -> dict[str, dict[str, Any]]:
+    """For run.json: the metric, its changed parameters and the features behind the metric of a row."""
+    return {
+        row_metric(metric, features): {
+            "metric": metric.name,
+            "params": changed_parameters(metric),
+            "features": features,
+        }
+        for metric in metrics
+    }

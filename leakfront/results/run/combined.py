@@ -1,4 +1,4 @@
-"""Several runs drawn together, as one run whose defenses carry their run's name."""
+"""Several runs drawn together, as one run whose defenses are named after their run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from leakfront.errors import InputError
 from leakfront.results.run.data import Cell, RunData
+from leakfront.results.run.rows import HELD_OUT, NOISE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,19 +18,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHARED = ("suite", "attacks", "features", "samples_per_model", "seed")  # and all of `dataset`, in run.json
-_FEW = 3  # attacks that are named; of more their number is stated
+_FEW = 3  # attacks that a sentence names; of more it states the number
 
 
 def combined(runs: Sequence[RunData], force: bool = False) -> RunData:
-    """One run as it is; several as one whose defenses carry their run's name. Raises `InputError` if they differ in
-    anything that makes their numbers incomparable; with `force` the result says in what."""
+    """One run as it is; several as one, with defenses named "RUN: dp_sgd".
+
+    Raises `InputError` for runs that differ in a setting that makes their numbers incomparable. With `force` they are
+    merged, and the result states the differences.
+    """
     if not runs:
         raise InputError("a report needs at least one run")
     return runs[0] if len(runs) == 1 else CombinedRuns(runs, force)
 
 
 class CombinedRuns(RunData):
-    """Several runs drawn together: "NAME: dp_sgd". The ends of the FID scale are the first run's."""
+    """Several runs drawn together, with defenses named "RUN: dp_sgd". The ends of the FID scale are the first run's."""
 
     def __init__(self, runs: Sequence[RunData], force: bool = False) -> None:
         super().__init__(runs[0].folder)
@@ -45,31 +49,42 @@ class CombinedRuns(RunData):
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """One sentence on what keeps the numbers of the runs from being comparable, if anything does."""
+        """One sentence on the differences that keep the numbers from being compared; nothing if there are none."""
         if not self._differing:
             return ()
         stated = dict(self._differing)
         if sum(key.startswith("dataset ") for key in stated) > 1:
-            stated.pop("dataset checksum", None)  # which differs with any other
+            stated.pop("dataset checksum", None)  # it differs whenever anything else of the data does
         named = [f"{key.replace('_', ' ')} ({', '.join(_short(values))})" for key, values in stated.items()]
         listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
-        return (f"The runs differ in {listed}; their numbers are not comparable in that.",)
+        return (f"The runs differ in {listed}; numbers that depend on these settings do not compare.",)
+
+    @property
+    def known_membership(self) -> bool:
+        """Whether members were known beforehand in all of the runs."""
+        return all(run.known_membership for run in self.sources)
+
+    @property
+    def external_model(self) -> dict[str, Any] | None:
+        """The facts about the first run's model, if the models of all runs were trained elsewhere."""
+        models = [run.external_model for run in self.sources]
+        return models[0] if all(model is not None for model in models) else None
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """The rows of all runs, with `run` and `defense` telling them apart."""
+        """The rows of all runs; `run` and `defense` hold the run's name."""
         import pandas as pd
 
         parts = []
         for number, (name, run) in enumerate(self._runs.items()):
             rows = run.rows.copy()
-            trained = ~rows["defense"].str.startswith("(")
+            trained = ~rows["defense"].isin((HELD_OUT, NOISE))
             rows["run"] = name
             rows.loc[trained, "defense"] = f"{name}: " + rows.loc[trained, "defense"]
             parts.append(rows if number == 0 else rows[trained])
         merged = pd.concat(parts, ignore_index=True)
         features = [str(one) for one in dict.fromkeys(self._differing.get("features", ()))]
-        renamed = {f"{m}_{one}": f"{m}_{' or '.join(features)}" for m in ("fid", "kid") for one in features}
+        renamed = {f"{m}_{one}": f"{m}_{self.info['features']}" for m in ("fid", "kid") for one in features}
         merged["metric"] = merged["metric"].replace(renamed)
         return merged
 
@@ -86,12 +101,13 @@ class CombinedRuns(RunData):
         return {_name(name, cell): run for name, run in self._runs.items() for cell in run.cells}
 
     def pool_of(self, cell: Cell) -> Mapping[str, np.ndarray]:
-        """The pool of the run that a cell is from."""
+        """The pool of the cell's run."""
         return self._run_of[cell.name].pool
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """The first run's, under all names, with the attacks, and the guarantees, reach and place of all defenses."""
+        """The first run's facts, with the names, features, metrics and attacks of all runs, and what run.json says of
+        all defenses."""
         names = {"name": " + ".join(self._runs), "title": " and ".join(self._runs)}
         infos = [run.info for run in self._runs.values()]
         info: dict[str, Any] = {**infos[0], **names}
@@ -109,7 +125,9 @@ class CombinedRuns(RunData):
         info["devices"] = [one.get("config", {}).get("execution", {}).get("device", "cpu") for one in infos]
         for key in ("attacks", "attack_notes"):
             info[key] = list(dict.fromkeys(entry for one in infos for entry in one.get(key, ())))
-        info["attack_facts"] = {k: v for one in reversed(infos) for k, v in one.get("attack_facts", {}).items()}
+        for key in ("attack_facts", "metric_facts"):
+            info[key] = {name: facts for one in reversed(infos) for name, facts in one.get(key, {}).items()}
+        info["features"] = " or ".join(dict.fromkeys(str(one.get("features", "")) for one in infos))
         return info
 
 
@@ -118,7 +136,7 @@ def _name(run: str, cell: Cell) -> str:
 
 
 def _differing(infos: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """What the runs do not share, with the value of each: pool and coins, attacks, samples, features, statistics."""
+    """The settings in which the runs differ, with each run's value: pool, coins, attacks, samples, features, …"""
     stated = {key: [info.get(key) for info in infos] for key in _SHARED}
     for key in dict.fromkeys(key for info in infos for key in info.get("dataset", {})):
         stated[f"dataset {key}"] = [info.get("dataset", {}).get(key) for info in infos]
@@ -132,13 +150,13 @@ def _refusal(runs: Sequence[RunData], key: str, values: list[Any]) -> str:
     other = next(i for i, value in enumerate(values) if value != values[0])
     return (
         f"the runs {runs[0].info['name']!r} and {runs[other].info['name']!r} cannot be drawn together: {key} is "
-        f"{values[0]!r} in the first and {values[other]!r} in the second; report them apart, run both with the same "
-        "one, or merge them all the same with --force"
+        f"{values[0]!r} in the first and {values[other]!r} in the second; report them separately, run both with the "
+        "same value, or merge them with --force"
     )
 
 
 def _short(values: list[Any]) -> list[str]:
-    """The values as a sentence has room for them; of many attacks their number, of a checksum its start."""
+    """The values, shortened for a sentence: the number of many attacks, the start of a checksum."""
     if any(isinstance(value, list) for value in values):
         lists = [list(value or ()) for value in values]
         named = all(len(one) <= _FEW for one in lists)
@@ -148,7 +166,7 @@ def _short(values: list[Any]) -> list[str]:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Names told apart by a number where two runs share one."""
+    """The names; a number is added where two runs have the same."""
     seen: dict[str, int] = {}
     out = []
     for name in names:

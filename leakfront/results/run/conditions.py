@@ -1,57 +1,53 @@
-"""What the numbers of a run rest on."""
+"""The conditions under which every number of a run was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from leakfront.results.run.summary import Summary, is_given
-
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
 
 def conditions(run: RunData) -> str:
-    """What every number of the run rests on, in one sentence; and what several runs do not share, in another."""
-    summary, infos = Summary(run), [source.info for source in run.sources]
+    """The conditions in one sentence; for several runs that differ, a second sentence on the differences."""
+    summary, infos = run.summary, [source.info for source in run.sources]
     data = [info.get("dataset", {}) for info in infos]
     counts = sorted({len(summary.splits(point)) for point in summary.points} or {0})
-    trained = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    elsewhere = len(summary.points) == 1 and all("given_model" in info for info in infos)
+    splits = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     quality = (
         f"FID on {summary.features or stated(infos, 'features', 'unnamed')} features against "
         f"{stated(data, 'reference')} real images outside the pool"
     )
     parts = [
-        *_membership(run, data),
-        "one given model"
-        if elsewhere
-        else f"{trained} split{'s' if trained != '1' else ''} (one model each) per defense and strength",
+        *_pools(run),
+        "one external model"
+        if run.external_model is not None and len(summary.points) == 1
+        else f"{splits} split{'s' if splits != '1' else ''} (one model each) per defense and strength",
         f"{stated(infos, 'samples_per_model')} samples from each model",
-        quality if any(one.get("reference", "?") for one in data) else "no FID, for want of images outside the pool",
+        quality if any(one.get("reference", "?") for one in data) else "no FID: there are no images outside the pool",
         f"attack suite {stated(infos, 'suite')}",
     ]
     return " ".join(["; ".join(parts) + ".", *run.differences])
 
 
-def _membership(run: RunData, data: Sequence[dict[str, Any]]) -> list[str]:
-    """The pool, and how its members came to be: by coins, or as they were given."""
-    flipped, given = (
-        [one for one, source in zip(data, run.sources, strict=True) if is_given(source) is kind]
+def _pools(run: RunData) -> list[str]:
+    """The pool of runs that drew their members by coins, and that of runs whose members were known."""
+    drawn, known = (
+        [source.info.get("dataset", {}) for source in run.sources if source.known_membership is kind]
         for kind in (False, True)
     )
     sentences = []
-    if flipped:
+    if drawn:
         sentences.append(
-            f"Pool of {stated(flipped, 'pool')} {stated(flipped, 'name', '')} images, each a member with probability "
-            f"{stated(flipped, 'coin')}"
+            f"Pool of {stated(drawn, 'pool')} {stated(drawn, 'name', '')} images, each a member with probability "
+            f"{stated(drawn, 'coin')}"
         )
-    if given:
-        members = stated(given, "members")
-        sentences.append(f"Pool of {stated(given, 'pool')} images, {members} of them members, as given")
+    if known:
+        sentences.append(f"Pool of {stated(known, 'pool')} images, {stated(known, 'members')} of them known members")
     return sentences
 
 
 def stated(infos: Sequence[dict[str, Any]], key: str, unknown: str = "?") -> str:
-    """What run.json says, or what those of several runs say: "120 or 150"."""
+    """An entry of run.json, or those of several runs: "120 or 150"."""
     return " or ".join(dict.fromkeys(str(info.get(key, unknown)) for info in infos))

@@ -1,4 +1,4 @@
-"""What figures, tables and findings are drawn from: a finished run's rows and its stored arrays. No model is needed."""
+"""A finished run: its rows and its stored arrays. Figures, tables and findings need nothing else, and no model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import numpy as np
 from safetensors import SafetensorError
 
 from leakfront.errors import InputError
+from leakfront.results.run.old_names import translated
 from leakfront.results.run.rows import read_rows
+from leakfront.results.run.summary import Point, Summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,16 +33,21 @@ class Cell:
     folder: Path
 
     @property
+    def point(self) -> Point:
+        """The defense at its strength, without the split."""
+        return Point(self.defense, self.params)
+
+    @property
     def label(self) -> str:
-        """How a reader is told of the defense: "dp_sgd (epsilon=10)"."""
-        return f"{self.defense} ({self.params})" if self.params else self.defense
+        """The name of the defense with its strength: "dp_sgd (epsilon=10)"."""
+        return self.point.label
 
 
 class RunData:
     """A run's folder: `results.csv`, `run.json` and the arrays of its cells."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is a finished run's; reading is lazy."""
+        """`folder` is a finished run's; files are read when they are needed."""
         self.folder = folder
 
     @property
@@ -50,7 +57,7 @@ class RunData:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """Sentences on what keeps the numbers of several runs from being comparable: none for one run."""
+        """Sentences on differences that keep the numbers of several runs from being compared: none for one run."""
         return ()
 
     @cached_property
@@ -63,8 +70,23 @@ class RunData:
     def info(self) -> dict[str, Any]:
         """`run.json`: name, config (resolved), versions, git, machine, suite, features, image counts, cells."""
         with _readable(self.folder / "run.json") as path:
-            info: dict[str, Any] = json.loads(path.read_text())
-            return info
+            return translated(json.loads(path.read_text()))
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The rows, found by point, split, source and metric."""
+        return Summary(self.rows, self.info)
+
+    @property
+    def known_membership(self) -> bool:
+        """Whether members were known beforehand, not drawn by coins; the audits then have no rows."""
+        return bool(self.info.get("dataset", {}).get("membership") == "known")
+
+    @property
+    def external_model(self) -> dict[str, Any] | None:
+        """The facts about a model that was trained elsewhere; None for models that the run trained."""
+        found: dict[str, Any] | None = self.info.get("external_model")
+        return found
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -73,6 +95,12 @@ class RunData:
             Cell(c["name"], c["defense"], c["params"], c["split"], self.folder / c["folder"])
             for c in self.info["cells"]
         ]
+
+    @property
+    def undefended_cell(self) -> Cell | None:
+        """The undefended model of the first split that finished, else the first model; None if there is none."""
+        point = self.summary.undefended if self.summary.points else None
+        return next((cell for cell in self.cells if cell.point == point), next(iter(self.cells), None))
 
     @cached_property
     def pool(self) -> Mapping[str, np.ndarray]:
@@ -110,8 +138,8 @@ class RunData:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[Path]:
-    """Say of a file that it cannot be read, whatever reading it raises."""
+    """Turn any error in reading the file into one sentence that names it."""
     try:
         yield path
-    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); make it again with: leakfront run") from error

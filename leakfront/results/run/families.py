@@ -1,4 +1,4 @@
-"""The groups in which figures and tables show many attacks: by what an attack needs of the model."""
+"""The groups in which figures and tables show many attacks: by the access that an attack needs to the model."""
 
 from __future__ import annotations
 
@@ -8,28 +8,23 @@ from typing import Any
 MANY = 6  # more attacks than this are shown in groups
 CONTROL = "control"
 
-# family -> what is said of it where there is room
+# family -> its description where there is room
 FAMILIES = {
     "samples": "samples of the model",
     "loss": "loss, nothing fitted",
     "fitted": "loss, fitted on shadow models",
     "gradients": "gradients",
     "other": "other attacks",
-    CONTROL: "control, which never asks the model",
+    CONTROL: "control, which never queries the model",
 }
-NOTE = "; ".join(
-    (
-        "samples: from what the model generates",
-        "loss: from its loss, with nothing fitted",
-        "fitted: from its loss, fitted on shadow models",
-        "gradients: from its gradients",
-        "control: without the model",
-    )
+NOTE = (
+    "samples: uses generated images; loss: uses the loss, with nothing fitted; fitted: uses the loss, fitted on shadow "
+    "models; gradients: uses gradients; control: does not use the model"
 )
 
 
 def family(facts: Mapping[str, Any]) -> str:
-    """The family of an attack, by its entry of `attack_facts` in run.json: its access and what shadows are for."""
+    """The family of an attack, by its access and its use of shadow models (its entry of `attack_facts` in run.json)."""
     access = facts.get("access")
     if access == "none":
         return CONTROL

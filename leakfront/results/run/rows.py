@@ -1,4 +1,4 @@
-"""The row: one measured number, with its interval and its conditions. Every table and figure is a function of rows."""
+"""The row: one measured number with its interval and its conditions. Every table and figure is a function of rows."""
 
 from __future__ import annotations
 
@@ -6,27 +6,39 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from leakfront.results.run.old_names import metric_and_level
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leakfront.results.statistics.estimate import Estimate
+
 Kind = Literal["privacy", "utility", "cost"]
 
+ALL = "all"  # the split of a value over all splits
+HELD_OUT, NOISE = "(held-out images)", "(noise)"  # the two ends of the FID scale, in place of a defense
+WITH_WEIGHTS = "_with_weights"  # ends a metric of samples drawn past the defenses that guard the sampler
+NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
+_NUMBERS = ("level", "value", "ci_low", "ci_high")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One number.
 
-    run, cell: where it was measured (`cell` is the name of the cell's folder; empty for a row over all splits).
-    dataset, model: what was trained. defense: the name of the defense or stack ("dedup+dp_sgd"), which is a line on a
-    plot; params: its strength ("epsilon=10"), a point on that line, empty if it has none. Defenses in parentheses
-    are not trained: "(held-out images)" and "(noise)" mark the ends of the FID scale.
-    split: the number of the coin-flip split, or "all" for a value over all splits.
+    run, cell: where it was measured (`cell` names the cell's folder; empty for a row over all splits).
+    dataset, model: what was trained. defense: the name of the defense or stack ("dedup+dp_sgd"), a line on a plot, or
+    `HELD_OUT` or `NOISE`. params: its strength ("epsilon=10"), a point on that line; empty if it has none.
+    split: the number of the coin-flip split, or `ALL`. suite: the name and version of the run's attacks.
     kind: privacy, utility or cost. source: the attack, metric, defense or stage that measured it.
-    value, ci_low, ci_high: the number and its 95% interval (nan where there is none), ci_method: how it was made.
-    n: how many observations it rests on. higher_is_better: for the defender; None where neither end is good.
-    suite: the name and version of the attacks that the run was made with.
+    metric: the name of the quantity. level: the number that belongs to it, None for a quantity without one:
+    the false-positive rate of `tpr_at_fpr`, the false-discovery rate of `extracted_at_fdr`, the size of the set of
+    `set_detected_members`.
+    value, ci_low, ci_high: the number and its 95% interval (nan where there is none). ci_method: how the interval was
+    made, or why there is no number. n: the number of observations behind it.
+    higher_is_better: for the defender; None where neither direction is good.
     """
 
     run: str
@@ -36,34 +48,51 @@ class Row:
     defense: str
     params: str
     split: str
+    suite: str = ""
     kind: Kind
     source: str
     metric: str
+    level: float | None = None
     value: float
     ci_low: float = math.nan
     ci_high: float = math.nan
     ci_method: str = ""
     n: int = 0
     higher_is_better: bool | None = None
-    suite: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
+def measured(estimate: Estimate) -> dict[str, Any]:
+    """The columns of a row that an estimate fills."""
+    value, low, high, method = estimate
+    return {"value": value, "ci_low": low, "ci_high": high, "ci_method": method}
+
+
 def frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """The rows as a table with the columns of `Row`, in the order given."""
+    """The rows as a table with the columns of `Row`, in the order given; a missing level is nan."""
     import pandas as pd
 
-    return pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
+    table = pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
+    table["level"] = table["level"].astype(float)
+    return table
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read `results.csv`: numbers exactly as written, text as text (`split` too), higher_is_better or None."""
+    """Read `results.csv`: numbers exactly as written, text as text (`split` too), higher_is_better or None.
+
+    A file of an earlier version, which has no column `level`, is read as if it had one.
+    """
     import pandas as pd
 
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)[list(COLUMNS)]
-    for column in ("value", "ci_low", "ci_high"):
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if "level" not in table.columns:
+        names = [metric_and_level(old) for old in table["metric"]]
+        table["metric"] = [metric for metric, _ in names]
+        table["level"] = ["" if level is None else repr(level) for _, level in names]
+    table = table[list(COLUMNS)]
+    for column in _NUMBERS:
         table[column] = [float(text) if text else math.nan for text in table[column]]
     table["n"] = table["n"].astype(int)
     directions = [{"True": True, "False": False}.get(text) for text in table["higher_is_better"]]

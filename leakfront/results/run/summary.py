@@ -1,27 +1,23 @@
-"""The points of every table and figure: a defense at a strength, and what the rows say of it."""
+"""The rows of a run, found by point: a defense at a strength is one row of a table and one point of a plot."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakfront.results.run.families import CONTROL, FAMILIES, family
+from leakfront.results.run.rows import ALL, HELD_OUT, NO_MODEL, NOISE, WITH_WEIGHTS
 
 if TYPE_CHECKING:
-    from leakfront.results.run.data import Cell, RunData
+    import pandas as pd
 
 EXTRACTION = "extraction"  # the attack whose count is the privacy axis
-HELD_OUT, NOISE = "(held-out images)", "(noise)"
-ALL = "all"
-WITH_WEIGHTS = "_with_weights"  # ends a metric of what was drawn past the defenses that guard the sampler
-NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
-
-
-def is_given(run: RunData) -> bool:
-    """Whether who is a member was given in a run, not flipped."""
-    return bool(run.info.get("dataset", {}).get("membership") == "given")
+_EXTRACTED = "extracted_at_fdr"
+_TIMES = ("training_seconds", "sampling_seconds", "probe_seconds", "scoring_seconds")
+_READ = ("run", "defense", "params", "split", "source", "metric", "level", "value", "ci_low", "ci_high", "n",
+         "ci_method")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,13 +29,13 @@ class Point:
 
     @property
     def label(self) -> str:
-        """As in `leakfront.results.run.data.Cell.label`: "dp_sgd (epsilon=10)"."""
+        """The defense with its strength: "dp_sgd (epsilon=10)"."""
         return f"{self.defense} ({self.params})" if self.params else self.defense
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number from a row, with its 95% interval (nan where there is none) and how that was made."""
+    """A number from a row, with its 95% interval (nan where there is none) and the method of the interval."""
 
     value: float
     low: float
@@ -49,91 +45,74 @@ class Value:
 
     @property
     def known(self) -> bool:
-        """False for a row that says why there is no number."""
+        """Whether there is a number; a row without one says why."""
         return math.isfinite(self.value)
 
     @property
     def has_interval(self) -> bool:
+        """Whether both ends of the interval are finite."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def above(self, other: float | Value) -> bool:
-        """The interval lies above the number, or above the other's interval."""
+        """Whether the interval lies above the number, or above the other interval."""
         return self.low > (other.high if isinstance(other, Value) else other)
 
     def below(self, other: float | Value) -> bool:
-        """The interval lies below the number, or below the other's interval."""
+        """Whether the interval lies below the number, or below the other interval."""
         return self.high < (other.low if isinstance(other, Value) else other)
 
 
 class Summary:
-    """The rows of a run by point, split, source and metric; points in the order of the rows.
+    """The rows of a run by point, source, metric, level and split; points in the order of the rows.
 
     attacks: those with an AUC somewhere; suite: these and those that were left out everywhere; both in the order of the
-    run. facts: what run.json says of each attack.
+    run. facts: run.json's facts about each attack. rate: the false-discovery rate of the extracted count.
+    fid_metric, kid_metric: the names of both in rows.
     """
 
-    def __init__(self, run: RunData) -> None:
-        rows = run.rows
-        columns = (
-            "run",
-            "defense",
-            "params",
-            "split",
-            "source",
-            "metric",
-            "value",
-            "ci_low",
-            "ci_high",
-            "n",
-            "ci_method",
-        )
-        self._values: dict[tuple[Point, str, str], dict[str, Value]] = {}  # by split
+    def __init__(self, rows: pd.DataFrame, info: Mapping[str, Any]) -> None:
+        """rows: with the columns of `rows.Row`. info: run.json."""
+        self._values: dict[tuple[Point, str, str, float | None], dict[str, Value]] = {}  # by split
         self._splits: dict[Point, dict[str, None]] = {}
         self._run_of: dict[str, str] = {}
         order: dict[Point, None] = {}
         attacks: dict[str, None] = {}
-        metrics: dict[str, None] = {}
-        rate = "0.05"
-        for name, defense, params, split, source, metric, value, low, high, n, method in zip(
-            *(rows[column].tolist() for column in columns), strict=True
+        names: dict[str, str] = {}  # of the first metric of each source
+        self.rate = 0.05
+        for run, defense, params, split, source, metric, number, value, low, high, n, method in zip(
+            *(rows[column].tolist() for column in _READ), strict=True
         ):
-            point = Point(defense, params)
-            self._values.setdefault((point, source, metric), {})[split] = Value(value, low, high, int(n), method)
-            if not defense.startswith("("):
+            point, level = Point(defense, params), None if math.isnan(number) else float(number)
+            by_split = self._values.setdefault((point, source, metric, level), {})
+            by_split[split] = Value(value, low, high, int(n), method)
+            if defense not in (HELD_OUT, NOISE):
                 order[point] = None
-                self._run_of.setdefault(defense, name)
+                self._run_of.setdefault(defense, run)
             if split != ALL and metric not in NO_MODEL:
                 self._splits.setdefault(point, {})[split] = None
             if metric == "auc":
                 attacks[source] = None
-            if source in ("fid", "kid"):
-                metrics[metric] = None
-            if source == EXTRACTION and metric.startswith("extracted_at_fdr_") and not metric.endswith(WITH_WEIGHTS):
-                rate = metric.removeprefix("extracted_at_fdr_")
-        self.rate = rate
+            names.setdefault(source, metric)
+            if (source, metric) == (EXTRACTION, _EXTRACTED) and level is not None:
+                self.rate = level
         self.points: list[Point] = _by_defense(order)
-        self.suite = list(dict.fromkeys((*run.info.get("attacks", ()), *attacks)))
+        self.suite = list(dict.fromkeys((*info.get("attacks", ()), *attacks)))
         self.attacks = [attack for attack in self.suite if attack in attacks]
-        self.facts: dict[str, dict[str, Any]] = run.info.get("attack_facts", {})
-        self.fid_metric = next((m for m in metrics if m.startswith("fid_")), "fid")
-        self.kid_metric = next((m for m in metrics if m.startswith("kid_")), "kid")
+        self.facts: dict[str, dict[str, Any]] = info.get("attack_facts", {})
+        self.fid_metric, self.kid_metric = names.get("fid", "fid"), names.get("kid", "kid")
+        self.features = str(info.get("features", "")) if "fid" in names else ""
 
     @property
     def fdr(self) -> str:
-        """The false-discovery rate of the extracted count: "5%"."""
-        return f"{100 * float(self.rate):g}%"
+        """The false-discovery rate of the extracted count, as text: "5%"."""
+        return f"{100 * self.rate:g}%"
 
     @property
     def seconds(self) -> str:
-        """The unit of times: "CPU s" where they are CPU time, else "s"."""
-        times = (by_split for (_, _, metric), by_split in self._values.items() if metric.endswith("_seconds"))
+        """The unit of times: "CPU s" if they are CPU time, else "s"."""
+        times = (by_split for (_, _, metric, _), by_split in self._values.items() if metric in _TIMES)
         kinds = {value.method for by_split in times for split, value in by_split.items() if split != ALL}
         return "CPU s" if kinds == {"CPU time"} else "s"
-
-    @property
-    def features(self) -> str:
-        """The feature extractor behind FID and KID, as the metric's name states it."""
-        return self.fid_metric.removeprefix("fid").removeprefix("_")
 
     @property
     def defenses(self) -> list[str]:
@@ -142,19 +121,18 @@ class Summary:
 
     @property
     def controls(self) -> list[str]:
-        """Attacks that never ask the model: what they find is a fault or chance, and never counts as an attack's."""
+        """Attacks that never query the model. Their success is chance or a fault; it never counts as an attack's."""
         return self.families().get(CONTROL, [])
 
     def families(self) -> dict[str, list[str]]:
-        """The attacks of the suite by family, in the order of `FAMILIES`; no empty ones."""
+        """The attacks of the suite by family, in the order of `FAMILIES`, without empty families."""
         of = {attack: family(self.facts.get(attack, {})) for attack in self.suite}
         groups = {name: [attack for attack in self.suite if of[attack] == name] for name in FAMILIES}
         return {name: group for name, group in groups.items() if group}
 
-    def attacks_on(self, cell: Cell) -> list[str]:
-        """The attacks that judged a model; those that lacked shadow models for it are left out."""
-        point = Point(cell.defense, cell.params)
-        return [attack for attack in self.attacks if self.value(point, attack, "auc", cell.split) is not None]
+    def attacks_on(self, point: Point, split: str) -> list[str]:
+        """The attacks made on one model; an attack that lacked shadow models for it is not among them."""
+        return [attack for attack in self.attacks if self.value(point, attack, "auc", split) is not None]
 
     @property
     def undefended(self) -> Point:
@@ -163,7 +141,7 @@ class Summary:
 
     @property
     def subject(self) -> str:
-        """What a heading calls the model of `undefended`; a given one is not known to be."""
+        """The name of the model of `undefended` in a heading; an external model may have been defended."""
         if self.baselines or not self.points:
             return "the undefended model"
         return "the model" if len(self.points) == 1 else self.undefended.label
@@ -174,58 +152,69 @@ class Summary:
         return [point for point in self.points if self._is_baseline(point)]
 
     def baseline_of(self, point: Point) -> Point | None:
-        """The undefended model of the run that a point is from."""
+        """The undefended model of the point's run."""
         run = self._run_of.get(point.defense)
         return next((b for b in self.baselines if self._run_of.get(b.defense) == run), None)
 
-    def value(self, point: Point, source: str, metric: str, split: str = ALL) -> Value | None:
-        """The row's value; for a point with a single split, that split's row stands in for a missing "all"."""
-        found = self._values.get((point, source, metric), {})
+    def value(
+        self, point: Point, source: str, metric: str, split: str = ALL, level: float | None = None
+    ) -> Value | None:
+        """The row's value; for a point with a single split, that split's row stands in for a missing row over all.
+
+        level: of the metric, for one that has levels.
+        """
+        found = self._values.get((point, source, metric, level), {})
         if split == ALL and ALL not in found:
             return next(iter(found.values())) if len(found) == 1 else None
         return found.get(split)
 
-    def metrics(self, point: Point, source: str) -> list[str]:
-        """The metrics that a source has rows of."""
-        return [metric for p, s, metric in self._values if (p, s) == (point, source)]
+    def levels(self, point: Point, source: str, metric: str) -> list[float]:
+        """The levels at which a metric was measured, lowest first."""
+        return sorted(n for p, s, m, n in self._values if (p, s, m) == (point, source, metric) and n is not None)
 
-    def per_split(self, point: Point, source: str, metric: str) -> dict[str, Value]:
+    def per_split(self, point: Point, source: str, metric: str, level: float | None = None) -> dict[str, Value]:
         """The values of each split, in the order of the splits."""
-        found = self._values.get((point, source, metric), {})
+        found = self._values.get((point, source, metric, level), {})
         return {split: found[split] for split in sorted(found, key=_by_number) if split != ALL}
 
-    def reason(self, point: Point, source: str, metric: str) -> str:
-        """Why there is no number, as the row of the first split says it."""
-        unknown = [value for value in self.per_split(point, source, metric).values() if not value.known]
-        value = unknown[0] if unknown else self.value(point, source, metric)
+    def reason(self, point: Point, source: str, metric: str, level: float | None = None) -> str:
+        """Why there is no number, from the row of the first split that has none; empty if there is one."""
+        unknown = [value for value in self.per_split(point, source, metric, level).values() if not value.known]
+        value = unknown[0] if unknown else self.value(point, source, metric, level=level)
         return value.method if value is not None and not value.known else ""
 
     def fid(self, point: Point) -> Value | None:
+        """The FID, over all splits."""
         return self.value(point, "fid", self.fid_metric)
 
     def kid(self, point: Point) -> Value | None:
+        """The KID, over all splits."""
         return self.value(point, "kid", self.kid_metric)
 
     def extracted(self, point: Point, split: str = ALL) -> Value | None:
-        """Unique images extracted at the false-discovery rate."""
-        return self.value(point, EXTRACTION, f"extracted_at_fdr_{self.rate}", split)
+        """The number of unique images extracted at the false-discovery rate."""
+        return self.value(point, EXTRACTION, _EXTRACTED, split, self.rate)
+
+    def extracted_per_split(self, point: Point) -> dict[str, Value]:
+        """The same for each split."""
+        return self.per_split(point, EXTRACTION, _EXTRACTED, self.rate)
 
     def extracted_with_weights(self, point: Point) -> Value | None:
-        """The same, drawn by whoever holds the weights; None where nothing guards the sampler."""
-        return self.value(point, EXTRACTION, f"extracted_at_fdr_{self.rate}{WITH_WEIGHTS}")
+        """The same for an attacker who holds the weights; None where nothing guards the sampler."""
+        return self.value(point, EXTRACTION, f"{_EXTRACTED}{WITH_WEIGHTS}", level=self.rate)
 
     def planted(self, point: Point) -> Value | None:
-        """Of them, how many had been planted more than once; None where no member was."""
-        found = self.value(point, EXTRACTION, f"planted_extracted_at_fdr_{self.rate}")
+        """How many of the extracted images were planted more than once; None where no member was."""
+        found = self.value(point, EXTRACTION, f"planted_{_EXTRACTED}", level=self.rate)
         return found if found is not None and found.n else None
 
     def threshold(self, point: Point, split: str) -> float:
-        """The lowest score that counts as extracted; inf where none does."""
-        found = self.value(point, EXTRACTION, f"threshold_at_fdr_{self.rate}", split)
+        """The lowest score that counts as extracted; inf if none does."""
+        found = self.value(point, EXTRACTION, "threshold_at_fdr", split, self.rate)
         return found.value if found is not None and found.known else math.inf
 
     def leakiest(self, defense: str) -> Point:
-        """The strength of a defense that lets out the most images, by the controlled count, then by the fixed rule."""
+        """The strength of a defense with the most extracted images, by the controlled count, then the fixed rule."""
 
         def leak(point: Point) -> tuple[float, float]:
             counts = (self.extracted(point), self.value(point, EXTRACTION, "members_adaptive"))
@@ -237,15 +226,16 @@ class Summary:
         """The FID of `HELD_OUT` or of `NOISE`."""
         return self.value(Point(end, ""), "fid", self.fid_metric)
 
-    def strongest(self, point: Point, metric: str) -> tuple[str, Value] | None:
+    def strongest(self, point: Point, metric: str, level: float | None = None) -> tuple[str, Value] | None:
         """The attack with the highest value of a metric, and that value; the first of equals, and never a control."""
         controls = self.controls
-        found = [(attack, self.value(point, attack, metric)) for attack in self.attacks if attack not in controls]
+        attacks = [attack for attack in self.attacks if attack not in controls]
+        found = [(attack, self.value(point, attack, metric, level=level)) for attack in attacks]
         known = [(attack, value) for attack, value in found if value is not None and value.known]
         return max(known, key=lambda pair: pair[1].value) if known else None
 
     def diverged(self, point: Point) -> dict[str, int]:
-        """The splits whose training diverged, with the step."""
+        """The splits whose training diverged, with the step at which it did."""
         return {split: int(v.value) for split, v in self.per_split(point, "train", "diverged").items()}
 
     def failed(self, point: Point) -> list[str]:
@@ -258,15 +248,6 @@ class Summary:
 
     def _is_baseline(self, point: Point) -> bool:
         return point.defense in ("none", f"{self._run_of.get(point.defense)}: none")
-
-
-def undefended_cell(run: RunData, summary: Summary) -> Cell | None:
-    """The undefended model of the first split that finished, else the first model; None if there is none."""
-    point = summary.undefended if summary.points else None
-    cells = [
-        cell for cell in run.cells if point is not None and (cell.defense, cell.params) == (point.defense, point.params)
-    ]
-    return next(iter(cells or run.cells), None)
 
 
 def _by_number(split: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The privacy-utility front: which defenses no other defense beats on both axes."""
+"""The privacy-utility front: the defenses that no other defense beats on both axes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from scipy.special import ndtri
 
 
 def pareto_front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which points are on the front when less is better on both axes (FID and extracted images).
+    """The points on the front if lower is better on both axes (FID and extracted images).
 
     x, y: float [N]. Returns bool [N]: True where no other point is at most as high on both axes and lower on one.
     Points that coincide do not beat each other. A point that is not finite is never on the front.
 
-    Raises ValueError for shapes that differ.
+    Raises `ValueError` for shapes that differ.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape:
@@ -33,11 +33,11 @@ def front_probability(
 ) -> np.ndarray:
     """The probability of each point to be on the front, given the error on both axes.
 
-    x, y and the ends of their 95% intervals: float [N]. Each draw moves every coordinate by a normal error with half
-    of the interval's width as 1.96 standard deviations, independently, sets what falls below 0 to 0 (FID and counts
-    have no other side), and takes the front. A nan end means no error. Returns float64 [N] in [0, 1].
+    x, y and the ends of their 95% intervals: float [N]. Each draw moves every coordinate by an independent normal error
+    with half of the interval's width as 1.96 standard deviations, sets values below 0 to 0 (FID and counts cannot be
+    negative), and computes the front. A nan end means no error. Returns float64 [N] in [0, 1].
 
-    Raises ValueError for shapes that differ.
+    Raises `ValueError` for shapes that differ.
     """
     rng = np.random.default_rng(seed)
     if not np.shape(x) == np.shape(x_low) == np.shape(x_high) == np.shape(y) == np.shape(y_low) == np.shape(y_high):

@@ -1,8 +1,8 @@
 """The audit by many runs: a lower bound on epsilon from guesses about one canary over many splits.
 
 Source: Jagielski, Ullman, Oprea 2020 (arXiv 2006.07709, §3 and §4), and Nasr et al. 2021 (arXiv 2101.04535). Under
-(epsilon, delta)-DP no rule that looks at a model alone tells whether the canary was a member with a true-positive rate
-above e^epsilon times its false-positive rate, plus delta; nor the other way round for decoys.
+(epsilon, delta)-DP, the true-positive rate of any rule that tells from one model whether the canary was a member is at
+most e^epsilon times its false-positive rate, plus delta; the same holds for decoys.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.special import betaincinv
 
 
 class ManyRunBound(NamedTuple):
-    """epsilon: the lower bound; ceiling: what it would be with every guess right, given the coins; runs: how many."""
+    """epsilon: the lower bound. ceiling: the bound if every guess were right, given the coins. runs: their number."""
 
     epsilon: float
     ceiling: float
@@ -23,10 +23,10 @@ class ManyRunBound(NamedTuple):
 
 
 def guess(scores: np.ndarray, canary: int, eligible: np.ndarray) -> bool:
-    """Is the canary called a member: if its score is above the median of the eligible scores.
+    """The guess that the canary is a member: whether its score is above the median of the eligible scores.
 
-    scores: float [P]; canary: its index; eligible: bool [P]. The rule is fixed beforehand and knows no coin.
-    Raises ValueError for shapes that differ, and if no image is eligible.
+    scores: float [P]; canary: its index; eligible: bool [P]. The rule is fixed beforehand and uses no coin.
+    Raises `ValueError` for shapes that differ, and if no image is eligible.
     """
     scores, eligible = np.asarray(scores, dtype=np.float64), np.asarray(eligible)
     if scores.ndim != 1 or scores.shape != eligible.shape or eligible.dtype != np.bool_ or not eligible.any():
@@ -35,17 +35,17 @@ def guess(scores: np.ndarray, canary: int, eligible: np.ndarray) -> bool:
 
 
 def many_run_epsilon(guesses: np.ndarray, members: np.ndarray, delta: float, confidence: float = 0.95) -> ManyRunBound:
-    """The bound of guesses bool [S] about a canary whose coins were members bool [S], for one model each.
+    """The bound from one guess and one coin of the canary for each of S models: guesses bool [S], members bool [S].
 
     epsilon = max(ln((TPR_low - delta) / FPR_high), ln((TNR_low - delta) / FNR_high), 0), with one-sided Clopper-Pearson
-    bounds TPR_low and FPR_high at level (1 - confidence) / 2 each. Both hold with probability at least `confidence`,
-    and then TNR >= TNR_low = 1 - FPR_high and FNR <= FNR_high = 1 - TPR_low as well: the two ratios rest on the same
-    two bounds, so that taking the larger needs no further correction.
+    bounds TPR_low and FPR_high at level (1 - confidence) / 2 each. Both hold with probability at least `confidence`.
+    Then TNR >= TNR_low = 1 - FPR_high and FNR <= FNR_high = 1 - TPR_low hold, too: the two ratios rest on the same two
+    bounds, so taking the larger needs no further correction.
 
-    It holds if, given the coins, guesses are independent: each from its own run and by a rule that looks at no other of
-    them, so not from an attack that uses the models of the other runs as shadows.
+    The bound holds if the guesses are independent given the coins: each must come from its own run, by a rule that uses
+    no other run. An attack that uses the models of the other runs as shadow models does not qualify.
 
-    Raises ValueError for shapes that differ, values that are not bool, delta outside [0, 1) and confidence outside
+    Raises `ValueError` for shapes that differ, values that are not bool, delta outside [0, 1) and confidence outside
     (0, 1).
     """
     guesses, members = np.asarray(guesses), np.asarray(members)
@@ -73,5 +73,5 @@ def _bound(found: int, inside: int, accused: int, outside: int, delta: float, le
 
 
 def _lower(k: int, n: int, level: float) -> float:
-    """The one-sided Clopper-Pearson bound: the probability is no lower, but with a chance of at most `level`."""
+    """The one-sided Clopper-Pearson lower bound: the true probability is below it with a chance of at most `level`."""
     return float(betaincinv(k, n - k + 1, level)) if k else 0.0

@@ -1,4 +1,4 @@
-"""What a defense leaks at a given FID, read off its own curve over its strengths."""
+"""The leakage of a defense at a given FID, read from its own curve over its strengths."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from leakfront.results.statistics.splits import Values, over_splits
 def at_fid(fids: Values, values: Values, target: float) -> float:
     """The value at a FID, between the two points of a curve that enclose it, linear in the logarithm of the FID.
 
-    fids, values: float [K], one for each strength, in any order; points without both numbers are left out. nan for a
-    target outside the curve's FIDs: nothing is extrapolated. Of points of equal FID the mean counts.
-    Raises ValueError for lengths that differ, and for FIDs or a target that are not positive.
+    fids, values: float [K], one for each strength, in any order; points that lack a number are left out. Points of
+    equal FID are averaged. The result is nan for a target outside the curve's FIDs: nothing is extrapolated.
+    Raises `ValueError` for lengths that differ, and for FIDs or a target that are not positive.
     """
     fid, value = (np.asarray(v, dtype=np.float64).ravel() for v in (fids, values))
     if len(fid) != len(value):
@@ -23,7 +23,7 @@ def at_fid(fids: Values, values: Values, target: float) -> float:
     known = np.isfinite(fid) & np.isfinite(value)
     fid, value = fid[known], value[known]
     if not target > 0 or (fid <= 0).any():
-        raise ValueError("FIDs must be positive, since the curve is read off on a logarithmic axis")
+        raise ValueError("FIDs must be positive, since the curve is read on a logarithmic axis")
     if len(fid) < 2 or not fid.min() <= target <= fid.max():
         return float("nan")
     distinct, place = np.unique(fid, return_inverse=True)
@@ -40,13 +40,13 @@ def matched(
     floor: float | None = None,
     ceiling: float | None = None,
 ) -> Estimate:
-    """The value at a FID over splits, each read off the split's own curve; see `at_fid` and `over_splits`.
+    """The value at a FID over splits, read from each split's own curve; see `at_fid` and `over_splits`.
 
     fids, values, lows, highs: for each split the points [K] of its curve, with the values' own intervals, which are
-    read off in the same way. Splits whose curve does not reach the target are left out, and counted in the method. If
-    all but one of several are, there is no number (nan): those that reach it are no fair draw of the splits. Coverage
-    measured within a curve is 96% (docs/coverage.md), near its end 93% with two of 3 splits or more, and would be 56 to
-    72% with one.
+    read in the same way. Splits whose curve does not reach the target are left out, and counted in the method. If only
+    one of several splits reaches it, there is no number (nan), since that split is no fair draw. Measured coverage is
+    96% within a curve (docs/coverage.md) and 93% near its end, with two of 3 splits or more; with one split it would be
+    56 to 72%.
     """
     read = [
         [at_fid(fid, curve, target) for curve in curves] for fid, *curves in zip(fids, values, lows, highs, strict=True)

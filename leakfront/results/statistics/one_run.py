@@ -1,26 +1,28 @@
 """The one-run audit: a lower bound on epsilon from any attack's scores and the independent coins of one model.
 
 Source: Steinke, Nasr, Jagielski, "Privacy Auditing with One (1) Training Run", NeurIPS 2023 (arXiv 2305.08846),
-§5 and Appendix D. An (epsilon, delta)-DP training lets nobody guess fair, independent coins much better than
-randomized response does, which is right with probability q = 1 / (1 + e^-epsilon).
+§5 and Appendix D. If training is (epsilon, delta)-DP, nobody can guess fair, independent coins much better than
+randomized response, which is right with probability q = 1 / (1 + e^-epsilon).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Gt, Lt, MultipleOf
 from scipy.special import expit
 from scipy.stats import binom
 
 from leakfront.errors import InputError
+from leakfront.parameters import check_parameters
 
 _TIE_SEED = 230508846
 
 
 class EpsilonBound(NamedTuple):
-    """epsilon: the lower bound; ceiling: what it would be with every guess right; coins m, guesses r, correct v."""
+    """epsilon: the lower bound. ceiling: the bound if every guess were right. coins m, guesses r, correct v."""
 
     epsilon: float
     ceiling: float
@@ -31,37 +33,32 @@ class EpsilonBound(NamedTuple):
 
 @dataclass(frozen=True)
 class OneRun:
-    """The audit with its parameters, all fixed before scores are seen.
+    """The audit with its parameters, all fixed before the scores are seen.
 
-    guesses: how many coins are guessed (k, even), half of them members and half decoys; the rest is abstained from.
-    delta: of the (epsilon, delta) statement under audit. confidence: of the lower bound.
+    guesses: the number of coins that are guessed (k, even), half of them as members and half as decoys; the audit
+    abstains from the others. delta: of the (epsilon, delta) statement under audit. confidence: of the lower bound.
     """
 
-    guesses: int = 100
-    delta: float = 1e-5
-    confidence: float = 0.95
+    guesses: Annotated[int, Ge(2), MultipleOf(2)] = 100
+    delta: Annotated[float, Ge(0), Lt(1)] = 1e-5
+    confidence: Annotated[float, Gt(0), Lt(1)] = 0.95
 
     def __post_init__(self) -> None:
-        if self.guesses < 2 or self.guesses % 2:
-            raise InputError(f"one_run: guesses must be an even number of at least 2, not {self.guesses}")
-        if not 0 <= self.delta < 1:
-            raise InputError(f"one_run: delta must be at least 0 and below 1, not {self.delta}")
-        if not 0 < self.confidence < 1:
-            raise InputError(f"one_run: confidence must lie between 0 and 1, not {self.confidence}")
+        check_parameters(self, "one_run")
 
     def bound(
         self, scores: np.ndarray, members: np.ndarray, eligible: np.ndarray, corrections: int = 1
     ) -> EpsilonBound:
-        """Guess the k/2 highest eligible scores members and the k/2 lowest decoys, and bound epsilon by the result.
+        """Guess that the k/2 highest eligible scores are members and the k/2 lowest decoys, and bound epsilon.
 
         scores: float [P], higher for likelier members; members: bool [P], the fair and independent coins; eligible:
-        bool [P], False for images that share a coin with another (planted duplicates). corrections: how many bounds
-        (attacks, numbers of guesses) the best is taken of; each is computed at confidence 1 - (1 - confidence) /
-        corrections (Bonferroni). Tied scores are ordered by a fixed pseudo-random order of the images, which knows
-        nothing of the coins.
+        bool [P], False for images that share a coin with another (planted duplicates). corrections: the number of
+        bounds (attacks, numbers of guesses) from which the best is chosen; each is computed at confidence
+        1 - (1 - confidence) / corrections (Bonferroni). Ties between scores are broken by a fixed pseudo-random order
+        of the images, which does not depend on the coins.
 
-        Raises InputError if fewer coins are eligible than guesses are wanted; ValueError for scores that are not
-        finite, shapes that differ, coins or eligibility that are not bool, and corrections below 1.
+        Raises `InputError` if there are fewer eligible coins than guesses; `ValueError` for scores that are not finite,
+        shapes that differ, coins or eligibility that are not bool, and corrections below 1.
         """
         scores, members, eligible = np.asarray(scores, dtype=np.float64), np.asarray(members), np.asarray(eligible)
         if scores.ndim != 1 or not scores.shape == members.shape == eligible.shape:
@@ -96,10 +93,10 @@ class OneRun:
 
 
 def p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> float:
-    """The probability, at most, of v or more right among r guesses of m fair coins under (epsilon, delta)-DP.
+    """The largest probability of v or more right among r guesses of m fair coins under (epsilon, delta)-DP.
 
     With q = 1 / (1 + e^-epsilon): P[Bin(r, q) >= v] + 2 m delta max over i in 1 … v of P[v > Bin(r, q) >= v - i] / i,
-    at most 1 (Appendix D). Computed from the number of wrong guesses, Bin(r, 1 - q), which keeps its accuracy as q
+    at most 1 (Appendix D). It is computed from the number of wrong guesses, Bin(r, 1 - q), which stays accurate as q
     approaches 1.
     """
     wrong = expit(-epsilon)
@@ -111,12 +108,12 @@ def p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> float:
 
 
 def one_run_epsilon(m: int, r: int, v: int, delta: float, p: float = 0.05) -> float:
-    """The largest epsilon >= 0 that v right of r guesses about m coins reject at level p, 0 if none; to 1e-6.
+    """The largest epsilon >= 0 that v right of r guesses about m coins reject at level p, within 1e-6; 0 if none.
 
-    With probability at least 1 - p the training's true epsilon (at this delta) is no lower. Bisection on `p_value`.
-    Known answers: m 1000, r 100, v 75, delta 1e-4 -> 0.673; m 1e5, r 1510, v 1439, delta 1e-5 -> 2.676.
+    With probability at least 1 - p the true epsilon of the training (at this delta) is at least as large. Bisection on
+    `p_value`. Known answers: m 1000, r 100, v 75, delta 1e-4 -> 0.673; m 1e5, r 1510, v 1439, delta 1e-5 -> 2.676.
 
-    Raises ValueError unless 0 <= v <= r <= m, 0 <= delta <= 1 and 0 < p < 1.
+    Raises `ValueError` unless 0 <= v <= r <= m, 0 <= delta <= 1 and 0 < p < 1.
     """
     if not (0 <= v <= r <= m and 0 <= delta <= 1 and 0 < p < 1):
         raise ValueError(f"needs 0 <= v <= r <= m, delta in [0, 1], p in (0, 1); got {m=}, {r=}, {v=}, {delta=}, {p=}")
@@ -135,5 +132,5 @@ def one_run_epsilon(m: int, r: int, v: int, delta: float, p: float = 0.05) -> fl
 
 
 def ceiling(m: int, r: int, delta: float, p: float = 0.05) -> float:
-    """The bound that r guesses about m coins give when all are right: nothing higher can be audited."""
+    """The bound if all r guesses about m coins are right: the highest that an audit of this size can prove."""
     return one_run_epsilon(m, r, r, delta, p)

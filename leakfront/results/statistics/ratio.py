@@ -1,4 +1,4 @@
-"""How many times another number one is, paired over splits."""
+"""The ratio of two numbers that were measured on the same splits."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from leakfront.results.statistics.splits import Values
 
 
 def ratio_over_splits(values: Values, bases: Values, level: float = 0.95) -> Estimate:
-    """(ratio, low, high, method) of a positive number to its base, both measured on the same S splits.
+    """The ratio of a positive number to its base, both measured on the same S splits.
 
     values, bases: float [S] in the same order of splits. Pairs without two finite numbers are left out and counted in
-    the method. The ratio is the geometric mean of the pairs' ratios, so that twice and half cancel, and the ratio of
-    values to bases is one over that of bases to values. Its interval is Student's t of the S logarithms with S - 1
-    degrees of freedom, "t of logarithms over 3 splits". It is nan where nothing says how the ratio varies: for one
-    split, and for ratios that are all equal (of counts that are fixed beforehand). Without a pair all is nan.
+    the method. The ratio is the geometric mean of the pairs' ratios: twice and half cancel, and exchanging values and
+    bases inverts it. Its interval is Student's t of the S logarithms with S - 1 degrees of freedom, "t of logarithms
+    over 3 splits". The interval is nan where nothing shows how the ratio varies: for one split, and for ratios that are
+    all equal (of counts that are fixed beforehand). Without a pair everything is nan.
 
-    Raises ValueError for lengths that differ, and for finite values or bases that are not positive.
+    Raises `ValueError` for lengths that differ, and for finite values or bases that are not positive.
     """
     value, base = (np.asarray(v, dtype=np.float64).ravel() for v in (values, bases))
     if len(value) != len(base):

@@ -1,9 +1,9 @@
 """ROC statistics of scores against coins: AUC, TPR at low FPR, the ROC band, and their intervals.
 
-Everywhere: scores float [P], higher for likelier members; members bool [P], True for a member (coin heads), False for a
-decoy. An image is called a member when its score is at or above a threshold. ValueError is raised for scores that are
-not finite (naming how many), shapes that differ, and pools with no member or no decoy. The bootstrap draws members and
-decoys apart (stratified), with replacement; the same seed gives the same interval.
+In every function: scores float [P], higher for likelier members; members bool [P], True for a member, False for a
+decoy. An image is called a member if its score is at or above a threshold. `ValueError` is raised for scores that are
+not finite (with their number), shapes that differ, and pools without a member or without a decoy. The bootstrap draws
+members and decoys separately (stratified), with replacement; the same seed gives the same interval.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ def auc(scores: np.ndarray, members: np.ndarray) -> float:
 def roc_curve(scores: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(fpr, tpr, thresholds), float64 [T + 1] each, for every distinct score from the highest down.
 
-    Rates are in [0, 1]; the first point is (0, 0) at threshold inf, the last (1, 1). Ties enter whole.
+    Rates are in [0, 1]; the first point is (0, 0) at threshold inf, the last (1, 1). Ties are never split.
     """
     thresholds, members_matched, decoys_matched = matched_by_threshold(scores, members)
     return decoys_matched / decoys_matched[-1], members_matched / members_matched[-1], thresholds
 
 
 def tpr_at_fpr(scores: np.ndarray, members: np.ndarray, fpr: float) -> tuple[float, float]:
-    """(tpr, threshold) at the last threshold whose FPR is at most `fpr`, ties whole; never the nearest one.
+    """(tpr, threshold) at the loosest threshold whose FPR is at most `fpr`; not at the nearest FPR. Ties are not split.
 
-    (nan, nan) when fpr is below 1 / number of decoys, which the decoys at hand cannot resolve. (0, inf) when the
-    highest score is shared by too many decoys. Raises ValueError for fpr outside [0, 1]. Source of the measure: Carlini
-    et al. 2022 (LiRA, arXiv 2112.03570), §III.
+    (nan, nan) if fpr is below 1 / number of decoys, which so few decoys cannot resolve. (0, inf) if too many decoys
+    share the highest score. Raises `ValueError` for fpr outside [0, 1]. Source of the measure: Carlini et al. 2022
+    (LiRA, arXiv 2112.03570), §III.
     """
     thresholds, members_matched, decoys_matched = matched_by_threshold(scores, members)
     (allowed,) = _decoys_allowed(np.array([fpr]), decoys_matched[-1])
@@ -52,18 +52,18 @@ def tpr_at_fpr(scores: np.ndarray, members: np.ndarray, fpr: float) -> tuple[flo
 def auc_interval(
     scores: np.ndarray, members: np.ndarray, seed: int, draws: int = 1000, level: float = 0.95
 ) -> Estimate:
-    """AUC with an interval: the bootstrap percentile interval, to whose ends the share that was not seen is added.
+    """AUC with an interval: the bootstrap percentile interval, widened at both ends by the share that may be unseen.
 
-    The bootstrap cannot see what the sample lacks, and collapses to a point when the sample is perfectly separated.
-    There s = ((1 - level) / 2)^(1 / n), n = min(n_m, n_d), is exact: n disjoint pairs are independent, so whatever the
-    distributions with true AUC a, all members beat all decoys with probability at most a^n, and one side with mass
-    1 - a beyond the other attains it. So at AUC 1 the interval is [s, 1], the Clopper-Pearson interval of n successes
-    in n trials. Elsewhere as much may have gone unseen, a share 1 - s (about 3.7 / n at 95%) of the AUC below it and of
-    1 - AUC above it, and is joined with the distance to the bootstrap's end as the root of their squares.
+    The bootstrap cannot see images that the sample lacks, and collapses to a point if the sample is perfectly
+    separated. There s = ((1 - level) / 2)^(1 / n), n = min(n_m, n_d), is an exact bound: n disjoint pairs are
+    independent, so for any distributions with true AUC a, all members beat all decoys with probability at most a^n, and
+    this is attained if a mass of 1 - a of one side lies beyond the other side. So at AUC 1 the interval is [s, 1], the
+    Clopper-Pearson interval of n successes in n trials. Elsewhere the same share 1 - s (about 3.7 / n at 95%) may be
+    unseen, of the AUC downwards and of 1 - AUC upwards; it is combined with the distance to the bootstrap's end as the
+    root of the sum of squares.
 
-    Coverage measured with 160 members (docs/coverage.md) is 95% up to AUC 0.9, and on the wide side above it, where
-    few images decide: 97 to 99%. The bootstrap alone is down to 93% at AUC 0.98, and to 80% at 0.99 where 1% of the
-    decoys outscore all members.
+    Coverage measured with 160 members (docs/coverage.md) is 95% up to AUC 0.9, and 97 to 99% above it, where few images
+    decide. The bootstrap alone falls to 93% at AUC 0.98, and to 80% at 0.99 if 1% of the decoys outscore all members.
     """
     _, members_matched, decoys_matched = matched_by_threshold(scores, members)
     tail = (1 - level) / 2
@@ -81,10 +81,10 @@ def tpr_interval(
 ) -> Estimate:
     """TPR at an FPR with an interval: the hull of the bootstrap and the exact interval, as in `roc_band`.
 
-    It errs on the wide side, since each of the two holds by itself: coverage measured with 160 and 320 decoys is 97 to
-    99% at 10% FPR and 98 to 100% at 1%, where one to three decoys place the threshold (docs/coverage.md).
+    It errs on the wide side, since each of the two would do alone: coverage measured with 160 and 320 decoys is 97 to
+    99% at 10% FPR and 98 to 100% at 1%, where one to three decoys set the threshold (docs/coverage.md).
 
-    nan throughout, and a method that says so, when fpr is below 1 / number of decoys.
+    All numbers are nan, and the method says so, if fpr is below 1 / number of decoys.
     """
     value, low, high = (float(v[0]) for v in roc_band(scores, members, np.array([fpr]), seed, draws, level))
     if np.isnan(value):
@@ -102,12 +102,12 @@ def roc_band(
     (1) The bootstrap percentile interval, in which every draw chooses its own threshold.
     (2) The Clopper-Pearson interval of the members found at the threshold chosen on the whole sample, which keeps the
     hull from collapsing at 0 and 1.
-    (3) Downwards, what is left at a stricter threshold, since few decoys place a threshold badly: (1) and (2) alone lie
-    above the true TPR in up to 9% of simulations when the threshold lets 5 decoys pass, and 27% when it lets one. Of
-    the N ~ Bin(n_d, fpr) decoys above the true threshold, let a be the 5% quantile; then, with 95%, the true TPR is at
-    least the chance of a member to reach the a-th highest decoy, for which a one-sided 95% Clopper-Pearson bound is
-    taken. So the low end holds with at least 90% whatever the distributions (of scores without ties), and the whole
-    interval with more than 95% in simulations. It starts at 0 below about 3 / n_d: so few decoys cannot tell.
+    (3) Downwards, the TPR at a stricter threshold, since few decoys set a threshold badly: (1) and (2) alone lie above
+    the true TPR in up to 9% of simulations if the threshold lets 5 decoys pass, and in 27% if it lets one pass. Let a
+    be the 5% quantile of N ~ Bin(n_d, fpr), the number of decoys above the true threshold. With 95%, the true TPR is at
+    least the probability that a member reaches the a-th highest decoy, for which a one-sided 95% Clopper-Pearson bound
+    is computed. So the low end holds with at least 90% whatever the distributions (of scores without ties), and the
+    whole interval with more than 95% in simulations. Below about 3 / n_d it starts at 0: so few decoys do not suffice.
 
     Entries below 1 / n_d are nan. `level` lies between 0.5 and 1.
     """
@@ -133,7 +133,7 @@ def roc_band(
 
 
 def _areas(members_matched: np.ndarray, decoys_matched: np.ndarray) -> np.ndarray:
-    """Area under ROC curves given as counts int64 [..., T + 1]; trapezoids, which is half a point for a tie."""
+    """Area under ROC curves given as counts int64 [..., T + 1], by trapezoids: a tie counts half."""
     pairs = members_matched[..., -1] * decoys_matched[..., -1]
     doubled = np.diff(decoys_matched) * (members_matched[..., 1:] + members_matched[..., :-1])
     area: np.ndarray = doubled.sum(axis=-1) / (2 * pairs)
@@ -141,7 +141,7 @@ def _areas(members_matched: np.ndarray, decoys_matched: np.ndarray) -> np.ndarra
 
 
 def _decoys_allowed(fprs: np.ndarray, n_decoys: int) -> np.ndarray:
-    """The most decoys k with k / n_decoys <= fpr, int64 [K]; compares rates, so that 0.1 allows 3 of 30."""
+    """The largest k with k / n_decoys <= fpr, int64 [K]; compares rates, so that 0.1 allows 3 of 30."""
     if not np.all((fprs >= 0) & (fprs <= 1)):
         raise ValueError(f"false-positive rates must lie in [0, 1], got {fprs.tolist()}")
     return np.searchsorted(np.arange(n_decoys + 1) / n_decoys, fprs, side="right") - 1
@@ -159,7 +159,7 @@ def _bootstrap(
 
 
 def _resampled(matched: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Resample, `draws` times with replacement, the images counted by `matched` int64 [T + 1]; int64 [draws, T + 1]."""
+    """Counts int64 [draws, T + 1] of images drawn with replacement from those counted by `matched` int64 [T + 1]."""
     size, steps = int(matched[-1]), len(matched)
     step_of_image = np.repeat(np.arange(1, steps), np.diff(matched))
     drawn = step_of_image[rng.integers(0, size, (draws, size))] + np.arange(draws)[:, None] * steps

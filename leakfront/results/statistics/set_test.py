@@ -1,4 +1,4 @@
-"""Is a whole set of images among the training data? Welch's test of its scores against known non-members'."""
+"""Whether a whole set of images is in the training data: Welch's test of its scores against known non-members."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SETS = 200  # random sets for each size
 
 
 class SetPower(NamedTuple):
-    """Over random sets: the median p-value with its quartiles, the share of p < 0.05, and how many sets."""
+    """Over random sets: the median p-value with its quartiles, the share with p < 0.05, and the number of sets."""
 
     median_p: float
     quartiles: tuple[float, float]
@@ -22,7 +22,7 @@ class SetPower(NamedTuple):
 def welch_p_value(scores: np.ndarray, of_non_members: np.ndarray) -> float:
     """One-sided p-value of "these scores are no higher on average than those of non-members".
 
-    Where neither side varies, the test has no variance to go by: 0 if the scores are higher, else 1.
+    If neither side varies, the test has no variance: the p-value is 0 if the scores are higher, else 1.
     """
     if np.ptp(scores) == 0 and np.ptp(of_non_members) == 0:
         return 0.0 if scores[0] > of_non_members[0] else 1.0
@@ -34,10 +34,10 @@ def set_power(
 ) -> SetPower:
     """The test of Dubinski et al. (CDI, CVPR 2025, arXiv 2411.12858) on random sets of `size` members.
 
-    scores: float [P]; members: bool [P]. Each set is compared with as many decoys drawn at random; with `of_decoys` the
-    set itself is of decoys (other ones), which shows the test's false alarms. Draws are without replacement. The sets
-    overlap, so the share detected is a description of this model and has no interval. Raises ValueError if there are
-    fewer than twice as many decoys, or fewer members, than `size`.
+    scores: float [P]; members: bool [P]. Each set is compared with as many decoys drawn at random. With `of_decoys` the
+    set consists of other decoys, which shows the test's false alarms. Draws are without replacement. The sets overlap,
+    so the share detected describes this model only and has no interval. Raises `ValueError` if there are fewer members
+    than `size`, or fewer decoys than twice as many.
     """
     inside, outside = np.flatnonzero(members), np.flatnonzero(~members)
     if size < 2 or len(inside) < size or len(outside) < 2 * size:

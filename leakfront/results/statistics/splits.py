@@ -1,4 +1,4 @@
-"""Over splits: a mean whose interval covers the variance between trained models, and tests between defenses."""
+"""Over splits: a mean with an interval that covers the variance between trained models, and tests of defenses."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ def over_splits(
     ceiling: float | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """(mean, low, high, method) of one number measured on S splits, each with its own trained model.
+    """The mean of one number over S splits, each with its own trained model, and an interval.
 
     values, lows, highs: float [S], each split's value and its own interval (nan where there is none). Values that are
-    not finite are left out and counted in the method.
+    not finite are left out and counted in the method. `floor` and `ceiling` are the ends of the quantity's range (0 for
+    a count), at which the interval is cut.
 
     Two splits or more: Student's t interval of the S values with S - 1 degrees of freedom, "t over 3 splits". Each
-    value carries its own sampling error, so the interval covers the variance between models and the error within
-    one. Few splits can lie close together by chance, so on neither side is the interval narrower than the sampling
-    error of the mean: the root of the summed squares of the splits' own half-widths, over S. Values that are all
-    equal (counts of 0, say) carry no sign of their spread, so there the hull of the splits' own intervals is taken.
-    One split: its own interval, "within 1 split", which says nothing about other models. None: nan. `floor` and
-    `ceiling` cut the interval where the quantity cannot go (0 for a count).
+    value has its own sampling error, so the interval covers both the variance between models and the error within one.
+    A few splits can lie close together by chance, so on neither side is the interval narrower than the sampling error
+    of the mean: the root of the sum of squares of the splits' own half-widths, over S. Values that are all equal
+    (counts of 0, for example) do not show their spread; for them the interval is the hull of the splits' own intervals.
+    One split: its own interval, "within 1 split", which says nothing about other models. No split: nan.
 
-    Near such a bound values are skewed, and three that lie close together there are too sure of it: with rates of 160
-    images, 0.97 on average, a t interval of 3 holds that in 84% of simulations. So where the mean is within two half-
-    widths of a bound, the error on the other side is taken as if the splits' errors were one (their mean half-width,
-    which no dependence exceeds, by Minkowski's inequality): 94%.
+    Near a bound of the range, values are skewed, and a t interval of three close values is too narrow: for rates of 160
+    images with mean 0.97 it covers the mean in 84% of simulations. So if the mean is within two half-widths of a bound,
+    the error on the other side is computed as if the splits' errors were fully dependent (their mean half-width, the
+    largest possible by Minkowski's inequality): 94%.
 
     Coverage measured over 3 splits (docs/coverage.md) is 95% for normal values that differ between models by far more
-    than each is measured wrongly, 97% where they differ by as much, 99% where they do not. Too low it is where values
-    are skewed elsewhere (93% for FIDs that vary by half between models), and for counts that jump from 0 to 20.
+    than their sampling error, 97% if they differ by as much, 99% if they do not differ. It is too low for values that
+    are skewed away from the bounds (93% for FIDs that vary by half between models), and for counts that jump from 0 to
+    20.
 
-    Raises ValueError for lengths that differ.
+    Raises `ValueError` for lengths that differ.
     """
     value, low, high = (np.asarray(v, dtype=np.float64).ravel() for v in (values, lows, highs))
     if not len(value) == len(low) == len(high):
@@ -78,15 +79,15 @@ def paired_test(a: Values, b: Values, of_a: Ends | None = None, of_b: Ends | Non
     """(p, mean difference a - b): two-sided paired t test of one number under two defenses on the same splits.
 
     a, b: float [S] in the same order of splits; pairs with a value that is not finite are left out. With fewer than two
-    pairs p is nan. Differences that are all equal have no variance for a t test: p is 1 if they are 0, else that
-    of the exact sign-flip test, 2^(1 - S), rather than 0.
+    pairs p is nan. Differences that are all equal have no variance for a t test: p is then 1 if they are 0, and that of
+    the exact sign-flip test, 2^(1 - S), if they are not.
 
-    of_a, of_b: the (lows, highs), float [S] each, of the values' own 95% intervals (nan: no error). Few differences can
-    lie close together by chance, as do counts that jump from 0 to 20 and more, so p is then at least that of a mean
-    difference whose standard error is the sampling error within splits: the mean over splits of the root of the
-    squared half-widths, on the sides that face each other, over 1.96.
+    of_a, of_b: the (lows, highs), float [S] each, of the values' own 95% intervals (nan: no error). A few differences
+    can lie close together by chance, such as counts that jump from 0 to 20 and more. With these intervals p is
+    therefore at least that of a mean difference with the sampling error within splits as standard error: the mean over
+    splits of the root of the squared half-widths, on the sides that face each other, over 1.96.
 
-    Raises ValueError for lengths that differ.
+    Raises `ValueError` for lengths that differ.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape:
@@ -112,30 +113,31 @@ def paired_test(a: Values, b: Values, of_a: Ends | None = None, of_b: Ends | Non
 
 
 def apart_without_variance(a: Values, b: Values, ends_a: tuple[float, float], ends_b: tuple[float, float]) -> bool:
-    """Whether two defenses differ although a t test of their splits a and b, float [S], has little to go by.
+    """Whether two defenses differ, for splits a and b, float [S], on which a t test has little power.
 
-    That is so where one of them has the same value in all splits (mostly a count of 0), so that its interval (low,
-    high) over splits is the hull of the sampling errors; then the intervals must lie apart. Elsewhere the paired test
-    judges alone: t intervals over 3 splits that lie apart are no proof among many defenses, since with equal truths
-    about 1 pair in 200 does, and in 34 comparisons with one baseline 1 run in 13 has such a pair.
+    That is the case if one of them has the same value in all splits (mostly a count of 0). Its interval (low, high)
+    over splits is then the hull of the sampling errors, and the two differ if the intervals do not overlap. In all
+    other cases the paired test decides alone: t intervals over 3 splits that do not overlap prove nothing among many
+    defenses. With equal true values about 1 pair in 200 does not overlap, and in 34 comparisons with one baseline 1 run
+    in 13 has such a pair.
     """
     constant = np.ptp(a) == 0 or np.ptp(b) == 0
     return bool(constant and (ends_a[1] < ends_b[0] or ends_b[1] < ends_a[0]))
 
 
 def holm(p_values: Values) -> np.ndarray:
-    """P-values adjusted for their number (Holm 1979): rejecting those below 0.05 errs anywhere in at most 5% of cases.
+    """P-values adjusted for their number (Holm 1979): rejecting those below 0.05 makes an error in at most 5% of cases.
 
     p_values: float [K] in [0, 1]. Returns float64 [K] in [0, 1], in the same order. nan (no test) stays nan and is not
-    counted as a test. Raises ValueError for p-values outside [0, 1].
+    counted as a test. Raises `ValueError` for p-values outside [0, 1].
     """
-    given = np.asarray(p_values, dtype=np.float64)
-    tested = np.flatnonzero(~np.isnan(given))
-    p = given[tested]
+    all_values = np.asarray(p_values, dtype=np.float64)
+    tested = np.flatnonzero(~np.isnan(all_values))
+    p = all_values[tested]
     if np.any((p < 0) | (p > 1)):
         raise ValueError("p-values must lie in [0, 1]")
     order = np.argsort(p, kind="stable")
     steps = np.arange(len(p), 0, -1)
-    adjusted = np.full(len(given), np.nan)
+    adjusted = np.full(len(all_values), np.nan)
     adjusted[tested[order]] = np.minimum(np.maximum.accumulate(p[order] * steps), 1.0)
     return adjusted

@@ -2,73 +2,95 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from leakfront.results.run.conditions import conditions
-from leakfront.results.run.summary import Point, Summary, Value
 from leakfront.results.tables.table import NOTHING, Column, Table, number
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
+    from leakfront.results.run.summary import Point, Summary, Value
 
-_MEMBERSHIP = (
-    ("auc", "AUC"),
-    ("tpr_at_fpr_0.1", "TPR at 10% FPR"),
-    ("tpr_at_fpr_0.01", "TPR at 1% FPR"),
-    ("tpr_at_fpr_0.001", "TPR at 0.1% FPR"),
-    ("epsilon_lower_bound", "Audited ε ≥"),
-    ("epsilon_lower_bound_ceiling", "Ceiling of the audit"),
-    ("many_run_epsilon_lower_bound", "Many-run audited ε ≥"),
+
+class _Measure(NamedTuple):
+    """A column: its key and title, the metric and level of its rows, the decimals of its numbers."""
+
+    key: str
+    title: str
+    metric: str
+    level: float | None = None
+    decimals: int = 3
+
+
+_AUC = _Measure("auc", "AUC", "auc")
+_TPR_10 = _Measure("tpr_at_fpr_0.1", "TPR at 10% FPR", "tpr_at_fpr", 0.1)
+_TPR_1 = _Measure("tpr_at_fpr_0.01", "TPR at 1% FPR", "tpr_at_fpr", 0.01)
+_TPR_01 = _Measure("tpr_at_fpr_0.001", "TPR at 0.1% FPR", "tpr_at_fpr", 0.001)
+_AUDIT = (
+    _Measure("epsilon_lower_bound", "Audited ε ≥", "epsilon_lower_bound", decimals=2),
+    _Measure("epsilon_lower_bound_ceiling", "Ceiling of the audit", "epsilon_lower_bound_ceiling", decimals=2),
 )
+_MANY_RUN = _Measure("many_run_epsilon_lower_bound", "Many-run audited ε ≥", "many_run_epsilon_lower_bound", decimals=2)
 
 
 def attack_table(run: RunData) -> Table:
-    """Every membership number: one row for each defense, strength and attack."""
-    summary = Summary(run)
+    """Every number of membership inference: one row for each defense, strength and attack."""
+    summary = run.summary
     pairs = [(p, a) for p in summary.points for a in summary.attacks if summary.value(p, a, "auc") is not None]
-    metrics = [
-        (m, title)
-        for m, title in _MEMBERSHIP
-        if not m.startswith("many_run") or any(summary.value(p, a, m) is not None for p, a in pairs)
-    ]
-    reasons = [next((r for m, _ in metrics if (r := summary.reason(p, a, m))), "") for p, a in pairs]
+    many_run = any(summary.value(p, a, _MANY_RUN.metric) is not None for p, a in pairs)
+    measures = (_AUC, _TPR_10, _TPR_1, _TPR_01, *_AUDIT, *([_MANY_RUN] if many_run else []))
+    reasons = [next(iter(_reasons(summary, p, a, measures)), "") for p, a in pairs]
     return Table((
         Column("defense", "Defense", tuple(p.defense for p, _ in pairs)),
         Column("params", "Strength", tuple(p.params for p, _ in pairs)),
         Column("attack", "Attack", tuple(a for _, a in pairs)),
-        *(Column(m, title, tuple(summary.value(p, a, m) for p, a in pairs), 2 if "epsilon" in m else 3)
-          for m, title in metrics),
+        *(_column(summary, pairs, measure) for measure in measures),
         Column("note", "", tuple(reasons)),
     ), (*(f"{NOTHING}: {reason}." for reason in dict.fromkeys(reasons) if reason), *run.differences))  # fmt: skip
 
 
 def suite_table(run: RunData) -> Table:
-    """The attacks compared on the undefended model (without one: on the first): what they need, find and cost."""
-    summary = Summary(run)
+    """The attacks on the undefended model (without one: on the first): their access, success and cost."""
+    summary = run.summary
     point, attacks = summary.undefended, [attack for group in summary.families().values() for attack in group]
-    metrics = [(m, title) for m, title in _MEMBERSHIP if m in ("auc", "tpr_at_fpr_0.01", "tpr_at_fpr_0.001")]
-    unattainable = [r for a in attacks for m, _ in metrics if (r := summary.reason(point, a, m))]
+    pairs, measures = [(point, attack) for attack in attacks], (_AUC, _TPR_1, _TPR_01)
+    unattainable = [reason for _, attack in pairs for reason in _reasons(summary, point, attack, measures)]
     calls, seconds = (
-        tuple(summary.value(point, a, m) for a in attacks) for m in ("model_calls_per_image", "scoring_seconds")
+        tuple(_without_interval(summary.value(point, attack, metric)) for attack in attacks)
+        for metric in ("model_calls_per_image", "scoring_seconds")
     )
     return Table((
         Column("attack", "Attack", tuple(attacks)),
         *(Column(key, key.capitalize(), tuple(str(summary.facts.get(a, {}).get(key, "")) for a in attacks))
           for key in ("access", "shadows")),
-        *(Column(m, title, tuple(summary.value(point, a, m) for a in attacks), 3) for m, title in metrics),
-        Column("model_calls_per_image", "Model calls per image", tuple(_bare(value) for value in calls)),
-        Column("scoring_seconds", f"Scoring ({summary.seconds})", tuple(_bare(value) for value in seconds)),
+        *(_column(summary, pairs, measure) for measure in measures),
+        Column("model_calls_per_image", "Model calls per image", calls),
+        Column("scoring_seconds", f"Scoring ({summary.seconds})", seconds),
         Column("note", "Note", tuple(_note(run, summary, point, attack) for attack in attacks)),
     ), (
-        f"{point.label}: means over splits with 95% intervals. Model calls are per pool image, for the attack alone.",
+        f"{point.label}: means over splits with 95% intervals. Model calls are per pool image, as if the attack were "
+        "made alone.",
         *_together(summary, point),
         conditions(run),
         *(f"{NOTHING}: {reason}." for reason in dict.fromkeys(unattainable)),
     ))  # fmt: skip
 
 
+def _column(summary: Summary, pairs: Sequence[tuple[Point, str]], measure: _Measure) -> Column:
+    entries = tuple(summary.value(p, attack, measure.metric, level=measure.level) for p, attack in pairs)
+    return Column(measure.key, measure.title, entries, measure.decimals)
+
+
+def _reasons(summary: Summary, point: Point, attack: str, measures: Sequence[_Measure]) -> list[str]:
+    """Why numbers are missing, where they are."""
+    return [reason for m in measures if (reason := summary.reason(point, attack, m.metric, m.level))]
+
+
 def _note(run: RunData, summary: Summary, point: Point, attack: str) -> str:
-    """Why an attack was left out on this model, or what it did instead of what its source describes."""
+    """Why an attack was left out on this model, or how it departs from its source."""
     left_out = summary.per_split(point, attack, "left_out")
     if left_out:
         reason = next(iter(left_out.values())).method
@@ -76,26 +98,25 @@ def _note(run: RunData, summary: Summary, point: Point, attack: str) -> str:
         return reason if len(left_out) >= splits else f"{reason} ({len(left_out)} of {splits} splits)"
     if run.differences and summary.value(point, attack, "auc") is None:
         return "not in the suite of this model's run"
-    start = f"attack {attack}: "
-    return "; ".join(str(n).removeprefix(start) for n in run.info.get("attack_notes", []) if str(n).startswith(start))
+    return str(summary.facts.get(attack, {}).get("note", ""))
 
 
 def _together(summary: Summary, point: Point) -> list[str]:
-    """What the attacks cost together and apart, and what measuring their signals took."""
+    """One line on the cost of the whole suite: model calls together and one attack at a time, and time of probing."""
     names = ("model_calls_per_image", "model_calls_per_image_apart")
     together, apart = (summary.value(point, "suite", metric) for metric in names)
     seconds = summary.value(point, "probe", "probe_seconds")
     sentences = []
     if together is not None and apart is not None and together.known and apart.known:
         sentences.append(
-            f"The suite makes {number(together.value)} model calls per pool image, samples included; its attacks apart "
-            f"would make {number(apart.value)}."
+            f"The suite makes {number(together.value)} model calls per pool image, including those for samples; its "
+            f"attacks, made one at a time, would make {number(apart.value)}."
         )
     if seconds is not None and seconds.known:
         sentences.append(f"Probing one model took {number(seconds.value)} {summary.seconds}.")
     return [" ".join(sentences)] if sentences else []
 
 
-def _bare(value: Value | None) -> Value | None:
-    """Costs without their intervals, which say nothing of a count that is fixed or of a time on one machine."""
-    return None if value is None else Value(value.value, float("nan"), float("nan"), value.n, value.method)
+def _without_interval(value: Value | None) -> Value | None:
+    """A cost without its interval, which means nothing for a fixed count or a time on one machine."""
+    return None if value is None else replace(value, low=math.nan, high=math.nan)

@@ -1,4 +1,4 @@
-"""What each defense costs, in training and in sampling, beside the undefended model."""
+"""The cost of each defense in training and in sampling, compared with the undefended model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _COSTS = (
 
 
 def cost_table(run: RunData) -> Table | None:
-    """Seconds, memory and model calls of every defense at every strength that was measured, each with its ratio to the
-    undefended model of the same run; None without an undefended model, or without a defense beside one.
+    """Seconds, memory and model calls of every measured defense, each with its ratio to the run's undefended model.
 
-    Model calls in sampling are printed as a ratio, and only where they differ; the CSV has them.
+    None without an undefended model, or if there is no other model. Model calls in sampling are printed as a ratio, and
+    only if they differ; the CSV always has them.
     """
-    summary = Summary(run)
+    summary = run.summary
     points = [point for point in summary.points if summary.splits(point)]
     bases = {p: base for p in points if (base := summary.baseline_of(p)) is not None and summary.splits(base)}
     if all(point == base for point, base in bases.items()):
@@ -55,7 +55,7 @@ def cost_table(run: RunData) -> Table | None:
 
 
 def _ratio(summary: Summary, point: Point, base: Point, source: str, metric: str) -> Value | None:
-    """A cost as a multiple of the undefended model's, split by split; None where there is nothing to divide by."""
+    """A cost as a multiple of the undefended model's, paired by split; None if there is nothing to divide by."""
     from leakfront.results.statistics.ratio import ratio_over_splits
 
     mine, its = (summary.per_split(p, source, metric) for p in (point, base))
@@ -67,7 +67,7 @@ def _ratio(summary: Summary, point: Point, base: Point, source: str, metric: str
 
 
 def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
-    """How the numbers were made, and what they cannot tell."""
+    """How the numbers were made, and their limits."""
     if len(summary.baselines) > 1:
         machine = "on each run's machine, with its workers and threads"
     else:
@@ -76,29 +76,29 @@ def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
         place = f"a {cluster}" if cluster else "this run's machine"
         machine = f"on {place}, with {workers} of {threads} each"
     in_cpu_time = summary.seconds != "s"
-    clock = "the CPU time of a worker, all its threads together," if in_cpu_time else "those that passed"
-    busy = "" if in_cpu_time else ", and vary with what else it did"
+    clock = "CPU time of a worker, over all its threads," if in_cpu_time else "wall-clock time"
+    busy = "" if in_cpu_time else ", and vary with its other load"
     samples = " or ".join(dict.fromkeys(_samples(source) for source in run.sources))
     on_gpu = [device.startswith("cuda") for device in _devices(run)]
     return (
         f"Means over splits with 95% intervals. {RATIO}: the ratio to the undefended model of the same split, "
-        "geometric mean over splits with a 95% t interval of its logarithm; no interval for one split, or where all "
+        "geometric mean over splits with a 95% t interval of its logarithm; no interval for one split, or if all "
         "splits have the same ratio.",
-        "Model calls are images that pass through the network; some defenses make the network smaller, or a call "
-        f"dearer. Sampling is of {samples} images from each model.",
+        "A model call is one image passed through the network; some defenses use a smaller network, or make a call "
+        f"more expensive. Sampling is of {samples} images from each model.",
         f"Times are {clock} {machine}{busy}.",
-        "Training includes what a defense does before its first step, such as pretraining on public images; preparing "
-        "the training set, such as the search for duplicates, is not timed.",
+        "Training includes all work of a defense before its first step, such as pretraining on public images. "
+        "Preparing the training set, such as the search for duplicates, is not timed.",
         *(() if all(on_gpu) else (
-            "Peak memory on a CPU is that of the whole worker process in training, its libraries included, so that "
-            "ratios lie nearer to 1 than those of what the training itself takes.",
+            "Peak memory on a CPU is that of the whole worker process during training, including its libraries, so "
+            "the ratios are closer to 1 than those of the training alone.",
         )),
-        *(("Peak memory on a GPU is the most that torch had allocated there in training.",) if any(on_gpu) else ()),
+        *(("Peak memory on a GPU is the most that torch allocated there during training.",) if any(on_gpu) else ()),
     )  # fmt: skip
 
 
 def _yardstick(run: RunData, points: Sequence[Point], ratios: Sequence[Entry]) -> tuple[str, ...]:
-    """What times are worth: defenses that act in sampling alone train exactly as the undefended model does."""
+    """The accuracy of times: defenses that act only when sampling train exactly as the undefended model does."""
     places = run.info.get("acts_on", {})
     alike = {
         point.label: ratio.value
@@ -110,8 +110,8 @@ def _yardstick(run: RunData, points: Sequence[Point], ratios: Sequence[Entry]) -
     low, high = number(min(alike.values())), number(max(alike.values()))
     span = f"they took {low} × its time" if low == high else f"they took {low} to {high} × its time"
     return (
-        f"{', '.join(alike)}: trained exactly as the undefended model, from which they differ in sampling alone. That "
-        f"{span} is what the machine makes of equal work; other ratios of times cannot be trusted further than that.",
+        f"{', '.join(alike)}: trained exactly as the undefended model; only their sampling differs. That {span} "
+        "shows how much the machine varies on equal work; other ratios of times are no more accurate.",
     )
 
 
@@ -121,11 +121,11 @@ def _samples(run: RunData) -> str:
 
 
 def _counted(count: object, plural: str) -> str:
-    """A number with its noun, as in 1 thread and 2 workers."""
+    """A number with its noun: "1 thread", "2 workers"."""
     return f"{'?' if count is None else count} {plural.removesuffix('s') if count == 1 else plural}"
 
 
 def _devices(run: RunData) -> list[str]:
-    """Where the run's models, or those of several runs, were trained."""
+    """The devices on which the models of the run, or of several runs, were trained."""
     one = run.info.get("config", {}).get("execution", {}).get("device", "cpu")
     return [str(device) for device in run.info.get("devices", [one])]

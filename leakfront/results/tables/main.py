@@ -1,68 +1,84 @@
-"""The main table: one row for each defense and strength, over all splits; on the page and in the terminal."""
+"""The main table: one row for each defense and strength, over all splits; for the page and for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from leakfront.results.run.claims import claim, covers, terms
 from leakfront.results.run.conditions import conditions
-from leakfront.results.run.summary import Point, Summary, is_given
 from leakfront.results.tables.table import NOTHING, Cell, Column, Entry, Table, number, shown
 
 if TYPE_CHECKING:
     import rich.table
 
     from leakfront.results.run.data import RunData
+    from leakfront.results.run.summary import Point, Summary, Value
 
 MEANS = (
-    "Means over splits with 95% intervals (audited epsilon: the highest of the splits' bounds, corrected for their "
-    f"number); {NOTHING}: no number."
+    "Numbers are means over splits with 95% intervals. Below the highest AUC and TPR stands the attack that reached "
+    "it, below the extracted images how many of them were planted several times. The audited ε is the highest of the "
+    f"splits' lower bounds, corrected for the number of splits and attacks. {NOTHING}: no number."
+)
+COVERS = (
+    "Covers: the attackers whom the defense reaches. All access: samples, loss and gradients. As served only: those "
+    "who see the samples as served; such a defense does nothing against an attacker who holds the weights."
 )
 
 
 def main_table(run: RunData) -> Table:
-    """Guarantee, utility, extraction, membership, audit and time of every defense at every strength."""
-    summary = Summary(run)
-    points = summary.points
-    strongest_auc, strongest_tpr = ([summary.strongest(p, m) for p in points] for m in ("auc", "tpr_at_fpr_0.01"))
-    many = len(summary.attacks) > 1  # their AUCs are printed in a table of their own
-    bounds = [summary.strongest(point, "epsilon_lower_bound") for point in points]
+    """Guarantee, quality, extraction, membership inference, audit and time of every defense at every strength.
+
+    Only the CSV has the AUC of every attack, and columns that say nothing here: guarantees and reach where there are
+    none, and the number of splits where it is the same for all.
+    """
+    summary, points = run.summary, run.summary.points
+    guarantees, reach = [guarantee(run, p) for p in points], [covers(run, [p]) for p in points]
+    counts, planted = [splits(summary, p) for p in points], [summary.planted(p) for p in points]
+    defended = any(words not in ("", "–") for words in reach)
 
     def column(key: str, title: str, entry: Callable[[Point], Entry], decimals: int | None = None) -> Column:
         return Column(key, title, tuple(entry(point) for point in points), decimals)
 
+    def highest(key: str, title: str, metric: str, level: float | None = None) -> tuple[Column, Column]:
+        best = [summary.strongest(point, metric, level) for point in points]
+        attacks = tuple(found[0] if found else "" for found in best)
+        values: tuple[Value | None, ...] = tuple(found[1] if found else None for found in best)
+        return Column(key, title, values, 3, attacks), Column(f"{key}_attack", "", attacks)
+
+    bounds = [summary.strongest(point, "epsilon_lower_bound") for point in points]
     return Table((
-        column("defense", "Defense", lambda p: p.defense),
-        column("params", "Strength", lambda p: p.params),
-        column("guarantee", "Guarantee", lambda p: guarantee(run, p)),
-        column("covers", "Covers", lambda p: str(run.info.get("covers", {}).get(p.label, "") or "")),
-        column("splits", "Splits", lambda p: splits(summary, p)),
-        column("fid", f"FID ({summary.features})" if summary.features else "FID", summary.fid),
+        Column("defense", "Defense", tuple(p.defense for p in points), words=tuple(p.params for p in points)),
+        column("params", "", lambda p: p.params),
+        Column("guarantee", "Guarantee" if any(guarantees) else "", tuple(guarantees),
+               words=tuple(group_guarantee(run, p) for p in points)),
+        column("group_guarantee", "", lambda p: group_guarantee(run, p)),
+        Column("covers", "Covers" if defended else "", tuple(reach)),
+        Column("splits", "Splits" if len(set(counts)) > 1 or _lost(summary) else "", tuple(counts)),
+        column("fid", "FID", summary.fid),
         column("kid", "KID", summary.kid),
-        column("extracted", f"Extracted, {summary.fdr} FDR", summary.extracted),
-        *((column("planted_extracted", "of them planted", summary.planted),)
-          if any(summary.planted(p) for p in points) else ()),
-        *((column("extracted_with_weights", "Extracted with the weights", summary.extracted_with_weights),)
+        Column("extracted", f"Extracted, {summary.fdr} FDR", tuple(summary.extracted(p) for p in points),
+               words=tuple(f"{shown(count).text} planted" if count else "" for count in planted)),
+        *((Column("planted_extracted", "", tuple(planted)),) if any(planted) else ()),
+        *((column("extracted_with_weights", "Extracted with weights", summary.extracted_with_weights),)
           if any(summary.extracted_with_weights(p) for p in points) else ()),
-        *(column(f"auc_{a}", "" if many else f"AUC {a}", lambda p, a=a: summary.value(p, a, "auc"), 3)  # type: ignore[misc]
+        *(column(f"auc_{a}", "", lambda p, a=a: summary.value(p, a, "auc"), 3)  # type: ignore[misc]
           for a in summary.attacks),
-        *((Column("auc", "Highest AUC", tuple(t[1] if t else None for t in strongest_auc), 3),
-           Column("auc_attack", "by", tuple(t[0] if t else "" for t in strongest_auc))) if many else ()),
-        Column("tpr_at_fpr_0.01", "TPR at 1% FPR, highest", tuple(t[1] if t else None for t in strongest_tpr), 3),
-        Column("tpr_at_fpr_0.01_attack", "by", tuple(t[0] if t else "" for t in strongest_tpr)),
+        *highest("auc", "Highest AUC", "auc"),
+        *highest("tpr_at_fpr_0.01", "Highest TPR at 1% FPR", "tpr_at_fpr", 0.01),
         Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2),
         column("training_seconds", f"Training ({summary.seconds})",
                lambda p: summary.value(p, "train", "training_seconds")),
-    ), (conditions(run), MEANS, *_terms(run)))  # fmt: skip
+    ), (conditions(run), MEANS, *([COVERS] if defended else []), *terms(run)))  # fmt: skip
 
 
 def terminal(run: RunData) -> rich.table.Table:
-    """The main numbers for a terminal of 80 columns or more; strengths and intervals stand below their numbers."""
+    """The main numbers for a terminal of 80 columns or more, with strengths and intervals below their numbers."""
     import rich.box
     import rich.table
     from rich.text import Text
 
-    summary = Summary(run)
+    summary = run.summary
     table = rich.table.Table(
         title=Text(str(run.info.get("title") or run.info.get("name", ""))), caption=Text(conditions(run)),
         caption_justify="left", box=rich.box.HORIZONTALS, show_lines=True, padding=(0, 1),
@@ -79,11 +95,11 @@ def terminal(run: RunData) -> rich.table.Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for point in summary.points:
         auc, bound = summary.strongest(point, "auc"), summary.strongest(point, "epsilon_lower_bound")
-        claim, lost = _claim(run, point), summary.diverged(point) or summary.failed(point)
+        claimed, lost = claim(run, point), summary.diverged(point) or summary.failed(point)
         name = [point.defense, point.params, f"splits: {splits(summary, point)}" if lost else ""]
         best = Cell(f"{auc[0]} {number(auc[1].value, 2)}", shown(auc[1], 2).interval) if auc else Cell(NOTHING)
         epsilon = Cell(
-            f"≤ {number(float(claim['epsilon']))}" if claim else NOTHING,
+            f"≤ {number(float(claimed['epsilon']))}" if claimed else NOTHING,
             f"≥ {number(bound[1].value, 2)}" if bound else "",
         )
         seconds = shown(summary.value(point, "train", "training_seconds"))
@@ -93,41 +109,27 @@ def terminal(run: RunData) -> rich.table.Table:
 
 
 def guarantee(run: RunData, point: Point) -> str:
-    """The differential-privacy guarantee in words, empty without one."""
-    claim = _claim(run, point)
-    if not claim:
-        return ""
-    text = f"ε = {number(float(claim['epsilon']))}, δ = {float(claim['delta']):g}"
-    if claim.get("group_epsilon") is not None:
-        text += f"; ε = {number(float(claim['group_epsilon']))} for {claim['group']} copies together"
-    return text
+    """The differential-privacy guarantee for one image in words; empty without one."""
+    found = claim(run, point)
+    return f"ε = {number(float(found['epsilon']))}, δ = {float(found['delta']):g}" if found else ""
 
 
-def _terms(run: RunData) -> list[str]:
-    """For whom and by which accountant the guarantees hold."""
-    claims = [claim for claim in run.info.get("guarantees", {}).values() if claim]
-    units = [f"per {c.get('unit', 'training image')}, {c.get('accountant', 'unnamed')} accountant" for c in claims]
-    terms = [f"Guarantees are {'; '.join(dict.fromkeys(units))}."] if units else []
-    delta = audit_delta(run)
-    audited = delta is not None and not all(is_given(source) for source in run.sources)
-    return [*terms, f"Epsilon is audited at δ = {delta:g}."] if audited else terms
+def group_guarantee(run: RunData, point: Point) -> str:
+    """The guarantee for all copies of an image together; empty without one."""
+    found = claim(run, point) or {}
+    epsilon = found.get("group_epsilon")
+    return f"ε = {number(float(epsilon))} for {found['group']} copies together" if epsilon is not None else ""
 
 
-def audit_delta(run: RunData) -> float | None:
-    """The delta of the audited bound, which a claim must not exceed to be compared with it."""
-    delta = run.info.get("config", {}).get("statistics", {}).get("audit_delta")
-    return float(delta) if delta is not None else None
+def _lost(summary: Summary) -> bool:
+    """Whether any model diverged or failed."""
+    return any(summary.diverged(point) or summary.failed(point) for point in summary.points)
 
 
 def splits(summary: Summary, point: Point) -> str:
-    """How many splits were measured, and what became of the others."""
+    """How many splits were measured, and how many diverged or failed: "2, 1 diverged"."""
     parts = [str(len(summary.splits(point)))]
-    for others, what in ((summary.diverged(point), "diverged"), (summary.failed(point), "failed")):
+    for others, fate in ((summary.diverged(point), "diverged"), (summary.failed(point), "failed")):
         if others:
-            parts.append(f"{len(others)} {what}")
+            parts.append(f"{len(others)} {fate}")
     return ", ".join(parts)
-
-
-def _claim(run: RunData, point: Point) -> dict[str, Any] | None:
-    claim: dict[str, Any] | None = run.info.get("guarantees", {}).get(point.label)
-    return claim

@@ -1,4 +1,4 @@
-"""Leakage at equal quality: every defense's curve, read off at the same FIDs."""
+"""Leakage at equal quality: every defense's curve over its strengths, read at the same FIDs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from leakfront.results.run.summary import EXTRACTION, Point, Summary, Value
+from leakfront.results.run.summary import EXTRACTION, Point, Value
 from leakfront.results.tables.table import Column, Table, number
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
-FACTORS = (1.5, 2.0, 4.0)  # times the FID of the undefended model, fixed beforehand
+FACTORS = (1.5, 2.0, 4.0)  # times the FID of the undefended model; fixed before any run
 Leak = Literal["extracted", "auc"]
 
 
 @dataclass(frozen=True)
 class Matched:
-    """Leakage at each FID. attack: whose AUC it is, the highest on the undefended model; fid: that model's; values: by
-    defense, factor and measure, None where a defense's strengths do not enclose the FID."""
+    """Leakage at each FID.
+
+    attack: the one whose AUC is compared, with the highest AUC on the undefended model. fid: of that model. values: by
+    defense, factor and measure; None where a defense's strengths do not enclose the FID.
+    """
 
     attack: str
     fid: float
@@ -28,36 +31,39 @@ class Matched:
 
     @property
     def defenses(self) -> list[str]:
+        """The defenses of several strengths."""
         return list(dict.fromkeys(defense for defense, _, _ in self.values))
 
 
 def at_equal_fid(run: RunData) -> Matched | None:
-    """For each defense of several strengths: images extracted and the AUC of one attack at each FID; None without any
-    number."""
+    """For each defense of several strengths: images extracted and the AUC of one attack at each FID.
+
+    None if there is not a single number.
+    """
     from leakfront.results.statistics.matched import matched
 
-    summary = Summary(run)
+    summary = run.summary
     base, strongest = summary.fid(summary.undefended), summary.strongest(summary.undefended, "auc")
     lines = {d: [p for p in summary.points if p.defense == d and summary.splits(p)] for d in summary.defenses}
     lines = {defense: points for defense, points in lines.items() if len(points) > 1}
     if base is None or not base.known or not base.value > 0 or strongest is None or not lines:
         return None
     attack, fid = strongest[0], base.value
-    rows: dict[Leak, tuple[str, str, float | None]] = {
-        "extracted": (EXTRACTION, f"extracted_at_fdr_{summary.rate}", None),
-        "auc": (attack, "auc", 1.0),
+    rows: dict[Leak, tuple[str, str, float | None, float | None]] = {  # source, metric, level, ceiling
+        "extracted": (EXTRACTION, "extracted_at_fdr", summary.rate, None),
+        "auc": (attack, "auc", None, 1.0),
     }
 
     def read(points: list[Point], leak: Leak, factor: float) -> Value | None:
-        source, metric, ceiling = rows[leak]
+        source, metric, level, ceiling = rows[leak]
         splits = sorted({split for point in points for split in summary.splits(point)})
 
-        def curves(of: str, called: str, part: str) -> list[np.ndarray]:
-            found = [[summary.value(p, of, called, split) for p in points] for split in splits]
+        def curves(of: str, called: str, at: float | None, part: str) -> list[np.ndarray]:
+            found = [[summary.value(p, of, called, split, at) for p in points] for split in splits]
             return [np.array([getattr(v, part) if v else np.nan for v in line]) for line in found]
 
-        fids = curves("fid", summary.fid_metric, "value")
-        values, lows, highs = (curves(source, metric, part) for part in ("value", "low", "high"))
+        fids = curves("fid", summary.fid_metric, None, "value")
+        values, lows, highs = (curves(source, metric, level, part) for part in ("value", "low", "high"))
         estimate = matched(fids, values, lows, highs, factor * fid, 0, ceiling)
         value = Value(estimate.value, estimate.low, estimate.high, len(splits), estimate.method)
         return value if value.known else None
@@ -67,7 +73,7 @@ def at_equal_fid(run: RunData) -> Matched | None:
 
 
 def matched_table(run: RunData) -> Table | None:
-    """The same as a table."""
+    """Leakage at equal quality as a table; None if there is not a single number."""
     found = at_equal_fid(run)
     if found is None:
         return None
@@ -82,9 +88,10 @@ def matched_table(run: RunData) -> Table | None:
     return Table(
         tuple(columns),
         (
-            "Read off each defense's own curve over its strengths, linear between its points on a logarithmic FID "
-            f"axis, at {times} times the FID of the undefended model ({number(found.fid)}). A defense has no number "
-            "at a FID that its strengths do not enclose, in two splits at least; nothing is extrapolated.",
+            f"Leakage at {times} times the FID of the undefended model ({number(found.fid)}). It is read from each "
+            "defense's own curve over its strengths, by linear interpolation between its points on a logarithmic FID "
+            "axis. A defense has no number at a FID that its strengths do not enclose in at least two splits; nothing "
+            "is extrapolated.",
             f"Means over splits with 95% intervals. {found.attack} has the highest AUC on the undefended model.",
             *run.differences,
         ),

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leakfront.results.run.summary import Value
 
@@ -24,45 +24,52 @@ Entry = Value | str | None
 
 @dataclass(frozen=True)
 class Cell:
-    """What is printed: a text or number, and the interval beside it ("[11.8, 13.2]" or nothing); `value` is the number
-    itself, None for a text."""
+    """A printed cell: a text or number, its interval ("[11.8, 13.2]" or nothing) and a word about it (or nothing).
+
+    value: the number itself; None for a text.
+    """
 
     text: str
     interval: str = ""
     value: float | None = None
+    word: str = ""
 
     def __str__(self) -> str:
-        return f"{self.text} {self.interval}".strip()
+        return " ".join(filter(None, (self.text, self.interval, self.word)))
 
 
 @dataclass(frozen=True)
 class Column:
-    """key: its name in the CSV; title: its heading, empty for a column that is in the CSV only; decimals: how numbers
-    are printed, None for 3 significant digits."""
+    """key: its name in the CSV. title: its heading, empty for a column that is in the CSV only. decimals: of printed
+    numbers, None for 3 significant digits. words: one to print with each entry, as the strength of a defense."""
 
     key: str
     title: str
     entries: tuple[Entry, ...]
     decimals: int | None = None
+    words: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> bool:
+        """Whether any entry is a number."""
         return any(isinstance(entry, Value) for entry in self.entries)
 
     def cells(self) -> list[Cell]:
-        """The entries as they are printed."""
-        return [shown(entry, self.decimals) for entry in self.entries]
+        """The printed cells."""
+        words = self.words or [""] * len(self.entries)
+        return [replace(shown(e, self.decimals), word=word) for e, word in zip(self.entries, words, strict=True)]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length."""
+    """Columns of equal length, and notes to print below them."""
 
     columns: tuple[Column, ...]
-    notes: tuple[str, ...] = ()  # to be printed below
+    notes: tuple[str, ...] = ()
 
     @property
     def printed(self) -> list[Column]:
+        """The columns that are not for the CSV only."""
         return [column for column in self.columns if column.title]
 
     def rows(self) -> list[list[Cell]]:
@@ -70,7 +77,7 @@ class Table:
         return [list(row) for row in zip(*(column.cells() for column in self.printed), strict=True)]
 
     def to_csv(self) -> str:
-        """Full precision; a number has the columns KEY, KEY_low and KEY_high, empty where unknown."""
+        """All columns at full precision; a number has the columns KEY, KEY_low and KEY_high, empty where unknown."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([key for c in self.columns for key in _csv_keys(c)])
@@ -87,18 +94,19 @@ class Table:
         return table + "".join(f"\n{_markdown(note)}\n" for note in self.notes)
 
     def to_latex(self) -> str:
-        """A tabular for booktabs, to be put into a table environment."""
+        """A tabular for booktabs, without its table environment."""
         form = "".join("r" if column.numeric else "l" for column in self.printed)
         heads = " & ".join(latex(column.title) for column in self.printed)
         body = [" & ".join(_latex_cell(cell) for cell in row) for row in self.rows()]
-        body = [f"{{}}{line}" if line.startswith(("[", "*")) else line for line in body]  # else an argument of \\
+        # a line that begins with one of these would be read as an argument of the \\ before it
+        body = [f"{{}}{line}" if line.startswith(("[", "*")) else line for line in body]
         notes = "".join(f"% {latex(note)}\n" for note in self.notes)
         head = f"% \\usepackage{{booktabs}}\n{notes}\\begin{{tabular}}{{{form}}}\n\\toprule\n{heads} \\\\\n\\midrule\n"
         return head + "".join(f"{line} \\\\\n" for line in body) + "\\bottomrule\n\\end{tabular}\n"
 
 
 def number(value: float, decimals: int | None = None) -> str:
-    """Fixed decimals, or 3 significant digits and no exponent for anything from 0.001 up."""
+    """The number with fixed decimals, or with 3 significant digits and no exponent for anything from 0.001 up."""
     if not math.isfinite(value):
         return NOTHING if math.isnan(value) else ("∞" if value > 0 else "−∞")
     if decimals is not None:
@@ -109,7 +117,7 @@ def number(value: float, decimals: int | None = None) -> str:
 
 
 def shown(entry: Entry, decimals: int | None = None) -> Cell:
-    """An entry as it is printed."""
+    """The printed cell of an entry."""
     if isinstance(entry, str):
         return Cell(entry)
     if entry is None or not entry.known:
@@ -119,12 +127,12 @@ def shown(entry: Entry, decimals: int | None = None) -> Cell:
 
 
 def latex(text: str) -> str:
-    """Text with everything that LaTeX would read as a command made harmless."""
+    """The text with every character escaped that LaTeX would read as a command."""
     return "".join(_TEX.get(character, character if character.isprintable() else " ") for character in text)
 
 
 def _latex_cell(cell: Cell) -> str:
-    return latex(cell.text) + (f" {{\\scriptsize {latex(cell.interval)}}}" if cell.interval else "")
+    return latex(cell.text) + "".join(f" {{\\scriptsize {latex(s)}}}" for s in (cell.interval, cell.word) if s)
 
 
 def _markdown(text: str) -> str:

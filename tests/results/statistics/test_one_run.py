@@ -135,8 +135,13 @@ def test_too_few_coins_are_refused_in_one_sentence() -> None:
 
 
 def test_wrong_parameters_and_scores_are_refused() -> None:
-    for wrong in ({"guesses": 7}, {"guesses": 0}, {"delta": -1e-5}, {"confidence": 1.0}):
-        with pytest.raises(InputError, match=next(iter(wrong))):
+    for wrong, says in (
+        ({"guesses": 7}, "guesses is 7; it must be at least 2 and be a multiple of 2"),
+        ({"guesses": 0}, "guesses is 0; it must be at least 2"),
+        ({"delta": -1e-5}, "delta is -1e-05; it must be at least 0 and below 1"),
+        ({"confidence": 1.0}, "confidence is 1.0; it must lie between 0 and 1"),
+    ):
+        with pytest.raises(InputError, match=rf"one_run\.{says}"):
             OneRun(**wrong)
     coins = np.repeat([False, True], 5)
     scores = np.zeros(10)
