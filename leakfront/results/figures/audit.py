@@ -35,7 +35,7 @@ class Audit(Figure):
     )
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
+        summary = run.summary
         bounds = {point: summary.strongest(point, "epsilon_lower_bound") for point in summary.points}
         known = {point: bound[1] for point, bound in bounds.items() if bound is not None}
         if not known:

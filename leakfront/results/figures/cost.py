@@ -32,7 +32,7 @@ class Cost(Figure):
     )
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
+        summary = run.summary
         seconds = {p: summary.value(p, "train", "training_seconds") for p in summary.points}
         timed = {p: s.value for p, s in seconds.items() if s is not None and s.known}
         if not timed:

@@ -37,7 +37,7 @@ class ExtractionCurve(Figure):
     )
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
+        summary = run.summary
         if EXTRACTION not in summary.attacks:
             return NotDrawn("the extraction attack was not run")
         if not run.cells:
@@ -105,7 +105,7 @@ def _curves(run: RunData, summary: Summary, defense: str) -> dict[str, np.ndarra
     """The curves [S, K] of a defense at the strength that leaks the most images; empty if no split finished."""
     worst = summary.leakiest(defense)
     cells = [cell for cell in run.cells if (cell.defense, cell.params) == (defense, worst.params)]
-    rows = [_curve(run, summary, cell) for cell in cells if EXTRACTION in summary.attacks_on(cell)]
+    rows = [_curve(run, summary, cell) for cell in cells if EXTRACTION in summary.attacks_on(cell.point, cell.split)]
     if not rows:
         return {}
     shared = ("at", "beyond")

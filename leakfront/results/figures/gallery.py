@@ -39,10 +39,10 @@ class Gallery(Figure):
     leakiest = f" With more than {_ROWS} models, each defense is shown at the strength that leaks the most images."
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
+        summary = run.summary
         first: dict[Point, Cell] = {}
         for cell in run.cells:
-            if EXTRACTION not in summary.attacks_on(cell):
+            if EXTRACTION not in summary.attacks_on(cell.point, cell.split):
                 continue
             first.setdefault(Point(cell.defense, cell.params), cell)
         crowded = len(first) > _ROWS

@@ -9,12 +9,12 @@ from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style
 from leakfront.results.figures.drawing.matrix import draw_matrix
 from leakfront.results.run.families import NOTE
-from leakfront.results.run.summary import Summary, Value
+from leakfront.results.run.summary import Value
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
-METRIC, RATE = "tpr_at_fpr_0.01", 0.01
+METRIC, RATE = "tpr_at_fpr", 0.01
 
 
 @register("heatmap")
@@ -31,11 +31,11 @@ class Heatmap(Figure):
     )
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
-        found = {(p, a): summary.value(p, a, METRIC) for p in summary.points for a in summary.suite}
+        summary = run.summary
+        found = {(p, a): summary.value(p, a, METRIC, level=RATE) for p in summary.points for a in summary.suite}
         values = {key: value for key, value in found.items() if value is not None and value.known}
         if not values:
-            reasons = [r for p in summary.points for a in summary.attacks if (r := summary.reason(p, a, METRIC))]
+            reasons = [r for p in summary.points for a in summary.attacks if (r := summary.reason(p, a, METRIC, RATE))]
             return NotDrawn(f"no attack has a TPR at 1% FPR{f' ({reasons[0]})' if reasons else ''}")
         points = [point for point in summary.points if any(point == p for p, _ in values)]
         with style.theme():

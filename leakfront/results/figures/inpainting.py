@@ -9,7 +9,6 @@ import numpy as np
 
 from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style
-from leakfront.results.run.summary import Summary, undefended_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,9 +38,9 @@ class Inpainting(Figure):
     )
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
-        cell = undefended_cell(run, summary)
-        attacks = [] if cell is None else summary.attacks_on(cell)
+        summary = run.summary
+        cell = run.undefended_cell
+        attacks = [] if cell is None else summary.attacks_on(cell.point, cell.split)
         attacks = [attack for attack in attacks if summary.facts.get(attack, {}).get("attack", attack) == ATTACK]
         if cell is None or not attacks:
             return NotDrawn("the inpainting attack was not run on that model")

@@ -32,7 +32,7 @@ class MatchedFigure(Figure):
     title = "Leakage at equal quality"
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        found, summary = at_equal_fid(run), Summary(run)
+        found, summary = at_equal_fid(run), run.summary
         if found is None:
             return NotDrawn("no defense has strengths whose FIDs enclose one that is compared")
         caption = (

@@ -43,7 +43,7 @@ class Membership(Figure):
     )
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
+        summary = run.summary
         found = [(p, a, summary.value(p, a, "auc")) for p in summary.points for a in summary.attacks]
         values = {(p, a): v for p, a, v in found if v is not None and v.known}
         if not values:

@@ -12,7 +12,7 @@ from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
 from leakfront.results.figures.drawing.looks import look
 from leakfront.results.run.families import CONTROL, FAMILIES, MANY
-from leakfront.results.run.summary import Point, Summary, Value, undefended_cell
+from leakfront.results.run.summary import Point, Summary, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,9 +46,9 @@ class Roc(Figure):
     controlled = " Grey dashes: the control, an attack that never queries the model and should lie on the diagonal."
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
-        cell = undefended_cell(run, summary)
-        attacks = [] if cell is None else summary.attacks_on(cell)
+        summary = run.summary
+        cell = run.undefended_cell
+        attacks = [] if cell is None else summary.attacks_on(cell.point, cell.split)
         if cell is None or not attacks:
             return NotDrawn("no model was attacked")
         title = f"ROC of every attack on {summary.subject}"

@@ -51,7 +51,7 @@ class Timeline(Figure):
     title = "Quality and leakage against training steps"
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
+        summary = run.summary
         if STOPS not in run.info:
             return NotDrawn("run.json does not say which models are others stopped early")
         lines = _lines(run.info[STOPS], summary)

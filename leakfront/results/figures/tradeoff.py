@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import facets
 from leakfront.results.figures.drawing.front_data import gather
-from leakfront.results.run.summary import EXTRACTION, Summary
+from leakfront.results.run.summary import EXTRACTION
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -30,9 +30,9 @@ class Tradeoff(Figure):
     zeros = "At an FDR of q, a split reports either no image or at least 1/q images."
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
-        metric, label = f"extracted_at_fdr_{summary.rate}", f"images extracted at {summary.fdr} FDR"
-        chart = gather(run, EXTRACTION, metric, label)
+        summary = run.summary
+        label = f"images extracted at {summary.fdr} FDR"
+        chart = gather(run, EXTRACTION, "extracted_at_fdr", label, level=summary.rate)
         if chart is None:
             return NotDrawn("no defense has both a FID and an extraction row")
         return Drawn(facets.draw(chart), self.title, f"{self.caption} {chart.reading} {self.zeros}")

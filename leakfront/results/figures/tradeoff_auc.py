@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import facets, style
 from leakfront.results.figures.drawing.front_data import gather
-from leakfront.results.run.summary import Summary
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -30,7 +29,7 @@ class TradeoffAuc(Figure):
     )
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
-        summary = Summary(run)
+        summary = run.summary
         strongest = summary.strongest(summary.undefended, "auc") if summary.points else None
         if strongest is None:
             return NotDrawn("no attack has an AUC on the undefended model")

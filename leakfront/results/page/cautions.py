@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakfront.results.page.finding import Finding
-from leakfront.results.run.summary import Point, Summary, is_given
-from leakfront.results.tables.main import audit_delta
+from leakfront.results.run.claims import audit_delta
+from leakfront.results.run.summary import Point, Summary
 from leakfront.results.tables.table import number
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _NAMED = 4  # models named in a sentence
 
 def cautions(run: RunData, summary: Summary, points: list[Point]) -> list[Finding]:
     """What several runs do not share, guarantees that an audit refutes, and controls that find members."""
-    given = all(is_given(source) for source in run.sources)
+    given = run.known_membership
     return [
         *(Finding("", text) for text in run.differences),
         *(found for point in points if (found := _refuted(run, summary, point)) is not None),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leakfront.results.run.summary import is_given
-
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
@@ -93,7 +91,7 @@ GIVEN_LIMITS = (
 
 def reading(run: RunData) -> tuple[str, ...]:
     """What the numbers mean; both kinds of membership for runs merged by force."""
-    given = [is_given(source) for source in run.sources]
+    given = [source.known_membership for source in run.sources]
     if all(given):
         return GIVEN
     return (*FLIPPED, GIVEN[0], GIVEN[1]) if any(given) else FLIPPED
@@ -101,4 +99,4 @@ def reading(run: RunData) -> tuple[str, ...]:
 
 def limits(run: RunData) -> tuple[str, ...]:
     """What the numbers do not say."""
-    return GIVEN_LIMITS if all(is_given(source) for source in run.sources) else FLIPPED_LIMITS
+    return GIVEN_LIMITS if run.known_membership else FLIPPED_LIMITS

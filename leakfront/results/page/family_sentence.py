@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from leakfront.results.page.comparisons import Comparisons, Quantity
 from leakfront.results.page.finding import Finding
 from leakfront.results.page.strengths import members, told_apart
-from leakfront.results.run.summary import HELD_OUT, NOISE, Point, Summary, Value
+from leakfront.results.run.rows import HELD_OUT, NOISE
+from leakfront.results.run.summary import Point, Summary, Value
 from leakfront.results.tables.table import number, shown
 
 _NAMED = 8  # defenses named in a sentence

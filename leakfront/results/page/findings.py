@@ -11,7 +11,6 @@ from leakfront.results.page.finding import Finding
 from leakfront.results.page.headline import headline, terms
 from leakfront.results.page.strengths import paragraph
 from leakfront.results.page.whole_run import whole_run
-from leakfront.results.run.summary import Summary
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -35,7 +34,7 @@ class Findings:
 
 def findings(run: RunData) -> Findings:
     """Everything that the rows of a run show, in sentences."""
-    summary = Summary(run)
+    summary = run.summary
     measured = [point for point in summary.points if summary.splits(point)]
     comparisons = Comparisons(summary, measured)
     return Findings(

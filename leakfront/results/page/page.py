@@ -12,7 +12,6 @@ from leakfront.results.page.explanations import limits, reading
 from leakfront.results.page.findings import Findings
 from leakfront.results.page.layout import breakable, page_columns
 from leakfront.results.run.conditions import conditions
-from leakfront.results.run.summary import Summary
 from leakfront.results.tables.table import Table, number
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def page(run: RunData, contents: Contents) -> str:
         style=Markup(assets.read(assets.STYLE)),
         script=Markup(assets.read(assets.SCRIPT)),
         conditions=conditions(run),
-        subject=Summary(run).subject,
+        subject=run.summary.subject,
         reading=reading(run),
         limits=limits(run),
         runs=[
@@ -84,11 +83,11 @@ def page(run: RunData, contents: Contents) -> str:
 
 def _about(run: RunData) -> str:
     """What was run, in one paragraph."""
-    summary = Summary(run)
+    summary = run.summary
     models = sum(len(summary.splits(point)) for point in summary.points)
     named = ", ".join(summary.attacks) if len(summary.attacks) <= _NAMED else f"{len(summary.attacks)} attacks"
     attacks = f"attacked with {named}" if summary.attacks else "not attacked"
-    if all("given_model" in source.info for source in run.sources):
+    if run.external_model is not None:
         trained = "A model that was trained elsewhere was" if models == 1 else f"{models} models trained elsewhere were"
         return f"{trained} {attacks}. {conditions(run)}"
     return (
@@ -105,7 +104,7 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
             for key, value in info.get("dataset", {}).items()}  # fmt: skip
     facts = {
         "data": _flat(data),
-        "model": _flat(info.get("given_model", {})),
+        "model": _flat(info.get("external_model", {})),
         "seed": str(info.get("seed", "")),
         "code": commit + (" with uncommitted changes" if git.get("dirty") else ""),
         "versions": _flat(info.get("versions", {})),

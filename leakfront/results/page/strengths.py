@@ -9,7 +9,8 @@ import numpy as np
 
 from leakfront.results.page.comparisons import LEVEL, Comparisons
 from leakfront.results.page.finding import Finding
-from leakfront.results.run.summary import EXTRACTION, NOISE, Point, Summary, Value
+from leakfront.results.run.rows import NOISE
+from leakfront.results.run.summary import EXTRACTION, Point, Summary, Value
 from leakfront.results.tables.table import number, shown
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 
 from leakfront.results.page.comparisons import FEWEST_SPLITS, LEVEL
 from leakfront.results.page.finding import Finding
-from leakfront.results.run.summary import HELD_OUT, NOISE, Point, Summary
+from leakfront.results.run.rows import HELD_OUT, NOISE
+from leakfront.results.run.summary import Point, Summary
 from leakfront.results.tables.table import shown
 
 if TYPE_CHECKING:
@@ -81,17 +82,15 @@ def _scale(summary: Summary) -> Iterator[Finding]:
 
 def _sets(summary: Summary, attack: str) -> Finding | None:
     """The size from which a set is known to be training data of the undefended model."""
-    point, start = summary.undefended, "set_detected_members_"
-    sizes = sorted(
-        int(metric.removeprefix(start)) for metric in summary.metrics(point, attack) if metric.startswith(start)
-    )
-    shares = {size: summary.value(point, attack, f"{start}{size}") for size in sizes}
-    known = {size: share.value for size, share in shares.items() if share is not None and share.known}
+    point, detected = summary.undefended, "set_detected_members"
+    sizes = summary.levels(point, attack, detected)
+    shares = {size: summary.value(point, attack, detected, level=size) for size in sizes}
+    known = {int(size): share.value for size, share in shares.items() if share is not None and share.known}
     if not known:
         return None
     size = next((size for size, share in known.items() if share >= DETECTED), None)
     shown_at = max(known) if size is None else size
-    alarms = summary.value(point, attack, f"set_detected_decoys_{shown_at}")
+    alarms = summary.value(point, attack, "set_detected_decoys", level=shown_at)
     false = (
         f", and {_percent(alarms.value)} of sets of {shown_at} decoys," if alarms is not None and alarms.known else ""
     )

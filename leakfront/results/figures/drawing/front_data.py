@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakfront.results.figures.drawing.looks import Look, looks_of
-from leakfront.results.run.summary import HELD_OUT, NOISE, WITH_WEIGHTS, Point, Summary, Value
+from leakfront.results.run.claims import AS_SERVED, claim, covers
+from leakfront.results.run.rows import HELD_OUT, NOISE, WITH_WEIGHTS
+from leakfront.results.run.summary import Point, Summary, Value
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
-_AS_SERVED = "as served only"
-_COVERS = {"samples, loss, gradients": "all access", "samples as served; nothing with the weights": _AS_SERVED}
 _MOST = 8  # lines that one panel can hold
 _POINTS = (
     "A marker is the mean over splits at one strength of a defense, bars are 95% intervals, small dots are the splits. "
@@ -71,7 +71,7 @@ class Promise:
     @property
     def served(self) -> bool:
         """It protects against nobody who has the weights."""
-        return self.covers == _AS_SERVED
+        return self.covers == AS_SERVED
 
     def __str__(self) -> str:
         partly = "(ε, δ)-DP in part" if self.stated else "no guarantee"
@@ -129,21 +129,23 @@ class Chart:
         return [mark for mark in self.marks if mark.point.defense == line]
 
 
-def gather(run: RunData, source: str, metric: str, ylabel: str, guess: float | None = None) -> Chart | None:
-    """The chart of one metric against FID; None if no point has both."""
+def gather(
+    run: RunData, source: str, metric: str, ylabel: str, guess: float | None = None, level: float | None = None
+) -> Chart | None:
+    """The chart of one metric (at a level) against FID; None if no point has both."""
     from leakfront.results.statistics.front import pareto_front
 
-    summary = Summary(run)
-    both = [(point, summary.fid(point), summary.value(point, source, metric)) for point in summary.points]
+    summary = run.summary
+    both = [(point, summary.fid(point), summary.value(point, source, metric, level=level)) for point in summary.points]
     known = [(p, f, y) for p, f, y in both if f is not None and y is not None and f.known and y.known]
     if not known:
         return None
     leaks = np.array([max(y.value, guess if guess is not None else y.value) for _, _, y in known])
     on = pareto_front(np.array([f.value for _, f, _ in known]), leaks)  # below guessing is no better than guessing
-    past = {p: summary.value(p, source, metric + WITH_WEIGHTS) for p, _, _ in known}
+    past = {p: summary.value(p, source, metric + WITH_WEIGHTS, level=level) for p, _, _ in known}
     marks = [
         Mark(p, f, y, v.value if (v := past[p]) is not None and v.known else None,
-             _splits(summary, p, source, metric), bool(ahead))
+             _splits(summary, p, source, metric, level), bool(ahead))
         for (p, f, y), ahead in zip(known, on, strict=True)
     ]  # fmt: skip
     lines: dict[str, list[Point]] = {}
@@ -154,7 +156,7 @@ def gather(run: RunData, source: str, metric: str, ylabel: str, guess: float | N
     return Chart(
         marks=tuple(marks),
         looks=looks_of(summary),
-        promises={line: _promise(run.info, points) for line, points in lines.items()},
+        promises={line: _promise(run, points) for line, points in lines.items()},
         baselines={line: base.defense for line, base in bases.items()},
         ends={end.strip("()"): value.value for end, value in ends.items() if value is not None and value.known},
         xlabel=f"FID ({summary.features} features)" if summary.features else "FID",
@@ -163,17 +165,14 @@ def gather(run: RunData, source: str, metric: str, ylabel: str, guess: float | N
     )
 
 
-def _splits(summary: Summary, point: Point, source: str, metric: str) -> np.ndarray:
+def _splits(summary: Summary, point: Point, source: str, metric: str, level: float | None) -> np.ndarray:
     """FID and leakage of each split that has both, [S, 2]."""
-    fids, leaks = summary.per_split(point, "fid", summary.fid_metric), summary.per_split(point, source, metric)
+    fids = summary.per_split(point, "fid", summary.fid_metric)
+    leaks = summary.per_split(point, source, metric, level)
     both = [s for s in fids if s in leaks and fids[s].known and leaks[s].known]
     return np.array([[fids[s].value, leaks[s].value] for s in both]).reshape(-1, 2)
 
 
-def _promise(info: dict[str, Any], points: Sequence[Point]) -> Promise:
+def _promise(run: RunData, points: Sequence[Point]) -> Promise:
     """The promise of a line, from run.json."""
-    guarantees, covers = info.get("guarantees", {}), info.get("covers", {})
-    covered = "; ".join(dict.fromkeys(str(covers.get(point.label) or "") for point in points))
-    for words, short in _COVERS.items():
-        covered = covered.replace(words, short)
-    return Promise(sum(guarantees.get(point.label) is not None for point in points), len(points), covered)
+    return Promise(sum(claim(run, point) is not None for point in points), len(points), covers(run, points))
