@@ -58,7 +58,7 @@ def refusal(**changes: object) -> str:
         ({"defenses": [{"stack": []}]}, "stack must be a list"),
         ({"attacks__losss": {}}, "unknown attack 'losss'; did you mean 'loss'?"),
         ({"attacks__loss__draw": 3}, "'loss' has no parameter 'draw'; did you mean 'draws'?"),
-        ({"attacks__loss__draws": True}, "draws = True is wrong"),
+        ({"attacks__loss__draws": True}, "draws is True; it must be a whole number"),
         ({"attacks__extraction__alpha": 0.0}, "alpha is 0.0"),
         ({"metrics__names": ["fdi"]}, "metrics.names[0]: unknown metric 'fdi'; did you mean 'fid'?"),
         ({"metrics__names": [{"name": "precision", "k": 0}]}, "metrics.names[0]: k must be at least 1, got 0"),
