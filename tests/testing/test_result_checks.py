@@ -156,7 +156,8 @@ FIGURES: Cases = [
 
 @each_of(FIGURES)
 def test_a_bad_figure_is_caught(plugin: Any, says: str, tmp_path: Path) -> None:
-    row = Row("r", "c", "digits", "unet", "none", "", "0", "privacy", "loss", "auc", 0.6)
+    row = Row(run="r", cell="c", dataset="digits", model="unet", defense="none", params="", split="0", kind="privacy",
+              source="loss", metric="auc", value=0.6)  # fmt: skip
     frame([row]).to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
     refused(check_figure, says, plugin, RunData(tmp_path))
     check_figure(figure(lambda run: Drawn(line(), "A line", "From 0 to 1.")), RunData(tmp_path))
