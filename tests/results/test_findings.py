@@ -138,7 +138,7 @@ def test_what_the_weights_give_past_a_guard_is_shown_beside_what_is_served(twelv
     served = next(c for c in table.columns if c.key == "extracted").title
     assert served == "Extracted, 5% FDR"
     text = finding(twelve, "filter (distance=0.1)")
-    assert "; 29 [26, 32] with the weights, past what guards the sampler" in text
+    assert "; 29 [26, 32] from the weights, past what guards the sampler" in text
     assert "extracted_with_weights" not in [c.key for c in main_table(two).columns]
 
 
