@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leakfront.results.page.comparisons import Comparisons
+from leakfront.results.page.comparisons import Comparisons, Outcome
 from leakfront.results.page.findings import findings
 from leakfront.results.page.headline import family
 from leakfront.results.report import combined, write_report
@@ -138,7 +138,7 @@ def test_what_the_weights_give_past_a_guard_is_shown_beside_what_is_served(twelv
     served = next(c for c in table.columns if c.key == "extracted").title
     assert served == "Extracted, 5% FDR"
     text = finding(twelve, "filter (distance=0.1)")
-    assert "; 29 [26, 32] with the weights, past what guards the sampler" in text
+    assert "; 29 [26, 32] from the weights, past what guards the sampler" in text
     assert "extracted_with_weights" not in [c.key for c in main_table(two).columns]
 
 
@@ -230,7 +230,7 @@ def test_each_family_of_defenses_has_one_sentence_and_there_are_at_most_five(twe
     assert len(subjects) == 5
     assert subjects[0] == "Training data (dedup)"
     assert subjects[1] == "Training batches (augment)"
-    assert subjects[-1].startswith("Sampling guards and others (ambient, guidance, filter, distill; 4 strengths")
+    assert subjects[-1].startswith("Sampling guards and others (ambient; guidance; filter; distill; 4 strengths")
     named = " ".join(subjects)
     assert all(s.defense in named for s in TWELVE if s.defense != "none")
 
@@ -278,6 +278,12 @@ def test_verdicts_count_the_strengths_that_the_corrected_tests_show(twelve: RunD
     text, count = sentence(twelve, "Private training"), sum(private)
     expected = f"lower at {count} of {len(private)}" if count else f"no difference shown at any of {len(private)}"
     assert expected in text
+
+
+def test_intervals_that_lie_apart_are_mentioned_and_claim_nothing() -> None:
+    assert Outcome(0, "", apart=True).said("fewer", "more") == "no difference shown, though the intervals lie apart"
+    assert Outcome(0, "", apart=False).said("fewer", "more") == "no difference shown"
+    assert Outcome(-1, "p = 0.01", apart=True).said("fewer", "more") == "fewer, p = 0.01"
 
 
 def test_a_worse_number_is_called_worse(tmp_path: Path) -> None:
@@ -337,10 +343,16 @@ def test_a_defense_of_several_runs_is_compared_with_its_own_undefended_model(two
     subjects = list(headline(both))
     assert subjects == [
         "2 models without a defense",
-        "Training procedure (synthetic: dedup, other: dedup; 2 strengths)",
+        "Training procedure (synthetic: dedup; other: dedup; 2 strengths)",
     ]
     base = [number(Summary(run).fid(Point("none", "")).value) for run in (two, other)]  # type: ignore[union-attr]
     assert f"against {base[0]} or {base[1]} undefended" in sentence(both, "Training procedure")
+
+
+def test_strengths_that_could_not_be_measured_are_counted(tmp_path: Path) -> None:
+    lost = Strength("dp_sgd", "epsilon=1", epsilon=1.0, diverged=(0, 1, 2))
+    run = synthetic_run(tmp_path, [TWO[0], replace(lost, params="epsilon=9", diverged=()), lost], **SMALL)
+    assert list(headline(run))[1] == "Private training (dp_sgd; 1 not measured)"
 
 
 def test_a_fid_that_noise_has_is_said_to_be_no_better(tmp_path: Path) -> None:

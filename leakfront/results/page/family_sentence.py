@@ -58,8 +58,10 @@ def family_sentence(summary: Summary, comparisons: Comparisons, name: str, point
         parts.append(f"FID is {_span(points, summary.fid)}{aside}" + compared("fid", summary.fid, "better", "worse"))
     defenses = list(dict.fromkeys(point.defense for point in points))
     named = "; ".join(defenses) if len(defenses) <= _NAMED else f"{len(defenses)} defenses"
+    lost = [p for p in summary.points if p.defense in defenses and not summary.splits(p)]
     strengths = f"; {len(points)} strengths" if len(points) > 1 else ""
-    return Finding(f"{name} ({named}{strengths})", f"{'; '.join(parts)}.")
+    missing = f"; {len(lost)} not measured" if lost else ""
+    return Finding(f"{name} ({named}{strengths}{missing})", f"{'; '.join(parts)}.")
 
 
 def _extracted(summary: Summary, points: Sequence[Point]) -> str:

@@ -39,7 +39,7 @@ def findings(run: RunData) -> Findings:
     comparisons = Comparisons(summary, measured)
     return Findings(
         headline=tuple(headline(run, summary, comparisons, measured)),
-        terms=terms(summary, comparisons, measured),
+        terms=terms(run, summary, comparisons, measured),
         cautions=tuple(cautions(run, summary, measured)),
         whole_run=tuple(whole_run(summary, measured)),
         strengths=tuple(paragraph(run, summary, comparisons, point) for point in measured),

@@ -30,16 +30,9 @@ def headline(run: RunData, summary: Summary, comparisons: Comparisons, points: S
 
     points: those that were measured.
     """
-    bare = [point for point in points if point in summary.baselines or not _acts_on(run, point)]
-    groups: dict[str, list[Point]] = {}
-    for point in points:
-        if point not in bare:
-            groups.setdefault(family(run, point), []).append(point)
-    ordered = [(name, groups[name]) for name in ORDER if name in groups]
-    if len(ordered) > MOST:  # the last two share a sentence
-        *first, (name, mine), (_, others) = ordered
-        ordered = [*first, (f"{name} and others", mine + others)]
-    sentences = [family_sentence(summary, comparisons, name, mine) for name, mine in ordered]
+    bare = _undefended(run, summary, points)
+    groups = _families(run, summary, points)
+    sentences = [family_sentence(summary, comparisons, name, mine) for name, mine in groups.items()]
     if bare and len(sentences) < MOST:
         sentences.insert(0, undefended_sentence(summary, bare))
     return sentences
@@ -53,12 +46,14 @@ def family(run: RunData, point: Point) -> str:
     return next((name for place, name in reversed(PLACES.items()) if place in acts_on), OTHER)
 
 
-def terms(summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -> str:
+def terms(run: RunData, summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -> str:
     """What the words of the sentences claim, and what they do not."""
     brackets = "Brackets are 95% intervals; an AUC of 0.5 is guessing."
-    if not summary.baselines or all(point in summary.baselines for point in points):
+    groups = _families(run, summary, points)
+    if any(len(mine) > 1 for mine in groups.values()):
+        brackets += " “a to b” are the lowest and the highest value over the strengths."
+    if not summary.baselines or not groups:
         return brackets
-    brackets += " “a to b” are the lowest and the highest value over the strengths."
     if not comparisons.most:
         few = f"that needs at least {FEWEST_SPLITS} splits of both models"
         return f"{brackets} No difference from the undefended model is claimed: {few}."
@@ -71,6 +66,25 @@ def terms(summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -
         f"value in all splits and the intervals do not overlap.{alone if most > 1 else ''} “No difference shown” does "
         "not mean that there is none."
     )
+
+
+def _undefended(run: RunData, summary: Summary, points: Sequence[Point]) -> list[Point]:
+    """The undefended models, and models trained elsewhere, of whose defenses nothing is known."""
+    return [point for point in points if point in summary.baselines or not _acts_on(run, point)]
+
+
+def _families(run: RunData, summary: Summary, points: Sequence[Point]) -> dict[str, list[Point]]:
+    """The defended points by family, at most five families; if there are six, the last two are merged."""
+    bare = _undefended(run, summary, points)
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        if point not in bare:
+            groups.setdefault(family(run, point), []).append(point)
+    ordered = [(name, groups[name]) for name in ORDER if name in groups]
+    if len(ordered) > MOST:
+        *first, (name, mine), (_, others) = ordered
+        ordered = [*first, (f"{name} and others", mine + others)]
+    return dict(ordered)
 
 
 def _acts_on(run: RunData, point: Point) -> list[str]:

@@ -67,7 +67,7 @@ def _extraction(summary: Summary, comparisons: Comparisons, point: Point) -> str
             text += f", against {number(other.value)} for {baseline.label}{verdict}"
     past = summary.extracted_with_weights(point)
     if past is not None and past.known:
-        text += f"; {shown(past)} with the weights, past what guards the sampler"
+        text += f"; {shown(past)} from the weights, past what guards the sampler"
     return text
 
 
