@@ -17,6 +17,11 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.settings.file import load_config
+from leakfront.harness.stages import BY_NAME, POOL
+from leakfront.harness.stages import STAGES as DECLARED
 from leakfront.harness.store.artifacts import stored_key
 from leakfront.harness.store.integrity import verify
 from leakfront.harness.store.layout import Layout
@@ -27,9 +32,7 @@ UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # passes the undisturbed run's fol
 LEAKFRONT = str(Path(sys.executable).with_name("leakfront"))
 _numbers = count()  # for the files of what runs print
 # the stages that a run announces in its log, in their order; "start" lasts until the first of them begins
-STAGES = (
-    "start", "reference", "prepare", "train", "sample", "features", "probe", "attack", "measure", "results", "report",
-)  # fmt: skip
+STAGES = ("start", *(stage.name for stage in DECLARED if stage is not POOL), "results", "report")
 
 # two defenses on two splits, each the shadow of the other; a checkpoint after nearly every step
 CONFIG = """
@@ -52,6 +55,12 @@ def workplace() -> Path:
     folder = Path(workplace.held.name)  # type: ignore[attr-defined]
     (folder / "stressed.toml").write_text(CONFIG)
     return folder
+
+
+@cache
+def plan() -> Plan:
+    """The benchmark's plan."""
+    return make_plan(load_config(str(workplace() / "stressed.toml")))
 
 
 def command(folder: Path, *more: str) -> list[str]:
@@ -136,8 +145,9 @@ class Running:
         for cell, stage in latest.items():
             if stage in ("results", "report"):
                 return [stage]
-            place = layout.reference if stage == "reference" else layout.stage(cell, stage)
-            if stage == "attack" or stored_key(place) is None:
+            planned = plan().by_name.get(cell)
+            key = planned.keys.get(stage, "") if planned is not None else ""
+            if stage == "attack" or stored_key(BY_NAME[stage].folder(layout, key, planned)) is None:
                 stages.append(stage)
         return stages
 

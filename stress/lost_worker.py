@@ -11,7 +11,7 @@ from stress.chain import ended_well
 from stress.counts import Counts
 
 # for each run, the stages whose first worker is killed; no task is hit twice
-ROUNDS = (("reference", "train", "probe"), ("prepare", "measure"), ("sample", "attack"))
+ROUNDS = (("extractor", "train", "probe"), ("reference", "prepare", "measure"), ("sample", "features", "attack"))
 
 
 def run(seed: int, budget: float = 1.0) -> Counts:
