@@ -250,7 +250,7 @@ def test_interrupted_keeps_its_state_and_exits_with_130(finished: tuple[Path, st
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on from there" in errors
+    assert "resumes from there" in errors
     assert "Traceback" not in errors
     assert leakfront("verify", tmp_path / "run").returncode == 0
 

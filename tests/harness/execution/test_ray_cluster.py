@@ -260,7 +260,7 @@ def test_what_answers_and_is_no_cluster_is_told_in_time(tmp_path: Path) -> None:
         (["--ray", "no host:6379"], "must be local, auto or the HOST:PORT"),
         (["--ray", "ray://127.0.0.1:10001"], "must be local, auto or the HOST:PORT"),
         (["--ray", "127.0.0.1:1", "--device", "cuda:1"], "so name none: cuda"),
-        (["--ray", "127.0.0.1:1", "--workers", "2"], "--workers does not go with --ray ADDRESS"),
+        (["--ray", "127.0.0.1:1", "--workers", "2"], "leave out --workers with --ray ADDRESS"),
         (["--set", "execution.threads=100000", "--ray", "local"], "threads is 100000, but this machine has"),
         (["--set", "execution.ray.memory_gib=0", "--ray", "local"], "execution.ray.memory_gib"),
     ],
