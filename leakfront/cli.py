@@ -104,7 +104,7 @@ def run(
         from leakfront.harness.execution.ray_cluster import join
 
         if workers is not None and ray != "local":
-            raise click.UsageError("leave out --workers with --ray ADDRESS: the nodes decide how many tasks run at once")
+            raise click.UsageError("leave out --workers with --ray ADDRESS: the nodes' resources decide how many run")
         cluster = join(ray, settings.execution, count)
         count = cluster.slots
     console = Console(soft_wrap=True)
@@ -171,7 +171,7 @@ def attack(
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report, or report]")
-@click.option("--force", is_flag=True, help="Merge runs that differ in suite or protocol; the report lists the differences.")
+@click.option("--force", is_flag=True, help="Merge runs that differ in suite or protocol; the report says how.")
 @click.option("--theme", type=click.Choice(["paper", "talk"]), default="paper", show_default=True,
               help="Figures for a paper column, or for slides (16:9, larger type, wider lines).")  # fmt: skip
 def report(runs: tuple[str, ...], out: Path | None, force: bool, theme: str) -> None:

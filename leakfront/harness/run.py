@@ -58,7 +58,7 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
         damaged = remove_damaged(layout, cells, models)
         write_config(layout, config, facts)
         perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name])
-        with RunProgress(work_left(plan, pool, layout), workers, layout.log, console) as progress:
+        with RunProgress(work_left(plan, pool, layout), layout.log, console) as progress:
             for sentence in damaged:
                 progress.say(sentence)
             progress.say(_opening(plan, layout, workers, str(cluster or "")), session="start")

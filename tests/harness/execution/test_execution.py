@@ -124,10 +124,10 @@ def test_which_gpu_a_model_was_trained_on_is_not_in_its_key() -> None:
 
 def test_a_reference_that_cannot_be_made_ends_the_run_in_one_sentence(tmp_path: Path) -> None:
     """Its worker died twice, say: no cell can be measured without it."""
-    progress = RunProgress({}, 1, tmp_path / "log.jsonl", Console(quiet=True))
+    progress = RunProgress({}, tmp_path / "log.jsonl", Console(quiet=True))
     plan = make_plan(parse_config(small()))
     lost = RuntimeError("its worker process died twice (the last time by SIGKILL)")
-    with pytest.raises(StageError, match="the extractor cannot be made: RuntimeError: its worker process died twice"):
+    with pytest.raises(StageError, match="the extractor stage failed: RuntimeError: its worker process died twice"):
         started(plan, tmp_path).take_note(Outcome(Task("extractor", tmp_path, ""), error=lost), progress)
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left on device"):

@@ -54,7 +54,7 @@ class Recording(RunProgress):
     """Keeps the events."""
 
     def __init__(self, log: Path) -> None:
-        super().__init__({}, 1, log, Console(file=io.StringIO()))
+        super().__init__({}, log, Console(file=io.StringIO()))
         self.events: list[dict[str, Any]] = []
 
     def event(self, event: dict[str, Any]) -> None:
@@ -181,7 +181,7 @@ def test_interrupted_and_bereft_of_its_node_a_run_gives_the_rows_of_a_local_run(
     assert {"auc", "fid_embedded"} <= {row["metric"] for row in rows}
     assert ("model", 2) in attempts
     assert max(attempt for _, attempt in attempts) == 2
-    lost = "  the worker process of none-split0 or its node died; one more try"
+    lost = "  the worker process of none-split0 or its node died; it is tried once more"
     assert lost in [event.get("message") for event in events]
     steps = [e["done"] for e in events if e.get("stage") == "train" and e["cell"] == "none-split0"]
     assert steps == sorted(steps)  # it went on where it stopped, both times
@@ -250,7 +250,7 @@ def test_what_answers_and_is_no_cluster_is_told_in_time(tmp_path: Path) -> None:
         command = [sys.executable, "-c", code, address]
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
     assert result.returncode == 2
-    assert f"error: --ray {address}: what answers there is no Ray cluster" in result.stderr
+    assert f"error: --ray {address}: the server there is no Ray cluster" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_what_answers_and_is_no_cluster_is_told_in_time(tmp_path: Path) -> None:
         (["--ray", "127.0.0.1:1"], "--ray 127.0.0.1:1: nothing answers there"),
         (["--ray", "no host:6379"], "must be local, auto or the HOST:PORT"),
         (["--ray", "ray://127.0.0.1:10001"], "must be local, auto or the HOST:PORT"),
-        (["--ray", "127.0.0.1:1", "--device", "cuda:1"], "so name none: cuda"),
+        (["--ray", "127.0.0.1:1", "--device", "cuda:1"], "must be cpu or cuda, since Ray"),
         (["--ray", "127.0.0.1:1", "--workers", "2"], "leave out --workers with --ray ADDRESS"),
         (["--set", "execution.threads=100000", "--ray", "local"], "threads is 100000, but this machine has"),
         (["--set", "execution.ray.memory_gib=0", "--ray", "local"], "execution.ray.memory_gib"),
@@ -301,10 +301,10 @@ def admission(plan: Plan, folder: Path) -> tuple[Task, _Ticket]:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("torch", f"has torch {provenance.versions()['torch']}, this machine other; install the same versions"),
-        ("leakfront", f"has leakfront {leakfront.__version__}, this machine other"),
+        ("torch", f"has torch {provenance.versions()['torch']}, this machine has other; install the same version"),
+        ("leakfront", f"has leakfront {leakfront.__version__}, this machine has other"),
         ("code", "has other code of leakfront than this machine"),
-        ("plan", "the data set must be the same on all nodes"),
+        ("plan", "data set must be the same on all nodes"),
     ],
 )
 def test_a_node_that_would_not_make_the_same_of_the_plan_is_refused(
