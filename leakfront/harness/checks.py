@@ -121,8 +121,8 @@ def check_labels(plan: Plan, pool: Pool) -> None:
         classes, images = len(pool.classes), plan.config.sampling.images
         if any((np.bincount(labels) > 1).sum() < 2 for labels in (pool.labels, pool.reference_labels)):
             raise InputError(
-                f"metrics.names has {metric.name!r}, which needs at least 2 classes with 2 images each in both pool and "
-                f"reference; data.dataset = {plan.config.data.dataset!r} gives fewer, so take it out"
+                f"metrics.names has {metric.name!r}, which needs at least 2 classes with 2 images each, in the pool as "
+                f"in the reference; data.dataset = {plan.config.data.dataset!r} gives fewer, so take it out"
             )
         if images < 2 * classes:
             raise InputError(

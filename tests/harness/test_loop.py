@@ -183,7 +183,7 @@ def test_what_was_damaged_is_said_and_made_again_to_the_same_bytes(finished: tup
     for sentence in (
         "cells/none-split0/train: model/unet/diffusion_pytorch_model.safetensors has changed since it was written; it",
         "cells/none-split0/sample: manifest.json ",
-        "cells/none-split0/attack/loss: the folder is missing; it is made again",
+        "cells/none-split0/attack/loss: the folder is missing; it is rebuilt",
         "pool: pool.safetensors has changed",
         "results.csv has changed since it was written; it is written again",
         "1 to train",

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.5  # for events
 
 
 def fingerprint(plan: Plan) -> dict[str, str]:
-    """What two machines must have in common to get the same results from a plan: versions, code, and the plan's keys."""
+    """What two machines must share to get the same results from a plan: versions, code, and the plan's keys."""
     keys = [*plan.keys.values(), *(key for cell in plan.cells for key in cell.keys.values())]
     return {**provenance.versions(), "code": _code(), "plan": hashlib.sha256("".join(keys).encode()).hexdigest()}
 

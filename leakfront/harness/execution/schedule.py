@@ -189,7 +189,7 @@ class Schedule:
         return -training_work(self._plan, self._plan.by_name[node.cell]) if node.stage == TRAIN.name else 0.0
 
     def _task(self, node: Node) -> Task | None:
-        """The task of a node whose inputs are done; None if it is stored already, or if the cell has no usable model."""
+        """The task of a node whose inputs are done; None if it is stored already, or the cell has no usable model."""
         stage, plan, layout = BY_NAME[node.stage], self._plan, self._layout
         task = Task(node.stage, layout.root, self._settings, node.cell)
         if stage.scope == "run":

@@ -35,7 +35,7 @@ def refusal(**changes: object) -> str:
         ({"seed": True}, "seed = True"),
         ({"training__steps": "5"}, "training.steps = '5'"),
         ({"training__learning_rate": "0.1"}, "training.learning_rate = '0.1'"),
-        ({"attacks": {"a\nb": {}}}, "attacks.a\\nb: an attack is called by"),
+        ({"attacks": {"a\nb": {}}}, "attacks.a\\nb: a label must consist of"),
         ({"splits": 1001}, "splits = 1001"),
         ({"splits": 1000, "defenses": [{"name": "early_stop", "steps": list(range(1, 11))}]}, "11,000 models"),
         ({"model__timesteps": 0}, "model.timesteps is 0"),
@@ -67,7 +67,7 @@ def refusal(**changes: object) -> str:
         ({"metrics__names": ["fid", {"name": "recall", "k": 3}, "recall"]}, "metrics.names lists 'recall' twice"),
         ({"metrics__names": [5]}, "metrics.names.0"),
         ({"metrics__features": "embeded"}, "unknown feature extractor 'embeded'"),
-        ({"statistics__audit_guesses": 90}, "only 88 pool images have a coin of their own"),
+        ({"statistics__audit_guesses": 90}, "it must not exceed 88, the number of pool images"),
     ],
 )
 def test_bad_settings_are_named(changes: dict[str, object], says: str) -> None:

@@ -53,10 +53,10 @@ def test_every_fault_is_named_and_nothing_else_is_touched(layout: Layout) -> Non
         Fault(".", "results.csv has changed since it was written"),
     ]
     assert remove_damaged(layout, ["cell"], [MODEL]) == [
-        "pool: file.txt has changed since it was written; it is made again",
-        f"models/{MODEL}/train: file.txt is missing; it is made again",
-        "cells/cell/attack/loss: manifest.json is missing; it is made again",
-        "cells/cell/prepare: manifest.json has changed since it was written; it is made again",
+        "pool: file.txt has changed since it was written; it is rebuilt",
+        f"models/{MODEL}/train: file.txt is missing; it is rebuilt",
+        "cells/cell/attack/loss: manifest.json is missing; it is rebuilt",
+        "cells/cell/prepare: manifest.json has changed since it was written; it is rebuilt",
         "results.csv has changed since it was written; it is written again",
     ]
     left = [str(folder.relative_to(layout.root)) for folder in layout.artifacts(["cell"], [MODEL])]
@@ -98,7 +98,7 @@ def test_a_damaged_checkpoint_costs_the_training_since_its_start(layout: Layout)
 def test_the_log_is_kept_and_said_to_have_changed(layout: Layout) -> None:
     layout.log.write_text("log")
     assert remove_damaged(layout, ["cell"], [MODEL]) == [
-        "log.jsonl has changed since it was written; the log is kept as it is, and goes on"
+        "log.jsonl has changed since it was written; the log is kept and continued"
     ]
     assert layout.log.read_text() == "log"
 
