@@ -56,7 +56,7 @@ def weights_of(stack: Sequence[Defense], steps: int) -> Weights:
 
 
 def overrides(defense: Defense, *hooks: str) -> bool:
-    """Whether a defense overrides one of these hooks."""
+    """Whether a defense does anything in one of these hooks."""
     return any(getattr(type(defense), hook) is not getattr(Defense, hook) for hook in hooks)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def guards_of(cell: CellPlan) -> list[Defense]:
-    """The defenses of a cell that guard the sampler, between the model and its users."""
+    """The defenses of a cell that stand between the model and its users."""
     return [defense for defense in cell.point.stack if overrides(defense, "guard")]
 
 

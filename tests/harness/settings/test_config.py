@@ -1,4 +1,4 @@
-"""Settings: what is wrong is said in one sentence that names the key; a list of values is a sweep."""
+"""Settings: an error is one sentence that names the key; a list of values is a sweep."""
 
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         load_config(str(tmp_path / "b.toml"))
 
 
-def test_a_bundled_benchmark_is_found_beside_a_folder_of_its_name(
+def test_a_bundled_benchmark_is_found_next_to_a_folder_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -98,7 +98,7 @@ def test_a_bundled_benchmark_is_found_beside_a_folder_of_its_name(
         load_config("mine")
 
 
-def test_a_mark_of_byte_order_is_no_error(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     path = write_toml(tmp_path / "a.toml", small())
     Path(path).write_bytes(b"\xef\xbb\xbf" + Path(path).read_bytes())
     assert load_config(path) == parse_config(small())
@@ -118,20 +118,20 @@ def test_overrides_change_single_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", bundled())
 @pytest.mark.parametrize("smoke", [False, True])
-def test_every_bundled_benchmark_is_sound(name: str, smoke: bool) -> None:
+def test_every_bundled_benchmark_is_valid(name: str, smoke: bool) -> None:
     plan = make_plan(load_config(name, smoke=smoke))
     assert plan.cells
     assert plan.attacks
 
 
-def test_a_key_with_a_dot_in_it_is_named_whole(tmp_path: Path) -> None:
+def test_a_key_with_a_dot_in_it_is_named_in_full(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text('"a.b" = ' + "[" * 30 + "]" * 30)
     with pytest.raises(InputError, match=r"'a\.b' in the config is nested deeper"):
         load_config(str(config))
 
 
-def test_a_smoke_run_is_called_one_in_its_report(tmp_path: Path) -> None:
+def test_a_smoke_run_is_named_as_one_in_its_report(tmp_path: Path) -> None:
     assert load_config("mnist").title == "MNIST: what each defense buys"
     assert "MNIST: what each defense buys (smoke run" in load_config("mnist", smoke=True).title
     bare = tmp_path / "bare.toml"
@@ -165,7 +165,7 @@ def test_the_undefended_model_is_always_there() -> None:
     assert [point.line for point in expand([{"name": "dedup"}])] == ["none", "dedup"]
 
 
-def test_keys_follow_what_decides_a_stage() -> None:
+def test_keys_change_with_what_decides_a_stage() -> None:
     base = make_plan(parse_config(small()))
     steps = make_plan(parse_config(small(training__steps=13)))
     samples = make_plan(parse_config(small(sampling__images=90)))
