@@ -1,4 +1,4 @@
-"""The command line. It imports late: only what the command at hand needs."""
+"""The command line. Each command imports only what it needs, when it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class _Sentences(click.Group):
-    """Shows an error as one sentence; exit codes as the documentation states them."""
+    """Shows an error as one sentence and exits with the documented code."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         from leakfront.errors import InputError, StageError
@@ -26,7 +26,7 @@ class _Sentences(click.Group):
             error.show()
             sys.exit(2)
         except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
+            click.echo("interrupted; finished work is kept, and the same command resumes from there", err=True)
             sys.exit(130)
         except InputError as error:
             if debug:
@@ -42,12 +42,12 @@ class _Sentences(click.Group):
 
 
 def _system_sentence(error: OSError) -> str:
-    """What the system refused, and what that means for the run."""
+    """The error of the system, and what to do about it."""
     from leakfront.errors import is_of_disk
 
     what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
     if is_of_disk(error):
-        return f"{what}; what was finished is kept: make room, or the folder writable, and the same command goes on"
+        return f"{what}; finished work is kept: free some space or make the folder writable, and run the command again"
     return f"{what} (leakfront --debug shows where)"
 
 
@@ -58,7 +58,7 @@ def main(debug: bool) -> None:
     """Measure what a privacy defense for image diffusion models buys.
 
     Exit codes: 0 done, 1 some models failed or diverged or the disk is full, 2 the input was wrong, 130 interrupted
-    (state is kept).
+    (finished work is kept).
     """
 
 
@@ -68,11 +68,11 @@ def main(debug: bool) -> None:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. training.steps=500."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core, or one a GPU]")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core or GPU]")
 @click.option("--ray", metavar="ADDRESS", help="Run on a Ray cluster: HOST:PORT of its head node, auto, or local.")
 @click.option("--device", help="cpu, cuda or cuda:N.")
-@click.option("--smoke", is_flag=True, help="Shrink everything, to see that it runs; the numbers mean nothing.")
-@click.option("--dry-run", is_flag=True, help="Print the plan with its cost estimate, and do nothing.")
+@click.option("--smoke", is_flag=True, help="Shrink everything to test that it runs; the numbers mean nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan with a time estimate, and run nothing.")
 def run(
     config: str,
     out: Path | None,
@@ -85,8 +85,8 @@ def run(
 ) -> int:
     """Train, attack, measure, report.
 
-    CONFIG is a TOML file or the name of a bundled benchmark. What is already there is kept: a run that was stopped goes
-    on, and a defense that was added is all that is trained.
+    CONFIG is a TOML file or the name of a bundled benchmark. Finished work is kept: a stopped run resumes, and adding a
+    defense trains that defense only.
     """
     from leakfront.harness.settings.file import load_config
     from leakfront.harness.store.layout import Layout
@@ -104,7 +104,7 @@ def run(
         from leakfront.harness.execution.ray_cluster import join
 
         if workers is not None and ray != "local":
-            raise click.UsageError("--workers does not go with --ray ADDRESS: the nodes' resources decide how many run")
+            raise click.UsageError("leave out --workers with --ray ADDRESS: the nodes' resources decide how many run")
         cluster = join(ray, settings.execution, count)
         count = cluster.slots
     console = Console(soft_wrap=True)
@@ -143,9 +143,9 @@ def attack(
     """Attack a model you already have.
 
     PIPELINE is a folder as diffusers' save_pretrained writes it: a UNet2DModel in safetensors, and a scheduler. Nothing
-    else in it is opened, and nothing is written but to the run's folder. Members and decoys must differ in nothing but
-    membership: attacks measure any other difference as leakage, which the model-blind control of --suite v1 shows (in
-    part: without shadow models it sees how close images lie to one another, and nothing else).
+    else in it is opened, and only the run's folder is written to. Members and decoys must differ in nothing but
+    membership: attacks measure any other difference as leakage. The model-blind control of --suite v1 shows a part of
+    such a difference (without shadow models it sees only how close images lie to one another).
     """
     from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout
@@ -171,11 +171,11 @@ def attack(
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report, or report]")
-@click.option("--force", is_flag=True, help="Merge runs that differ in suite or protocol; the report says in what.")
+@click.option("--force", is_flag=True, help="Merge runs that differ in suite or protocol; the report says how.")
 @click.option("--theme", type=click.Choice(["paper", "talk"]), default="paper", show_default=True,
-              help="Figures for a paper's column or for slides: 16:9, larger type, wider lines.")  # fmt: skip
+              help="Figures for a paper column, or for slides (16:9, larger type, wider lines).")  # fmt: skip
 def report(runs: tuple[str, ...], out: Path | None, force: bool, theme: str) -> None:
-    """Redraw tables and figures; several runs are drawn together."""
+    """Redraw tables and figures; several runs share one report."""
     from leakfront.harness.report import draw_report
     from leakfront.harness.store.run_folder import find_run
 
@@ -223,7 +223,7 @@ def verify(run_folder: str) -> int:
 @click.argument("run_folder", metavar="RUN")
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 def clean(run_folder: str, dry_run: bool) -> None:
-    """Remove models and cells that a run's config does not use any more."""
+    """Remove models and cells that a run's config no longer uses."""
     from leakfront.harness.clean import clean as clean_run
     from leakfront.harness.store.run_folder import find_run
 
@@ -240,7 +240,7 @@ def clean(run_folder: str, dry_run: bool) -> None:
     "what", required=False, type=click.Choice(["defenses", "attacks", "metrics", "features", "models", "datasets"])
 )
 def list_plugins(what: str | None) -> None:
-    """List what can be named in a config, with one line on each."""
+    """List the plug-ins that a config can name, with one line on each."""
     from leakfront.harness.listing import print_listing
 
     print_listing(what)

@@ -1,17 +1,17 @@
-"""The errors that users see, each one sentence that names the cause and what would be right."""
+"""The errors that users see: one sentence each, which names the cause and what would be right."""
 
 import errno
 
-# a disk that takes nothing more: full, over quota, over the limit on a file's size, read-only
+# the disk refuses to write: full, over quota, over the limit on the size of a file, read-only
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-LONGEST = 1000  # characters of a sentence; what is longer loses its middle
+LONGEST = 1000  # characters of a sentence; the middle of a longer one is cut out
 
 
 class InputError(ValueError):
     """Input from outside (config, folder, name) is wrong. The command line prints it and exits with code 2.
 
-    Names of files and values from outside may hold anything: what cannot be printed is shown as Python escapes it, so
-    that the sentence stays on one line and no terminal obeys it.
+    File names and values from outside may hold any character. Unprintable ones are escaped as in Python, so that the
+    sentence stays on one line and sends no control codes to a terminal.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -20,11 +20,11 @@ class InputError(ValueError):
 
 
 class StageError(RuntimeError):
-    """A stage that every cell needs cannot be made. The command line prints it and exits with code 1."""
+    """A stage that every cell needs has failed. The command line prints it and exits with code 1."""
 
 
 class DivergedError(RuntimeError):
-    """Training produced a value that is not finite. The cell becomes a row that says so; the run goes on."""
+    """Training produced a value that is not finite. The cell gets a row that says so, and the run continues."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"training diverged at step {step}")
@@ -35,5 +35,5 @@ class DivergedError(RuntimeError):
 
 
 def is_of_disk(error: BaseException) -> bool:
-    """Whether the disk is what failed: the work can go on from where it is once there is room again."""
+    """Whether the disk caused the error. The run can then resume once there is space again."""
     return isinstance(error, OSError) and error.errno in _OF_DISK

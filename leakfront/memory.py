@@ -1,8 +1,8 @@
-"""How much memory this machine has."""
+"""The memory of this machine."""
 
 import os
 
 
 def memory() -> int:
-    """Bytes of memory of this machine."""
+    """The physical memory of this machine, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

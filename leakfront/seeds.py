@@ -1,10 +1,10 @@
-"""Seeds derived from names, so that no random number depends on the order in which things run."""
+"""Seeds derived from names, so that no random number depends on the order of execution."""
 
 import hashlib
 
 
 def derive_seed(*parts: str | int) -> int:
-    """Return a 63-bit seed that is a function of `parts` alone.
+    """Return a 63-bit seed that depends on `parts` alone.
 
     The same parts give the same seed on every machine; different parts give independent seeds (SHA-256).
     """

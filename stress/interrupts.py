@@ -25,7 +25,7 @@ def run(seed: int, budget: float = 1.0) -> Counts:
 
 def _said_one_line(run: Running) -> list[str]:
     _, errors = run.said()
-    one_line = len(errors.strip().splitlines()) == 1 and "goes on from there" in errors
+    one_line = len(errors.strip().splitlines()) == 1 and "resumes from there" in errors
     found = [] if run.process.returncode == 130 else [f"exit code {run.process.returncode}"]
     found += [] if one_line else [f"said {errors[-500:]!r}"]
     layout = Layout(run.folder)

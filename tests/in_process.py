@@ -1,4 +1,4 @@
-"""Tasks done in the process of the test, in place of worker processes, so that calls can be counted and patched."""
+"""Run tasks in the process of the test instead of worker processes, so that calls can be counted and patched."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leakfront.harness.execution.workers import Outcome
 
 
 class Here:
-    """Stands in for `Workers`. done: the tasks of all instances, in their order."""
+    """Replaces `Workers`. done: the tasks of all instances, in order."""
 
     done: list[Task]
 
@@ -42,7 +42,7 @@ class Here:
 
 @contextmanager
 def in_process() -> Iterator[list[Task]]:
-    """Runs within do all tasks in this process; yields the tasks that were done."""
+    """In the block, runs do all tasks in this process; yields the list of tasks done."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Here, "done", [], raising=False)
         patch.setattr(schedule, "Workers", Here)

@@ -1,4 +1,4 @@
-"""A benchmark that is real in every part and takes seconds."""
+"""A small benchmark: every part is real, and it takes seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def small(**changes: Any) -> dict[str, Any]:
-    """The settings with `section__key=value` changed."""
+    """The settings, with changes given as `section__key=value`."""
     settings = copy.deepcopy(SETTINGS)
     for dotted, value in changes.items():
         *path, last = dotted.split("__")

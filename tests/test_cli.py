@@ -124,7 +124,7 @@ def test_a_lock_that_nobody_holds_is_taken_over(tmp_path: Path) -> None:
             assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
 
-def test_a_start_that_was_killed_before_it_claimed_its_folder_leaves_it_free(tmp_path: Path) -> None:
+def test_a_run_killed_before_it_wrote_its_config_leaves_its_folder_free(tmp_path: Path) -> None:
     from leakfront.harness.settings.sections import parse_config
     from leakfront.harness.store.layout import Layout
     from leakfront.harness.store.run_folder import check_compatible
@@ -155,7 +155,7 @@ def test_an_error_of_the_system_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["results.csv", "run.json", "manifest.json"])
-def test_results_that_are_not_what_was_written_are_not_drawn(name: str, tmp_path: Path) -> None:
+def test_changed_results_are_not_drawn(name: str, tmp_path: Path) -> None:
     from leakfront.harness.store.integrity import seal
     from leakfront.harness.store.layout import Layout
 
@@ -167,7 +167,7 @@ def test_results_that_are_not_what_was_written_are_not_drawn(name: str, tmp_path
         assert f"{name} has changed since it was written" in refused(invoke(command, tmp_path))
 
 
-def test_a_config_that_was_destroyed_is_named(tmp_path: Path) -> None:
+def test_a_destroyed_config_is_named(tmp_path: Path) -> None:
     config = write_toml(tmp_path / "c.toml", small())
     (tmp_path / "run").mkdir()
     for content in (b"name = ", b"\xff\xfe"):
@@ -177,7 +177,7 @@ def test_a_config_that_was_destroyed_is_named(tmp_path: Path) -> None:
         assert "delete it if the run there is this one" in said
 
 
-def test_a_report_takes_the_place_of_a_report_only(tmp_path: Path) -> None:
+def test_a_report_replaces_only_a_report(tmp_path: Path) -> None:
     from leakfront.harness.store.integrity import seal
     from leakfront.harness.store.layout import Layout
 

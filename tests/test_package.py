@@ -1,4 +1,4 @@
-"""The package as users install it: one top-level name, complete, and undisturbed by folders of the user's own."""
+"""The package as users install it: one top-level name, complete, and not affected by folders of the user's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGE = Path(leakfront.__file__).parent
 ROOT = PACKAGE.parent
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 LINKS = ("attacks", "defenses", "models", "results")
-# what a build sees of the repository
+# the files of the repository that a build sees
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "leakfront", "benchmarks", "stress", "tests", *LINKS)
 
 pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="there is no repository around it")
@@ -39,7 +39,7 @@ def copy_sources(to: Path) -> Path:
 
 
 def call(*arguments: str, cwd: Path, path: Path) -> str:
-    """What Python prints in a folder, with `path` the first place where it looks for modules after that folder."""
+    """The output of Python in a folder; `path` is the first place after that folder where it looks for modules."""
     environment = {**os.environ, "PYTHONPATH": str(path)}
     result = subprocess.run(
         [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -87,7 +87,7 @@ def test_a_wheel_installs_nothing_but_leakfront(wheel: zipfile.ZipFile) -> None:
 
 
 def test_a_wheel_has_every_file_of_the_package(wheel: zipfile.ZipFile) -> None:
-    """Configs and the page's assets are no modules, and would be left out without a word."""
+    """Configs and the page's assets are not modules, so a build can leave them out silently."""
     here = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
     here = {name for name in here if "__pycache__" not in name and not Path(name).name.startswith(".")}
     assert {name for name in wheel.namelist() if name.startswith("leakfront/")} == here
@@ -130,7 +130,7 @@ def snippets() -> Iterator[tuple[str, str]]:
 
 
 def bare_names(code: str) -> Iterator[str]:
-    """What code imports, names or runs as if a room were a top-level package."""
+    """The names that code imports, names or runs as if a room were a top-level package."""
     room = "|".join(ROOMS)
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):

@@ -123,7 +123,7 @@ def test_a_value_is_stored_in_the_type_of_its_annotation() -> None:
     assert parameters(from_python) == parameters(from_config)
 
 
-def test_numbers_arrays_and_paths_of_other_libraries_are_taken_from_python() -> None:
+def test_numbers_arrays_and_paths_of_other_libraries_are_accepted_from_python() -> None:
     toy = Toy(
         steps=np.int64(3), share=np.float32(0.5), loud=np.bool_(True), times=np.arange(2), name_of=Path("a") / "b",
         pair=np.array([1, 2]), even=np.array(4),
@@ -155,7 +155,7 @@ class Jar(Plugin):
             raise FileNotFoundError(2, "No such file or directory")
 
 
-def test_a_config_learns_what_is_missing_unknown_or_refused() -> None:
+def test_errors_in_a_config_name_what_is_missing_unknown_or_refused() -> None:
     def said(params: dict[str, Any]) -> str:
         return refusal(lambda: build(registry, "pickle", params, "toys.mine"))
 

@@ -1,4 +1,4 @@
-"""Plug-ins are found by name, imported late, and can come from another package."""
+"""Plug-ins are found by name, loaded late, and can come from another package."""
 
 import os
 import subprocess
@@ -74,7 +74,7 @@ def test_an_entry_point_that_names_no_class_is_refused(monkeypatch: pytest.Monke
         Registry("attack", "leakfront.attacks", "leakfront.attacks").get("elsewhere")
 
 
-def test_a_plug_in_that_does_not_register_is_told_how_to() -> None:
+def test_a_module_that_registers_nothing_gets_an_error_that_says_how() -> None:
     with pytest.raises(
         InputError, match=r'attacks.contract registers no attack of that name; .* @register\("contract"\)'
     ):
@@ -98,7 +98,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a process that sees the toy package as installed: its folder and its entry points."""
+    """The environment of a process in which the toy package is installed: its folder, and its entry points."""
     project = tomllib.loads((TOY / "pyproject.toml").read_text())["project"]
     place = tmp_path_factory.mktemp("site")
     about = place / f"leakfront_toy-{project['version']}.dist-info"
@@ -114,7 +114,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def run_in(environment: dict[str, str], *arguments: str, folder: Path = REPOSITORY) -> str:
-    """The output of a Python process in this environment, which must succeed."""
+    """The output of a Python process; fails if the process does."""
     command = [sys.executable, *arguments]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

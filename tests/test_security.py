@@ -23,7 +23,7 @@ ROOT = Path(leakfront.__file__).parent.parent
 PACKAGES = ("leakfront", "benchmarks", "stress")
 UNPICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "jsonpickle"}
 RUNS = {"eval", "exec", "compile", "__import__"}
-# what each file may do nevertheless, and why
+# exceptions: what a file may do, and why
 EXCEPTIONS = {
     ("leakfront/defenses/dedup.py", "torch.load"),  # torchvision's weights, after their SHA-256, weights_only
     ("leakfront/harness/execution/workers.py", "pickle"),  # of its own error, to test if another process can read it
@@ -41,7 +41,7 @@ EXCEPTIONS = {
 
 
 def deeds(tree: ast.AST) -> Iterator[str]:
-    """What a module does that could execute something from outside."""
+    """The operations of a module that could execute something from outside."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -200,7 +200,7 @@ def no_model(folder: Path, made: Path) -> None:
         (no_model, True),
     ],
 )
-def test_a_foreign_model_folder_is_refused_or_harmless(
+def test_a_hostile_model_folder_is_refused_or_harmless(
     saved: Path, tmp_path: Path, asked: list[Any], tamper: Any, refused: bool
 ) -> None:
     from leakfront.models.unet import UNet
@@ -218,7 +218,7 @@ def test_a_foreign_model_folder_is_refused_or_harmless(
     assert asked == []
 
 
-def test_a_folder_that_is_not_there_is_not_asked_for_on_the_network(
+def test_a_missing_folder_is_not_looked_up_on_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[Any]
 ) -> None:
     from leakfront.models.unet import UNet

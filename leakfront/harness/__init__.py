@@ -1,1 +1,1 @@
-"""What ties the rooms together: settings, plan, pool, training loop, stages, store, execution."""
+"""Runs a benchmark with the plug-ins of all rooms: settings, plan, pool, training loop, stages, store, execution."""

@@ -1,4 +1,4 @@
-"""The public calls: the command line's `run` and `attack`, and reading a finished run, from Python."""
+"""The public Python calls: `run` and `attack` as on the command line, and `load` to read a finished run."""
 
 from __future__ import annotations
 
@@ -29,16 +29,19 @@ class Result:
 
     @property
     def diverged(self) -> list[str]:
-        """The cells whose training diverged, which have no other results."""
+        """The cells whose training diverged; they have no other results."""
         return list(self._info["diverged"])
 
     @property
     def failed(self) -> dict[str, str]:
-        """The cells that could not be finished, with their reasons."""
+        """The cells that failed, each with the reason."""
         return dict(self._info["failed"])
 
     def report(self, folder: str | Path | None = None, theme: str = "paper") -> Path:
-        """Draw tables and figures into `folder` (by default the run's own `report`); returns the page."""
+        """Draw tables and figures into `folder` (default: the run's own `report`) and return the path of the page.
+
+        theme: "paper" or "talk", for the figures.
+        """
         from leakfront.harness.report import draw_report
         from leakfront.harness.store.layout import Layout
 
@@ -60,12 +63,12 @@ def run(
     workers: int | None = None,
     console: Console | None = None,
 ) -> Result:
-    """Train, attack, measure, report, as `leakfront run` does; what is finished already is kept.
+    """Train, attack, measure and report, as `leakfront run` does; finished work is kept.
 
     config: a TOML file, the name of a bundled benchmark, or the settings themselves. out: the run's folder, by default
-    runs/NAME. overrides: "dotted.key=value". smoke: shrink everything, to see that it runs. workers: processes, by
-    default one for each core or GPU. console: where progress is shown. Raises `InputError` for wrong input. A script
-    must guard its call by `if __name__ == "__main__":`, since worker processes import it.
+    runs/NAME. overrides: "dotted.key=value". smoke: shrink a file or a bundled benchmark to test that it runs. workers:
+    processes, by default one per core or GPU. console: where progress is shown. Raises `InputError` for wrong input. A
+    script must guard its call with `if __name__ == "__main__":`, because worker processes import the script.
     """
     from leakfront.harness.settings.file import load_config, overridden
 
@@ -73,7 +76,7 @@ def run(
         settings = overridden(dict(config), tuple(overrides))
     else:
         settings = load_config(str(config), tuple(overrides), smoke)
-    return _carried_out(settings, out, workers, console)
+    return _execute(settings, out, workers, console)
 
 
 def attack(
@@ -87,21 +90,22 @@ def attack(
     workers: int | None = None,
     console: Console | None = None,
 ) -> Result:
-    """Attack a model that was trained elsewhere, as `leakfront attack` does.
+    """Attack an external model (one that was trained elsewhere), as `leakfront attack` does.
 
-    model: a diffusers folder of a UNet2DModel and its scheduler. members, decoys: folders of images it was trained on,
-    and of images of the same distribution that it never saw. reference: images that are neither, for FID. The rest is
-    as in `run`.
+    model: a diffusers folder with a UNet2DModel and its scheduler. members: a folder of images that the model was
+    trained on. decoys: a folder of images of the same distribution that it never saw. reference: a folder of images
+    that are neither, for FID. suite: "quick" or "v1". out: by default runs/attack-NAME. The other parameters are those
+    of `run`. Raises `InputError` for wrong input.
     """
     from leakfront.harness.settings.external import external_config
 
     place = str(reference) if reference is not None else None
     settings = external_config(str(model), str(members), str(decoys), place, suite, tuple(overrides))
-    return _carried_out(settings, out, workers, console)
+    return _execute(settings, out, workers, console)
 
 
 def load(folder: str | Path) -> Result:
-    """A finished run; `InputError` if the folder holds none, or if its results have changed since they were written."""
+    """Read a finished run. Raises `InputError` if the folder holds none, or if its results have changed."""
     from leakfront.errors import InputError
     from leakfront.harness.store.integrity import check_results
     from leakfront.harness.store.run_folder import find_run
@@ -113,7 +117,7 @@ def load(folder: str | Path) -> Result:
     return Result(layout.root)
 
 
-def _carried_out(settings: Config, out: str | Path | None, workers: int | None, console: Console | None) -> Result:
+def _execute(settings: Config, out: str | Path | None, workers: int | None, console: Console | None) -> Result:
     from rich.console import Console as NewConsole
 
     from leakfront.harness.execution.devices import default_workers

@@ -1,4 +1,4 @@
-"""All that can be wrong with the input of a run, refused before anything is written."""
+"""All checks of a run's input, made before anything is written."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def check_everything(config: Config, layout: Layout, cluster: RayCluster | None = None) -> tuple[Plan, Pool]:
-    """Plan and pool of a run; raises `InputError` for whatever is wrong with its input, before anything is written.
+    """Return the plan and the pool of a run. Raises `InputError` for wrong input, before anything is written.
 
-    On a cluster it is the nodes that must have the cores and GPUs, as `ray_cluster.join` checks.
+    With a cluster, the cores and GPUs of this machine are not checked: `ray_cluster.join` has checked the nodes.
     """
     plan = make_plan(config)
     if cluster is None:
@@ -58,7 +58,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
             if config.execution.processes > 1 and defense.one_process:
                 raise InputError(
                     f"execution.processes is {config.execution.processes}, but a training step of {defense.name} "
-                    "cannot be shared among several; set it to 1"
+                    "cannot be shared among processes; set it to 1"
                 )
     for name in plan.judged_by(config.splits - 1):
         if len(pool) < (least := plan.attacks[name].minimum_pool()):
@@ -69,27 +69,29 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
 
 
 def check_external_model(plan: Plan, pool: Pool, layout: Layout) -> None:
-    """Raise `InputError` for a model of other classes than the images', or for files that make no model; the files are
-    looked at once, before the model is copied to the run's folder."""
+    """Raise `InputError` if the model has another number of classes than the images, or if its files are no model.
+
+    The files are examined only until the model has been copied to the run's folder.
+    """
     if plan.model.classes and plan.model.classes != len(pool.classes):
         raise InputError(
             f"the model in {plan.model.path} is conditioned on {plan.model.classes} classes, and the images have "
-            f"{len(pool.classes)}; put members and decoys into a sub-folder for each class, which are taken in the "
-            "order of their names"
+            f"{len(pool.classes)}; put members and decoys into one sub-folder per class (the classes are numbered in "
+            "the order of the sub-folders' names)"
         )
     if not all(is_done(TRAIN, cell, layout) for cell in plan.cells):
         plan.model.examine()
 
 
 def check_sampler(plan: Plan) -> None:
-    """Raise `InputError` for more sampling steps than the model has noise levels."""
+    """Raise `InputError` for more sampling steps than the model has timesteps."""
     steps, timesteps = plan.config.sampling.steps, plan.model.timesteps
     if steps > timesteps:
         raise InputError(f"sampling.steps is {steps}; it must not exceed the model's timesteps, {timesteps}")
 
 
 def check_image_counts(plan: Plan, pool: Pool) -> None:
-    """Refuse numbers of images that are too small for a metric on the chosen features."""
+    """Raise `InputError` if there are too few images for a metric on the chosen features."""
     for metric in plan.metrics:
         need = metric.minimum(plan.extractor.dimensions)
         counts = {
@@ -106,7 +108,7 @@ def check_image_counts(plan: Plan, pool: Pool) -> None:
 
 
 def check_labels(plan: Plan, pool: Pool) -> None:
-    """Refuse metrics that need classes where images or samples have none."""
+    """Raise `InputError` for a metric that needs classes if images or samples have none, or too few."""
     for metric in plan.metrics:
         if not metric.needs_labels:
             continue
@@ -114,12 +116,12 @@ def check_labels(plan: Plan, pool: Pool) -> None:
             can = "conditional" in parameters(plan.model)
             remedy = "set model.conditional = true, or" if can else f"{plan.model.name!r} models have no classes, so"
             raise InputError(
-                f"metrics.names has {metric.name!r}, which needs samples asked for by class; {remedy} take it out"
+                f"metrics.names has {metric.name!r}, which needs class-conditional samples; {remedy} take it out"
             )
         classes, images = len(pool.classes), plan.config.sampling.images
         if any((np.bincount(labels) > 1).sum() < 2 for labels in (pool.labels, pool.reference_labels)):
             raise InputError(
-                f"metrics.names has {metric.name!r}, which needs 2 images each of at least 2 classes in the pool and "
+                f"metrics.names has {metric.name!r}, which needs at least 2 classes with 2 images each, in the pool as "
                 f"in the reference; data.dataset = {plan.config.data.dataset!r} gives fewer, so take it out"
             )
         if images < 2 * classes:

@@ -1,4 +1,4 @@
-"""Remove from a run's folder what no cell of its config uses any more."""
+"""Remove the parts of a run's folder that its config no longer uses."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from leakfront.harness.store.temporaries import clear_temporaries
 
 
 def clean(layout: Layout, dry_run: bool = False) -> list[tuple[Path, int]]:
-    """Remove models, cells and scores that the run's config does not use; returns them with their bytes.
+    """Remove models, cells and scores that the run's config does not use. Returns their paths and sizes in bytes.
 
-    dry_run: only look. Raises `InputError` if none of the models is of use, which means that this version of leakfront,
-    or of a library, would train all of them again: then only a new run can tell what is of use.
+    dry_run: remove nothing. Raises `InputError` if the config uses none of the models: then this version of leakfront
+    or of a library would train all of them again, and only a new run can tell which are needed.
     """
     plan = make_plan(held_config(layout))
     with locked(layout):
@@ -35,11 +35,13 @@ def clean(layout: Layout, dry_run: bool = False) -> list[tuple[Path, int]]:
 
 
 def held_config(layout: Layout) -> Config:
-    """The config that a run's folder holds; `InputError` if it cannot be read."""
+    """The config in a run's folder. Raises `InputError` if it cannot be read."""
     try:
         held = tomllib.loads(layout.config.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{layout.config} cannot be read ({error}); it must be what `leakfront run` wrote") from None
+        raise InputError(
+            f"{layout.config} cannot be read ({error}); it must be the file that `leakfront run` wrote"
+        ) from None
     held.pop("provenance", None)
     return parse_config(held)
 
@@ -48,8 +50,8 @@ def _unused(plan: Plan, layout: Layout) -> Iterator[Path]:
     used = set(model_names(cell.keys[TRAIN.name] for cell in plan.cells))
     if layout.models and not used & set(layout.models):
         raise InputError(
-            f"none of the models in {layout.root} is one that this version of leakfront would use (the code, a library "
-            "or a setting has changed), so all would be removed; run the config first, or delete the folder"
+            f"none of the models in {layout.root} fits this version of leakfront (the code, a library or a setting has "
+            "changed), so all would be removed; run the config first, or delete the folder"
         )
     yield from (layout.root / "models" / name for name in layout.models if name not in used)
     stages = {stage.name for stage in STAGES if stage.scope == "cell"}

@@ -1,4 +1,4 @@
-"""The plan of a run and what it will cost, before anything is run."""
+"""Print the plan of a run and an estimate of its time, without running it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from leakfront.results.metrics import row_name
 
 
 def print_plan(config: Config, layout: Layout, workers: int, console: Console) -> None:
-    """Print a line for each defense, what is done already, and the time that the rest will take.
+    """Print the defenses, one per line, with the number of pending cells and the estimated time of each stage.
 
-    The time rests on a few forward passes of the model, timed now on this machine with the config's threads.
+    The estimate uses a few forward passes of the model, timed now on this machine with the config's threads. Raises
+    `InputError` for wrong input.
     """
     plan, pool = check_everything(config, layout)
     check_signals(plan, pool.images.shape[1:])
@@ -34,17 +35,17 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     trained = {model.cell.name for model in models} if plan.model.trained else set()
     title = f"{config.name}: {len(plan.cells)} cells, {len(trained)} models to train, into {layout.root}"
     table = Table(title=title, title_justify="left")
-    weighty = [stage for stage in STAGES if stage.work is not None]
-    for heading in ("defense", "splits", "models", "to do", *(stage.name for stage in weighty)):
+    estimated = [stage for stage in STAGES if stage.work is not None]
+    for heading in ("defense", "splits", "models", "to do", *(stage.name for stage in estimated)):
         table.add_column(heading, justify="left" if heading == "defense" else "right")
     for point in plan.points:
         cells = [cell for cell in plan.cells if cell.point is point]
         pending = [cell for cell in cells if cell.name in left]
         own = [cell for cell in cells if cell.name in trained]
         work = Work(plan=plan, of_cell=cells[0], layout=layout, pool=pool)
-        times = [duration(stage.work(work) * seconds) if stage.work is not None else "" for stage in weighty]
+        times = [duration(stage.work(work) * seconds) if stage.work is not None else "" for stage in estimated]
         if not own:
-            times[weighty.index(TRAIN)] = "shared"
+            times[estimated.index(TRAIN)] = "shared"
         table.add_row(point.label, str(len(cells)), str(len(own)), str(len(pending)), *times)
     total = seconds * sum(amount for stages in left.values() for amount in stages.values())
     console.print(table)
@@ -57,14 +58,14 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     )
     console.print(
         f"estimate: {duration(total)} of work, {duration(total / workers)} with {workers} workers, measured on "
-        f"{config.execution.device} with {config.execution.threads} threads each; features, attacks and report come on "
-        "top",
+        f"{config.execution.device} with {config.execution.threads} threads each; features, attacks and report are not "
+        "included",
         highlight=False,
     )
 
 
 def _seconds_per_pass(plan: Plan, pool: Pool) -> float:
-    """Seconds that one image takes to pass forward through the model, in batches as training uses them."""
+    """Seconds of a forward pass per image, in batches of the training's size."""
     import torch
 
     from leakfront.harness.training.loop import to_unit_range

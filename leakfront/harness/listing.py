@@ -1,4 +1,4 @@
-"""The plug-ins that are there, for `leakfront list`."""
+"""Print the available plug-ins, for `leakfront list`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from leakfront import attacks, datasets, defenses, models
 from leakfront.attacks.suites import SUITES
 from leakfront.harness.settings.file import bundled
-from leakfront.registry import Registry
+from leakfront.registry import Plugin, Registry
 from leakfront.results import features, metrics
 
 ROOMS: dict[str, Registry] = {
@@ -24,7 +24,10 @@ ROOMS: dict[str, Registry] = {
 
 
 def print_listing(what: str | None) -> None:
-    """Print names, one line on each and parameters with defaults, of one kind or of all."""
+    """Print the name and the summary of each plug-in, of one kind (then with parameters and defaults) or of all.
+
+    what: a key of `ROOMS`, or None for all.
+    """
     console = Console(soft_wrap=True, highlight=False)
     for title, registry in ROOMS.items():
         if what not in (None, title):
@@ -32,13 +35,13 @@ def print_listing(what: str | None) -> None:
         console.print(f"[bold]{title}[/bold]")
         width = max(map(len, registry.names())) + 2
         for name in registry.names():
-            plugin = registry.get(name)
-            summary = getattr(plugin, "summary", "") or (inspect.getdoc(plugin) or "").split("\n")[0]
+            plugin: type[Plugin] = registry.get(name)
+            summary = plugin.summary or (inspect.getdoc(plugin) or "").split("\n")[0]
             console.print(f"  {name:<{width}}{summary}", markup=False)
             if what is not None:
                 if issubclass(plugin, attacks.Attack):
                     console.print(f"      access: {plugin.access}; shadow models: {plugin.shadows}", markup=False)
-                for field in dataclasses.fields(plugin):
+                for field in dataclasses.fields(plugin):  # type: ignore[arg-type]  # a dataclass by contract
                     console.print(f"      {field.name} = {field.default!r}", markup=False)
     if what in (None, "attacks"):
         console.print("[bold]suites[/bold]")

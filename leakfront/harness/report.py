@@ -1,4 +1,4 @@
-"""Tables, figures and page of one run or several, redrawn only when something changed."""
+"""Draw the report of one run or several: tables, figures and a page. It is redrawn only if something has changed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ PAGE = "index.html"
 def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme: str = "paper") -> Path:
     """Write the report of finished runs to `folder` and return its page.
 
-    theme: of the figures, see `drawing.themes`. force: merge runs that differ in what makes their numbers
-    incomparable; the report then says so. A folder that is there is replaced only if it holds a report. Raises
-    `InputError` for runs that are not finished or that cannot be drawn together.
+    theme: that of the figures, see `drawing.themes`. force: merge runs even if their numbers are not comparable (they
+    differ in suite or protocol); the report then says so. An existing folder is replaced only if it holds a report.
+    Raises `InputError` for unfinished or damaged runs, for runs that cannot be merged, and for a folder that holds
+    anything else.
     """
     for layout in runs:
         if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():

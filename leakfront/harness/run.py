@@ -1,4 +1,4 @@
-"""The loop: plan, train what is missing, attack, measure, report."""
+"""Carry out a benchmark: plan, train missing models, attack, measure, report."""
 
 from __future__ import annotations
 
@@ -30,14 +30,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the cells whose training diverged, and those that failed with their reasons."""
+    """How a run ended: the cells whose training diverged, and the failed cells with their reasons."""
 
     diverged: list[str]
     failed: dict[str, str]
 
 
 def run(config: Config, layout: Layout, workers: int, console: Console, cluster: RayCluster | None = None) -> Outcome:
-    """Carry out a benchmark in a folder; whatever is there already and still valid is kept."""
+    """Carry out a benchmark in a folder; stored artifacts that are still valid are kept.
+
+    workers: processes on this machine; with a cluster, its number of slots. Raises `InputError` for wrong input, and
+    `StageError` if a stage of the whole run fails.
+    """
     from leakfront.harness.report import draw_report
     from leakfront.harness.stages.aggregate import write_results
     from leakfront.harness.stages.record import collect
@@ -47,21 +51,21 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
     check_signals(plan, pool.images.shape[1:])
     facts = {"versions": provenance.versions(), "git": provenance.git_state(), "machine": provenance.machine()}
     with locked(layout):
-        check_compatible(layout, config)  # again, since another process may have come first
+        check_compatible(layout, config)  # again: another process may have used the folder in the meantime
         clear_temporaries(layout.root)
         cells = [cell.name for cell in plan.cells]
         models = model_names(cell.keys[TRAIN.name] for cell in plan.cells)
         damaged = remove_damaged(layout, cells, models)
         write_config(layout, config, facts)
         perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name])
-        with RunProgress(work_left(plan, pool, layout), workers, layout.log, console) as progress:
+        with RunProgress(work_left(plan, pool, layout), layout.log, console) as progress:
             for sentence in damaged:
                 progress.say(sentence)
             progress.say(_opening(plan, layout, workers, str(cluster or "")), session="start")
             for note in notes_on(plan):
                 progress.say(f"  {note}")
             failed = execute(plan, layout, workers, cluster, progress)
-            clear_temporaries(layout.root)  # of processes and nodes that were lost
+            clear_temporaries(layout.root)  # left by workers and nodes that died
             diverged = [c.name for c in plan.cells if c.name not in failed and is_diverged(c, layout)]
             for name in diverged:
                 progress.say(f"  {name}: training diverged; its row states the step, and it has no other results")
@@ -77,7 +81,7 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
 
 
 def _opening(plan: Plan, layout: Layout, workers: int, cluster: str) -> str:
-    """The first line of a run: how many models it has, and how many of them are still to be trained."""
+    """The first line of a run: its cells, the models to train, the workers and the folder."""
     where = f" on a {cluster}" if cluster else ""
     if plan.external:
         models = "an external model"

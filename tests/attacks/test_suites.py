@@ -112,7 +112,7 @@ def test_two_attacks_may_be_one_with_different_settings() -> None:
     ("override", "said"),
     [
         ("suite=v9", "suite = 'v9' does not exist"),
-        ('attacks={"a/b"={attack="loss"}}', "attacks.a/b: an attack is called by letters"),
+        ('attacks={"a/b"={attack="loss"}}', "attacks.a/b: a label must consist of letters"),
         ("attacks={lossy={}}", "unknown attack 'lossy'; did you mean 'loss'"),
         ('attacks={a={attack="loss",drws=1}}', "attacks.a: 'loss' has no parameter 'drws'"),
     ],

@@ -121,7 +121,7 @@ def test_what_a_given_membership_or_model_cannot_have_is_refused(settings: dict[
         ({"data": {**settings["data"], "pool": 40}}, "set data.pool = 50"),
         ({"data": {**settings["data"], "duplicates": {"groups": 2}}}, "set data.duplicates.groups = 0"),
         ({"metrics": {"names": ["fid"]}}, "data.params.reference"),
-        ({"defenses": [{"name": "dedup"}]}, "a given model cannot be trained anew"),
+        ({"defenses": [{"name": "dedup"}]}, "defenses cannot be applied to an external model"),
         ({"data": {"dataset": "digits"}}, "must state who its members are, as members_decoys does"),
     ]
     for change, says in cases:

@@ -1,4 +1,4 @@
-"""`leakfront attack`: a run of one given model, which claims nothing that only coins, shadows or a reference allow."""
+"""`leakfront attack`: a run of one external model, which claims nothing that needs coins, shadows or a reference."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = inputs(tmp_path_factory.mktemp("attack"))
     result = invoke(*command(root))
     assert result.exit_code == 0, result.output
-    assert "given model" in result.output  # the table
+    assert "external model" in result.output  # the table
     return root
 
 
@@ -55,7 +55,7 @@ def test_it_has_the_rows_of_a_run_without_epsilon_fid_or_training(finished: Path
     assert set(rows[rows["metric"] == "auc"]["source"]) == {"extraction", "loss", "pia", "secmi"}
     assert (rows["suite"] == "quick, changed").all()
     assert not rows["metric"].str.contains("epsilon|audit_guesses|fid|kid").any()
-    assert set(rows["defense"]) == {"given model"}
+    assert set(rows["defense"]) == {"external model"}
     assert "train" not in set(rows["source"])
     audit = rows[rows["source"] == "one_run_audit"]
     assert audit["metric"].tolist() == ["left_out"]
@@ -63,7 +63,7 @@ def test_it_has_the_rows_of_a_run_without_epsilon_fid_or_training(finished: Path
 
 
 def test_false_discoveries_are_counted_at_the_true_share_of_members(finished: Path) -> None:
-    cell = finished / "run" / "cells" / "given_model-split0"
+    cell = finished / "run" / "cells" / "external_model-split0"
     score = load_file(cell / "attack" / "extraction" / "scores.safetensors")["score"]
     members = load_file(cell / "prepare" / "coins.safetensors")["members"].astype(bool)
     pool = load_file(finished / "run" / "pool" / "pool.safetensors")["images"]
@@ -88,7 +88,7 @@ def test_the_report_says_that_membership_was_given_and_what_is_left_out(finished
         assert claim not in page, claim
 
 
-def test_a_second_call_makes_nothing_again_and_the_other_commands_take_the_folder(finished: Path) -> None:
+def test_a_second_call_rebuilds_nothing_and_the_other_commands_accept_the_folder(finished: Path) -> None:
     cells = finished / "run" / "cells"
     before = {path: path.stat().st_mtime_ns for path in cells.rglob("*") if path.is_file()}
     assert invoke(*command(finished)).exit_code == 0
@@ -98,7 +98,7 @@ def test_a_second_call_makes_nothing_again_and_the_other_commands_take_the_folde
         assert result.exit_code == 0, result.output
 
 
-def test_it_writes_nowhere_but_to_the_folder_of_the_run(finished: Path) -> None:
+def test_it_writes_only_to_the_folder_of_the_run(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == ["decoys", "members", "model", "run"]
     assert {path.name for path in (finished / "model").rglob("*") if path.is_file()} == {
         "model_index.json", "config.json", "diffusion_pytorch_model.safetensors", "scheduler_config.json",
@@ -164,8 +164,8 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     assert not (root / "run").exists()
 
 
-def test_images_are_converted_where_that_is_asked_for(tmp_path: Path) -> None:
-    """The plan alone; larger images of a model of 8x8 ones, brought to its size."""
+def test_images_are_converted_on_request(tmp_path: Path) -> None:
+    """The plan alone: larger images are resized for a model of 8x8 images."""
     from leakfront.harness.run import check_everything
     from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout
@@ -179,7 +179,7 @@ def test_images_are_converted_where_that_is_asked_for(tmp_path: Path) -> None:
     assert np.count_nonzero(pool.membership) == 30
 
 
-def test_a_model_of_classes_wants_images_in_as_many(tmp_path: Path) -> None:
+def test_a_model_with_classes_needs_images_in_as_many_classes(tmp_path: Path) -> None:
     from leakfront.harness.run import check_everything
     from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout

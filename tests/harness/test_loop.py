@@ -115,7 +115,7 @@ def test_a_private_model_reports_the_epsilon_that_it_spent(finished: tuple[Path,
     assert info["guarantees"]["dp_sgd (epsilon=10)"]["epsilon"] == spent.max()
 
 
-def test_dedup_took_out_every_planted_copy(finished: tuple[Path, str]) -> None:
+def test_dedup_removed_every_planted_copy(finished: tuple[Path, str]) -> None:
     rows = without_cost(finished[0])
     recall = rows[(rows["defense"] == "dedup") & (rows["metric"] == "duplicate_recall")]["value"]
     assert (recall == 1).all()
@@ -170,8 +170,8 @@ def test_verify_finds_a_changed_file(finished: tuple[Path, str], tmp_path: Path)
     assert "cells/none-split0/sample: samples.safetensors has changed" in result.stderr
 
 
-def test_what_was_damaged_is_said_and_made_again_to_the_same_bytes(finished: tuple[Path, str], tmp_path: Path) -> None:
-    """By checksum: every file keeps its size."""
+def test_damaged_files_are_reported_and_rebuilt_to_the_same_bytes(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """They are detected by checksum: every file keeps its size."""
     run, cell = tmp_path / "run", tmp_path / "run" / "cells" / "none-split0"
     shutil.copytree(finished[0], run)
     for path in (cell / "train/model/unet/diffusion_pytorch_model.safetensors", cell / "sample/manifest.json",
@@ -186,7 +186,7 @@ def test_what_was_damaged_is_said_and_made_again_to_the_same_bytes(finished: tup
     for sentence in (
         "cells/none-split0/train: model/unet/diffusion_pytorch_model.safetensors has changed since it was written; it",
         "cells/none-split0/sample: manifest.json ",
-        "cells/none-split0/attack/loss: the folder is missing; it is made again",
+        "cells/none-split0/attack/loss: the folder is missing; it is rebuilt",
         "pool: pool.safetensors has changed",
         "results.csv has changed since it was written; it is written again",
         "1 to train",
@@ -225,7 +225,7 @@ def test_workers_and_order_of_cells_change_no_row(finished: tuple[Path, str], tm
 
 
 @pytest.mark.parametrize("after", [6.0, 9.0, 12.0])
-def test_killed_and_started_again_ends_with_the_same_bytes(
+def test_a_killed_and_restarted_run_ends_with_the_same_bytes(
     after: float, finished: tuple[Path, str], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "leakfront.cli", "run", finished[1], "--out", str(tmp_path / "run")]
@@ -237,8 +237,8 @@ def test_killed_and_started_again_ends_with_the_same_bytes(
     assert bytes_without_cost(tmp_path / "run") == bytes_without_cost(finished[0])
 
 
-def test_interrupted_keeps_its_state_and_exits_with_130(finished: tuple[Path, str], tmp_path: Path) -> None:
-    script = Path(sys.executable).with_name("leakfront")  # "python -m" may leave by the signal
+def test_an_interrupted_run_keeps_its_state_and_exits_with_130(finished: tuple[Path, str], tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("leakfront")  # "python -m" may exit by the signal
     command = [str(script), "run", finished[1], "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
         command,
@@ -253,12 +253,12 @@ def test_interrupted_keeps_its_state_and_exits_with_130(finished: tuple[Path, st
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on from there" in errors
+    assert "resumes from there" in errors
     assert "Traceback" not in errors
     assert leakfront("verify", tmp_path / "run").returncode == 0
 
 
-def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_path: Path) -> None:
     defenses = [{"name": "none"}, {"name": "dp_sgd", "epsilon": 10, "learning_rate": 1e30}]
     config = write_toml(tmp_path / "c.toml", small(defenses=defenses))
     result = leakfront("run", config, "--out", tmp_path / "run")
@@ -289,7 +289,7 @@ def test_the_oracles_are_the_two_ends_of_the_scale(model: str, tmp_path: Path) -
 
 
 def test_a_guarded_model_is_attacked_as_served_and_with_its_weights(tmp_path: Path) -> None:
-    """Past the guard it is the undefended model; redrawing costs calls, which are counted."""
+    """Without the guard it is the undefended model. Redrawing costs model calls, which are counted."""
     defenses = [{"name": "none"}, {"name": "guidance", "threshold": 1.0}, {"name": "filter", "ratio": 0.5}]
     settings = small(model={"name": "memorizer"}, sampling={"images": 300, "steps": 20}, defenses=defenses)
     config = write_toml(tmp_path / "c.toml", settings)

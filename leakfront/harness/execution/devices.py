@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and how workers are spread over them."""
+"""The GPUs of this machine, and how they are shared out to workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def default_workers(config: Config) -> int:
-    """As many workers as the cores carry, with the config's processes and threads each; on GPUs one for each share."""
+    """How many workers fit this machine: on CPUs by cores, processes and threads; on GPUs one per share of GPUs."""
     execution = config.execution
     if execution.device != "cpu":
         return max(1, len(gpu_shares(execution)))
@@ -21,31 +21,31 @@ def default_workers(config: Config) -> int:
 
 
 def check_device(execution: Execution) -> None:
-    """Raise `InputError` for GPUs that are not there."""
+    """Raise `InputError` if the config needs GPUs that this machine does not have."""
     device, processes = execution.device, execution.processes
     if device == "cpu":
         return
     found = _gpus()
     there = f"{found} CUDA device{'s' if found > 1 else ''} here" if found else "no CUDA device here"
     if int(device.partition(":")[2] or 0) >= found:
-        right = "cpu" if not found else "cpu, cuda" + "".join(f", cuda:{number}" for number in range(found))
-        raise InputError(f"execution.device is {device}, but torch finds {there}; it can be {right}")
+        allowed = "cpu" if not found else "cpu, cuda" + "".join(f", cuda:{number}" for number in range(found))
+        raise InputError(f"execution.device is {device}, but torch finds {there}; it can be {allowed}")
     if processes > found:
         raise InputError(f"execution.processes is {processes}, but torch finds {there}; each process needs one")
 
 
 def gpu_shares(execution: Execution) -> list[range]:
-    """The GPUs of each worker in turn, as many as train a model together; none where one is named, or on CPUs."""
+    """The GPUs of each worker, `execution.processes` of them; empty on CPUs, or if the config names one GPU."""
     size = execution.processes
     starts = range(0, _gpus() - size + 1, size) if execution.device == "cuda" else ()
     return [range(start, start + size) for start in starts]
 
 
 def show_gpus(numbers: Sequence[int]) -> None:
-    """Let this process see these GPUs only, by their numbers among those that its parent sees; call it before CUDA
-    starts.
+    """Restrict this process to some GPUs; call it before CUDA is initialized.
 
-    To torch the first is `cuda`, whichever it is, so that nothing which is computed or keyed knows the difference.
+    numbers: indices among the GPUs that the parent process sees. torch calls the first of them `cuda`, whichever it is,
+    so no result and no key depends on the choice.
     """
     visible = os.environ.get(_VISIBLE)
     names = visible.split(",") if visible else None

@@ -1,4 +1,4 @@
-"""A worker process: what it is sent, how it is set up, and where its events go."""
+"""A worker process: its tasks, its set-up, and its events."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _plans: dict[str, Plan] = {}
 
 @dataclass(frozen=True)
 class Task:
-    """One stage of a run, for one cell or for the whole run: small enough to be sent to another process.
+    """One stage of one cell, or of the whole run; small enough to send to another process.
 
-    settings: the resolved config. shadows: the cells whose models are shadow models. snapshots: of a training, as
-    (steps, key of the weights), see `Work`.
+    root: the run's folder. settings: the resolved config, as JSON. shadows: the cells whose models serve as shadow
+    models. snapshots: for a training, as (steps, key of the weights); see `Work`.
     """
 
     stage: str
@@ -41,7 +41,7 @@ class Task:
 def environment(threads: int) -> dict[str, str]:
     """The environment variables that a worker process must be started with."""
     return {
-        # the threads of OpenMP spin while they wait, which on busy cores costs far more than it saves
+        # OpenMP threads spin while they wait, which on busy cores costs far more than it saves
         "OMP_WAIT_POLICY": "passive",
         "OMP_NUM_THREADS": str(threads),
         # glibc: keep freed memory instead of handing every large tensor back to the kernel (a forward pass of a small
@@ -52,9 +52,9 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def start_worker(events: Any, threads: int, gpus: Sequence[int] = ()) -> None:
-    """Set up a local process, with the GPUs of these numbers; without any, with all.
+    """Set up a local worker process. It ignores Ctrl-C, which the parent handles, and ends when the parent ends.
 
-    Ctrl-C is the parent's business, whose death ends us.
+    events, threads: see `set_up`. gpus: the numbers of its GPUs; empty: all.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
@@ -64,7 +64,7 @@ def start_worker(events: Any, threads: int, gpus: Sequence[int] = ()) -> None:
 
 
 def set_up(events: Any, threads: int) -> None:
-    """Say where `put` takes the events of this process, and how many threads it has."""
+    """Set the receiver of this process's events, an object with `put`, and its number of threads."""
     global _events
     _events = events
     import torch
@@ -73,14 +73,14 @@ def set_up(events: Any, threads: int) -> None:
 
 
 def _follow_parent() -> None:
-    """End this process at once when its parent ends, however that comes to pass."""
+    """End this process as soon as its parent ends, for whatever reason."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os._exit(1)
 
 
 def plan_of(settings: str) -> Plan:
-    """The plan of a resolved config, made once in a process."""
+    """The plan of a resolved config (JSON), made once per process."""
     from leakfront.harness.settings.sections import Config
 
     if settings not in _plans:

@@ -1,4 +1,4 @@
-"""What the user sees while a run goes on: a live display on a terminal, plain lines elsewhere, and log.jsonl."""
+"""The progress of a run: a live display on a terminal, plain lines elsewhere, and log.jsonl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAIN_SECONDS = 30.0
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a reader takes them in: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Seconds as readable text: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -29,10 +29,10 @@ def duration(seconds: float) -> str:
 
 
 def busy_seconds(log: Path) -> float:
-    """How long a run was worked on: in each of its sessions the time to the last report of a worker, summed.
+    """The working time of a run in seconds: from the start of each session to its last report of a worker, summed.
 
-    A session that found everything done adds nothing. The resolution is that of the log, a second. Lines that were
-    damaged are passed over.
+    log: the run's log.jsonl, with a resolution of one second. A session that found everything done adds nothing.
+    Damaged lines are skipped.
     """
     total, start, last = 0.0, 0.0, 0.0
     for text in log.read_text(errors="replace").splitlines():
@@ -49,28 +49,28 @@ def busy_seconds(log: Path) -> float:
 
 
 class _TimeLeft(ProgressColumn):
-    """The estimate that the display keeps in a task's field `left`."""
+    """Shows the estimate in a task's field `left`."""
 
     def render(self, task: Task) -> Text:
         return Text(str(task.fields.get("left", "")), style="cyan")
 
 
 class RunProgress:
-    """Collects events of workers and shows them, with an estimate of the time left.
+    """Shows and logs the events of workers, with an estimate of the time left.
 
-    work: for each cell that is to be trained, the amounts of its stages (see `plan/workload.py`).
+    work: for each cell without a finished model, the forward passes of each stage (see `plan/workload.py`).
+    log: the file that events are appended to.
     """
 
-    def __init__(self, work: Mapping[str, Mapping[str, float]], workers: int, log: Path, console: Console) -> None:
+    def __init__(self, work: Mapping[str, Mapping[str, float]], log: Path, console: Console) -> None:
         self._work = work
-        self._workers = workers
         self._log = log
         self._console = console
         self._done: dict[tuple[str, str], float] = {}
-        self._start = self._said = time.monotonic()
+        self._start = self._printed = time.monotonic()
         self._lock = threading.Lock()
         self._bars: dict[str, Any] = {}
-        self._epsilon: dict[str, float] = {}  # at each cell's last checkpoint
+        self._epsilon: dict[str, float] = {}  # spent at each cell's last checkpoint
         self._live: Progress | None = None
         if console.is_terminal:
             columns = (
@@ -83,7 +83,7 @@ class RunProgress:
 
     def __enter__(self) -> RunProgress:
         if self._log.is_file() and not self._log.read_bytes().endswith(b"\n"):
-            self._log.write_bytes(self._log.read_bytes() + b"\n")  # the end of a line was lost, on a full disk say
+            self._log.write_bytes(self._log.read_bytes() + b"\n")  # a line lost its end, for example on a full disk
         if self._live is not None and self._work:
             self._live.start()
             self._bars[""] = self._live.add_task(f"{len(self._work)} models", total=1.0)
@@ -94,18 +94,21 @@ class RunProgress:
             self._live.stop()
 
     def say(self, message: str, **facts: Any) -> None:
-        """A line for the reader and for the log."""
+        """Print and log a line; `facts` go to the log only."""
         with self._lock:
             self._write_log({"message": message, **facts})
         self._console.print(message, highlight=False, markup=False)
 
     def begins(self, stage: str) -> None:
-        """For the log: a stage of the whole run begins."""
+        """Log that a stage of the whole run begins."""
         self.event({"begins": stage})
 
     def event(self, event: dict[str, Any]) -> None:
-        """A stage of a cell began, {begins, cell, process}, or came on, {cell, stage, done, total, numbers}; or it is
-        a {message} for the reader."""
+        """Show and log an event of a worker.
+
+        {begins, cell, process}: a stage of a cell has begun. {cell, stage, done, total, numbers}: it has advanced.
+        {message}: a line to print.
+        """
         if "message" in event:
             return self.say(event["message"])
         with self._lock:
@@ -124,7 +127,7 @@ class RunProgress:
             self._show(cell, f"{cell}: {stage} {event['done']}/{event['total']}{spent}")
 
     def finished(self, cell: str) -> None:
-        """All stages of a cell are done."""
+        """Report that a cell's model is trained, sampled and probed."""
         with self._lock:
             for stage, amount in self._work.get(cell, {}).items():
                 self._done[cell, stage] = amount
@@ -140,8 +143,8 @@ class RunProgress:
             done = sum(v for (name, _), v in self._done.items() if name == cell)
             self._live.update(self._bars[cell], description=text, completed=done / total)
             self._live.update(self._bars[""], completed=self._fraction(), left=self._remaining())
-        elif time.monotonic() - self._said > PLAIN_SECONDS:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._printed > PLAIN_SECONDS:
+            self._printed = time.monotonic()
             self._console.print(f"  {text} ({self._remaining()})", highlight=False, markup=False)
 
     def _fraction(self) -> float:

@@ -1,4 +1,4 @@
-"""Cells run as tasks on a Ray cluster: the same tasks as those of local worker processes, on many machines."""
+"""Run tasks on a Ray cluster: the same tasks as in local worker processes, on many machines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POLL_SECONDS = 0.5  # for events
 
 
 def fingerprint(plan: Plan) -> dict[str, str]:
-    """What must agree on two machines for them to make the same of a plan: versions, code, and the plan's keys."""
+    """What two machines must share to get the same results from a plan: versions, code, and the plan's keys."""
     keys = [*plan.keys.values(), *(key for cell in plan.cells for key in cell.keys.values())]
     return {**provenance.versions(), "code": _code(), "plan": hashlib.sha256("".join(keys).encode()).hexdigest()}
 
@@ -43,8 +43,11 @@ def _code() -> str:
 
 @dataclass(frozen=True)
 class _Ticket:
-    """What a process of the cluster must have to work on a run: see `provenance.fingerprint`; `marker` is a file in
-    the run's folder. working_folder: the driver's, to which relative paths of the config refer."""
+    """What a process of the cluster needs in order to work on a run.
+
+    fingerprint: that of the driver, which the node's must equal. marker: a file in the run's folder, which the node
+    must see. working_folder: that of the driver, where relative paths of the config start. threads: of each process.
+    """
 
     fingerprint: dict[str, str]
     marker: Path
@@ -56,7 +59,7 @@ _admitted: Path | None = None  # the marker of the run that this process has bee
 
 
 def _run(task: Task, ticket: _Ticket, mailbox: Any) -> None:
-    """A task, within a process of the cluster."""
+    """Run a task in a process of the cluster."""
     global _admitted
     if _admitted != ticket.marker:
         _admit(task, ticket)
@@ -82,20 +85,20 @@ def _admit(task: Task, ticket: _Ticket) -> None:
 
 
 def _difference(node: str, name: str, here: str, there: str) -> str:
-    """Why a node with another fingerprint is refused."""
+    """The sentence that refuses a node with another fingerprint."""
     if name == "code":
-        return f"the Ray node {node} has other code of leakfront than this machine; install the same on all nodes"
+        return f"the Ray node {node} has other code of leakfront than this machine; install the same code on all nodes"
     if name == "plan":
         return (
-            f"on the Ray node {node} the run's stages have other keys than here; its plug-ins and the data set must be "
-            "the same on all nodes, under the same path"
+            f"the Ray node {node} computes other keys for the run's stages than this machine; plug-ins and data set "
+            "must be the same on all nodes, under the same path"
         )
-    return f"the Ray node {node} has {name} {here}, this machine {there}; install the same versions on all nodes"
+    return f"the Ray node {node} has {name} {here}, this machine has {there}; install the same version on all nodes"
 
 
 @dataclass(frozen=True)
 class _Sender:
-    """The worker's end of the events."""
+    """Sends the events of a worker to the mailbox."""
 
     mailbox: Any
 
@@ -119,7 +122,10 @@ class _Mailbox:
 
 @dataclass
 class RayWorkers:
-    """The counterpart of `execution.Workers`: a lost process or node costs each task that ran there one retry."""
+    """Runs tasks on a cluster, as `Workers` does on one machine. A task whose process or node dies is tried once more.
+
+    listener: receives the events of the tasks.
+    """
 
     plan: Plan
     layout: Layout
@@ -142,7 +148,7 @@ class RayWorkers:
             "num_gpus": needs.pop("GPU", 0),
             "memory": needs.pop("memory", None),
             "resources": needs,
-            "max_retries": 0,  # they are counted here
+            "max_retries": 0,  # retries are counted here
             "runtime_env": {"env_vars": environment(execution.threads)},
         }
         self._remote = ray.remote(**options)(_run)
@@ -164,12 +170,12 @@ class RayWorkers:
         self._ticket.marker.unlink(missing_ok=True)
 
     def submit(self, task: Task, attempt: int = 1) -> None:
-        """Queue a task; `outcomes` yields it when it is done."""
+        """Queue a task; `outcomes` yields its outcome."""
         there = replace(task, root=task.root.absolute())
         self._running[self._remote.remote(there, self._ticket, self._mailbox)] = (task, attempt)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Tasks as they end, until none is left; more may be submitted meanwhile."""
+        """Yield the outcome of each task as it ends, until none is left; more may be submitted in the meantime."""
         import ray
 
         while self._running:
@@ -182,7 +188,9 @@ class RayWorkers:
                 elif attempt > 1:
                     yield Outcome(task, error=RuntimeError("its worker process or its node died twice"))
                 else:
-                    self.listener({"message": f"  the worker process of {task} or its node died; one more try"})
+                    self.listener(
+                        {"message": f"  the worker process of {task} or its node died; it is tried once more"}
+                    )
                     self.submit(task, attempt + 1)
 
     def _read_events(self) -> None:
@@ -211,7 +219,7 @@ def _outcome(task: Task, reference: Any) -> Outcome | None:
         cause = error.cause
         if re.search(r"failed to import on the worker|No module named 'leakfront", error.traceback_str):
             cause = InputError(
-                "a node of the Ray cluster has no such leakfront as this machine; install the same on all"
+                "a node of the Ray cluster cannot import this machine's leakfront; install the same code on all nodes"
             )
         cause.__cause__ = RuntimeError(error.traceback_str)  # for the log
         return Outcome(task, error=cause)

@@ -1,4 +1,4 @@
-"""Which task can start when, and what of a run is done already: all of it follows from the declared stages."""
+"""The order of a run's tasks, and the work that is left; both follow from the declared stages."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Node:
-    """A stage of the run or of a cell; a model's stages are those of the cell that stands for it."""
+    """A stage of the run or of a cell. The stages of a model belong to the cell that represents it."""
 
     stage: str
     cell: str = ""
 
 
 def is_done(stage: Stage, cell: CellPlan, layout: Layout) -> bool:
-    """Whether the stage's folder holds the artifact that the plan asks of the cell."""
+    """Whether the cell's artifact of this stage is stored under the plan's key."""
     return is_stored(stage, layout, cell.keys[stage.name], cell)
 
 
@@ -51,17 +51,17 @@ def has_model(cell: CellPlan, layout: Layout) -> bool:
 
 
 def pending_models(plan: Plan, layout: Layout) -> list[ModelPlan]:
-    """The models that are not stored."""
+    """The models whose weights are not stored."""
     return [model for model in models_of(plan) if not is_done(TRAIN, model.cell, layout)]
 
 
 def to_train(plan: Plan, layout: Layout) -> list[ModelPlan]:
-    """The models that are really trained: the longest of each family, of which the others are snapshots."""
+    """The pending models that are trained themselves: the longest of each family. The others are its snapshots."""
     return longest_of(pending_models(plan, layout))
 
 
 def work_left(plan: Plan, pool: Pool, layout: Layout) -> dict[str, dict[str, float]]:
-    """Forward passes that are left, by cell and stage; a shared training counts for the cell that stands for it."""
+    """The forward passes that are left, by cell and stage. A shared training counts for the cell that represents it."""
     left: dict[str, dict[str, float]] = {cell.name: {} for cell in plan.cells if not has_model(cell, layout)}
     standing = {model.cell.name for model in to_train(plan, layout)}
     for cell in plan.cells:
@@ -76,9 +76,10 @@ def work_left(plan: Plan, pool: Pool, layout: Layout) -> dict[str, dict[str, flo
 def execute(
     plan: Plan, layout: Layout, workers: int, cluster: RayCluster | None, progress: RunProgress
 ) -> dict[str, str]:
-    """Run all tasks that are not done, each as soon as it can; returns the cells that failed, with their reasons.
+    """Run all pending tasks, each as soon as its inputs are stored. Returns the failed cells with their reasons.
 
-    They run in `workers` processes on this machine, or on a cluster.
+    Tasks run in `workers` processes on this machine, or on a cluster. Raises the error of a task for wrong input or a
+    full disk, and `StageError` if a stage of the whole run fails.
     """
     schedule = Schedule(plan, layout)
     first = list(schedule.ready())
@@ -103,8 +104,10 @@ def execute(
 
 
 class Schedule:
-    """The tasks of a run in the order that their inputs allow; the longest trainings come first, so that no core waits
-    at the end. failed: the cells that failed, with their reasons."""
+    """The tasks of a run, in an order that their inputs allow.
+
+    The longest trainings start first, so that no core is idle at the end. failed: the failed cells, with the reasons.
+    """
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
         self.failed: dict[str, str] = {}
@@ -117,7 +120,7 @@ class Schedule:
         self._sorter.prepare()
 
     def ready(self) -> Iterator[Task]:
-        """The tasks that can start now; those with nothing to do end at once, which may let others start."""
+        """Yield the tasks that can start now. Nodes without work are done at once, which may free others."""
         while nodes := self._sorter.get_ready():
             for node in sorted(nodes, key=self._order):
                 if (task := self._task(node)) is not None:
@@ -126,16 +129,17 @@ class Schedule:
                     self._sorter.done(node)
 
     def take_note(self, outcome: Outcome, progress: RunProgress) -> None:
-        """Let start what waited for a task.
+        """Record how a task ended, so that the tasks that depend on it can start.
 
-        A wrong input, a full disk, or a failed stage of the run ends the run; another error costs its cell.
+        Wrong input, a full disk, or a failed stage of the whole run ends the run: it is raised. Any other error fails
+        the cells that depend on the task.
         """
         done, error = outcome.task, outcome.error
         self._sorter.done(Node(done.stage, done.cell))
         if error is not None and (isinstance(error, InputError) or is_of_disk(error)):
             raise error
         if error is not None and not done.cell:
-            raise StageError(f"the {done.stage} cannot be made: {type(error).__name__}: {error}") from error
+            raise StageError(f"the {done.stage} stage failed: {type(error).__name__}: {error}") from error
         for cell in self._concerned(done):
             if error is not None:
                 self.failed[cell.name] = f"{type(error).__name__}: {error}"
@@ -145,7 +149,7 @@ class Schedule:
                 progress.finished(cell.name)
 
     def _concerned(self, task: Task) -> list[CellPlan]:
-        """The cells that depend on a task: all those that share a model, where the task leads to it."""
+        """The cells that depend on a task: if the task is needed for a model, all cells that share the model."""
         if not task.cell:
             return []
         cell = self._plan.by_name[task.cell]
@@ -154,7 +158,7 @@ class Schedule:
         return list(model.cells) if shared else [cell]
 
     def _nodes(self) -> Iterator[tuple[Node, list[Node]]]:
-        """Every stage of the run, of each model and of each cell, with the nodes that must have ended before."""
+        """Every stage of the run, of each model and of each cell, with the nodes that must end before it starts."""
         families: dict[str, Node] = {}
         for model in sorted(self._models.values(), key=lambda model: -model.steps):
             node = Node(TRAIN.name, model.cell.name)
@@ -162,7 +166,7 @@ class Schedule:
             yield node, [*self._inputs(TRAIN, model.cell), *longer]
             families[model.family] = node
         for stage in STAGES:
-            if stage is POOL or stage is TRAIN:  # the pool is drawn before anything else
+            if stage is POOL or stage is TRAIN:  # the pool is stored before anything else
                 continue
             for cell in [None] if stage.scope == "run" else self._plan.cells:
                 yield Node(stage.name, cell.name if cell else ""), self._inputs(stage, cell)
@@ -177,15 +181,15 @@ class Schedule:
                 nodes.append(Node(name))
                 continue
             for one in (cell, *(self._plan.siblings(cell) if stage.siblings else ())):
-                stands = self._models[one.keys[TRAIN.name]].cell if source.scope == "model" else one
-                nodes.append(Node(name, stands.name))
+                owner = self._models[one.keys[TRAIN.name]].cell if source.scope == "model" else one
+                nodes.append(Node(name, owner.name))
         return nodes
 
     def _order(self, node: Node) -> float:
         return -training_work(self._plan, self._plan.by_name[node.cell]) if node.stage == TRAIN.name else 0.0
 
     def _task(self, node: Node) -> Task | None:
-        """The task of a node whose inputs have ended; None if there is nothing to do, or no model to do it with."""
+        """The task of a node whose inputs are done; None if it is stored already, or the cell has no usable model."""
         stage, plan, layout = BY_NAME[node.stage], self._plan, self._layout
         task = Task(node.stage, layout.root, self._settings, node.cell)
         if stage.scope == "run":
@@ -207,7 +211,7 @@ class Schedule:
         return Task(node.stage, layout.root, self._settings, cell.name, tuple(shadow.name for shadow in shadows))
 
     def _training(self, task: Task, cell: CellPlan) -> Task | None:
-        """The training of a cell's model, with the snapshots that it makes on its way."""
+        """The training of a cell's model, with the snapshots to store on the way; None if it failed or is stored."""
         model = self._models[cell.keys[TRAIN.name]]
         if cell.name in self.failed or is_done(TRAIN, cell, self._layout):
             return None

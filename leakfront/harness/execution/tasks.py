@@ -1,4 +1,4 @@
-"""A task, carried out within a worker process."""
+"""Run a task inside a worker process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from leakfront.harness.store.layout import Layout
 
 
 def run_task(task: Task) -> None:
-    """Perform a task's stage, in all its parts."""
+    """Perform all parts of a task's stage."""
     stage, work = BY_NAME[task.stage], work_of(task)
     emit({"begins": stage.name, "cell": task.cell, "process": os.getpid()})
     for subject in stage.subjects(work):
@@ -31,7 +31,7 @@ def run_task(task: Task) -> None:
 
 
 def work_of(task: Task) -> Work:
-    """A task with the plan and the pool that it is about."""
+    """The `Work` of a task: its plan, pool, cell and folder."""
     plan, layout = plan_of(task.settings), Layout(task.root)
     return Work(
         plan=plan,
@@ -46,7 +46,7 @@ def work_of(task: Task) -> Work:
 
 @lru_cache(1)
 def _pool(root: Path, key: str) -> Pool:
-    """The pool of a run, read once in a process."""
+    """The pool of a run, read once per process."""
     return stored_pool(Layout(root))
 
 
@@ -57,19 +57,19 @@ def _key(stage: Stage, work: Work) -> str:
 
 
 def _train(task: Task, work: Work, key: str) -> None:
-    """Train a model, together with other processes if the config says so; its checkpoint is then of no more use."""
+    """Train a model, with several processes if the config says so, and remove its checkpoint."""
     from leakfront.harness.execution.data_parallel import training_ranks
     from leakfront.harness.stages.train import remove_checkpoint_of
 
     execution = work.plan.config.execution
     size = execution.processes if work.plan.model.trained else 1
-    with training_ranks(partial(_help, task), size, execution.device, execution.threads) as ranks:
+    with training_ranks(partial(_train_rank, task), size, execution.device, execution.threads) as ranks:
         perform(TRAIN, replace(work, ranks=ranks), key)
     remove_checkpoint_of(work.cell, work.layout)
 
 
-def _help(task: Task, ranks: Ranks) -> None:
-    """Train as one of several ranks, in a process of its own."""
+def _train_rank(task: Task, ranks: Ranks) -> None:
+    """Train as one of the other ranks, in its own process."""
     TRAIN.run(replace(work_of(task), ranks=ranks, progress=silent))
 
 

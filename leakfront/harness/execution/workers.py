@@ -1,6 +1,6 @@
-"""Tasks run in worker processes, each with its own threads and its own GPUs; events come back as they happen.
+"""Run tasks in worker processes, each with its own threads and GPUs; events arrive as they happen.
 
-By hand, since `concurrent.futures.ProcessPoolExecutor` gives up all that its processes do when one of them dies.
+`concurrent.futures.ProcessPoolExecutor` does not fit: when one of its processes dies, it gives up the tasks of all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Listener = Callable[[dict[str, Any]], None]
 
 @dataclass
 class Outcome:
-    """How a task ended: its result, or what went wrong."""
+    """How a task ended: its result or its error."""
 
     task: Task
     result: Any = None
@@ -32,12 +32,12 @@ class Outcome:
 
 
 class WorkerTraceback(Exception):
-    """The cause of an error from a worker process: where it was raised there, as text."""
+    """The cause of an error from a worker process: the traceback there, as text."""
 
 
 @dataclass(eq=False)
 class _Worker:
-    """A process with the task that it is on. slot: its number, which decides its GPUs."""
+    """A process with its current task. slot: its number, which decides its GPUs. attempt: 1, or 2 for a retry."""
 
     slot: int
     process: Any
@@ -48,10 +48,10 @@ class _Worker:
 
 @dataclass
 class Workers:
-    """A pool of worker processes; one that dies costs its task one retry, and the other tasks nothing.
+    """A pool of worker processes. If one dies, its task is tried once more; other tasks are not affected.
 
-    gpus: those of each worker, in turn (see `devices.gpu_shares`); without any, the choice is left to the task. work:
-    what is done with a task, in the worker.
+    count: the number of processes. threads: of each process. listener: receives the events of the tasks. work: the
+    function that a worker calls with a task. gpus: those of each worker (see `devices.gpu_shares`); empty: all.
     """
 
     count: int
@@ -70,18 +70,18 @@ class Workers:
     def __exit__(self, *details: object) -> None:
         workers = self._busy + self._idle
         for worker in workers:
-            worker.connection.close()  # an idle worker ends when nothing can come any more
+            worker.connection.close()  # an idle worker ends when its connection closes
             if details[0] is not None:
                 worker.process.kill()
         for worker in workers:
             worker.process.join()
 
     def submit(self, task: Task) -> None:
-        """Queue a task; `outcomes` starts it, and yields it when it is done."""
+        """Queue a task; `outcomes` starts it and yields its outcome."""
         self._queue.append((task, 1))
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Tasks as they end, until none is left; more may be submitted meanwhile."""
+        """Yield the outcome of each task as it ends, until none is left; more may be submitted in the meantime."""
         while self._queue or self._busy:
             self._start_tasks()
             ready = wait([worker.connection for worker in self._busy])
@@ -95,11 +95,11 @@ class Workers:
             worker = self._idle_worker() or self._new_worker(task)
             worker.task, worker.attempt = task, attempt
             self._busy.append(worker)
-            with suppress(OSError):  # it has just died; its end of the connection says so
+            with suppress(OSError):  # it has just died, which `_receive` will notice
                 worker.connection.send(task)
 
     def _idle_worker(self) -> _Worker | None:
-        """A worker without a task; those that died meanwhile are forgotten."""
+        """An idle worker that is alive, or None; dead ones are dropped."""
         while self._idle:
             worker = self._idle.pop()
             if worker.process.is_alive():
@@ -113,17 +113,17 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         gpus = self.gpus[slot % len(self.gpus)] if self.gpus else ()
         process = context.Process(target=_worker_main, args=(there, self.work, self.threads, gpus))
-        # Ctrl-C reaches every process of a terminal: one that is still starting inherits that it is held back
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Ctrl-C reaches every process of a terminal; a process that is still starting inherits the blocked signal
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         there.close()
         return _Worker(slot, process, here, task, 1)
 
     def _receive(self, worker: _Worker) -> Outcome | None:
-        """Take in one message of a worker, or its death."""
+        """Handle one message of a worker, or its death."""
         try:
             event, ended = worker.connection.recv()
         except (EOFError, OSError):
@@ -139,7 +139,7 @@ class Workers:
         return Outcome(worker.task, result, error)
 
     def _retry(self, worker: _Worker) -> Outcome | None:
-        """A worker died: its task is tried once more."""
+        """Queue the task of a dead worker once more, or give it up after the second death."""
         self._busy.remove(worker)
         worker.connection.close()
         worker.process.join()
@@ -154,7 +154,7 @@ class Workers:
 
 @dataclass(frozen=True)
 class _Events:
-    """What a worker puts here, the parent's listener gets."""
+    """Sends the events of a worker to the parent's listener."""
 
     connection: Connection
 
@@ -163,7 +163,7 @@ class _Events:
 
 
 def _worker_main(connection: Connection, work: Callable[[Task], Any], threads: int, gpus: Sequence[int]) -> None:
-    """A worker process: tasks come in, and go out as (None, (result, error, traceback))."""
+    """The main loop of a worker: receives tasks, and sends (None, (result, error, traceback)) for each."""
     start_worker(_Events(connection), threads, gpus)
     while True:
         try:
@@ -177,12 +177,12 @@ def _worker_main(connection: Connection, work: Callable[[Task], Any], threads: i
             ended = None, _portable(error), traceback.format_exc()
         try:
             connection.send((None, ended))
-        except OSError:  # the parent is gone, or does not want it any more
+        except OSError:  # the parent has ended or closed the connection
             return
 
 
 def _portable(error: BaseException) -> BaseException:
-    """The error, or one that says the same if it cannot be sent to another process."""
+    """The error, or a `RuntimeError` with the same text if it cannot be sent to another process."""
     try:
         return error if type(pickle.loads(pickle.dumps(error))) is type(error) else RuntimeError(repr(error))
     except Exception:

@@ -1,1 +1,1 @@
-"""This machine: its memory, its clock, and what of it decides a number."""
+"""This machine: memory, time, versions, and a fix for torchvision builds that do not fit torch."""

@@ -1,4 +1,4 @@
-"""What work costs in time, on a machine that may be busy with other things."""
+"""Measure how long work takes, on a machine that may be busy with other things."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ CPU, WALL = "CPU time", "wall time"
 
 
 def kind_of_time(device: str) -> str:
-    """What a `Stopwatch` counts there."""
+    """The kind of time that a `Stopwatch` measures on a device: `CPU` or `WALL`."""
     return WALL if device.startswith("cuda") else CPU
 
 
 class Stopwatch:
-    """Counts the seconds since it was made.
+    """Measures the seconds since it was created.
 
-    On a CPU, the CPU time of this process, all its threads together, which other processes hardly lengthen; on a GPU,
-    the time that passed until its queue was empty.
+    On a CPU: the CPU time of this process, summed over its threads, which other processes hardly change. On a GPU: the
+    wall time until the GPU's queue is empty.
     """
 
     def __init__(self, device: str) -> None:

@@ -1,4 +1,4 @@
-"""The peak memory of a piece of work, and the cores that it may use."""
+"""The peak memory of some work, and the number of cores that this process may use."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from types import TracebackType
 class PeakMemory:
     """Measures the peak memory between entering and leaving, in MiB, as `mib`.
 
-    On a GPU, what torch allocated. On a CPU, the resident memory of the whole process (Linux only, else nan), which is
-    first made to give back what earlier work in it has freed.
+    On a GPU: the memory that torch allocated. On a CPU: the resident memory of the whole process (Linux only, else
+    nan). On entering, the process first returns the memory that earlier work has freed.
     """
 
     def __init__(self, device: str) -> None:
@@ -39,7 +39,7 @@ class PeakMemory:
         return self
 
     def now(self) -> float:
-        """The peak so far, in MiB; nan where it cannot be measured."""
+        """The peak so far, in MiB; nan if it cannot be measured."""
         if self._device.startswith("cuda"):
             import torch
 

@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Version of this package, of Python and of the libraries that decide a number."""
+    """Versions of this package, of Python and of the libraries that affect results."""
     found = {"leakfront": package.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and whether the working tree differs from it; the commit is empty when the code is not in a checkout."""
+    """The commit, and whether the working tree differs from it; outside a git checkout the commit is empty."""
     folder = package.PACKAGE.parent
     if not (folder / ".git").exists():
         return {"commit": "", "dirty": False}
@@ -42,7 +42,7 @@ def git_state() -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory and system; no name that tells whose machine it is."""
+    """Processor, cores, memory and system; nothing that identifies the machine or its owner."""
     return {
         "cpu": _cpu_model(),
         "cores": cores(),

@@ -1,10 +1,10 @@
-"""Lets torchvision be imported beside a torch build that its compiled operators do not match.
+"""Makes torchvision importable with a torch build that its compiled operators do not match.
 
-There are combinations (a CPU torch with the usual torchvision) where torchvision's `_C` library cannot be loaded. Then
-`import torchvision` fails with "operator torchvision::nms does not exist", and takes every library down with it that
-imports torchvision when it is there (diffusers, transformers, torchmetrics, torch-fidelity). Declaring the schemas of
-the two operators that torchvision looks up while it is imported cures that: transforms, datasets and models work;
-`ops.nms` and compiled image decoding do not. No kept library does this. Where `_C` loads, nothing is declared.
+There are combinations (a CPU torch with the usual torchvision) in which torchvision's `_C` library cannot be loaded.
+Then `import torchvision` fails with "operator torchvision::nms does not exist", and so does every library that imports
+torchvision if it is installed (diffusers, transformers, torchmetrics, torch-fidelity). The remedy is to declare the
+schemas of the two operators that torchvision looks up during its import. Then transforms, datasets and models work;
+`ops.nms` and compiled image decoding do not. No maintained library does this. If `_C` loads, nothing is declared.
 """
 
 import importlib
@@ -22,14 +22,14 @@ SCHEMAS = {
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 
-_kept_alive: list[Any] = []  # torch forgets a schema when its Library object is collected
+_kept_alive: list[Any] = []  # torch drops a schema when its Library object is garbage-collected
 
 
 def install() -> None:
-    """See to it that the first import of torchvision, by anyone, finds its operators declared.
+    """Install an import hook that declares the operators before the first import of torchvision, by any code.
 
-    Imports nothing heavy itself, and does nothing if it was called before, if torchvision is imported already, or on
-    Windows, where the published builds of torch and torchvision match and the library needs a search path of its own.
+    Imports nothing heavy itself. Does nothing if it was called before, if torchvision is already imported, or on
+    Windows: there the published builds of torch and torchvision match, and the library needs a special search path.
     """
     if sys.platform == "win32" or "torchvision" in sys.modules:
         return
@@ -40,16 +40,16 @@ def install() -> None:
 def declare_missing_operators(folders: Sequence[str]) -> bool:
     """Declare the schemas if the `_C` library in `folders` (of the torchvision package) is missing or cannot be loaded.
 
-    Returns whether it did. A schema that somebody else declared before is left as it is.
+    Returns whether it did so. A schema that is declared already is left unchanged.
     """
-    torch: Any = importlib.import_module("torch")  # late, and its load_library and Library have no types
+    torch: Any = importlib.import_module("torch")  # imported late; its load_library and Library have no types
     library = _operator_library(folders)
     if library is not None:
         try:
             torch.ops.load_library(library)
             return False
         except (ImportError, OSError):
-            pass  # built for another torch: torchvision itself goes on without it, and so do we
+            pass  # built for another torch: torchvision itself continues without it, and so do we
     fragment = torch.library.Library("torchvision", "FRAGMENT")
     for name, schema in SCHEMAS.items():
         if not hasattr(torch.ops.torchvision, name):
@@ -59,7 +59,7 @@ def declare_missing_operators(folders: Sequence[str]) -> bool:
 
 
 def _operator_library(folders: Sequence[str]) -> Path | None:
-    """The `_C` library in `folders`, found as torchvision finds it, or None."""
+    """The `_C` library in `folders`, found in the same way as torchvision does, or None."""
     details = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
     for folder in folders:
         spec = importlib.machinery.FileFinder(folder, details).find_spec("_C")
@@ -69,9 +69,9 @@ def _operator_library(folders: Sequence[str]) -> Path | None:
 
 
 class _TorchvisionFinder(MetaPathFinder):
-    """Hands torchvision out as the other finders find it, with a loader that acts once before the package runs.
+    """Finds torchvision through the other finders, and adds a loader that acts once before the package runs.
 
-    Acting in the loader, not here, keeps `importlib.util.find_spec("torchvision")` as cheap as it was.
+    The loader does the work, so that `importlib.util.find_spec("torchvision")` stays cheap.
     """
 
     def find_spec(
@@ -89,7 +89,7 @@ class _TorchvisionFinder(MetaPathFinder):
 
 
 class _TorchvisionLoader(Loader):
-    """Declares what is missing, takes itself and its finder out of the way, and loads the package as usual."""
+    """Declares missing operators, removes itself and its finder, and loads the package as usual."""
 
     def __init__(self, usual: Loader, finder: _TorchvisionFinder) -> None:
         self._usual = usual

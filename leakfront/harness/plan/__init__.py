@@ -1,1 +1,1 @@
-"""What follows from the settings: models to train, keys of all artifacts, limits, costs."""
+"""From settings to a plan: the models to train, the keys of all artifacts, limits, costs."""

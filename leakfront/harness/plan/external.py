@@ -1,4 +1,4 @@
-"""A model that was trained elsewhere, and known membership: what a config can ask then, and what is left out."""
+"""External models and known membership: the settings that a config may have, and the measurements that are left out."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ NO_FID = "left out: there are no images that are neither member nor decoy to com
 
 
 def check_external(config: Config, model: Any, dataset: Any) -> None:
-    """Raise `InputError` for settings that do not go with an external model or with known membership."""
+    """Raise `InputError` for settings that contradict an external model or known membership."""
     of_data, data = dataset.known_membership, config.data
     if model.external and not of_data:
         raise InputError(
-            f"model.name = {config.model.get('name')!r} is a model that was trained elsewhere, so data.dataset must "
-            f"state who its members are, as members_decoys does; {data.dataset!r} does not"
+            f"model.name = {config.model.get('name')!r} is an external model, so data.dataset must state who its "
+            f"members are, as members_decoys does; {data.dataset!r} does not"
         )
     if not of_data:
         return
     what = f"data.dataset = {data.dataset!r} states who the members are"
     if config.splits != 1:
-        raise InputError(f"{what}, which is one split; set splits = 1, not {config.splits}")
+        raise InputError(f"{what}, so there is only one split; set splits = 1, not {config.splits}")
     if data.coin != 0.5:
-        raise InputError(f"{what}, so that no coins are flipped; leave out data.coin = {data.coin}")
+        raise InputError(f"{what}, so no coins are flipped; leave out data.coin = {data.coin}")
     if data.duplicates.groups:
-        raise InputError(f"{what}, so that none can be planted; set data.duplicates.groups = 0")
+        raise InputError(f"{what}, so no duplicates can be planted; set data.duplicates.groups = 0")
     if data.pool != (count := dataset.count()):
-        raise InputError(f"{what}, all of whose {count} members and decoys are the pool; set data.pool = {count}")
+        raise InputError(f"{what}, so its {count} members and decoys are the pool; set data.pool = {count}")
     if config.metrics.names and not dataset.has_outside:
         raise InputError(
-            "metrics.names lists metrics, which compare with real images, but no image is neither member nor decoy: "
-            "give data.params.reference, a folder of such images (--reference), or set metrics.names = []"
+            "metrics.names lists metrics, but there are no real images to compare with: give a folder of images that "
+            "are neither member nor decoy as data.params.reference (--reference), or set metrics.names = []"
         )
 
 
@@ -47,7 +47,7 @@ def external_points(model: Any, points: Sequence[DefensePoint]) -> list[DefenseP
     if not model.external:
         return list(points)
     if len(points) != 1 or points[0].line != "none":
-        raise InputError("defenses lists some, but an external model is not trained here; leave `defenses` out")
+        raise InputError("defenses cannot be applied to an external model; leave `defenses` out")
     return [replace(points[0], line=LABEL)]
 
 

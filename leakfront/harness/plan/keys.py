@@ -1,4 +1,4 @@
-"""The content key of every artifact of a run, in one loop over the declared stages."""
+"""The content key of every artifact of a run, computed in one loop over the declared stages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from leakfront.harness.store.code_keys import content_key
 
 
 def fill_keys(plan: Plan) -> None:
-    """Key all stages whose outcome does not depend on which other cells have a model; done once, as a plan is made."""
+    """Fill in the keys of all stages but the late ones (see `is_late`); called once, when a plan is made."""
     for stage in STAGES:
         if stage.scope == "run":
             plan.keys[stage.name] = key_of(stage, Subject(plan))
@@ -21,7 +21,7 @@ def fill_keys(plan: Plan) -> None:
 def key_of(stage: Stage, subject: Subject) -> str:
     """The key of a stage's artifact: a hash of its settings, its inputs' keys and its code.
 
-    Nothing else enters, above all not which other cells there are.
+    Nothing else enters. In particular, the key does not depend on which other cells the config has.
     """
     inputs = [key for name in inputs_of(stage, subject.plan) for key in _input_keys(BY_NAME[name], stage, subject)]
     code = sorted({*stage.code(subject), stage.run.__module__})
@@ -34,7 +34,7 @@ def inputs_of(stage: Stage, plan: Plan) -> tuple[str, ...]:
 
 
 def is_late(stage: Stage) -> bool:
-    """Whether a stage depends on which shadow models there are, which is known only when they have been trained."""
+    """Whether a stage depends on which shadow models exist; this is known only after their training."""
     return stage.siblings or any(is_late(BY_NAME[name]) for name in stage.inputs)
 
 

@@ -1,4 +1,4 @@
-"""What no machine, or not this one, can carry out: refused in a sentence before anything is allocated or written."""
+"""Limits on a config, of any machine or of this one, checked before anything is allocated or written."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from leakfront.harness.machine.memory import cores
 from leakfront.harness.settings.sections import Config, Execution
 from leakfront.memory import memory
 
-MAX_MODELS = 10_000  # in one run, each a folder with its weights, samples and scores
-MAX_PLANTED = 1_000_000  # copies in all; altered ones are drawn one by one
-MAX_NAME = 200  # bytes of a folder's name; file systems take 255, and more is appended
+MAX_MODELS = 10_000  # in one run; each has a folder with its weights, samples and scores
+MAX_PLANTED = 1_000_000  # copies in total; altered ones are drawn one by one
+MAX_NAME = 200  # bytes of a folder's name; file systems allow 255, and suffixes are appended
 WEIGHTS_IN_TRAINING = 5  # float32 each: weights, gradients, the two moments of Adam, the average
 
 
@@ -25,11 +25,11 @@ def check_models(splits: int, points: int) -> None:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise `InputError` for a name that no folder can have."""
+    """Raise `InputError` for a name that is too long for a folder."""
     for name in names:
         if len(name.encode(errors="replace")) > MAX_NAME:
             raise InputError(
-                f"{name[:40]!r}… is too long for a folder's name, at most {MAX_NAME} bytes; give a `label`"
+                f"{name[:40]!r}… is too long for a folder's name (at most {MAX_NAME} bytes); give a shorter `label`"
             )
 
 
@@ -39,7 +39,7 @@ def check_weights(smallest: int) -> None:
 
 
 def check_data(config: Config, image: int) -> None:
-    """Raise `InputError` where images alone, of `image` bytes each, are more than memory holds (a lower bound)."""
+    """Raise `InputError` if the images alone, of `image` bytes each, exceed this machine's memory."""
     planted = config.data.duplicates
     if planted.groups * planted.copies > MAX_PLANTED:
         raise InputError(
@@ -53,7 +53,7 @@ def check_data(config: Config, image: int) -> None:
 
 
 def check_threads(execution: Execution) -> None:
-    """Raise `InputError` for more threads, of all processes that train a model, than this machine has cores."""
+    """Raise `InputError` if the processes of one training have more threads in total than this machine has cores."""
     threads, processes = execution.threads, execution.processes
     if threads * processes > cores():
         what = f"execution.threads is {threads}" + (f" for each of {processes} processes" if processes > 1 else "")
@@ -63,5 +63,5 @@ def check_threads(execution: Execution) -> None:
 def _require(need: int, what: str) -> None:
     if need > memory():
         raise InputError(
-            f"{what} at least {need / 2**30:,.0f} GiB, and this machine has {memory() / 2**30:,.0f}; lower it"
+            f"{what} at least {need / 2**30:,.0f} GiB, but this machine has {memory() / 2**30:,.0f} GiB; lower it"
         )

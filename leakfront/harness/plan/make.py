@@ -46,7 +46,7 @@ def make_plan(config: Config) -> Plan:
         cells=_cells(points, config.splits),
         keys={},
     )
-    if not plan.known_membership:  # which has no audit
+    if not plan.known_membership:  # else there is no audit
         _check_statistics(config)
     fill_keys(plan)
     return plan
@@ -55,7 +55,10 @@ def make_plan(config: Config) -> Plan:
 def _attack(label: str, params: dict[str, Any]) -> Attack:
     check_names([label])
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
-        raise InputError(f"attacks.{label}: an attack is called by letters, digits, dots, dashes and underscores")
+        raise InputError(
+            f"attacks.{label}: a label must consist of letters, digits, dots, dashes and underscores, and begin with a "
+            "letter or a digit"
+        )
     name = params.get("attack", label)
     rest = {key: value for key, value in params.items() if key != "attack"}
     attack: Attack = build(attacks.registry, name, rest, f"attacks.{label}")
@@ -77,7 +80,7 @@ def _cells(points: Sequence[DefensePoint], splits: int) -> list[CellPlan]:
     names = [re.sub(r"[^A-Za-z0-9.+=]+", "_", point.label).strip("_") for point in points]
     check_names(names)
     if len(set(names)) < len(names):
-        raise InputError("two defenses differ only in signs that a folder's name cannot hold; give one a `label`")
+        raise InputError("two defenses differ only in characters that a folder's name cannot hold; give one a `label`")
     return [
         CellPlan(f"{name}-split{split}", point, split, {})
         for name, point in zip(names, points, strict=True)
@@ -93,8 +96,8 @@ def _check_statistics(config: Config) -> None:
         )
     if config.statistics.audit_guesses > singles:
         raise InputError(
-            f"statistics.audit_guesses is {config.statistics.audit_guesses}, but only {singles} pool images have a "
-            "coin of their own (data.pool less data.duplicates.groups); it must not be larger"
+            f"statistics.audit_guesses is {config.statistics.audit_guesses}, but it must not exceed {singles}, the "
+            "number of pool images that are not planted duplicates (data.pool minus data.duplicates.groups)"
         )
 
 

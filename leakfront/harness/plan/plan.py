@@ -1,4 +1,4 @@
-"""What a run consists of: its cells, the models that they need, and the content key of every stage."""
+"""The plan of a run: its cells, all plug-ins that it needs, and the content keys of its stages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from leakfront.harness.settings.sections import Config
 
 @dataclass(frozen=True)
 class CellPlan:
-    """A defense at a strength on a split: one model to sample and attack, which other cells may share.
+    """One defense at one strength on one split: a model to sample and attack. Cells may share a model.
 
-    keys: of the stages whose outcome does not depend on which other cells have a model (see `plan/keys.py`).
+    keys: by stage, for all stages of models and cells but the late ones (see `plan/keys.py`).
     """
 
     name: str
@@ -28,9 +28,9 @@ class CellPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked config with everything that it names, built.
+    """A checked config, with an instance of every plug-in that it names.
 
-    keys: of the stages that are made once for the run.
+    keys: by stage, for the stages of the whole run.
     """
 
     config: Config
@@ -56,17 +56,17 @@ class Plan:
 
     @property
     def outside_signals(self) -> list[Any]:
-        """The same for signals of images outside the pool."""
+        """The distinct signals of images outside the pool that the attacks ask for, in a fixed order."""
         return _distinct(s for attack in self.attempted for s in attack.outside_signals())
 
     @property
     def generations(self) -> list[Any]:
-        """The same for images that the attacks make the model generate."""
+        """The distinct generations that the attacks ask the model for, in a fixed order."""
         return _distinct(g for attack in self.attempted for g in attack.generations())
 
     @property
     def known_membership(self) -> bool:
-        """Whether the data set states who the members are, so that no coins are flipped."""
+        """Whether the data set states who the members are; then no coins are flipped."""
         return bool(self.dataset.known_membership)
 
     @property
@@ -76,11 +76,11 @@ class Plan:
 
     @property
     def attempted(self) -> list[Attack]:
-        """The attacks that can be made if all splits have a model."""
+        """The attacks that can run if all splits have a model."""
         return [self.attacks[label] for label in self.judged_by(self.config.splits - 1)]
 
     def judged_by(self, shadows: int) -> list[str]:
-        """The attacks that can be made with so many shadow models."""
+        """The labels of the attacks that can run with this number of shadow models."""
         return [
             label
             for label, attack in self.attacks.items()
@@ -88,7 +88,7 @@ class Plan:
         ]
 
     def note(self, label: str, shadows: int) -> str:
-        """What an attack does instead with so many shadow models, or why it is left out; empty if all is well."""
+        """One line on what changes for an attack with this number of shadow models, or why it is left out; or ""."""
         attack = self.attacks[label]
         return NO_OUTSIDE if self._lacks_outside(attack) else attack.note(shadows)
 

@@ -1,4 +1,4 @@
-"""Every signal asked once of a model that knows nothing: what it costs, and that it can be asked at all."""
+"""Count the model calls of signals, and check that they can be measured, on a model that predicts zero noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_signals(plan: Plan, image_shape: tuple[int, ...]) -> None:
-    """Raise `InputError` for an attack that asks what images (C, H, W) or the model's timesteps do not allow."""
+    """Raise `InputError` for an attack whose signals do not fit the images (C, H, W) or the model's timesteps."""
     for label, attack in plan.attacks.items():
         try:
             model_calls([*attack.signals(), *attack.outside_signals()], image_shape, plan.model.timesteps)
@@ -21,13 +21,13 @@ def check_signals(plan: Plan, image_shape: tuple[int, ...]) -> None:
             raise InputError(f"attacks.{label}: {error}") from None
         except (IndexError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
             raise InputError(
-                f"attacks.{label} cannot be made on {'x'.join(map(str, image_shape))} images and a model of "
+                f"attacks.{label} cannot run on {'x'.join(map(str, image_shape))} images and a model of "
                 f"{plan.model.timesteps} timesteps: {error}"
             ) from error
 
 
 def model_calls(signals: Sequence[Any], image_shape: tuple[int, ...], timesteps: int) -> int:
-    """Model calls per image of the signals together."""
+    """The model calls per image that the signals need together."""
     import torch
 
     from leakfront.attacks.queries.queries import Queries
@@ -39,11 +39,11 @@ def model_calls(signals: Sequence[Any], image_shape: tuple[int, ...], timesteps:
     return queries.calls
 
 
-MAX_CALLS = 5_000  # per image, of one attack; in suite v1 the most is 273, of dataset_inference
+MAX_CALLS = 5_000  # per image and attack; in suite v1 dataset_inference has the most, 273
 
 
 class ZeroDenoiser:
-    """A denoiser that predicts no noise; what `Queries` needs of a `DiffusionModel`."""
+    """A denoiser that predicts zero noise, with the methods of `DiffusionModel` that `Queries` calls."""
 
     network: torch.nn.Module | None = None
     classes = 0
@@ -76,10 +76,10 @@ class ZeroDenoiser:
         return parameters["scale"] * x_t
 
     def fit(self, images: torch.Tensor) -> None:
-        raise TypeError("a model of nothing is not fitted")
+        raise TypeError("ZeroDenoiser cannot be fitted")
 
     def loss(self) -> Any:
-        raise TypeError("a model of nothing is not trained")
+        raise TypeError("ZeroDenoiser cannot be trained")
 
     def save(self, folder: Any) -> None:
-        raise TypeError("a model of nothing is not saved")
+        raise TypeError("ZeroDenoiser cannot be saved")

@@ -1,4 +1,4 @@
-"""From the config's defenses to the points on the plot: a list of values becomes one defense for each."""
+"""From the config's defenses to the points on the plot: a list of values becomes one point per value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leakfront.defenses import Defense
 from leakfront.errors import InputError
 from leakfront.registry import build, default_values, find
 
-FORMULA = ("=", "+", "-", "@")  # what spreadsheets compute in a CSV
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes a CSV cell that begins with one of these for a formula
 MAX_POINTS = 1000  # of one entry
 
 
@@ -32,9 +32,10 @@ class DefensePoint:
 
 
 def expand(entries: Sequence[dict[str, Any]]) -> list[DefensePoint]:
-    """Every point of every entry, `none` first if no entry names it.
+    """Every point of every entry; `none` is added as the first if no entry names it.
 
     An entry is {name, parameters…} or {stack = [{name, parameters…}, …]}; either may have a `label` for its line.
+    Raises `InputError`.
     """
     points = [point for number, entry in enumerate(entries) for point in _points(number, entry)]
     if not any(point.line == "none" for point in points):
@@ -52,10 +53,10 @@ def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
     entry = dict(entry)
     label = entry.pop("label", None)
     if label is not None and (not isinstance(label, str) or not label.strip()):
-        raise InputError(f"{where}.label is {label!r}; it must be a short text")
+        raise InputError(f"{where}.label is {label!r}; it must be a text that is not empty")
     if label is not None and (not label.isprintable() or label.startswith(FORMULA)):
         raise InputError(
-            f"{where}.label is {label!r}; it must be printable and not begin like a formula, with {' '.join(FORMULA)}"
+            f"{where}.label is {label!r}; it must be printable and must not begin with {' '.join(FORMULA)} (a formula)"
         )
     stack = entry.pop("stack", None)
     if stack is not None and entry:
@@ -67,9 +68,9 @@ def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
         find(defenses.registry, layer.get("name"), where)
     count = math.prod(len(layer[key]) for layer in layers for key in layer if key != "name" and _is_swept(layer, key))
     if count > MAX_POINTS:
-        raise InputError(f"{where} sweeps over {count} combinations of values; at most {MAX_POINTS} are taken")
+        raise InputError(f"{where} sweeps over {count} combinations of values; there can be at most {MAX_POINTS}")
     options = [_options(layer, where) for layer in layers]
-    # what is given as a list is the strength, were it a list of one
+    # a parameter given as a list is the strength, even if the list has only one value
     swept = {(i, key) for i, layer in enumerate(layers) for key in layer if _is_swept(layer, key)}
     line = label or "+".join(str(layer.get("name")) for layer in layers)
     points = []
@@ -99,7 +100,7 @@ def _options(layer: dict[str, Any], where: str) -> list[dict[str, Any]]:
 
 
 def _is_swept(layer: dict[str, Any], key: str) -> bool:
-    """Whether a key holds the values of a sweep, and not one value that is a list itself."""
+    """Whether a key holds a list of values to sweep over, rather than one value that is a list."""
     default = default_values(defenses.registry.get(layer["name"])).get(key)
     return isinstance(layer[key], list) and not isinstance(default, tuple)
 

@@ -1,4 +1,4 @@
-"""Which models a run trains: cells with the same weights share one, and a shorter training is part of a longer one."""
+"""The models that a run trains: cells with the same weights share one, and a longer training includes shorter ones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from leakfront.harness.plan.plan import CellPlan, Plan
 
 @dataclass(frozen=True)
 class Weights:
-    """What decides a model's weights, given its training set.
+    """What determines a model's weights, given its training set.
 
-    layers: the defenses that act on batches or on training; steps: of the training; prefix: whether the training of
-    fewer steps, with all else equal, is the beginning of this one.
+    layers: the defenses that act on batches or on training. steps: the length of the training. prefix: whether a
+    training of fewer steps, with all else equal, is the beginning of this one.
     """
 
     layers: tuple[Defense, ...]
@@ -26,7 +26,7 @@ class Weights:
 class ModelPlan:
     """One model of a run: the key of its weights, the cells that use it, and the steps of its training.
 
-    family: equal for trainings that are beginnings of one another; the longest one makes them all.
+    family: the same for trainings that differ only in length; the longest one makes the models of all of them.
     """
 
     key: str
@@ -36,15 +36,15 @@ class ModelPlan:
 
     @property
     def cell(self) -> CellPlan:
-        """The cell that stands for the model where it is prepared, trained and shown."""
+        """The cell that represents the model: its training set and its training are those of this cell."""
         return self.cells[0]
 
 
 def weights_of(stack: Sequence[Defense], steps: int) -> Weights:
-    """What a stack of defenses makes of a training of `steps` steps.
+    """The weights of a training of `steps` steps with a stack of defenses.
 
-    A defense that only stops the training at a fixed step is part of the steps, if no other defense acts on training
-    (another may depend on their number, as DP-SGD's noise does).
+    If no other defense acts on training, a defense that only stops at a fixed step is not a layer: it changes `steps`.
+    (Other defenses may depend on the number of steps, as DP-SGD's noise does.)
     """
     layers = tuple(layer for layer in stack if layer.overrides("augment", "training", "unit"))
     rest = tuple(layer for layer in layers if layer.snapshot_step(steps) is None)
@@ -69,7 +69,7 @@ def models_of(plan: Plan) -> list[ModelPlan]:
 
 
 def longest_of(models: Iterable[ModelPlan]) -> list[ModelPlan]:
-    """Of each family the model with the longest training, which makes the others on its way."""
+    """The model with the longest training of each family; the others are its snapshots."""
     longest: dict[str, ModelPlan] = {}
     for model in models:
         if model.family not in longest or model.steps > longest[model.family].steps:

@@ -1,4 +1,4 @@
-"""How much work a cell is, for estimates of time; no result depends on it."""
+"""The amount of work of a cell, for estimates of time; no result depends on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TRAINING_WEIGHT = 3.0  # forward and backward, in forward passes
 
 
 def training_work(plan: Plan, cell: CellPlan) -> float:
-    """The forward passes of one image that training a cell amounts to, roughly."""
+    """The work of training a cell's model, roughly, in forward passes of one image."""
     training, factor = plan.config.training, 1.0
     if not plan.model.trained:
         return 0.0
@@ -19,12 +19,12 @@ def training_work(plan: Plan, cell: CellPlan) -> float:
 
 
 def sampling_work(plan: Plan) -> float:
-    """The same for the samples of any cell."""
+    """The work of generating the samples of any cell, in forward passes of one image."""
     return float(plan.config.sampling.images * plan.config.sampling.steps)
 
 
 def probing_work(plan: Plan, image_shape: tuple[int, ...]) -> float:
-    """The same for the queries of any cell, whose images are (C, H, W)."""
+    """The work of the attacks' queries to any cell's model, in forward passes of one image (C, H, W)."""
     inside, outside = (
         model_calls(signals, image_shape, plan.model.timesteps) for signals in (plan.signals, plan.outside_signals)
     )

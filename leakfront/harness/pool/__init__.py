@@ -1,1 +1,1 @@
-"""Which images a run is about, and who is a member."""
+"""The images of a run, and which of them are members."""

@@ -1,4 +1,4 @@
-"""The pool of a data set that states who the members are, in place of one whose members are drawn by coins."""
+"""The pool of a data set that states who the members are; no coins are flipped."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from leakfront.seeds import derive_seed
 
 
 def build_known_pool(data: LabelledImages, reference: int | None, seed: int) -> Pool:
-    """All distinct members and decoys of `data`, in an order that knows nothing of their roles.
+    """A pool of all distinct members and decoys of `data`, in an order that does not depend on their roles.
 
-    reference: how many of the images that are neither go to the reference, the rest to the feature extractor; None
-    takes two thirds. Raises `InputError` for fewer than 2 members or decoys, or too few images outside.
+    reference: how many of the images that are neither go to the reference (None: two thirds); the rest go to the
+    feature extractor. Raises `InputError` for fewer than 2 members or decoys, or too few images that are neither.
     """
     assert data.roles is not None
     first = distinct_images(data)
@@ -52,13 +52,13 @@ def build_known_pool(data: LabelledImages, reference: int | None, seed: int) -> 
 
 
 def save_membership(pool: Pool, path: Path) -> None:
-    """Write who the members are to a file of its own, which no attack is handed."""
+    """Write the membership to a file of its own, which the attack stage never reads."""
     assert pool.membership is not None
     save_file({"members": pool.membership}, path)
 
 
 def load_membership(path: Path) -> np.ndarray:
-    """Who the members are, bool [P]; `InputError` if `path` cannot be read."""
+    """The members, bool [P]. Raises `InputError` if `path` cannot be read."""
     try:
         return load_file(path)["members"].astype(bool)
     except (OSError, SafetensorError, LookupError, ValueError) as error:

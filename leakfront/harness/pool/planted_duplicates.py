@@ -1,4 +1,4 @@
-"""How a planted copy of a training image may differ from it."""
+"""Altered copies of training images, for planted duplicates."""
 
 import io
 from typing import Literal, get_args
@@ -14,10 +14,10 @@ NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != 
 
 
 def altered_copies(image: np.ndarray, kind: CopyKind, count: int, seed: int) -> list[np.ndarray]:
-    """At most `count` altered copies of `image`, uint8 [C, H, W], a function of the arguments alone.
+    """At most `count` altered copies of `image`, uint8 [C, H, W]; they depend on the arguments alone.
 
-    "exact" has none, "shifted" up to 8, "recompressed" one, "noised" as many as asked for. On an image that the
-    alteration does not change (one colour, shifted), copies can be equal to it.
+    "exact" gives none, "shifted" up to 8, "recompressed" one, "noised" always `count`. A copy can equal the image if
+    the alteration does not change it (for example a shift of an image of one colour).
     """
     generator = np.random.default_rng(seed)
     if kind == "shifted":

@@ -1,4 +1,4 @@
-"""The coin-flip pool: which real images a run is about, and which of them each model may train on."""
+"""The coin-flip pool: the real images of a run, and which of them each model may train on."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ from leakfront.seeds import derive_seed
 class PoolSettings:
     """How a pool is drawn.
 
-    size: images in the pool. coin: the probability of being a member. reference: images kept out of the pool for FID;
-    None takes two thirds of what is outside (the rest goes to the feature extractor); 0 takes all data into the pool.
-    groups: pool images that are planted as duplicates, each being `copies` times in the training set when it is a
-    member; the first time as it is, then altered by `copy_kind`. Raises `InputError` for values that make no sense.
+    size: images in the pool. coin: the probability of being a member. reference: images outside the pool for FID (None:
+    two thirds of those outside, and the rest for the feature extractor; 0: none, so that the pool may be all the data).
+    groups: pool images that are planted as duplicates. As a member, such an image occurs `copies` times in the training
+    set: first unchanged, then altered by `copy_kind`. Raises `InputError` for values out of range.
     """
 
     size: int
@@ -55,16 +55,17 @@ class PoolSettings:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Real images in three parts, no two of them byte for byte equal: pool, reference, extractor.
+    """Real images in three parts (pool, reference, extractor); no two images are equal byte for byte.
 
-    images: uint8 [P, C, H, W]; labels: int64 [P], numbers into `classes`.
+    images: uint8 [P, C, H, W]; labels: int64 [P], indices into `classes`.
     copies: int64 [P], how often a member is in the training set; above 1 for planted groups.
-    variants: uint8 [V, C, H, W], every distinct picture that training may see; variant_of: int64 [V], the pool image
-    that each is of. The first P are the images themselves, and all there are if copies are exact.
-    reference_…: what FID compares with; extractor_…: what an embedded feature extractor trains on; may be empty.
-    duplicates_dropped: images of the data left out because they were equal to another; skipped: unreadable files.
-    membership: bool [P], who the model under attack was trained on, of data that states it; no part of what `save_pool`
-    writes, so that it is not at hand where attacks are made. None of all other data.
+    variants: uint8 [V, C, H, W], every distinct image that training may see; variant_of: int64 [V], the pool image that
+    each is a version of. The first P are the pool images themselves; if copies are exact, there are no others.
+    reference_…: the images that FID compares with; extractor_…: the images that an embedded feature extractor trains
+    on. Both may be empty.
+    duplicates_dropped: images of the data left out because they equal another; skipped: unreadable files.
+    membership: bool [P], the images that the model under attack was trained on, if the data set states them, else None.
+    `save_pool` does not write it, so the attack stage cannot read it.
     """
 
     images: np.ndarray
@@ -94,10 +95,10 @@ class Pool:
 
 
 def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
-    """Draw a pool, and what stays outside it, at random from the distinct images of `data`.
+    """Draw the pool and the images outside it at random from the distinct images of `data`.
 
-    A function of the arguments and the images' contents, not their order. Of equal images the one with the smallest
-    label is kept. Raises `InputError` if there are too few images.
+    The result depends on the arguments and on the images' contents, not on their order. Among equal images, the one
+    with the smallest label is kept. Raises `InputError` if there are too few images.
     """
     first = distinct_images(data)
     bounds = [settings.size, settings.size + _reference_size(len(data), len(first), settings)]
@@ -112,7 +113,7 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
     for i in sorted(planted):
         for copy in altered_copies(images[i], settings.copy_kind, settings.copies - 1, derive_seed("copies", seed, i)):
             digest = hashlib.sha256(copy.tobytes()).hexdigest()
-            if digest not in first:  # else it is an image of the data, perhaps a decoy
+            if digest not in first:  # otherwise it equals an image of the data, perhaps a decoy
                 altered.setdefault(digest, (copy, i))
     return Pool(
         images=images,
@@ -131,9 +132,9 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
 
 
 def distinct_images(data: LabelledImages) -> dict[str, int]:
-    """The SHA-256 of every distinct image, with the place of the one of its copies that is kept.
+    """The SHA-256 of every distinct image, and for each the index of the copy that is kept.
 
-    That is the one with the smallest label; of data with roles, a member or decoy rather than one of the reference.
+    Members and decoys are preferred to images that are neither (if the data has roles), then the smallest label.
     """
 
     def rank(index: int) -> tuple[bool, int]:
@@ -148,16 +149,16 @@ def distinct_images(data: LabelledImages) -> dict[str, int]:
 
 
 def flip_coins(pool: Pool, settings: PoolSettings, seed: int, split: int) -> np.ndarray:
-    """Who is a member in `split`: bool [P], each with probability `settings.coin`, independent of all others.
+    """The members of `split`, bool [P]: each image with probability `settings.coin`, independently of all others.
 
-    Every coin is a function of (seed, split, number of the image) alone. A planted group is one image, so one coin.
+    Each coin depends on (seed, split, index of the image) alone. A planted group is one image, so it has one coin.
     """
     heads = settings.coin * 2**63
     return np.array([derive_seed("coin", seed, split, i) < heads for i in range(len(pool))], dtype=bool)
 
 
 def training_set(pool: Pool, members: np.ndarray) -> TrainingSet:
-    """The members, bool [P], each as often as its `copies` say: as it is first, then its variants in turn.
+    """The training set of `members`, bool [P]: each member `copies` times, first unchanged, then its variants in turn.
 
     Raises `ValueError` if `members` is not bool [P] and `InputError` if there is no member.
     """
@@ -183,7 +184,7 @@ def save_pool(pool: Pool, path: Path) -> None:
 
 
 def load_pool(path: Path) -> Pool:
-    """Read what `save_pool` wrote; `InputError` if it is missing, no pool, or not what was written."""
+    """Read a pool that `save_pool` wrote. Raises `InputError` if the file is missing, is no pool, or has changed."""
     try:
         with safe_open(path, framework="numpy") as file:
             facts: dict[str, Any] = json.loads((file.metadata() or {})["facts"])
@@ -199,7 +200,7 @@ def load_pool(path: Path) -> Pool:
 
 
 def _stored_arrays(pool: Pool) -> dict[str, np.ndarray]:
-    """The arrays of a pool by name, the variants without the images themselves."""
+    """The arrays of a pool by name; of the variants only the altered ones."""
     arrays = {**vars(pool), "variants": None, "membership": None, "altered": pool.variants[len(pool) :]}
     return {name: np.ascontiguousarray(value) for name, value in arrays.items() if isinstance(value, np.ndarray)}
 

@@ -1,1 +1,1 @@
-"""What was asked: the sections of a config, its file, and the settings of `leakfront attack`."""
+"""The settings of a run: the sections of a config, its file, and the settings of `leakfront attack`."""

@@ -18,10 +18,10 @@ LONGEST_NAME = 100
 def external_config(
     pipeline: str, members: str, decoys: str, reference: str | None, suite: str, overrides: tuple[str, ...]
 ) -> Config:
-    """The settings that a TOML file would need, changed by `overrides` ("dotted.key=value"). Raises `InputError`.
+    """The config of an attack on the model in `pipeline`, changed by `overrides` ("dotted.key=value").
 
-    Without reference images there is no FID, and features are pixels. With some they are `embedded`, fitted on a third
-    of them, if they have classes, else `inception`.
+    Without reference images there is no FID, and the features are `pixels`. With reference images the features are
+    `embedded` (fitted on a third of them) if they have classes, else `inception`. Raises `InputError`.
     """
     places = {"members": members, "decoys": decoys} | ({"reference": reference} if reference else {})
     features = "pixels"
@@ -40,5 +40,5 @@ def external_config(
 
 
 def _name(pipeline: str) -> str:
-    """What the run is called, after the folder's name."""
+    """The name of the run, made from the name of the model's folder."""
     return f"attack-{re.sub(r'[^A-Za-z0-9._-]+', '_', Path(pipeline).absolute().name)[:LONGEST_NAME] or 'model'}"

@@ -1,4 +1,4 @@
-"""A benchmark's file: TOML that comes with the package or from a path, overridden, or shrunk for a smoke run."""
+"""Read a benchmark's TOML file, bundled or from a path; apply overrides, and shrink it for a smoke run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from leakfront.errors import InputError
 from leakfront.harness.settings.sections import Config, parse_config
 
-MAX_BYTES = 64 * 2**10  # of a config; the largest that is bundled has 3 KiB
-MAX_DEPTH = 16  # of sections and lists in one another; the deepest that means something has 6
-MAX_DOTS = 1000  # in one line: TOML keys of many parts take time with the square of their number
+MAX_BYTES = 64 * 2**10  # of a config; the largest bundled one has 3 KiB
+MAX_DEPTH = 16  # of nested sections and lists; no meaningful config has more than 6
+MAX_DOTS = 1000  # in one line: the time to parse a dotted TOML key grows with the square of its parts
 INT64 = 2**63  # TOML's integers
 
-# what --smoke lowers: to these values where they are higher, or were not given
+# --smoke lowers these settings to these values if they are higher or not set
 SMOKE = {
     "splits": 2,
     "data.pool": 96,
@@ -35,7 +35,7 @@ def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = Fals
     """Read a benchmark.
 
     source: a path to a TOML file, or the name of a bundled benchmark. overrides: "dotted.key=value", the value in
-    TOML (a bare word is a string). smoke: shrink it so that it only shows that everything runs. Raises `InputError`.
+    TOML (a bare word is a string). smoke: shrink it to a size that only tests that it runs. Raises `InputError`.
     """
     settings = _read_toml(source)
     if smoke:
@@ -44,7 +44,7 @@ def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = Fals
 
 
 def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> Config:
-    """Settings as TOML holds them, changed in place by "dotted.key=value", and checked. Raises `InputError`."""
+    """Apply overrides ("dotted.key=value") to settings from TOML, in place, and check them. Raises `InputError`."""
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
@@ -55,7 +55,7 @@ def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> Config:
 
 
 def _shrink(settings: dict[str, Any]) -> None:
-    """Make a benchmark as small as it can be and still run every part of itself."""
+    """Shrink a benchmark as far as all its parts still run."""
     for key, small in SMOKE.items():
         *path, last = key.split(".")
         place: Any = settings
@@ -78,8 +78,10 @@ def _shrink(settings: dict[str, Any]) -> None:
 
 
 def _lower(place: Any, key: str, most: int, otherwise: int | None = None) -> None:
-    """Bring a number down to `most`, or set it to `otherwise` if it is not there; what is no number, or no section, is
-    left for the check of the whole to complain about."""
+    """Lower a number to `most`, or set it to `otherwise` if it is missing.
+
+    Values of a wrong type are left for the later check to report.
+    """
     if not isinstance(place, dict):
         return
     if isinstance(held := place.get(key, otherwise), int) and not isinstance(held, bool):
@@ -113,7 +115,7 @@ def _read_toml(source: str) -> dict[str, Any]:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"no config file and no bundled benchmark {source!r}{hint} (bundled: {', '.join(bundled())})")
     if len(content) > MAX_BYTES:
-        raise InputError(f"config {source!r} is larger than {MAX_BYTES // 1024} KiB; no benchmark needs as much")
+        raise InputError(f"config {source!r} is larger than {MAX_BYTES // 1024} KiB; give a smaller TOML file")
     try:
         return _parse(content.decode("utf-8-sig"))
     except ValueError as error:
@@ -121,7 +123,7 @@ def _read_toml(source: str) -> dict[str, Any]:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """TOML that can be handled; `ValueError` says what is wrong with it."""
+    """Parse TOML. Raises `ValueError` for invalid TOML, and for TOML that would take too long or nests too deeply."""
     if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
         raise ValueError(f"a line has more than {MAX_DOTS} dots")
     try:
@@ -131,7 +133,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _check_values(value: Any, path: tuple[str, ...]) -> None:
-    """Refuse what TOML does not allow though Python does, and depths at which what reads the settings would fail."""
+    """Raise `InputError` for integers that TOML does not have, and for nesting too deep for the code that follows."""
     if len(path) > MAX_DEPTH:
         raise InputError(f"{path[0]!r} in the config is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict | list):
@@ -147,7 +149,7 @@ def _toml_value(key: str, text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     except ValueError as error:
-        raise InputError(f"--set {key}: {text!r} is no TOML value: {error}") from None
+        raise InputError(f"--set {key}: {text!r} is not a TOML value: {error}") from None
     return settings["value"] if len(settings) == 1 else text
 
 

@@ -1,4 +1,4 @@
-"""The benchmark's settings, checked key by key."""
+"""The settings of a benchmark, checked key by key."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from leakfront.errors import InputError
 
-# strict: "5" and true are no numbers
+# strict: "5" and true are not numbers
 Whole = Annotated[int, Field(strict=True)]
 Positive = Annotated[Whole, Field(ge=1)]
 Number = Annotated[float, Field(strict=True)]
 
-MAX_SPLITS = 1000  # of one defense; every one is a model, and LiRA's study of shadow models has 256
+MAX_SPLITS = 1000  # per defense; each is a model to train, and LiRA's study of shadow models has 256
 
 
 class _Section(BaseModel):
@@ -22,7 +22,10 @@ class _Section(BaseModel):
 
 
 class Duplicates(_Section):
-    """Images planted more than once in the training set; `kind` says how the copies differ from the original."""
+    """Duplicates planted in the training set.
+
+    groups: how many images are planted. copies: how often each occurs. kind: how the copies differ from the original.
+    """
 
     groups: Whole = Field(0, ge=0)
     copies: Positive = 10
@@ -30,8 +33,12 @@ class Duplicates(_Section):
 
 
 class Data(_Section):
-    """The pool and what lies outside it. `coin` is the probability of membership (of a data set that states who the
-    members are there is none, and `pool` is how many images it has); `params` go to the data set."""
+    """The pool and the images outside it.
+
+    params: parameters of the data set. pool: the number of images in the pool. coin: the probability of membership. For
+    a data set that states who the members are, `pool` is the number of members and decoys, and there is no coin.
+    reference: the number of images outside the pool for FID.
+    """
 
     dataset: str = "digits"
     params: dict[str, Any] = {}
@@ -42,7 +49,7 @@ class Data(_Section):
 
 
 class Training(_Section):
-    """The budget that every model gets, unless its defense says otherwise."""
+    """The training budget of every model, unless its defense changes it."""
 
     steps: Positive = 2000
     batch_size: Positive = 64
@@ -62,8 +69,7 @@ class Sampling(_Section):
 
 
 class Probe(_Section):
-    """How the model is queried. outside: how many images from outside the pool (of the reference) attacks may ask
-    about."""
+    """How the model is queried. outside: the number of reference images that attacks may query."""
 
     batch_size: Positive = 256
     gradient_batch_size: Positive = 64
@@ -71,7 +77,7 @@ class Probe(_Section):
 
 
 class Statistics(_Section):
-    """false_discovery_rate: of the extracted count. guesses, delta: of the one-run audit, fixed beforehand."""
+    """The level of the extracted count, and the guesses and delta of the one-run audit, all fixed in advance."""
 
     false_discovery_rate: Number = Field(0.05, gt=0, lt=1)
     audit_guesses: Positive = 100
@@ -79,8 +85,10 @@ class Statistics(_Section):
 
 
 class Metrics(_Section):
-    """The feature extractor with its parameters, and the metrics computed from its features: names, or tables of a name
-    and parameters."""
+    """The feature extractor with its parameters, and the metrics on its features.
+
+    names: each a name, or a table with `name` and parameters.
+    """
 
     features: str = "embedded"
     features_params: dict[str, Any] = {}
@@ -88,15 +96,18 @@ class Metrics(_Section):
 
 
 class RayNeeds(_Section):
-    """What a task on Ray asks of a node beside its threads and its GPU: memory, and the cluster's own resources."""
+    """What a Ray task needs of a node in addition to threads and GPUs: memory, and custom resources of the cluster."""
 
     memory_gib: Number | None = Field(None, gt=0)
     resources: dict[str, Annotated[Number, Field(gt=0)]] = {}
 
 
 class Execution(_Section):
-    """threads: of each process; device: cpu, cuda or cuda:N. processes: that train one model together, on as many GPUs
-    if the device is cuda."""
+    """How the work is executed.
+
+    threads: per process. processes: how many train one model together; with device cuda, each on its own GPU. device:
+    cpu, cuda or cuda:N.
+    """
 
     threads: Positive = 1
     processes: Positive = 1
@@ -106,17 +117,17 @@ class Execution(_Section):
     @model_validator(mode="after")
     def _one_gpu_for_each_process(self) -> Execution:
         if self.processes > 1 and self.device.startswith("cuda:"):
-            raise ValueError(f"with {self.processes} processes, each on a GPU of its own, device must be cuda")
+            raise ValueError(f"with {self.processes} processes, each on its own GPU, device must be cuda")
         return self
 
 
 class Config(_Section):
     """One benchmark.
 
-    `defenses` hold names with parameters; a list of values sweeps a parameter. `suite` names a fixed list of attacks;
-    `attacks` adds to it, or changes it: what rows call an attack, with its parameters, and with its name as `attack`
-    where that is another. Without a suite the attacks are those of `attacks` alone, or the suite "quick" if there are
-    none.
+    defenses: tables of a `name` and parameters; a list of values sweeps a parameter. suite: the name of a fixed list of
+    attacks. attacks: adds attacks to the suite, or changes them. Each key is an attack's label in the rows, and its
+    table holds the parameters, and the attack's name as `attack` if the label differs from it. Without a suite, the
+    attacks are those in `attacks`, or the suite "quick" if there are none.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -137,7 +148,7 @@ class Config(_Section):
 
 
 def parse_config(settings: dict[str, Any]) -> Config:
-    """Check settings read from TOML or JSON; one sentence for the first thing that is wrong."""
+    """Check settings read from TOML or JSON. Raises `InputError` with one sentence on the first error."""
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
@@ -145,7 +156,7 @@ def parse_config(settings: dict[str, Any]) -> Config:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first of pydantic's complaints as one sentence that names the key."""
+    """The first of pydantic's errors as one sentence that names the key."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     key = ".".join(place)

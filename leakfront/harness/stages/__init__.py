@@ -1,4 +1,4 @@
-"""The stages of a run in their order, one file each. A new stage is one file, and its name in this list.
+"""The stages of a run in their order, one file each. A new stage needs one file, and its name in this list.
 
 Importing the list does not import torch.
 """

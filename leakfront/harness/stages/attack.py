@@ -1,4 +1,4 @@
-"""Attacks on stored samples and signals; no model is needed, and no coin of the target is in reach."""
+"""Run attacks on stored samples and signals, without a model and without access to the coins of the target."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def _code(subject: Subject) -> Sequence[str]:
 
 
 def _run(work: Work) -> Files:
-    """Score the pool by one attack.
+    """Score the pool with one attack.
 
-    The target is handed over without its coins, and this stage does not read them: a cell may not be its own shadow.
-    Shadows, the models of the other splits, come with theirs.
+    The attack gets the target without its coins, and this stage does not read them; so a cell must not be its own
+    shadow model. Shadow models, those of the other splits, come with their coins.
     """
     plan, cell, pool, layout = work.plan, work.cell, work.pool, work.layout
     if cell.name in {shadow.name for shadow in work.shadows}:
         raise ValueError(f"{cell.name} is under attack and cannot be its own shadow model")
-    # by split alone: an attack's own random choices do not differ between defenses
+    # by split alone, so that an attack's random choices are the same for all defenses
     seed = derive_seed(plan.config.seed, "attack", work.part, cell.split)
     view = PoolView(pool.images, pool.labels, pool_set(layout, pool).matrix(), pool.variants, pool.variant_of)
     target = _target(work, cell, view, seed)
@@ -89,7 +89,7 @@ def _target(work: Work, cell: CellPlan, view: PoolView, seed: int) -> Target:
 
 
 def load_facts(name: str, cell: CellPlan, layout: Layout) -> dict[str, Any]:
-    """choices: what the attack chose, and on what; shadows: how many it had; seconds: of its scoring."""
+    """The facts of an attack: choices (what it chose, and on what), shadows (their number), seconds (of scoring)."""
     facts: dict[str, Any] = json.loads((layout.stage(cell.name, f"attack/{name}") / "attack.json").read_text())
     return facts
 
@@ -97,7 +97,7 @@ def load_facts(name: str, cell: CellPlan, layout: Layout) -> dict[str, Any]:
 def load_scores(name: str, cell: CellPlan, layout: Layout) -> dict[str, np.ndarray]:
     """`score` float64 [P], `matched_RULE` bool [P] and the attack's evidence.
 
-    Behind defenses that guard the sampler, an attack on samples has the same again by "with_weights/" and its name:
-    from samples that were drawn past them.
+    If defenses guard the sampler, an attack on samples has these arrays a second time, with "with_weights/" before
+    their names, from samples drawn without the guards.
     """
     return load_file(layout.stage(cell.name, f"attack/{name}") / "scores.safetensors")

@@ -19,7 +19,7 @@ from leakfront.results.metrics.image_set import ROWS, ImageSet, store_features
 from leakfront.seeds import derive_seed
 
 FITTED = "extractor.safetensors"
-IMAGE_SETS = "leakfront.results.metrics.image_set"  # the code that every feature passes through
+IMAGE_SETS = "leakfront.results.metrics.image_set"  # the code that stores and reads all features
 
 
 def _settings(subject: Subject) -> list[Any]:
@@ -33,7 +33,10 @@ def _code(subject: Subject) -> list[str]:
 
 
 def _run(work: Work) -> Files:
-    """Fit the extractor on images outside the pool; features of the reference, of the pool and of as much noise."""
+    """Fit the extractor on images outside the pool, and extract features of the reference, the pool and noise images.
+
+    There are as many noise images as samples of a model.
+    """
     plan, pool = work.plan, work.pool
     seed = derive_seed(plan.config.seed, "features")
     extractor = plan.extractor.fit(pool.extractor_images, pool.extractor_labels, seed)
@@ -52,7 +55,7 @@ EXTRACTOR = Stage("extractor", "run", inputs=("pool",), settings=_settings, code
 
 
 def extracted(extractor: FittedExtractor, images: Any, count: int) -> Iterator[np.ndarray]:
-    """Features of `count` images, uint8 [N, C, H, W], which lie in an array or in a file's slice."""
+    """Yield the features of the first `count` images, in batches. images: uint8 [N, C, H, W], an array or a file's."""
     for start in range(0, count, ROWS):
         yield extractor.extract(images[start : min(start + ROWS, count)])
 
@@ -68,11 +71,11 @@ def pool_set(layout: Layout, pool: Pool) -> ImageSet:
 
 
 def noise_set(layout: Layout, pool: Pool) -> ImageSet:
-    """As many images of pure noise as a model's samples, in the classes that a conditional model is asked for."""
+    """Images of pure noise, as many as a model's samples, with the class labels of a conditional model's samples."""
     noise = ImageSet.stored(layout.extractor / "noise")
     return ImageSet(noise.parts, known_labels(np.arange(len(noise)) % len(pool.classes)))
 
 
 def known_labels(labels: np.ndarray) -> np.ndarray | None:
-    """Labels int64 [N]; None if all are 0, which stands for no classes."""
+    """The labels, int64 [N], or None if all are 0, which means that there are no classes."""
     return labels if labels.any() else None

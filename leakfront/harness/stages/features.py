@@ -15,7 +15,7 @@ from leakfront.results.metrics.image_set import ImageSet, store_features
 
 
 def _run(work: Work) -> Files:
-    """At most 1,024 images and their features are in memory at a time."""
+    """Extract the features in batches: at most 1,024 images and their features are in memory at a time."""
 
     def write(folder: Path) -> None:
         extractor = work.plan.extractor.load(work.layout.extractor / FITTED)
@@ -34,5 +34,5 @@ FEATURES = Stage(
 
 
 def sample_set(cell: CellPlan, layout: Layout) -> ImageSet:
-    """A cell's samples, with the classes that they were asked for."""
+    """The features of a cell's samples, with the class labels that they were generated for."""
     return ImageSet.stored(layout.stage(cell.name, FEATURES.name), known_labels(load_sample_labels(cell, layout)))

@@ -24,7 +24,7 @@ _MEMBERSHIP = "membership.safetensors"
 
 
 def pool_settings(plan: Plan) -> PoolSettings:
-    """The config's pool, as `build_pool` takes it."""
+    """The pool settings of a config, for `build_pool`."""
     data = plan.config.data
     return PoolSettings(
         size=data.pool,
@@ -37,9 +37,12 @@ def pool_settings(plan: Plan) -> PoolSettings:
 
 
 def draw_pool(plan: Plan, layout: Layout) -> Pool:
-    """The run's pool: from its folder if it is there unharmed, else drawn from the data set. Writes nothing."""
+    """The run's pool, read from its folder if it is there undamaged, else drawn from the data set. Writes nothing.
+
+    Raises `InputError` if the data set cannot be read, or does not have enough images.
+    """
     if stored_key(layout.pool) == plan.keys["pool"]:
-        with suppress(InputError):  # the run reports the damage when it begins, and draws the pool again
+        with suppress(InputError):  # the run reports the damage at its start, and draws the pool again
             pool = stored_pool(layout)
             if not plan.known_membership:
                 return pool
@@ -55,25 +58,25 @@ def draw_pool(plan: Plan, layout: Layout) -> Pool:
 
 
 def stored_pool(layout: Layout) -> Pool:
-    """The pool in the run's folder, without who the members are."""
+    """The pool in the run's folder, without its membership."""
     return load_pool(layout.pool / "pool.safetensors")
 
 
 def members_of(plan: Plan, layout: Layout, pool: Pool, split: int) -> np.ndarray:
-    """Who is a member in `split`, bool [P]: by coins, or as the data set states it."""
+    """The members in `split`, bool [P]: by coin flips, or as the data set states them."""
     if not plan.known_membership:
         return flip_coins(pool, pool_settings(plan), plan.config.seed, split)
     return pool.membership if pool.membership is not None else load_membership(layout.pool / _MEMBERSHIP)
 
 
 def member_share(plan: Plan, members: np.ndarray) -> float:
-    """The probability of being a member: the coin's, or the share of the members in `members`, bool [P]."""
+    """The probability of being a member: the coin's, or with known membership the share in `members`, bool [P]."""
     return float(members.mean()) if plan.known_membership else plan.config.data.coin
 
 
 def _settings(subject: Subject) -> list[Any]:
     config, dataset = subject.plan.config, subject.plan.dataset
-    # the place of the files does not matter, their content does
+    # the location of the files does not matter, only their content
     nowhere = ("root", "download", "path", *dataset.places)
     params = {key: value for key, value in parameters(dataset).items() if key not in nowhere}
     data = config.data

@@ -1,4 +1,4 @@
-"""Coins and training set of a cell."""
+"""The coins and the training set of a cell."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _code(subject: Subject) -> list[str]:
 
 
 def _run(work: Work) -> Files:
-    """Flip the coins (or take the known membership), take the members, and let the defenses prepare them.
+    """Flip the coins (or use the known membership), select the members, and let the defenses prepare them.
 
-    The expected size of the training set, which is public, is the size of the whole pool prepared in the same way,
-    times the coin's probability; the real size depends on the coins.
+    The expected size of the training set is public: the size of the whole pool after the same preparation, times the
+    coin's probability. The real size depends on the coins.
     """
     members = members_of(work.plan, work.layout, work.pool, work.cell.split)
     dataset, everything = training_set(work.pool, members), training_set(work.pool, np.ones_like(members))
@@ -50,7 +50,7 @@ PREPARE = Stage("prepare", "cell", inputs=("pool",), settings=_settings, code=_c
 
 
 def load_prepared(cell: CellPlan, layout: Layout) -> tuple[TrainingSet, float]:
-    """The training set and its expected size."""
+    """The prepared training set of a cell, and its expected size."""
     folder = layout.stage(cell.name, PREPARE.name)
     arrays = load_file(folder / "training_set.safetensors")
     facts = json.loads((folder / "prepare.json").read_text())
@@ -58,11 +58,11 @@ def load_prepared(cell: CellPlan, layout: Layout) -> tuple[TrainingSet, float]:
 
 
 def load_notes(cell: CellPlan, layout: Layout) -> dict[str, float]:
-    """The numbers that defenses reported of their work on the training set."""
+    """The numbers that defenses reported about their work on the training set."""
     notes: dict[str, float] = json.loads((layout.stage(cell.name, PREPARE.name) / "prepare.json").read_text())["notes"]
     return notes
 
 
 def load_members(cell: CellPlan, layout: Layout) -> np.ndarray:
-    """The coins, bool [P]."""
+    """The coins of a cell, bool [P]; true for members."""
     return load_file(layout.stage(cell.name, PREPARE.name) / "coins.safetensors")["members"].astype(bool)

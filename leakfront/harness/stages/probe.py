@@ -1,4 +1,4 @@
-"""Every query that the attacks make of a cell's model, made once and stored."""
+"""All queries of the attacks to a cell's model, made once and stored."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """batch_size: images in front of the model at once; gradient_batch: fewer, where gradients are kept for each; seed:
-    of the noise, which is the same for all cells of a run, so that signals of shadow models compare."""
+    """How signals are measured.
+
+    batch_size: images per batch. gradient_batch: images per batch when a gradient is kept for each image. seed: that of
+    the noise, the same for all cells of a run, so that the signals of shadow models are comparable.
+    """
 
     batch_size: int = 256
     gradient_batch: int = 64
@@ -53,7 +56,7 @@ def _code(subject: Subject) -> list[str]:
 
 
 def _run(work: Work) -> Files:
-    """Measure the distinct signals of all attacks on every pool image, and make the images that they ask for."""
+    """Measure the distinct signals of all attacks on every pool image, and generate the images that they ask for."""
     import torch
 
     from leakfront.harness.machine.clock import Stopwatch
@@ -65,14 +68,14 @@ def _run(work: Work) -> Files:
     outside = _outside(plan, pool)
     watch = Stopwatch(device)
 
-    def measured(signals: Sequence[Any], images: np.ndarray, labels: np.ndarray, said: Progress) -> Any:
+    def measured(signals: Sequence[Any], images: np.ndarray, labels: np.ndarray, progress: Progress) -> Any:
         on_device = to_unit_range(images).to(device), torch.as_tensor(labels).to(device)
-        return measure_signals(signals, model, *on_device, settings, said)
+        return measure_signals(signals, model, *on_device, settings, progress)
 
     signals, calls = measured(plan.signals, pool.images, pool.labels, work.progress)
     of_outside, outside_calls = measured(plan.outside_signals, *outside, silent)
     generated, generation_calls = _generate(plan, cell, work.layout, model)
-    # all calls for the attacks together, by the number of pool images; those of sampling are counted in its own stage
+    # the calls for all attacks together, per pool image; the sample stage counts its own calls
     per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
     seconds = watch.seconds
     alone = _alone(plan, pool, len(outside[0]), generation_calls)
@@ -98,7 +101,10 @@ def measure_signals(
     settings: ProbeSettings,
     progress: Progress,
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Signals of float32 images [N, C, H, W] by "<signal key>/<name>", and model calls per image."""
+    """Measure signals on images, float32 [N, C, H, W] in [-1, 1], with labels, int64 [N].
+
+    Returns the arrays by "<signal key>/<name>", and the model calls per image.
+    """
     import torch
 
     from leakfront.attacks.queries.queries import Queries
@@ -119,7 +125,7 @@ def measure_signals(
 
 
 def _outside(plan: Plan, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
-    """The images outside the pool that attacks may ask about, and their labels."""
+    """The images outside the pool that attacks may query, and their labels."""
     count = plan.config.probe.outside
     return pool.reference_images[:count], pool.reference_labels[:count]
 
@@ -127,7 +133,7 @@ def _outside(plan: Plan, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
 def _generate(
     plan: Plan, cell: CellPlan, layout: Layout, model: DiffusionModel
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """What the attacks make the model generate, by "<generation key>/images", and the images' passes that each took."""
+    """The images that the attacks generate, by "<generation key>/images", and the model calls by generation key."""
     if not plan.generations:
         return {}, {}
     samples, features = load_samples(cell, layout), sample_set(cell, layout).matrix()
@@ -144,22 +150,22 @@ def _generate(
 
 
 def _alone(plan: Plan, pool: Pool, outside: int, generation_calls: dict[str, int]) -> dict[str, float]:
-    """Model calls per pool image that each attack would take if it were the only one, its samples included."""
+    """The model calls per pool image that each attack would need if it were the only one, samples included."""
 
     def calls(signals: Sequence[Any]) -> int:
         return model_calls(signals, pool.images.shape[1:], plan.model.timesteps)
 
     def alone(attack: Attack) -> float:
-        beside = calls(attack.outside_signals()) * outside
-        beside += sum(generation_calls[signal_key(g)] for g in attack.generations())
-        beside += plan.config.sampling.images * plan.config.sampling.steps if attack.extracts else 0
-        return calls(attack.signals()) + beside / len(pool)
+        other = calls(attack.outside_signals()) * outside
+        other += sum(generation_calls[signal_key(g)] for g in attack.generations())
+        other += plan.config.sampling.images * plan.config.sampling.steps if attack.extracts else 0
+        return calls(attack.signals()) + other / len(pool)
 
     return {label: alone(plan.attacks[label]) for label in plan.judged_by(plan.config.splits - 1)}
 
 
 class StoredArrays(Mapping[str, np.ndarray]):
-    """The arrays of a safetensors file by name, each read when it is asked for."""
+    """The arrays of a safetensors file by name, each read on access."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -191,6 +197,6 @@ def load_generated(cell: CellPlan, layout: Layout) -> Signals:
 
 
 def load_outside(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> Outside:
-    """Images outside the pool, with the stored signals of a cell on them."""
+    """Images outside the pool, with a cell's stored signals on them."""
     arrays = StoredArrays(layout.stage(cell.name, "probe") / "outside.safetensors")
     return Outside(_outside(plan, pool)[0], Signals(arrays))

@@ -1,4 +1,4 @@
-"""What a finished run is recorded as: all of its rows, and the facts that tables, figures and readers need."""
+"""The record of a finished run: all of its rows, and the facts that tables, figures and readers need."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def collect(
 
 
 def _guarantee(label: str, measured: Sequence[CellPlan], layout: Layout) -> dict[str, Any] | None:
-    """The guarantee of a defense: that of its splits with the largest epsilon."""
+    """The guarantee of a defense: the one with the largest epsilon among its splits; None without any."""
     found = []
     for cell in measured:
         if cell.point.label == label:
@@ -90,7 +90,7 @@ def _guarantee(label: str, measured: Sequence[CellPlan], layout: Layout) -> dict
 
 
 def facts_of(plan: Plan, pool: Pool) -> dict[str, Any]:
-    """How membership came about: the coin, or the number of members that the data set states."""
+    """How members were chosen: the coin's probability, or the number of members that the data set states."""
     if not plan.known_membership or pool.membership is None:
         return {"coin": plan.config.data.coin}
     return {"membership": "known", "members": int(pool.membership.sum())}

@@ -1,4 +1,4 @@
-"""Generated images of a cell; generated once, used by extraction and by every utility metric."""
+"""The generated images of a cell: generated once, used by attacks on samples and by every metric of quality."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _code(subject: Subject) -> list[str]:
 
 
 def _run(work: Work) -> Files:
-    """Draw the config's number of images; the same seeds for every defense of a split.
+    """Draw the config's number of images, with the same seeds for every defense on a split.
 
-    Behind defenses that guard the sampler they are drawn twice: as served ("images"), and as whoever holds the weights
-    draws them ("unguarded").
+    If defenses guard the sampler, images are drawn twice: as served ("images"), and without the guards, as anyone with
+    the weights can draw them ("unguarded").
     """
     from leakfront.harness.machine.clock import Stopwatch
 
@@ -74,7 +74,7 @@ SAMPLE = Stage(
 
 
 class CountedModel:
-    """A model that counts the images which pass through it."""
+    """A model that counts the images that pass through it."""
 
     def __init__(self, model: DiffusionModel) -> None:
         self._model = model
@@ -98,7 +98,7 @@ def draw_samples(
 ) -> np.ndarray:
     """The config's number of images from a model, uint8 [G, C, H, W], by the config's sampler.
 
-    guards: defenses that stand before the model, and know the training images.
+    split: decides the seed. guards: defenses that guard the sampler; they get the training images, uint8 [N, C, H, W].
     """
     from leakfront.defenses import Serving
     from leakfront.models.sampling import SamplerSettings, make_sampler
@@ -130,17 +130,17 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
 
 
 def load_sample_labels(cell: CellPlan, layout: Layout) -> np.ndarray:
-    """The class that each sample was asked for, int64 [N_G]; 0 for an unconditional model."""
+    """The class that each sample was generated for, int64 [N_G]; 0 for an unconditional model."""
     return _load(cell, layout)["labels"]
 
 
 def load_samples(cell: CellPlan, layout: Layout) -> np.ndarray:
-    """uint8 [N_G, C, H, W], as the model is served."""
+    """The samples as served, uint8 [N_G, C, H, W]."""
     return _load(cell, layout)["images"]
 
 
 def load_unguarded_samples(cell: CellPlan, layout: Layout) -> np.ndarray | None:
-    """uint8 [N_G, C, H, W], drawn without the defenses that guard the sampler; None if there are none."""
+    """The samples drawn without the defenses that guard the sampler, uint8 [N_G, C, H, W]; None if none does."""
     return _load(cell, layout).get("unguarded")
 
 

@@ -14,7 +14,7 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.store.artifacts import stored_key, writing
 from leakfront.harness.store.layout import Layout
 
-Progress = Callable[[int, int, dict[str, float]], None]  # done, of how much, numbers for the reader
+Progress = Callable[[int, int, dict[str, float]], None]  # done, total, numbers to show
 Files = Mapping[str, Any]
 
 
@@ -43,10 +43,10 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Work(Subject):
-    """A subject with all that a stage needs to work on it.
+    """A subject, and everything that a stage needs to work on it.
 
-    ranks: the processes that train a model together. snapshots: of a training, the steps at which shorter trainings
-    with the same draws end, with the keys of their weights.
+    ranks: the processes that train a model together. snapshots: for a training, the steps at which shorter trainings
+    with the same draws end, each with the key of its weights.
     """
 
     layout: Layout
@@ -60,13 +60,16 @@ class Work(Subject):
 class Stage:
     """One kind of artifact.
 
-    name: of its folder. scope: whether there is one for the run, for each model, or for each cell. inputs: the stages
-    whose artifacts it reads; also: more of them, for some plans. settings: all values that decide the outcome. code:
-    the modules that decide it, beyond the one of `run`. run: computes, and returns the files by name: a dict of arrays
-    for `.safetensors`, values for `.json`, or a function that writes to a path. siblings: whether it reads the inputs
-    of the other splits as well (as shadow models), of those that have a model. parts: the names of its artifacts, where
-    it has several, by the number of shadow models. work: how much work it is, in forward passes of one image, for
-    estimates of time; stages that take moments have none.
+    name: also the name of its folder.
+    scope: whether there is one artifact for the run, for each model, or for each cell.
+    inputs: the stages whose artifacts it reads; also: further ones, for some plans.
+    settings: all values that decide the outcome.
+    code: the modules that decide the outcome, in addition to that of `run`.
+    run: computes the artifact and returns its files by name: a dict of arrays for `.safetensors`, values for `.json`,
+    or a function that writes to a path.
+    siblings: whether it also reads the inputs of those other splits that have a model (as shadow models).
+    parts: the names of its artifacts if it has several, by the number of shadow models.
+    work: the amount of work in forward passes of one image, for estimates of time; None for stages that take moments.
     """
 
     name: str
@@ -81,7 +84,7 @@ class Stage:
     work: Callable[[Work], float] | None = None
 
     def folder(self, layout: Layout, key: str, cell: CellPlan | None = None, part: str = "") -> Path:
-        """Where its artifact lies: one of the run, of the model with this key, or of a cell."""
+        """The folder of its artifact: of the run, of the model with this key, or of a cell."""
         if self.scope == "model":
             return layout.model(key, self.name)
         if cell is None:
@@ -89,23 +92,23 @@ class Stage:
         return layout.stage(cell.name, f"{self.name}/{part}" if part else self.name)
 
     def subjects(self, subject: Subject) -> list[Subject]:
-        """The subject once for each of the stage's parts."""
+        """The subject, once for each of the stage's parts."""
         return [replace(subject, part=part) for part in self.parts(subject.plan, len(subject.shadows))]
 
 
 def is_stored(stage: Stage, layout: Layout, key: str, cell: CellPlan | None = None, part: str = "") -> bool:
-    """Whether the artifact in the stage's folder has this key, and is whole."""
+    """Whether the artifact in the stage's folder has this key and is complete."""
     return stored_key(stage.folder(layout, key, cell, part)) == key
 
 
 def perform(stage: Stage, work: Work, key: str) -> None:
-    """Make the stage's artifact of this key, unless it is there already. Nothing else asks that question."""
+    """Make the stage's artifact, unless it is stored under this key. This is the only place that decides it."""
     if not is_stored(stage, work.layout, key, work.of_cell, work.part):
         store(stage.folder(work.layout, key, work.of_cell, work.part), key, stage.run(work))
 
 
 def store(folder: Path, key: str, files: Files) -> None:
-    """Write an artifact: it is computed by now, so that this takes moments."""
+    """Write the files of an artifact, which are computed by now, and replace the folder in one step."""
     from safetensors.numpy import save_file
 
     with writing(folder, key) as place:

@@ -1,4 +1,4 @@
-"""Training of one model: cells with the same weights share it, shorter trainings are snapshots of longer ones."""
+"""The training of one model. Cells with the same weights share it; shorter trainings are snapshots of longer ones."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def _code(subject: Subject) -> list[str]:
 
 
 def _run(work: Work) -> Files:
-    """Train the cell's model, from its checkpoint if there is one; of several ranks the first writes the outcome.
+    """Train the cell's model, from its checkpoint if there is one. With several ranks, the first writes the result.
 
-    All defenses of a split start from the same weights and draw the same batches as far as they draw alike, so that
+    All defenses on a split start from the same weights, and draw the same batches if they draw in the same way, so that
     they can be compared in pairs.
     """
     from leakfront.harness.machine.memory import PeakMemory
@@ -89,7 +89,7 @@ def _built(work: Work) -> DiffusionModel:
 
 
 def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_size: float, facts: Any) -> Trained:
-    """Train or fit the model in place; `facts` gives the numbers that its snapshots share with it."""
+    """Train or fit the model in place; `facts` returns the numbers that the model shares with its snapshots."""
     from leakfront.harness.machine.clock import Stopwatch
     from leakfront.harness.training.loop import Trained, TrainingRun, to_unit_range, train
     from leakfront.harness.training.state import Checkpoints
@@ -118,7 +118,7 @@ def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_siz
 
 
 def _public(pool: Pool) -> TrainingSet:
-    """Images outside the pool and outside the reference, which are nobody's secret."""
+    """The public images: those outside the pool and outside the reference."""
     index = np.full(len(pool.extractor_images), -1, np.int64)
     return TrainingSet(pool.extractor_images, pool.extractor_labels, index)
 
@@ -135,7 +135,11 @@ TRAIN = Stage(
 
 
 def load_facts(cell: CellPlan, layout: Layout) -> dict[str, Any]:
-    """steps, seconds, model_calls, peak_memory_mib, losses, report, guarantee; diverged: the step, or None."""
+    """The facts of a training: steps, seconds, model_calls, peak_memory_mib, losses, report, guarantee, diverged.
+
+    diverged: the step, or None. A diverged training has only this, peak_memory_mib, training_images and expected_size.
+    Raises `InputError` if the file cannot be read.
+    """
     path = layout.model(cell.keys[TRAIN.name]) / "train.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text())

@@ -1,1 +1,1 @@
-"""What is written, under which key, and whether it is still what was written."""
+"""Artifacts on disk: their folders, content keys, atomic writes, and the detection of damage."""

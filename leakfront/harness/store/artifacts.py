@@ -1,4 +1,4 @@
-"""Artifacts on disk: one folder for each stage, written whole or not at all, with a content key and checksums."""
+"""Artifacts on disk: one folder per stage, written completely or not at all, with a content key and checksums."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 
 
 class Recorded(TypedDict):
-    """What a manifest says of a file."""
+    """The record of one file in a manifest."""
 
     sha256: str
     bytes: int
@@ -33,7 +33,7 @@ class Manifest(TypedDict):
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new one, a kill leaves no half."""
+    """Replace a file in one step: a reader sees the old or the new content, and a kill leaves no partial file."""
     temporary = temporary_beside(path)
     try:
         with temporary.open("wb") as file:
@@ -52,7 +52,7 @@ def write_manifest(folder: Path, key: str, names: Iterable[str]) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder; None if there is none, or a byte of it is not as it was written."""
+    """The manifest of a folder; None if there is none, or if any byte of it has changed."""
     try:
         text = (folder / MANIFEST).read_bytes().decode()
         found = json.loads(text)
@@ -64,13 +64,13 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def _as_text(manifest: Manifest) -> str:
-    """What a manifest's file holds: the manifest, and the checksum of that."""
+    """The text of a manifest's file: the manifest, and its own checksum."""
     own = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
     return json.dumps({**manifest, "sha256": own}, indent=1)
 
 
 def stored_key(folder: Path) -> str | None:
-    """The key of what lies in `folder`; None if there is nothing whole, by the sizes of its files."""
+    """The key of the artifact in `folder`; None if there is none, or a file is missing or has another size."""
     if (manifest := read_manifest(folder)) is None:
         return None
     sizes = {folder / name: recorded["bytes"] for name, recorded in manifest["files"].items()}
@@ -79,10 +79,10 @@ def stored_key(folder: Path) -> str | None:
 
 @contextmanager
 def writing(folder: Path, key: str) -> Iterator[Path]:
-    """A new folder to write a stage's files to; it takes the place of `folder` when the block ends without error.
+    """Yield a temporary folder for a stage's files. It replaces `folder` when the block ends without error.
 
-    Several machines may do this at once: a reader sees one of their folders, whole, or for a moment none. A full disk
-    is an `OSError`, whichever library came upon it.
+    Several machines may do this at once: a reader sees one of their complete folders, or for a moment none. A full disk
+    raises `OSError`, whichever library met it.
     """
     temporary = temporary_beside(folder)
     temporary.mkdir(parents=True)
@@ -91,7 +91,7 @@ def writing(folder: Path, key: str) -> Iterator[Path]:
         write_manifest(temporary, key, [str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file()])
         _replace(folder, temporary)
     except Exception as error:
-        # libraries in Rust (safetensors) wrap the system's error in one of their own, and keep its number in the text
+        # libraries in Rust (safetensors) wrap the system's error in their own, with its number in the text
         if not isinstance(error, OSError) and (number := re.search(r"\(os error (\d+)\)", str(error))):
             code = int(number[1])
             raise OSError(code, os.strerror(code), str(folder)) from error
@@ -101,7 +101,7 @@ def writing(folder: Path, key: str) -> Iterator[Path]:
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Rename `new` to `folder`; what is there, or comes there meanwhile, is moved aside and then goes."""
+    """Rename `new` to `folder`. A folder that is there, or appears in the meantime, is moved aside and then removed."""
     aside = []
     while True:
         try:

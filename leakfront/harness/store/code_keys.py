@@ -1,4 +1,4 @@
-"""Content keys: an artifact's name is a hash of its settings, its inputs' keys and the code that makes it."""
+"""Content keys: an artifact's key is a hash of its settings, its inputs' keys and the code that makes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INSIDE = tuple(f"{room}." for room in ROOMS)
 
 
 def content_key(stage: str, settings: Any, inputs: Sequence[str], modules: Sequence[str]) -> str:
-    """The name of what a stage puts out: a hash of its settings, its inputs' keys and the code of `modules`."""
+    """The key of a stage's artifact: a hash of its name, its settings, its inputs' keys and the code of `modules`."""
     parts = {"stage": stage, "settings": settings, "inputs": list(inputs), "code": [code_version(m) for m in modules]}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -38,9 +38,9 @@ def code_version(module: str) -> str:
 
 @cache
 def with_imports(module: str) -> tuple[str, ...]:
-    """`module` and all that it imports from the rooms, or from its own package, however late and far, sorted.
+    """`module` and all modules of the rooms, or of its own package, that it imports, sorted.
 
-    Nothing is imported to find out.
+    Late and indirect imports count. The source is parsed; nothing is imported.
     """
     top = module.split(".")[0]
     inside = _INSIDE if top == "leakfront" else (*_INSIDE, f"{top}.")
@@ -63,7 +63,7 @@ def plugin_code(plugin: Any) -> tuple[str, ...]:
 
 
 def _imported(source: Path, name: str) -> list[str]:
-    """What the module `name` imports: modules, and names in modules that may be modules themselves."""
+    """The names that module `name` imports: modules, and names in modules, which may be modules themselves."""
     package = name if source.stem == "__init__" else name.rpartition(".")[0]
     imported = []
     for node in ast.walk(ast.parse(source.read_text())):
@@ -76,8 +76,11 @@ def _imported(source: Path, name: str) -> list[str]:
 
 
 def _source(module: str) -> Path | None:
-    """The file of a module, found without importing it or its package; None for names of other things, and for the
-    rooms themselves, which hold their registry and contract and nothing that decides an outcome."""
+    """The source file of a module, found without importing it or its package.
+
+    None for names that are not modules, and for the rooms themselves: they hold a registry and a contract, and nothing
+    that decides an outcome.
+    """
     if module in ROOMS:
         return None
     top, *rest = module.split(".")

@@ -18,16 +18,16 @@ _TOP = ("config.toml", "results.csv", "results.parquet", "run.json", "log.jsonl"
 
 @dataclass(frozen=True)
 class Fault:
-    """An artifact, as a path in the run's folder ("." for a file at its top), and what is wrong there."""
+    """An artifact, as a path in the run's folder ("." for a file at its top), and what is wrong with it."""
 
     artifact: str
     what: str
 
 
 def seal(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> None:
-    """The last act of a run: record the checksums of the files at its top and of every artifact's manifest.
+    """Record the checksums of the files at the top of a run and of every artifact's manifest, as its last step.
 
-    The report is not among them, since it can be redrawn at any time.
+    The report is not included, because it can be redrawn at any time.
     """
     manifests = [folder / MANIFEST for folder in layout.artifacts(cells, models) if folder != layout.report]
     files = [*(layout.root / name for name in _TOP), *manifests]
@@ -35,16 +35,16 @@ def seal(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> None:
 
 
 def verify(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> tuple[int, list[Fault]]:
-    """Check every file of these cells and models and of the run: (files checked, what is missing or changed)."""
+    """Check every file of the run and of these cells and models. Returns the number of files, and the faults."""
     folders = layout.artifacts(cells, models)
-    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock to others
-        wrong = list(pool.map(_wrong_in, folders))
+    with ThreadPoolExecutor() as pool:  # hashing releases Python's global lock
+        results = list(pool.map(_check_folder, folders))
     faults = [
         Fault(str(folder.relative_to(layout.root)), what)
-        for folder, (_, found) in zip(folders, wrong, strict=True)
+        for folder, (_, found) in zip(folders, results, strict=True)
         for what in found
     ]
-    checked, at_the_top = _wrong_in(layout.root) if (layout.root / MANIFEST).exists() else (0, [])
+    checked, at_the_top = _check_folder(layout.root) if (layout.root / MANIFEST).exists() else (0, [])
     known = {fault.artifact for fault in faults}
     for what in at_the_top:
         name, _, rest = what.partition(" ")
@@ -54,34 +54,34 @@ def verify(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> tuple
         elif artifact not in known:
             gone = not (layout.root / artifact).exists()
             faults.append(Fault(artifact, "the folder is missing" if gone else f"{MANIFEST} {rest}"))
-    return checked + sum(count for count, _ in wrong), faults
+    return checked + sum(count for count, _ in results), faults
 
 
 def remove_damaged(layout: Layout, cells: Collection[str], models: Collection[str]) -> list[str]:
-    """Remove damaged artifacts, so that the run that follows makes them again; returns a sentence for each.
+    """Remove damaged artifacts, so that the next run rebuilds them. Returns a sentence for each.
 
-    The run seals the folder at its end; until then it is open.
+    The seal (the manifest of the whole folder) is removed too, until the next run ends.
     """
     _, faults = verify(layout, cells, models)
     sentences = []
     for artifact in dict.fromkeys(fault.artifact for fault in faults):
         here = [fault.what for fault in faults if fault.artifact == artifact]
         if artifact == ".":
-            kept = "the log is kept as it is, and goes on"
+            kept = "the log is kept and continued"
             sentences += [f"{what}; {kept if what.startswith('log.') else 'it is written again'}" for what in here]
             continue
         shutil.rmtree(layout.root / artifact, ignore_errors=True)
         more = f" (and {len(here) - 1} more)" if len(here) > 1 else ""
-        then = "training starts again" if artifact.endswith(".checkpoint") else "it is made again"
+        then = "training starts again" if artifact.endswith(".checkpoint") else "it is rebuilt"
         sentences.append(f"{artifact}: {here[0]}{more}; {then}")
     (layout.root / MANIFEST).unlink(missing_ok=True)
     return sentences
 
 
 def check_results(layout: Layout) -> None:
-    """Raise `InputError` if the results of a finished run are not what it wrote."""
+    """Raise `InputError` if the results of a finished run have changed since they were written."""
     if (manifest := read_manifest(layout.root)) is None:
-        if not (layout.root / MANIFEST).exists():  # the run is under way
+        if not (layout.root / MANIFEST).exists():  # the run is not finished
             return
         raise _changed(layout.root / MANIFEST)
     for name in ("results.csv", "run.json"):
@@ -90,11 +90,11 @@ def check_results(layout: Layout) -> None:
 
 
 def _changed(path: Path) -> InputError:
-    return InputError(f"{path} has changed since it was written; make it again with: leakfront run")
+    return InputError(f"{path} has changed since it was written; rebuild it with: leakfront run")
 
 
-def _wrong_in(folder: Path) -> tuple[int, list[str]]:
-    """(files checked, what is missing or changed) of a folder with a manifest."""
+def _check_folder(folder: Path) -> tuple[int, list[str]]:
+    """Check a folder against its manifest: (files checked, a sentence for each missing or changed file)."""
     if (manifest := read_manifest(folder)) is None:
         there = (folder / MANIFEST).exists()
         return 1, [f"{MANIFEST} has changed since it was written" if there else f"{MANIFEST} is missing"]

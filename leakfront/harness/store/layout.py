@@ -1,4 +1,4 @@
-"""Where things lie in a run's folder."""
+"""The paths in a run's folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHORT = 16  # characters of a model's key that name its folder; its manifest hol
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of a run, below `root`."""
+    """The paths of a run, relative to `root`, its folder."""
 
     root: Path
 
@@ -41,16 +41,16 @@ class Layout:
 
     @property
     def cells(self) -> list[str]:
-        """The names of the cells that are there."""
+        """The names of the cells that have a folder."""
         return _folders(self.root / "cells")
 
     @property
     def models(self) -> list[str]:
-        """The names of the models that are there; see `model`."""
+        """The names of the models that have a folder; see `model`."""
         return _folders(self.root / "models")
 
     def artifacts(self, cells: Iterable[str], models: Iterable[str]) -> list[Path]:
-        """The folders that are there and that a stage wrote as a whole: of the run, and of these cells and models."""
+        """The existing artifact folders of the run and of these cells and models."""
         found = [self.pool, self.extractor, self.reference, self.report]
         for name in models:
             found += sorted((self.root / "models" / name).glob("[!.]*"))
@@ -68,12 +68,12 @@ class Layout:
         return self.cell(cell) / stage
 
     def model(self, key: str, stage: str = "train") -> Path:
-        """The folder of the model whose weights have this key (its `train`), or of the checkpoint beside it."""
+        """The folder of the weights with this key (stage `train`), or of their checkpoint."""
         return self.root / "models" / key[:SHORT] / stage
 
 
 def model_names(keys: Iterable[str]) -> list[str]:
-    """The names of the folders of models with these keys, each once."""
+    """The folder names of the models with these keys, without repeats."""
     return list(dict.fromkeys(key[:SHORT] for key in keys))
 
 

@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, and that only one process writes to it."""
+"""A run's folder: which run it holds, and a lock so that only one process writes to it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from leakfront.harness.settings.sections import Config
 from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.layout import Layout
 
-# what may change between two runs on one folder: more or fewer models, attacks and metrics, and how they are executed
 LOCK = ".lock"
+# sections that may change between two runs on one folder: models, attacks and metrics may be added or dropped, and
+# executed in another way
 _MAY_CHANGE = ("title", "defenses", "attacks", "metrics", "statistics", "splits", "execution", "probe", "suite")
 
 
 def check_compatible(layout: Layout, config: Config) -> None:
-    """Raise `InputError` if the folder holds a different run, or files that are no run. Writes nothing."""
+    """Raise `InputError` if the folder holds a different run, or files that are not a run. Writes nothing."""
     try:
         is_held = layout.config.exists()
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
@@ -48,19 +49,19 @@ def check_compatible(layout: Layout, config: Config) -> None:
 
 
 def _is_left_by_a_start(name: str) -> bool:
-    """Whether a run that ended before it had claimed its folder leaves a file of this name."""
+    """Whether a run that was killed before it wrote its config leaves a file of this name."""
     return name == LOCK or (name.startswith(".config.toml.") and name.endswith(".tmp"))
 
 
 def write_config(layout: Layout, config: Config, provenance: dict[str, Any]) -> None:
-    """Write config.toml: every setting, defaults too, and where the run was made."""
+    """Write config.toml: every setting, defaults included, and the provenance (versions, commit, machine)."""
     import tomli_w
 
     write_atomically(layout.config, tomli_w.dumps({**resolved(config), "provenance": provenance}))
 
 
 def resolved(config: Config) -> dict[str, Any]:
-    """All settings, as TOML can hold them (a setting that is not set is left out)."""
+    """All settings in a form that TOML can hold; settings without a value are left out."""
     return config.model_dump(mode="json", exclude_none=True)
 
 
@@ -78,7 +79,7 @@ def _differences(held: Any, wanted: Any, path: str) -> Iterator[tuple[str, Any, 
 
 @contextmanager
 def locked(layout: Layout) -> Iterator[None]:
-    """Hold the folder for this process; `InputError` that names the other process if there is one."""
+    """Lock the folder for this process. Raises `InputError` if another process (named) uses it, or it is read-only."""
     import fcntl
 
     try:
@@ -105,7 +106,7 @@ def locked(layout: Layout) -> Iterator[None]:
 
 
 def _holder(file: TextIO) -> str:
-    """Who wrote its number into the lock; it does so just after it has taken it."""
+    """The number of the process that holds the lock; it writes the number just after locking."""
     for _ in range(20):
         file.seek(0)
         if (number := file.read().strip()).isdigit():
@@ -115,7 +116,7 @@ def _holder(file: TextIO) -> str:
 
 
 def find_run(folder: str) -> Layout:
-    """The layout of an existing run; `InputError` if the folder holds none."""
+    """The layout of an existing run. Raises `InputError` if the folder holds none."""
     layout = Layout(Path(folder))
     if not layout.config.is_file():
         raise InputError(f"{folder} holds no run (there is no config.toml in it)")

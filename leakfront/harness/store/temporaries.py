@@ -1,4 +1,4 @@
-"""Hidden files and folders that become a stage's when they are whole, and what is left of them by killed writers."""
+"""Hidden temporary files and folders, renamed when they are complete, and the leftovers of killed writers."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from contextlib import suppress
 from pathlib import Path
 
 _HOST = re.sub(r"\W", "_", socket.gethostname())
-WRITING_SECONDS = 3600.0  # a stage is computed first and then written, which takes seconds; an hour is safe
+WRITING_SECONDS = 3600.0  # stages are computed before they are written, which takes seconds; an hour is safe
 
 
 def temporary_beside(path: Path, suffix: str = ".tmp") -> Path:
-    """A hidden name in the folder of `path` that no process of any machine takes too; `clear_temporaries` knows it."""
+    """A hidden path next to `path`, unique to this call on all machines; `clear_temporaries` recognizes it."""
     return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
 
 
 def clear_temporaries(root: Path) -> None:
-    """Remove what killed writers left behind; put back what one had moved aside to make room for its successor.
+    """Remove the leftovers of killed writers, and restore a folder that one had moved aside but not yet replaced.
 
-    What another living process is writing is not removed.
+    Files that another living process is writing are not removed.
     """
     for left in root.rglob(".*.old"):
         folder = left.with_name(left.name[1:].rsplit(".", 2)[0])
         if not folder.exists():
-            with suppress(OSError):  # its writer lives, and was faster
+            with suppress(OSError):  # its writer is alive, and was faster
                 left.rename(folder)
     for left in [*root.rglob(".*.tmp"), *root.rglob(".*.old")]:
         if _is_being_written(left):
@@ -40,7 +40,7 @@ def clear_temporaries(root: Path) -> None:
 
 
 def _is_being_written(temporary: Path) -> bool:
-    """Whether its writer may live: on this machine a look at the process tells, elsewhere the time it was begun."""
+    """Whether its writer may be alive: on this machine judged by the process, on another by the age of the file."""
     host, _, rest = temporary.stem.rpartition(".")[2].partition("-")
     pid = rest.partition("-")[0]
     if not pid.isdigit():
@@ -50,16 +50,16 @@ def _is_being_written(temporary: Path) -> bool:
             return time.time() - temporary.stat().st_mtime < WRITING_SECONDS
         except FileNotFoundError:
             return False
-    # one of our own number is of an earlier process: this one writes nothing while it clears
-    return int(pid) != os.getpid() and _lives(int(pid))
+    # our own process number means an earlier process: this one writes nothing while it clears
+    return int(pid) != os.getpid() and _is_alive(int(pid))
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-        # dead, but not yet taken note of by its parent
+        # Z: the process is dead, but its parent has not collected it yet
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except ProcessLookupError:
         return False
-    except OSError:  # another user's; or a system without /proc
+    except OSError:  # a process of another user, or a system without /proc
         return True

@@ -1,4 +1,4 @@
-"""Training state on disk: tensors as safetensors, the rest as JSON; nothing is ever unpickled."""
+"""Training state on disk: tensors as safetensors, the rest as JSON; nothing is pickled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from leakfront.harness.store.artifacts import stored_key, writing
 
 
 def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors, numbers, strings, booleans and None, in one step."""
+    """Write `state`, nested dicts, lists and tuples of tensors, numbers, strings, booleans and None, in one step.
+
+    Raises `TypeError` for anything else.
+    """
     tensors: dict[str, torch.Tensor] = {}
     tree = _pack(state, tensors)
     with writing(folder, key) as place:
@@ -22,7 +25,7 @@ def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote under this key; None if there is nothing whole of this key."""
+    """The state that `save_checkpoint` wrote under this key; None if there is none or it is not complete."""
     if stored_key(folder) != key:
         return None
     tensors = load_file(folder / "tensors.safetensors")
@@ -37,7 +40,7 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         tensors[name] = value.detach().cpu().clone().contiguous()
         return {"tensor": name}
     if isinstance(value, dict):
-        # as pairs, since the keys of an optimizer's state are numbers
+        # as pairs, because the keys of an optimizer's state are numbers
         return {"pairs": [[_plain(k), _pack(v, tensors)] for k, v in value.items()]}
     if isinstance(value, list | tuple):
         return {"tuple" if isinstance(value, tuple) else "list": [_pack(v, tensors) for v in value]}

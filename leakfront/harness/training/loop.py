@@ -28,10 +28,10 @@ Progress = Callable[[int, int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """The report of a training; losses as (step, mean loss since the last entry).
+    """The record of a training.
 
-    seconds (see `Stopwatch`) and model_calls include the work of defenses, on public images for example; a call is one
-    image through the network.
+    seconds (see `Stopwatch`) and model_calls (images through the network) include the work of defenses, for example on
+    public images. losses: (step, mean loss since the previous entry). report: the numbers of the training step.
     """
 
     steps: int
@@ -42,15 +42,15 @@ class Trained:
     guarantee: Guarantee | None
 
 
-Snapshot = Callable[[int, DiffusionModel, Trained], None]  # steps, the model after them, what its training took
+Snapshot = Callable[[int, DiffusionModel, Trained], None]  # steps, the model after them, the record of its training
 
 
 @dataclass(frozen=True)
 class TrainingRun:
     """How a model is trained: the budget, the defenses in their order, the seed of all draws, the device.
 
-    ranks: the processes that do this together; the first keeps the checkpoints, all end with the same weights.
-    snapshots: the steps after which a shorter training, with the same draws, ends; only for defenses that do not depend
+    ranks: the processes that train together; the first writes the checkpoints, and all end with the same weights.
+    snapshots: the steps after which a shorter training with the same draws ends; only for defenses that do not depend
     on the number of steps.
     """
 
@@ -77,11 +77,12 @@ def train(
     progress: Progress,
     keep: Snapshot = lambda *_: None,
 ) -> Trained:
-    """Train `model.network`, or the network that defenses put in its place; it ends with the EMA weights.
+    """Train `model.network`, or the network that defenses replace it with. At the end it has the EMA weights.
 
-    public: images outside the pool, for defenses that need some. keep: receives each snapshot when it is reached.
+    dataset: the training set. public: images outside the pool, for defenses that need some. expected_size: the public
+    expected size of the training set. keep: receives each snapshot when it is reached.
 
-    Every random number of step k comes from (seed, k), so a run that goes on from a checkpoint equals a run that was
+    Every random number of step k comes from (seed, k), so a training that resumes from a checkpoint equals one that was
     never stopped. Raises `DivergedError` at the first loss or weight that is not finite.
     """
     # set-up: the defenses change it in turn
@@ -92,7 +93,7 @@ def train(
     step = setup.make_step(setup)  # may train on public images
     state = TrainingState(setup, network, step, counter, watch, training.snapshots)
     state.load(checkpoints)
-    training.ranks.wait()  # the first may write another checkpoint soon
+    training.ranks.wait()  # until all have loaded: the first rank may soon write another checkpoint
 
     # steps
     images = to_unit_range(dataset.images).to(training.device)
@@ -156,14 +157,14 @@ def _set_up(
 
 
 def augmented(stack: Sequence[Defense], batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A batch, float32 [B, C, H, W] in [-1, 1], as all defenses of the stack change it, one after the other."""
+    """A batch, float32 [B, C, H, W] in [-1, 1], augmented by all defenses of the stack, one after the other."""
     for defense in stack:
         batch = defense.augment(batch, generator)
     return batch
 
 
 def _take_snapshot(model: DiffusionModel, state: TrainingState, keep: Snapshot) -> None:
-    """Hand over the model that a training of so many steps would end with; the time for it is not training time."""
+    """Pass to `keep` the model that a training of this many steps would end with, outside of the training time."""
     trained = _trained(state, state.done)
     began = state.seconds
     shorter = copy.copy(model)
@@ -171,7 +172,7 @@ def _take_snapshot(model: DiffusionModel, state: TrainingState, keep: Snapshot) 
     state.ema.copy_to(network.parameters())
     _require_finite(network, state.done)
     network.eval().requires_grad_(False)
-    network._forward_pre_hooks.clear()  # those that count calls
+    network._forward_pre_hooks.clear()  # the hooks that count calls
     keep(state.done, shorter, trained)
     state.not_counted(state.seconds - began)
 
@@ -193,14 +194,14 @@ def _require_finite(network: nn.Module, step: int) -> None:
 
 
 class _Clock:
-    """Writes checkpoints and shows progress, each after its time."""
+    """Writes checkpoints and reports progress, each at its interval."""
 
     def __init__(self, checkpoints: Checkpoints, progress: Progress, steps: int) -> None:
         self._checkpoints, self._progress, self._steps = checkpoints, progress, steps
         self._saved = self._shown = time.monotonic()
 
     def tick(self, state: TrainingState) -> None:
-        """After each step."""
+        """To be called after each step."""
         now = time.monotonic()
         if now - self._saved > self._checkpoints.seconds:
             report = state.save(self._checkpoints)

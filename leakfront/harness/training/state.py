@@ -1,4 +1,4 @@
-"""The state of a training between two steps, which a checkpoint holds whole."""
+"""The complete state of a training between two steps, as a checkpoint stores it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from leakfront.defenses import TrainingSetup, TrainingStep
 from leakfront.harness.machine.clock import Stopwatch
 from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoint
 
-ENTRIES = 50  # of the record of losses, whatever the number of steps
+ENTRIES = 50  # in the record of losses, whatever the number of steps
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where training state is kept, under which key, and how often it is written."""
+    """The folder of the checkpoint, its key, and the seconds between two writes."""
 
     folder: Path
     key: str
@@ -28,14 +28,14 @@ class Checkpoints:
 
 @dataclass
 class LossRecord:
-    """The losses of a training of `steps` steps as (step, mean loss since the last entry)."""
+    """The losses of a training of `steps` steps, as (step, mean loss since the previous entry)."""
 
     steps: int
     entries: list[tuple[int, float]] = field(default_factory=list)
     recent: list[float] = field(default_factory=list)
 
     def add(self, step: int, loss: float | None, last: bool = False) -> None:
-        """The loss at a step (None: its batch was empty); `last`: the training ends there."""
+        """Add the loss of a step. loss: None if its batch was empty. last: whether the training ends there."""
         self.recent += [] if loss is None else [loss]
         if step % max(1, self.steps // ENTRIES) == 0 or step == self.steps or last:
             self.entries.append((step, sum(self.recent) / len(self.recent) if self.recent else math.nan))
@@ -62,7 +62,7 @@ class CallCounter:
 class TrainingState:
     """Network, moving average, step and records of a training after `done` steps.
 
-    records: of the losses of this training and of those that are beginnings of it, by their steps.
+    records: the losses of this training, and of the shorter trainings that it includes, by their number of steps.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class TrainingState:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training, those before an interruption included."""
+        """Seconds of training, including those before an interruption."""
         return self._earlier_seconds + self._watch.seconds
 
     def not_counted(self, seconds: float) -> None:
-        """Take out of `seconds` what was spent on something else."""
+        """Subtract time from `seconds` that was spent on something else."""
         self._earlier_seconds -= seconds
 
     def save(self, checkpoints: Checkpoints) -> dict[str, float]:
@@ -106,10 +106,10 @@ class TrainingState:
         return self.step.report()
 
     def load(self, checkpoints: Checkpoints) -> None:
-        """Go on from the checkpoint, if there is one of the same key.
+        """Resume from the checkpoint, if there is one with the same key.
 
-        A snapshot that was asked for only after the training began has no record of the first losses, so it is left
-        out; the plan trains that model by itself.
+        A snapshot that was requested only after the training began has no record of the first losses. It is left out,
+        and the plan trains that model by itself.
         """
         state = load_checkpoint(checkpoints.folder, checkpoints.key)
         if state is None:

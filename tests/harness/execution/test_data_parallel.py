@@ -1,4 +1,4 @@
-"""A model that several processes train together is the one that a single process trains."""
+"""Several processes that train one model together train the same model as a single process."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def enough_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing may catch it."""
+    """Stands for a kill; no code may catch it."""
 
 
 class Events:
-    """The parent's end of the events; the training is killed at a step."""
+    """Receives the events of a training, and kills it at a step."""
 
     def __init__(self, kill_at: int | None = None) -> None:
         self.kill_at = kill_at
@@ -67,7 +67,7 @@ DEFENSES: dict[str, dict[str, Any]] = {
 def train(
     folder: Path, processes: int, defense: dict[str, Any], kill_at: int | None = None
 ) -> tuple[dict[str, Any], torch.Tensor, list[int]]:
-    """Train the one model of a small benchmark: (its facts, its predictions, the steps that were told of)."""
+    """Train the one model of a small benchmark: (its facts, its predictions, the steps that were reported)."""
     layout = Layout(folder)
     settings = small(splits=1, model__dropout=0.0, training__batch_size=15, execution={"processes": processes},
                      defenses=[defense], attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
@@ -86,7 +86,7 @@ def train(
 
 
 @pytest.mark.parametrize("name", ["augment", "dp_sgd"])
-def test_two_processes_train_the_model_of_one_and_go_on_from_a_checkpoint(name: str, tmp_path: Path) -> None:
+def test_two_processes_train_the_same_model_as_one_and_resume_from_a_checkpoint(name: str, tmp_path: Path) -> None:
     alone, expected, _ = train(tmp_path / "alone", 1, DEFENSES[name])
     with pytest.raises(Killed):
         train(tmp_path / "together", 2, DEFENSES[name], kill_at=5)
@@ -97,7 +97,7 @@ def test_two_processes_train_the_model_of_one_and_go_on_from_a_checkpoint(name: 
 
 
 @pytest.mark.parametrize("name", ["one image at a time", "per layer", "dp_finetune", "augmented"])
-def test_private_steps_are_those_of_one_process_however_a_batch_is_cut(name: str, tmp_path: Path) -> None:
+def test_private_steps_equal_those_of_one_process_however_a_batch_is_split(name: str, tmp_path: Path) -> None:
     alone, expected, _ = train(tmp_path / "alone", 1, DEFENSES[name])
     together, found, _ = train(tmp_path / "together", 2, DEFENSES[name])
     same(together, found, alone, expected)
@@ -107,7 +107,7 @@ def test_private_steps_are_those_of_one_process_however_a_batch_is_cut(name: str
 def test_a_killed_process_costs_its_model_one_retry(tmp_path: Path) -> None:
     settings = small(splits=1, training__steps=150, training__checkpoint_seconds=0.05, execution={"processes": 2},
                      attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
-    # with cores enough, on whatever machine
+    # with 2 cores, whatever the machine has
     code = "import os; os.sched_getaffinity = lambda _: {0, 1}; from leakfront.cli import main; main()"
     command = [sys.executable, "-c", code, "run", write_toml(tmp_path / "c.toml", settings), "--workers", "1"]
     run = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
@@ -124,7 +124,7 @@ def test_a_killed_process_costs_its_model_one_retry(tmp_path: Path) -> None:
 
 
 def same(together: dict[str, Any], found: torch.Tensor, alone: dict[str, Any], expected: torch.Tensor) -> None:
-    """Whether several processes made what one made."""
+    """Assert that several processes give the same result as one."""
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
     np.testing.assert_allclose(together["losses"], alone["losses"], rtol=1e-4)
     assert together["model_calls"] == alone["model_calls"] > 0
@@ -132,7 +132,7 @@ def same(together: dict[str, Any], found: torch.Tensor, alone: dict[str, Any], e
     assert together["guarantee"] == alone["guarantee"]
 
 
-def test_the_shares_of_a_batch_make_it_up() -> None:
+def test_the_shares_of_a_batch_add_up_to_it() -> None:
     for size in (1, 2, 3, 8):
         for count in (0, 1, 8, 15, 64):
             taken = [list(range(count))[Ranks(rank, size).share(count)] for rank in range(size)]
@@ -161,7 +161,7 @@ def test_more_processes_than_images_of_a_batch_or_cores_or_one_gpu_for_all_are_r
         parse_config(small(execution={"processes": 2, "device": "cuda:1"}))
 
 
-def test_the_key_of_a_model_tells_how_many_processes_trained_it() -> None:
+def test_the_key_of_a_model_depends_on_the_number_of_processes() -> None:
     executions: list[dict[str, int]] = [{}, {"processes": 1}, {"processes": 2}]
     one, same, two = (make_plan(parse_config(small(execution=e))).cells[0].keys["train"] for e in executions)
     assert one == same != two

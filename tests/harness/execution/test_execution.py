@@ -1,4 +1,4 @@
-"""A worker that dies costs its task one retry and the others nothing; workers share out the GPUs."""
+"""If a worker dies, its task is tried once more and the others are not affected; workers share the GPUs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.small_config import small
 
 
 def work(task: Task) -> Any:
-    """What the name of the task's cell says; every attempt leaves a line in a file of that name."""
+    """Do what the name of the task's cell says. Every attempt adds a line to a file of that name."""
     with (task.root / task.cell).open("a") as file:
         file.write("begun\n")
     attempts = (task.root / task.cell).read_text().count("begun")
@@ -69,13 +69,13 @@ def test_a_worker_that_dies_costs_its_task_one_retry_and_the_others_nothing(tmp_
     ]
 
 
-def test_each_worker_sees_a_gpu_of_its_own_as_far_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_worker_sees_its_own_gpu_while_there_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     ended, _ = outcomes(tmp_path, ["gpu a", "gpu b", "gpu c"], count=3, gpus=[[0], [1]])
     assert sorted(outcome.result for outcome in ended.values()) == ["5", "5", "7"]
 
 
-def test_gpus_are_some_of_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_chosen_among_the_visible_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,9")
     show_gpus(range(1, 3))
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7,9"
@@ -93,7 +93,7 @@ def test_gpus_are_some_of_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch
         ("cuda:2", 1, 1, []),
     ],
 )
-def test_there_is_a_worker_for_as_many_gpus_as_train_a_model(
+def test_there_is_one_worker_for_each_share_of_gpus(
     device: str, processes: int, workers: int, shares: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
@@ -103,7 +103,7 @@ def test_there_is_a_worker_for_as_many_gpus_as_train_a_model(
     assert [list(share) for share in gpu_shares(config.execution)] == shares
 
 
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(InputError, match=r"no CUDA device here; it can be cpu$"):
         check_device(Execution(device="cuda"))
@@ -115,19 +115,19 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     check_device(Execution(processes=3))
 
 
-def test_which_gpu_a_model_was_trained_on_is_not_in_its_key() -> None:
+def test_the_key_of_a_model_does_not_depend_on_the_choice_of_gpu() -> None:
     def key(device: str) -> str:
         return make_plan(parse_config(small(execution__device=device))).cells[0].keys["train"]
 
     assert key("cuda") == key("cuda:0") == key("cuda:3") != key("cpu")
 
 
-def test_a_reference_that_cannot_be_made_ends_the_run_in_one_sentence(tmp_path: Path) -> None:
-    """Its worker died twice, say: no cell can be measured without it."""
-    progress = RunProgress({}, 1, tmp_path / "log.jsonl", Console(quiet=True))
+def test_a_failed_stage_of_the_whole_run_ends_it_with_one_sentence(tmp_path: Path) -> None:
+    """For example the extractor, if its worker dies twice: no cell can be measured without it."""
+    progress = RunProgress({}, tmp_path / "log.jsonl", Console(quiet=True))
     plan = make_plan(parse_config(small()))
     lost = RuntimeError("its worker process died twice (the last time by SIGKILL)")
-    with pytest.raises(StageError, match="the extractor cannot be made: RuntimeError: its worker process died twice"):
+    with pytest.raises(StageError, match="the extractor stage failed: RuntimeError: its worker process died twice"):
         started(plan, tmp_path).take_note(Outcome(Task("extractor", tmp_path, ""), error=lost), progress)
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space left on device"):
@@ -138,7 +138,7 @@ def test_a_reference_that_cannot_be_made_ends_the_run_in_one_sentence(tmp_path: 
 
 
 def started(plan: Plan, root: Path) -> Schedule:
-    """The schedule of a run whose first tasks are under way."""
+    """The schedule of a run whose first tasks have started."""
     schedule = Schedule(plan, Layout(root))
     assert {task.stage for task in schedule.ready()} == {"extractor", "prepare"}
     return schedule

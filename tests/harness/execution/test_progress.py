@@ -1,4 +1,4 @@
-"""What the log of a run says of it."""
+"""Facts that are read from the log of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_wall_time_counts_the_work_of_every_session_and_no_pause(tmp_path: Path)
         {"time": "2026-01-01T10:05:00+0000", "message": "a failed"},  # not the report of a worker
         {"time": "2026-01-01T12:00:00+0000", "message": "started", "session": "start"},
         {"time": "2026-01-01T12:00:30+0000", "cell": "a", "stage": "train"},
-        {"time": "2026-01-01T13:00:45+0100", "cell": "a", "stage": "probe"},  # 15 s later, by another zone
+        {"time": "2026-01-01T13:00:45+0100", "cell": "a", "stage": "probe"},  # 15 s later, in another time zone
         {"time": "2026-01-01T14:00:00+0000", "message": "all was done", "session": "start"},
     ]
     log = tmp_path / "log.jsonl"

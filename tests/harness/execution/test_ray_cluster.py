@@ -1,4 +1,4 @@
-"""A run on Ray gives the rows of a local run, whatever is interrupted or lost; what cannot work is refused."""
+"""A run on Ray gives the rows of a local run despite interrupts and lost nodes; wrong settings are refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Recording(RunProgress):
     """Keeps the events."""
 
     def __init__(self, log: Path) -> None:
-        super().__init__({}, 1, log, Console(file=io.StringIO()))
+        super().__init__({}, log, Console(file=io.StringIO()))
         self.events: list[dict[str, Any]] = []
 
     def event(self, event: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ class Recording(RunProgress):
 
 
 def carry_out(folder: Path, cluster: RayCluster | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """All stages of the small benchmark: (its rows but those of cost, the events)."""
+    """All stages of the small benchmark: (its rows except costs, the events)."""
     config, layout = parse_config(SETTINGS), Layout(folder)
     plan, pool = check_everything(config, layout)
     folder.mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ def until(condition: Callable[[], bool], seconds: float = 250) -> None:
 
 
 def steps_done(folder: Path) -> int:
-    """The steps in the latest checkpoint there; 0 if there is none."""
+    """The steps in the latest checkpoint; 0 if there is none."""
     done = [0]
     for state in folder.glob("models/*/train.checkpoint/state.json"):
         with suppress(OSError, ValueError):  # replaced while it is read
@@ -100,7 +100,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A cluster whose head takes no tasks, and no node that does."""
+    """A cluster whose head takes no tasks, and without other nodes."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tempfile.mkdtemp(prefix="ray")  # short, as paths of sockets must be
         patch.setenv("RAY_TMPDIR", folder)
@@ -131,14 +131,14 @@ def one_node(cluster: Any) -> Iterator[tuple[Any, RayCluster]]:
 
 @pytest.fixture
 def hears_interrupts() -> Iterator[None]:
-    """Undo what a shell does to its background jobs, which ignore Ctrl-C."""
+    """Let Ctrl-C through; a shell makes its background jobs ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("hears_interrupts")
-def test_interrupted_and_bereft_of_its_node_a_run_gives_the_rows_of_a_local_run(
+def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_run(
     cluster: Any,
     one_node: tuple[Any, RayCluster],
     local: tuple[Path, list[dict[str, Any]]],
@@ -157,7 +157,7 @@ def test_interrupted_and_bereft_of_its_node_a_run_gives_the_rows_of_a_local_run(
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         carry_out(folder, joined)
-    until(lambda: ray.available_resources().get("CPU") == 1, 30)  # no task goes on
+    until(lambda: ray.available_resources().get("CPU") == 1, 30)  # no task is still running
     assert not (folder / "cells/none-split1").exists()
     stopped = steps_done(folder)
     assert not list(folder.glob(".*.tmp"))
@@ -181,10 +181,10 @@ def test_interrupted_and_bereft_of_its_node_a_run_gives_the_rows_of_a_local_run(
     assert {"auc", "fid_embedded"} <= {row["metric"] for row in rows}
     assert ("model", 2) in attempts
     assert max(attempt for _, attempt in attempts) == 2
-    lost = "  the worker process of none-split0 or its node died; one more try"
+    lost = "  the worker process of none-split0 or its node died; it is tried once more"
     assert lost in [event.get("message") for event in events]
     steps = [e["done"] for e in events if e.get("stage") == "train" and e["cell"] == "none-split0"]
-    assert steps == sorted(steps)  # it went on where it stopped, both times
+    assert steps == sorted(steps)  # it resumed where it stopped, both times
     assert stopped < steps[0] <= stopped + 10 < steps[-1] == 120
 
 
@@ -210,7 +210,7 @@ def test_a_task_whose_process_dies_twice_is_given_up(one_node: tuple[Any, RayClu
     assert len(killed) >= 2
 
 
-def test_no_node_with_what_a_task_asks_for_is_an_error(cluster: Any, one_node: tuple[Any, RayCluster]) -> None:
+def test_a_cluster_without_the_resources_of_a_task_is_refused(cluster: Any, one_node: tuple[Any, RayCluster]) -> None:
     import ray
 
     ray.shutdown()
@@ -239,7 +239,7 @@ def test_ray_on_this_machine_leaves_nothing_in_the_home_folder(
     assert not (tmp_path / "home").exists()
 
 
-def test_what_answers_and_is_no_cluster_is_told_in_time(tmp_path: Path) -> None:
+def test_a_server_that_is_no_cluster_is_reported_in_time(tmp_path: Path) -> None:
     code = (
         "import sys; from leakfront import ray_cluster; from leakfront.cli import main\n"
         "ray_cluster.CONNECT_SECONDS = 3\n"
@@ -250,7 +250,7 @@ def test_what_answers_and_is_no_cluster_is_told_in_time(tmp_path: Path) -> None:
         command = [sys.executable, "-c", code, address]
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
     assert result.returncode == 2
-    assert f"error: --ray {address}: what answers there is no Ray cluster" in result.stderr
+    assert f"error: --ray {address}: the server there is no Ray cluster" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -259,13 +259,13 @@ def test_what_answers_and_is_no_cluster_is_told_in_time(tmp_path: Path) -> None:
         (["--ray", "127.0.0.1:1"], "--ray 127.0.0.1:1: nothing answers there"),
         (["--ray", "no host:6379"], "must be local, auto or the HOST:PORT"),
         (["--ray", "ray://127.0.0.1:10001"], "must be local, auto or the HOST:PORT"),
-        (["--ray", "127.0.0.1:1", "--device", "cuda:1"], "so name none: cuda"),
-        (["--ray", "127.0.0.1:1", "--workers", "2"], "--workers does not go with --ray ADDRESS"),
+        (["--ray", "127.0.0.1:1", "--device", "cuda:1"], "must be cpu or cuda, since Ray"),
+        (["--ray", "127.0.0.1:1", "--workers", "2"], "leave out --workers with --ray ADDRESS"),
         (["--set", "execution.threads=100000", "--ray", "local"], "threads is 100000, but this machine has"),
         (["--set", "execution.ray.memory_gib=0", "--ray", "local"], "execution.ray.memory_gib"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_sentence(
+def test_settings_that_cannot_work_are_refused_in_one_sentence(
     options: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -291,7 +291,7 @@ def plan() -> Plan:
 
 
 def admission(plan: Plan, folder: Path) -> tuple[Task, _Ticket]:
-    """A task, and a ticket with which this process is admitted."""
+    """A task, and a ticket that admits this process."""
     marker = folder / "marker"
     marker.touch()
     task = Task("extractor", folder, plan.config.model_dump_json())
@@ -301,15 +301,13 @@ def admission(plan: Plan, folder: Path) -> tuple[Task, _Ticket]:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("torch", f"has torch {provenance.versions()['torch']}, this machine other; install the same versions"),
-        ("leakfront", f"has leakfront {leakfront.__version__}, this machine other"),
+        ("torch", f"has torch {provenance.versions()['torch']}, this machine has other; install the same version"),
+        ("leakfront", f"has leakfront {leakfront.__version__}, this machine has other"),
         ("code", "has other code of leakfront than this machine"),
-        ("plan", "the data set must be the same on all nodes"),
+        ("plan", "data set must be the same on all nodes"),
     ],
 )
-def test_a_node_that_would_not_make_the_same_of_the_plan_is_refused(
-    name: str, says: str, plan: Plan, tmp_path: Path
-) -> None:
+def test_a_node_that_differs_from_the_driver_is_refused(name: str, says: str, plan: Plan, tmp_path: Path) -> None:
     task, ticket = admission(plan, tmp_path)
     _admit(task, ticket)
     with pytest.raises(InputError, match=re.escape(says)):
@@ -323,7 +321,7 @@ def test_a_node_that_does_not_see_the_folder_is_refused(plan: Plan, tmp_path: Pa
         _admit(task, ticket)
 
 
-def test_the_fingerprint_follows_the_code(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_changes_with_the_code(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(plan)
     root = version.PACKAGE.parent
     shutil.copytree(root / "leakfront", tmp_path / "leakfront", ignore=shutil.ignore_patterns("__pycache__"))

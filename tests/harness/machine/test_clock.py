@@ -1,4 +1,4 @@
-"""Times as rows state them."""
+"""The times that rows state."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ print(before.mib, idle.mib, busy.mib)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_the_peak_is_of_the_work_and_not_of_what_came_before():
-    """In a process that keeps what it frees, as workers do."""
+def test_the_peak_is_that_of_the_work_without_earlier_memory():
+    """In a process that keeps freed memory, as workers do."""
     keeping = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**40)}
     command = [sys.executable, "-c", _WORK]
     done = subprocess.run(command, env=os.environ | keeping, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""torchvision can be imported beside any torch build, and nobody pays for it who does not need it."""
+"""torchvision can be imported with any torch build, at no cost to those who do not need the fix."""
 
 import ast
 import os
@@ -66,7 +66,7 @@ def fake_builds(folder: Path, library: str | None) -> Path:
 
 
 def seen_by_torchvision(folder: Path) -> list[object]:
-    """What had been asked of the fake torch when the fake torchvision began to run."""
+    """The calls of the fake torch before the fake torchvision ran."""
     code = "import leakfront, torchvision; print(torchvision.seen_before_the_package_ran)"
     return list(ast.literal_eval(run(code, folder, "-S")))
 
@@ -137,6 +137,6 @@ print(torch.log.count(("torchvision", "FRAGMENT")), len(sys.meta_path) - finders
     assert run(code, tmp_path, "-S") == "1 0"
 
 
-def test_without_torchvision_its_import_fails_as_always(tmp_path: Path) -> None:
+def test_without_torchvision_its_import_fails_as_usual(tmp_path: Path) -> None:
     code = "import leakfront\ntry:\n import torchvision\nexcept ModuleNotFoundError as error: print(error.name)"
     assert run(code, tmp_path, "-S") == "torchvision"

@@ -1,4 +1,4 @@
-"""No model is trained twice: cells with equal weights share a training, a shorter one is part of a longer one."""
+"""No model is trained twice: cells with equal weights share a training, and a longer one includes shorter ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def key_of(plan: Plan, cell: str, stage: str = "train") -> str:
 
 
 def trained(plan: Plan) -> list[str]:
-    """The cells that stand for the models which are really trained."""
+    """The cells that represent the models that are trained themselves."""
     return [model.cell.name.removesuffix("-split0") for model in longest_of(models_of(plan))]
 
 
@@ -74,7 +74,7 @@ def test_keys_do_not_depend_on_which_other_cells_there_are() -> None:
     assert alone.by_name["none-split0"].keys == together.by_name["none-split0"].keys
 
 
-def test_a_training_stopped_at_a_step_has_the_key_of_a_training_of_so_many_steps() -> None:
+def test_a_training_stopped_at_a_step_has_the_key_of_a_training_of_that_many_steps() -> None:
     stopped = plan_of({"name": "early_stop", "steps": 5})
     short = plan_of({"name": "none"}, training__steps=5)
     assert key_of(stopped, "early_stop_steps=5") == key_of(short, "none")

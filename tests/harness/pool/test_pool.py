@@ -36,7 +36,7 @@ def test_pool_reference_and_extractor_are_disjoint_and_together_all_the_data() -
     data = random_images(200)
     pool = build_pool(data, PoolSettings(80), seed=1)
     parts = [keys(pool.images), keys(pool.reference_images), keys(pool.extractor_images)]
-    assert [len(part) for part in parts] == [80, 80, 40]  # two thirds and one third of what is outside
+    assert [len(part) for part in parts] == [80, 80, 40]  # two thirds and one third of the images outside
     assert len(pool) == 80
     assert sorted(key for part in parts for key in part) == sorted(keys(data.images))
 
@@ -140,7 +140,7 @@ def test_the_embedded_data_gives_the_default_pool() -> None:
         ({"size": 100, "copy_kind": "rotated"}, "shifted"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], words: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         PoolSettings(**settings)
 
@@ -162,7 +162,7 @@ def test_too_few_images_are_refused_with_the_numbers() -> None:
 # planted duplicates
 
 
-def test_as_many_groups_as_asked_for_have_copies() -> None:
+def test_the_requested_number_of_groups_has_copies() -> None:
     pool = build_pool(random_images(), PoolSettings(80, groups=7, copies=5), seed=1)
     assert np.bincount(pool.copies).tolist() == [0, 73, 0, 0, 0, 7]
     assert np.array_equal(pool.variants, pool.images)  # exact copies are no new pictures
@@ -265,7 +265,7 @@ def test_coins_of_neighbours_splits_and_seeds_are_independent(large_pool: Pool) 
         assert abs(np.corrcoef(flips, other)[0, 1]) < 4 / math.sqrt(3000)
 
 
-def test_coins_do_not_depend_on_what_was_flipped_before(large_pool: Pool) -> None:
+def test_coins_do_not_depend_on_earlier_flips(large_pool: Pool) -> None:
     settings = PoolSettings(3000)
     forwards = [flip_coins(large_pool, settings, 3, split) for split in range(4)]
     backwards = [flip_coins(large_pool, settings, 3, split) for split in reversed(range(4))]
@@ -273,7 +273,7 @@ def test_coins_do_not_depend_on_what_was_flipped_before(large_pool: Pool) -> Non
     assert len({tuple(f) for f in forwards}) == 4
 
 
-def test_coins_stay_what_they_were_in_earlier_versions(large_pool: Pool) -> None:
+def test_coins_are_the_same_as_in_earlier_versions(large_pool: Pool) -> None:
     """A change here would make every run on disk disagree with its own splits."""
     first = flip_coins(large_pool, PoolSettings(3000), seed=0, split=0)[:24]
     assert "".join(str(int(flip)) for flip in first) == "110000100001100100110001"
@@ -297,19 +297,19 @@ def test_training_sees_members_only_and_planted_groups_all_or_nothing(kind: Any)
         allowed = {(key, i) for key, i in zip(keys(pool.variants), pool.variant_of, strict=True) if members[i]}
         assert set(zip(keys(training.images), training.pool_index, strict=True)) == allowed
         planted = members & (pool.copies > 1)
-        assert 0 < planted.sum() < 20  # some groups are in and some out, so the test says something
+        assert 0 < planted.sum() < 20  # some groups are in and some out, so the test means something
 
 
-def test_variants_are_taken_in_turn_after_the_image_itself() -> None:
+def test_variants_follow_in_turn_after_the_image_itself() -> None:
     settings = PoolSettings(80, groups=80, copies=12, copy_kind="shifted")
     pool = build_pool(random_images(), settings, seed=1)
     training = training_set(pool, np.ones(80, dtype=bool))
     images = keys(training.images[training.pool_index == 17])
     shifts = keys(pool.variants[80:][pool.variant_of[80:] == 17])
-    assert images == [pool.images[17].tobytes(), *shifts, *shifts[:3]]  # 8 shifts there are, so 3 of them come again
+    assert images == [pool.images[17].tobytes(), *shifts, *shifts[:3]]  # there are 8 shifts, so 3 of them repeat
 
 
-def test_an_image_that_no_alteration_changes_is_repeated_as_it_is() -> None:
+def test_an_image_that_no_alteration_changes_is_repeated_unchanged() -> None:
     flat = LabelledImages(
         np.arange(40, dtype=np.uint8)[:, None, None, None].repeat(8, 2).repeat(8, 3), np.zeros(40, int)
     )

@@ -1,4 +1,4 @@
-"""Settings: what is wrong is said in one sentence that names the key; a list of values is a sweep."""
+"""Settings: an error is one sentence that names the key; a list of values is a sweep."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def refusal(**changes: object) -> str:
         ({"seed": True}, "seed = True"),
         ({"training__steps": "5"}, "training.steps = '5'"),
         ({"training__learning_rate": "0.1"}, "training.learning_rate = '0.1'"),
-        ({"attacks": {"a\nb": {}}}, "attacks.a\\nb: an attack is called by"),
+        ({"attacks": {"a\nb": {}}}, "attacks.a\\nb: a label must consist of"),
         ({"splits": 1001}, "splits = 1001"),
         ({"splits": 1000, "defenses": [{"name": "early_stop", "steps": list(range(1, 11))}]}, "11,000 models"),
         ({"model__timesteps": 0}, "model.timesteps is 0"),
@@ -67,7 +67,7 @@ def refusal(**changes: object) -> str:
         ({"metrics__names": ["fid", {"name": "recall", "k": 3}, "recall"]}, "metrics.names lists 'recall' twice"),
         ({"metrics__names": [5]}, "metrics.names.0"),
         ({"metrics__features": "embeded"}, "unknown feature extractor 'embeded'"),
-        ({"statistics__audit_guesses": 90}, "only 88 pool images have a coin of their own"),
+        ({"statistics__audit_guesses": 90}, "it must not exceed 88, the number of pool images"),
     ],
 )
 def test_bad_settings_are_named(changes: dict[str, object], says: str) -> None:
@@ -87,7 +87,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         load_config(str(tmp_path / "b.toml"))
 
 
-def test_a_bundled_benchmark_is_found_beside_a_folder_of_its_name(
+def test_a_bundled_benchmark_is_found_next_to_a_folder_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -98,7 +98,7 @@ def test_a_bundled_benchmark_is_found_beside_a_folder_of_its_name(
         load_config("mine")
 
 
-def test_a_mark_of_byte_order_is_no_error(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     path = write_toml(tmp_path / "a.toml", small())
     Path(path).write_bytes(b"\xef\xbb\xbf" + Path(path).read_bytes())
     assert load_config(path) == parse_config(small())
@@ -118,20 +118,20 @@ def test_overrides_change_single_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", bundled())
 @pytest.mark.parametrize("smoke", [False, True])
-def test_every_bundled_benchmark_is_sound(name: str, smoke: bool) -> None:
+def test_every_bundled_benchmark_is_valid(name: str, smoke: bool) -> None:
     plan = make_plan(load_config(name, smoke=smoke))
     assert plan.cells
     assert plan.attacks
 
 
-def test_a_key_with_a_dot_in_it_is_named_whole(tmp_path: Path) -> None:
+def test_a_key_with_a_dot_in_it_is_named_in_full(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text('"a.b" = ' + "[" * 30 + "]" * 30)
     with pytest.raises(InputError, match=r"'a\.b' in the config is nested deeper"):
         load_config(str(config))
 
 
-def test_a_smoke_run_is_called_one_in_its_report(tmp_path: Path) -> None:
+def test_a_smoke_run_is_named_as_one_in_its_report(tmp_path: Path) -> None:
     assert load_config("mnist").title == "MNIST: what each defense buys"
     assert "MNIST: what each defense buys (smoke run" in load_config("mnist", smoke=True).title
     bare = tmp_path / "bare.toml"
@@ -165,7 +165,7 @@ def test_the_undefended_model_is_always_there() -> None:
     assert [point.line for point in expand([{"name": "dedup"}])] == ["none", "dedup"]
 
 
-def test_keys_follow_what_decides_a_stage() -> None:
+def test_keys_change_with_what_decides_a_stage() -> None:
     base = make_plan(parse_config(small()))
     steps = make_plan(parse_config(small(training__steps=13)))
     samples = make_plan(parse_config(small(sampling__images=90)))

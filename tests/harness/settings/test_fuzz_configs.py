@@ -1,4 +1,4 @@
-"""Whatever a config holds, it is planned or refused in one sentence: no traceback, no hang, no memory."""
+"""Any config is planned or refused in one sentence: no traceback, no hang, no exhausted memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_files_that_are_no_config_are_named(place: Path, case: Case) -> None:
 
 @fixed
 @given(case=hostile_overrides())
-def test_overrides_are_taken_or_named(place: Path, case: Case) -> None:
+def test_overrides_are_applied_or_named(place: Path, case: Case) -> None:
     assert not case.complaint(place)
 
 

@@ -1,4 +1,4 @@
-"""The whole suite through the stages: no coin of the target is in reach, and no query is made twice."""
+"""The whole suite through the stages: attacks cannot read the coins of the target, and no query is made twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPLITS = 3
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Layout]:
-    """A finished run of suite v1, of models that train in seconds."""
+    """A finished run of suite v1, on models that train in seconds."""
     settings = small(suite="v1", splits=SPLITS)
     del settings["attacks"]
     config = parse_config(settings)
@@ -81,7 +81,7 @@ def test_the_suite_together_needs_at_most_half_of_the_calls(finished: tuple[Plan
     assert calls["model_calls_per_image"] <= calls["model_calls_per_image_apart"] / 2
 
 
-def test_scores_are_made_when_the_coins_of_the_target_are_gone(copied: tuple[Plan, Layout]) -> None:
+def test_attacks_run_without_the_coins_of_the_target(copied: tuple[Plan, Layout]) -> None:
     plan, layout = copied
     cell = plan.by_name["none-split1"]
     attacks, coins = layout.stage(cell.name, "attack"), layout.stage(cell.name, "prepare")
@@ -93,8 +93,8 @@ def test_scores_are_made_when_the_coins_of_the_target_are_gone(copied: tuple[Pla
     assert {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")} == before
 
 
-def test_scores_do_not_follow_the_coins_of_the_target(copied: tuple[Plan, Layout]) -> None:
-    """Everything that an attack could read of the target's coins is swapped: nothing changes."""
+def test_scores_do_not_depend_on_the_coins_of_the_target(copied: tuple[Plan, Layout]) -> None:
+    """Swap everything from which an attack could read the target's coins: no score changes."""
     plan, layout = copied
     cell = plan.by_name["none-split1"]
     attacks, coins = layout.stage(cell.name, "attack"), layout.stage(cell.name, "prepare") / "coins.safetensors"
@@ -114,13 +114,13 @@ def test_a_cell_cannot_be_its_own_shadow(finished: tuple[Plan, Layout]) -> None:
 
 @dataclass(frozen=True)
 class Sealed(Target):
-    """A target that does not let itself be asked for anything but what the contract names."""
+    """A target that refuses access to anything outside the contract."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"an attack asked the target for {name!r}")
 
 
-def test_attacks_ask_the_target_for_nothing_that_it_does_not_have(
+def test_attacks_read_only_what_the_contract_gives_them(
     copied: tuple[Plan, Layout], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, layout = copied
@@ -145,7 +145,7 @@ def test_attacks_ask_the_target_for_nothing_that_it_does_not_have(
 
 
 def test_an_attack_that_asks_for_coins_is_stopped(finished: tuple[Plan, Layout]) -> None:
-    """The seal itself holds: it does raise."""
+    """The sealed target does raise."""
     plan, layout = finished
     pool = stored_pool(layout)
     view = stage.PoolView(pool.images, pool.labels, pool.images[:, 0, 0], pool.variants, pool.variant_of)

@@ -1,4 +1,4 @@
-"""Features in the stages of a run: every image passes the extractor once, whatever is made of its features."""
+"""Features in the stages of a run: every image passes the extractor once, however its features are used."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SIDE = {"clusters": 2, "steps": 2, "neighbours": 10}
 
 
 def quick(**changes: Any) -> dict[str, Any]:
-    """A run that is over in a few seconds, with `changes`."""
+    """Settings of a run that takes a few seconds, with `changes`."""
     settings = {"attacks": LOSS, "training__steps": 2, "metrics__features_params": {"dimensions": 16, "steps": 5}}
     return small(**{**settings, **changes})
 
 
 class Here:
-    """Stands in for worker processes: tasks are done in this one, where calls can be counted."""
+    """Replaces worker processes: tasks run in this process, where calls can be counted."""
 
     def __init__(self, *_: Any) -> None:
         self._tasks: list[Any] = []
@@ -66,7 +66,7 @@ class Here:
 
 
 def extracted_by(root: Path, settings: dict[str, Any]) -> int:
-    """Run in this process; how many images passed the extractor."""
+    """Run in this process; returns how many images passed the extractor."""
     counts = []
     with pytest.MonkeyPatch.context() as patch:
         extract = Classifier.extract

@@ -1,4 +1,4 @@
-"""A stage is declared once and all else follows; models are shared; what no cell uses any more can be removed."""
+"""A stage is declared once and all else follows; models are shared; unused artifacts can be removed."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ DEFENSES = [{"name": "none"}, {"name": "early_stop", "steps": [4, 8]}, {"name": 
 
 
 def settings(defenses: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
-    """A run that takes seconds."""
+    """Settings of a run that takes seconds."""
     quick = {"splits": 1, "attacks": {"loss": {"timesteps": [50], "draws": 1}},
              "metrics__features_params": {"dimensions": 16, "steps": 5}}  # fmt: skip
     return small(defenses=defenses, **{**quick, **changes})
 
 
 def carried_out(folder: Path, defenses: list[dict[str, Any]], **changes: Any) -> Counter[str]:
-    """Run in this process; the stages that were performed, by name."""
+    """Run in this process; counts the performed stages by name."""
     with in_process() as done:
         result = run(parse_config(settings(defenses, **changes)), Layout(folder), 1, Console(quiet=True))
     assert not result.failed
@@ -53,13 +53,13 @@ def carried_out(folder: Path, defenses: list[dict[str, Any]], **changes: Any) ->
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Counter[str]]:
-    """A run whose four cells need one training: (its folder, the stages that were performed)."""
+    """A run whose four cells need one training: (its folder, the counts of performed stages)."""
     folder = tmp_path_factory.mktemp("shared") / "run"
     return folder, carried_out(folder, DEFENSES)
 
 
 def measured(folder: Path, defense: str) -> pd.DataFrame:
-    """The rows of one defense, cost aside."""
+    """The rows of one defense, except costs."""
     rows = read_rows(folder / "results.csv")
     return rows[(rows["defense"] == defense) & (rows["kind"] != "cost")].reset_index(drop=True)
 
@@ -74,7 +74,7 @@ def test_one_training_serves_all_cells_that_share_its_weights_or_its_beginning(
 
 
 @pytest.mark.parametrize("defense", [{"name": "early_stop", "steps": [4]}, {"name": "filter", "ratio": 1.0}], ids=str)
-def test_rows_are_those_of_models_that_are_trained_one_by_one(
+def test_rows_equal_those_of_models_trained_one_by_one(
     defense: dict[str, Any], shared: tuple[Path, Counter[str]], tmp_path: Path
 ) -> None:
     carried_out(tmp_path / "alone", [defense])
@@ -122,7 +122,7 @@ def test_a_lost_snapshot_is_trained_again_by_itself(shared: tuple[Path, Counter[
     assert {path.name: path.read_bytes() for path in (model / "model").rglob("*.safetensors")} == before
 
 
-def test_a_training_that_diverges_takes_the_trainings_that_are_its_beginning_along(tmp_path: Path) -> None:
+def test_if_a_training_diverges_so_do_the_shorter_trainings_that_it_includes(tmp_path: Path) -> None:
     with in_process() as done:
         result = run(
             parse_config(settings(DEFENSES, training__learning_rate=1e30)), Layout(tmp_path), 1, Console(quiet=True)
@@ -132,7 +132,7 @@ def test_a_training_that_diverges_takes_the_trainings_that_are_its_beginning_alo
     assert "early_stop_steps=8-split0" in result.diverged
 
 
-def test_clean_removes_what_no_cell_uses_any_more(shared: tuple[Path, Counter[str]], tmp_path: Path) -> None:
+def test_clean_removes_what_no_cell_uses(shared: tuple[Path, Counter[str]], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(shared[0], folder)
     layout = Layout(folder)
@@ -169,7 +169,7 @@ def contrast(work: Work) -> Files:
 
 @pytest.fixture
 def made_up() -> Iterator[Stage]:
-    """A stage that was added to the list, as a file of its own would add it."""
+    """A stage added to the list, as a new file would add it."""
     stage = Stage("contrast", "cell", inputs=("sample",), settings=lambda subject: "deviation", code=lambda subject: [],
                   run=contrast, work=lambda work: 5.0)  # fmt: skip
     STAGES.append(stage)

@@ -1,4 +1,4 @@
-"""Damaged artifacts are found by checksum, named, and removed so that they are made again."""
+"""Damaged artifacts are detected by checksum, reported, and removed so that they are rebuilt."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def layout(tmp_path: Path) -> Layout:
     return layout
 
 
-def test_a_run_that_nothing_happened_to_has_no_fault(layout: Layout) -> None:
+def test_an_intact_run_has_no_fault(layout: Layout) -> None:
     checked, faults = verify(layout, layout.cells, layout.models)
     assert faults == []
-    assert checked == 8 + 3 + 7  # a file an artifact, those at the top, and all manifests but the report's
+    assert checked == 8 + 3 + 7  # one file per artifact, those at the top, and all manifests except the report's
     assert remove_damaged(layout, ["cell"], [MODEL]) == []
     assert stored_key(layout.pool) == "key of pool"
 
@@ -53,10 +53,10 @@ def test_every_fault_is_named_and_nothing_else_is_touched(layout: Layout) -> Non
         Fault(".", "results.csv has changed since it was written"),
     ]
     assert remove_damaged(layout, ["cell"], [MODEL]) == [
-        "pool: file.txt has changed since it was written; it is made again",
-        f"models/{MODEL}/train: file.txt is missing; it is made again",
-        "cells/cell/attack/loss: manifest.json is missing; it is made again",
-        "cells/cell/prepare: manifest.json has changed since it was written; it is made again",
+        "pool: file.txt has changed since it was written; it is rebuilt",
+        f"models/{MODEL}/train: file.txt is missing; it is rebuilt",
+        "cells/cell/attack/loss: manifest.json is missing; it is rebuilt",
+        "cells/cell/prepare: manifest.json has changed since it was written; it is rebuilt",
         "results.csv has changed since it was written; it is written again",
     ]
     left = [str(folder.relative_to(layout.root)) for folder in layout.artifacts(["cell"], [MODEL])]
@@ -64,7 +64,7 @@ def test_every_fault_is_named_and_nothing_else_is_touched(layout: Layout) -> Non
     assert (layout.root / "results.csv").is_file()
 
 
-def test_an_artifact_that_is_gone_or_another_one_is_noticed_by_the_seal(layout: Layout) -> None:
+def test_the_seal_detects_a_missing_or_replaced_artifact(layout: Layout) -> None:
     shutil.rmtree(layout.stage("cell", "measure"))
     shutil.rmtree(layout.model(KEY))
     with writing(layout.model(KEY), "another key") as place:
@@ -75,8 +75,8 @@ def test_an_artifact_that_is_gone_or_another_one_is_noticed_by_the_seal(layout: 
     }
 
 
-def test_the_seal_is_broken_while_a_run_is_under_way(layout: Layout) -> None:
-    """So that what a run changes is not taken for damage when it was killed."""
+def test_the_seal_is_removed_while_a_run_works(layout: Layout) -> None:
+    """So that the changes of a killed run are not mistaken for damage."""
     remove_damaged(layout, ["cell"], [MODEL])
     (layout.root / "results.csv").write_text("new results")
     with writing(layout.stage("cell", "measure"), "another key") as place:
@@ -95,10 +95,10 @@ def test_a_damaged_checkpoint_costs_the_training_since_its_start(layout: Layout)
     assert not folder.exists()
 
 
-def test_the_log_is_kept_and_said_to_have_changed(layout: Layout) -> None:
+def test_a_changed_log_is_reported_and_kept(layout: Layout) -> None:
     layout.log.write_text("log")
     assert remove_damaged(layout, ["cell"], [MODEL]) == [
-        "log.jsonl has changed since it was written; the log is kept as it is, and goes on"
+        "log.jsonl has changed since it was written; the log is kept and continued"
     ]
     assert layout.log.read_text() == "log"
 

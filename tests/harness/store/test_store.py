@@ -1,4 +1,4 @@
-"""Artifacts are whole or absent, their keys change with what decides them, and changes on disk are found."""
+"""Artifacts are complete or absent, their keys change with what decides them, and changes on disk are detected."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ def put(folder: Path, key: str, text: str = "content") -> None:
         (place / "file.txt").write_text(text)
 
 
-def test_an_artifact_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_an_artifact_exists_only_when_it_is_complete(tmp_path: Path) -> None:
     folder = tmp_path / "stage"
     assert stored_key(folder) is None
 
@@ -51,8 +51,8 @@ def test_a_new_version_takes_the_place_of_the_old(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["stage"]
 
 
-def test_any_byte_of_a_manifest_that_changed_is_noticed(tmp_path: Path) -> None:
-    """Its key and its line breaks, too: nothing else holds a checksum of a checkpoint's."""
+def test_any_changed_byte_of_a_manifest_is_detected(tmp_path: Path) -> None:
+    """Its key and its line breaks count too: a checkpoint's manifest has no other checksum."""
     put(tmp_path / "stage", "key")
     path = tmp_path / "stage" / "manifest.json"
     whole = path.read_bytes()
@@ -64,8 +64,8 @@ def test_any_byte_of_a_manifest_that_changed_is_noticed(tmp_path: Path) -> None:
     assert stored_key(tmp_path / "stage") == "key"
 
 
-def test_two_writers_of_one_artifact_leave_it_whole(tmp_path: Path) -> None:
-    """As happens where a machine that was believed dead goes on writing."""
+def test_two_writers_of_one_artifact_leave_it_complete(tmp_path: Path) -> None:
+    """This happens if a machine that was believed dead keeps writing."""
     with writing(tmp_path / "stage", "k") as one, writing(tmp_path / "stage", "k") as other:
         assert one != other
         (one / "file.txt").write_text("content")
@@ -83,7 +83,7 @@ def test_an_artifact_may_come_or_go_while_another_takes_its_place(
     def overtaken(self: Path, target: Path) -> Path:
         if self == tmp_path / "stage" and not lost:
             lost.append(self)
-            shutil.rmtree(self)  # another writer takes away what is to be replaced
+            shutil.rmtree(self)  # another writer removes the folder that is to be replaced
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", overtaken)
@@ -92,14 +92,14 @@ def test_an_artifact_may_come_or_go_while_another_takes_its_place(
     assert stored_key(tmp_path / "stage") == "two"
 
 
-def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_writer_are_cleared(tmp_path: Path) -> None:
     (tmp_path / "cells").mkdir()
-    temporary_beside(tmp_path / "cells" / "stage").mkdir()  # of our own number, from an earlier process
+    temporary_beside(tmp_path / "cells" / "stage").mkdir()  # with our own process number, from an earlier process
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     left = temporary_beside(tmp_path / "config.toml")
     left.with_name(left.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")).write_text("")
-    (tmp_path / ".run.json.1.tmp").write_text("")  # without a host, so of nobody who lives
+    (tmp_path / ".run.json.1.tmp").write_text("")  # without a host, so of no living process
     (tmp_path / "kept.txt").write_text("")
     clear_temporaries(tmp_path)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["cells", "kept.txt"]
@@ -114,13 +114,13 @@ def test_what_another_process_is_writing_is_not_cleared(tmp_path: Path) -> None:
     clear_temporaries(tmp_path)
     assert neighbour.exists()
     assert elsewhere.exists()
-    os.utime(elsewhere, (0, 0))  # another machine's, begun so long ago that nobody can be writing it any more
+    os.utime(elsewhere, (0, 0))  # of another machine, and too old for anybody to be still writing it
     clear_temporaries(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [neighbour.name]
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
-def test_what_a_dead_process_wrote_is_cleared_before_its_parent_takes_note(tmp_path: Path) -> None:
+def test_files_of_a_dead_process_are_cleared_before_its_parent_collects_it(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
     assert dead.stdout is not None
     dead.stdout.read()  # until it ends
@@ -134,7 +134,7 @@ def test_what_a_dead_process_wrote_is_cleared_before_its_parent_takes_note(tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_writer_had_moved_aside_when_it_was_killed_is_put_back(tmp_path: Path) -> None:
+def test_a_folder_moved_aside_by_a_killed_writer_is_restored(tmp_path: Path) -> None:
     folder = tmp_path / "train.checkpoint"
     put(folder, "k")
     folder.rename(temporary_beside(folder, ".old"))
@@ -146,7 +146,7 @@ def test_what_a_writer_had_moved_aside_when_it_was_killed_is_put_back(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["train.checkpoint"]
 
 
-def test_a_writer_killed_while_it_takes_the_place_of_the_old_loses_nothing(
+def test_a_writer_killed_while_it_replaces_an_artifact_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path / "stage", "one")
@@ -172,14 +172,14 @@ def test_a_writer_killed_while_it_takes_the_place_of_the_old_loses_nothing(
 @pytest.mark.parametrize(
     "manifest", ["", "{", "[]", '{"key": "k"}', '{"key": "k", "files": 3}', '{"files": {}}', "\xff"]
 )
-def test_a_manifest_that_says_nothing_is_no_manifest(manifest: str, tmp_path: Path) -> None:
+def test_an_invalid_manifest_counts_as_none(manifest: str, tmp_path: Path) -> None:
     put(tmp_path / "stage", "k")
     (tmp_path / "stage" / "manifest.json").write_text(manifest, encoding="latin-1")
     assert stored_key(tmp_path / "stage") is None
 
 
-def test_a_full_disk_is_an_error_of_the_disk_whoever_writes(tmp_path: Path) -> None:
-    """safetensors, in Rust, wraps what the system says in an error of its own; a limit on files stands for the disk."""
+def test_a_full_disk_raises_an_oserror_whichever_library_writes(tmp_path: Path) -> None:
+    """safetensors (in Rust) wraps the system's error in its own. A limit on file size stands in for a full disk."""
 
     def write() -> None:
         with writing(tmp_path / "stage", "k") as place:
@@ -224,7 +224,7 @@ def test_code_version_sees_code_and_not_comments(tmp_path: Path, monkeypatch: py
     assert one == same != other
 
 
-def test_the_code_of_a_plug_in_includes_what_it_imports_from_the_rooms_however_late() -> None:
+def test_the_code_of_a_plug_in_includes_all_that_it_imports_from_the_rooms_even_late() -> None:
     assert {
         "leakfront.defenses.dp_sgd",
         "leakfront.defenses.training.private_step",
@@ -234,7 +234,7 @@ def test_the_code_of_a_plug_in_includes_what_it_imports_from_the_rooms_however_l
     assert "leakfront.attacks.extraction" not in with_imports("leakfront.attacks.loss")
 
 
-def test_the_code_of_a_plug_in_from_elsewhere_is_its_package_as_far_as_it_is_used(
+def test_the_code_of_a_plug_in_of_another_package_is_the_used_part_of_that_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)

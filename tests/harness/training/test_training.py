@@ -1,4 +1,4 @@
-"""One training loop: stopped and gone on, it is the run that was never stopped; what is not finite is noticed."""
+"""The training loop: a resumed training equals one that was never stopped; non-finite values are noticed."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests import oracle_targets as oracle
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing may catch it."""
+    """Stands for a kill; no code may catch it."""
 
 
 def run(
@@ -50,7 +50,7 @@ def run(
 
 
 @pytest.mark.parametrize("stack", [(NoDefense(),), (Augment(),), (DPSGD(epsilon=5, noise_multiplicity=2),)], ids=str)
-def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(stack, tmp_path: Path) -> None:
+def test_a_killed_and_resumed_training_equals_one_that_was_never_stopped_bit_for_bit(stack, tmp_path: Path) -> None:
     whole, expected = run(tmp_path / "whole", stack)
     with pytest.raises(Killed):
         run(tmp_path / "broken", stack, kill_at=4)
@@ -64,7 +64,7 @@ def test_killed_and_gone_on_is_bit_for_bit_the_run_that_was_never_stopped(stack,
     assert resumed.guarantee == whole.guarantee
 
 
-def test_a_run_really_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_a_training_really_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         run(tmp_path / "broken", (NoDefense(),), kill_at=7)
     state = load_checkpoint(tmp_path / "broken", "key")
@@ -81,7 +81,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path, "another key") is None
 
 
-def test_a_checkpoint_holds_what_training_state_consists_of(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_every_type_of_training_state(tmp_path: Path) -> None:
     state = {"a": torch.arange(3), "b": {0: {"step": torch.tensor(2.0)}, "n": 1.5, "none": None}, "c": [(1, "x"), True]}
     save_checkpoint(tmp_path / "c", "k", state)
     found = load_checkpoint(tmp_path / "c", "k")
@@ -111,7 +111,7 @@ Kept = dict[int, tuple[dict[str, torch.Tensor], Trained]]
 
 
 def keeping(kept: Kept) -> Snapshot:
-    """A function that notes the snapshots of a training."""
+    """A function that records the snapshots of a training."""
 
     def keep(steps: int, model: DiffusionModel, trained: Trained) -> None:
         assert model.network is not None
@@ -121,7 +121,7 @@ def keeping(kept: Kept) -> Snapshot:
 
 
 @pytest.mark.parametrize("stack", [(NoDefense(),), (Augment(),)], ids=str)
-def test_a_snapshot_is_bit_for_bit_the_shorter_training(stack, tmp_path: Path) -> None:
+def test_a_snapshot_equals_the_shorter_training_bit_for_bit(stack, tmp_path: Path) -> None:
     kept: Kept = {}
     long, weights = run(tmp_path / "long", stack, steps=90, snapshots=frozenset({4, 60}), keep=keeping(kept))
     assert set(kept) == {4, 60}
@@ -135,7 +135,7 @@ def test_a_snapshot_is_bit_for_bit_the_shorter_training(stack, tmp_path: Path) -
     assert (long.model_calls, long.losses) == (alone.model_calls, alone.losses)
 
 
-def test_snapshots_after_a_kill_are_those_of_the_run_that_was_never_stopped(tmp_path: Path) -> None:
+def test_snapshots_after_a_kill_equal_those_of_a_training_that_was_never_stopped(tmp_path: Path) -> None:
     whole: Kept = {}
     resumed: Kept = {}
     settings = {"steps": 12, "snapshots": frozenset({3, 9})}

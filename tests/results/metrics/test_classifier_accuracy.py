@@ -142,12 +142,12 @@ def refusal(tmp_path: Path, **changes: object) -> str:
 
 
 def test_a_run_that_has_no_classes_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    assert "asked for by class; set model.conditional = true, or take it out" in refusal(tmp_path)
+    assert "class-conditional samples; set model.conditional = true, or take it out" in refusal(tmp_path)
     assert "'memorizer' models have no classes, so take it out" in refusal(tmp_path, model={"name": "memorizer"})
     rng, path = np.random.default_rng(0), tmp_path / "data.npz"
     data = {"dataset": f"npz:{path}", "pool": 96, "reference": 200}
     for classes, says in (
-        (1, "needs 2 images each of at least 2 classes"),
+        (1, "needs at least 2 classes with 2 images each"),
         (45, "sampling.images is 80; it must be at least 90"),
     ):
         images = rng.integers(0, 256, (400, 8, 8)).astype(np.uint8)
