@@ -53,10 +53,10 @@ def test_the_feature_extractor() -> None:
 
 @pytest.mark.parametrize("attacks", [(), ("loss", "pia")])
 def test_the_figure(attacks: tuple[str, ...], tmp_path: Path) -> None:
-    measured = {"kind": "privacy", "metric": "auc", "value": 0.6}
-    where = {"run": "toy", "cell": "none-split0", "dataset": "digits", "model": "unet", "defense": "none",
-             "params": "", "split": "0"}  # fmt: skip
-    frame(Row(**where, **measured, source=attack) for attack in attacks).to_csv(
-        tmp_path / "results.csv", index=False, na_rep="nan"
-    )
+    rows = [
+        Row(run="toy", cell="none-split0", dataset="digits", model="unet", defense="none", params="", split="0",
+            kind="privacy", source=attack, metric="auc", value=0.6)
+        for attack in attacks
+    ]  # fmt: skip
+    frame(rows).to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
     check_figure(AUCBars, RunData(tmp_path))
