@@ -23,7 +23,6 @@ from leakfront.datasets.folder import MAX_PIXELS
 from leakfront.errors import InputError
 
 TEST_DATA = Path(os.environ.get("LEAKFRONT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-needs_mnist = pytest.mark.skipif(not (TEST_DATA / "MNIST" / "raw").is_dir(), reason="MNIST is not at hand")
 
 
 def refusal(spec: str, **params: Any) -> str:
@@ -373,15 +372,22 @@ def test_nothing_in_an_archive_is_unpickled(tmp_path: Path) -> None:
 # through torchvision
 
 
-@needs_mnist
-def test_mnist_is_read_with_its_training_and_test_parts_together() -> None:
-    data = open_dataset("mnist", root=str(TEST_DATA)).load()
+def test_mnist_is_read_with_its_training_and_test_parts_together(tmp_path: Path) -> None:
+    images, labels = np.random.default_rng(0).integers(0, 256, (50, 28, 28), dtype=np.uint8), np.arange(50) % 10
+    for part, rows in (("train", slice(40)), ("t10k", slice(40, 50))):
+        write_idx(tmp_path / "MNIST" / "raw", part, images[rows], labels[rows].astype(np.uint8))
+    data = open_dataset("mnist", root=str(tmp_path)).load()
+    assert (data.images.dtype, data.labels.dtype, len(data.classes)) == (np.uint8, np.int64, 10)
+    np.testing.assert_array_equal(data.images, images[:, None])
+    np.testing.assert_array_equal(data.labels, labels)
+
+
+@pytest.mark.parametrize("root", [TEST_DATA] if (TEST_DATA / "MNIST" / "raw").is_dir() else [], ids=str)
+def test_real_mnist_where_it_is_at_hand(root: Path) -> None:
+    data = open_dataset("mnist", root=str(root)).load()
     assert data.images.shape == (70_000, 1, 28, 28)
-    assert data.images.dtype == np.uint8
-    assert data.labels.dtype == np.int64
-    assert len(data.classes) == 10
     assert np.bincount(data.labels)[:3].tolist() == [6903, 7877, 6990]  # over all 70,000
-    raw = (TEST_DATA / "MNIST" / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
+    raw = (root / "MNIST" / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
     assert np.array_equal(data.images[60_000:].ravel(), np.frombuffer(raw, np.uint8))
 
 
