@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from typing import Any
 
 from rich.console import Console
 
 from leakfront import attacks, datasets, defenses, models
 from leakfront.attacks.suites import SUITES
 from leakfront.harness.settings.file import bundled
-from leakfront.registry import Plugin, Registry
+from leakfront.registry import Registry
 from leakfront.results import features, metrics
 
 ROOMS: dict[str, Registry] = {
@@ -35,7 +36,7 @@ def print_listing(what: str | None) -> None:
         console.print(f"[bold]{title}[/bold]")
         width = max(map(len, registry.names())) + 2
         for name in registry.names():
-            plugin: type[Plugin] = registry.get(name)
+            plugin: type[Any] = registry.get(name)
             summary = plugin.summary or (inspect.getdoc(plugin) or "").split("\n")[0]
             console.print(f"  {name:<{width}}{summary}", markup=False)
             if what is not None:
