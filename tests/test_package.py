@@ -193,7 +193,7 @@ def test_the_links_at_the_top_lead_into_the_package_and_nothing_needs_them(tmp_p
 def keys(place: Path) -> dict[str, str]:
     """The part of each attack's content key that stands for its code, in a copy of the package."""
     code = (
-        "from leakfront.harness.store.artifacts import code_version, with_imports\n"
+        "from leakfront.harness.store.code_keys import code_version, with_imports\n"
         "for name in ('extraction', 'loss'):\n"
         "    print(name, *map(code_version, with_imports(f'leakfront.attacks.{name}')))\n"
     )

@@ -86,9 +86,9 @@ def _opening(plan: Plan, layout: Layout, workers: int, cluster: str) -> str:
     if plan.external:
         models = "an external model"
     else:
-        count, splits = len(plan.cells), plan.config.splits
-        training = len(to_train(plan, layout))
+        cells, trained = len(plan.cells), len(to_train(plan, layout))
         pending = sum(not has_model(cell, layout) for cell in plan.cells)
-        models = f"{count} cells ({len(plan.points)} defenses x {splits} splits), {training} models to train"
-        models += f", {pending} cells to sample and query" if pending else ""
+        models = f"{cells} cells ({len(plan.points)} defenses x {plan.config.splits} splits), "
+        models += f"{trained} model{'' if trained == 1 else 's'} to train"
+        models += f", {pending} cell{'' if pending == 1 else 's'} to sample and query" if pending else ""
     return f"{plan.config.name}: {models}, {workers} workers{where}; results in {layout.root}"

@@ -133,7 +133,7 @@ def test_a_second_run_trains_nothing_and_ends_in_seconds(finished: tuple[Path, s
     start = time.monotonic()
     result = leakfront("run", config, "--out", run)
     assert result.returncode == 0
-    assert "0 to train" in result.stdout
+    assert "0 models to train" in result.stdout
     assert (run / "results.csv").read_bytes() == before
     assert (run / "report" / "index.html").stat().st_mtime_ns == page
     assert time.monotonic() - start < 60  # seconds, on a machine however busy
@@ -144,7 +144,7 @@ def test_the_report_can_be_redrawn_without_a_model(finished: tuple[Path, str], t
     shutil.copytree(finished[0], run)
     first = (run / "report" / "index.html").read_bytes()
     shutil.rmtree(run / "report")
-    for model in run.glob("cells/*/train/model"):
+    for model in run.glob("models/*/train/model"):
         shutil.rmtree(model)
     assert leakfront("report", run).returncode == 0
     assert (run / "report" / "index.html").read_bytes() == first
@@ -174,7 +174,8 @@ def test_damaged_files_are_reported_and_rebuilt_to_the_same_bytes(finished: tupl
     """They are detected by checksum: every file keeps its size."""
     run, cell = tmp_path / "run", tmp_path / "run" / "cells" / "none-split0"
     shutil.copytree(finished[0], run)
-    for path in (cell / "train/model/unet/diffusion_pytorch_model.safetensors", cell / "sample/manifest.json",
+    model = sorted(run.glob("models/*/train"))[0]
+    for path in (model / "model/unet/diffusion_pytorch_model.safetensors", cell / "sample/manifest.json",
                  run / "pool/pool.safetensors", run / "results.csv"):  # fmt: skip
         content = bytearray(path.read_bytes())
         content[-9] ^= 1
@@ -184,12 +185,12 @@ def test_damaged_files_are_reported_and_rebuilt_to_the_same_bytes(finished: tupl
     result = leakfront("run", finished[1], "--out", run)
     assert result.returncode == 0, result.stderr
     for sentence in (
-        "cells/none-split0/train: model/unet/diffusion_pytorch_model.safetensors has changed since it was written; it",
+        f"{model.relative_to(run)}: model/unet/diffusion_pytorch_model.safetensors has changed since it was written; it",
         "cells/none-split0/sample: manifest.json ",
         "cells/none-split0/attack/loss: the folder is missing; it is rebuilt",
         "pool: pool.safetensors has changed",
         "results.csv has changed since it was written; it is written again",
-        "1 to train",
+        "1 model to train",
     ):
         assert sentence in result.stdout
     assert bytes_without_cost(run) == bytes_without_cost(finished[0])
@@ -201,13 +202,13 @@ def test_damaged_files_are_reported_and_rebuilt_to_the_same_bytes(finished: tupl
 def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)
-    kept = {p: p.stat().st_mtime_ns for p in run.glob("cells/*/train/manifest.json")}
+    kept = {p: p.stat().st_mtime_ns for p in run.glob("models/*/train/manifest.json")}
     config = write_toml(
         tmp_path / "more.toml", small(defenses=[*THREE, {"name": "early_stop"}], metrics__names=METRICS)
     )
     result = leakfront("run", config, "--out", run)
     assert result.returncode == 0, result.stderr
-    assert "8 models (4 defenses x 2 splits), 2 to train" in result.stdout
+    assert "8 cells (4 defenses x 2 splits), 2 models to train" in result.stdout
     assert all(p.stat().st_mtime_ns == time for p, time in kept.items())
     old, new = without_cost(finished[0]), without_cost(run)
     pd.testing.assert_frame_equal(new[new["defense"].isin(set(old["defense"]))].reset_index(drop=True),
@@ -271,7 +272,7 @@ def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_p
     assert "diverged" in (tmp_path / "run" / "report" / "index.html").read_text()
     again = leakfront("run", config, "--out", tmp_path / "run")
     assert again.returncode == 1
-    assert "0 to train" in again.stdout
+    assert "0 models to train" in again.stdout
 
 
 @pytest.mark.parametrize("model", ["memorizer", "gaussian"])

@@ -157,7 +157,7 @@ def test_more_processes_than_images_of_a_batch_or_cores_or_one_gpu_for_all_are_r
         check_everything(parse_config(small(execution={"processes": 17})), Layout(tmp_path))
     with pytest.raises(InputError, match=r"threads is 2 for each of 33 processes, but this machine has 64 cores"):
         check_everything(parse_config(small(execution={"processes": 33, "threads": 2})), Layout(tmp_path))
-    with pytest.raises(InputError, match="each on a gpu of its own, device must be cuda"):
+    with pytest.raises(InputError, match="each on its own gpu, device must be cuda"):
         parse_config(small(execution={"processes": 2, "device": "cuda:1"}))
 
 

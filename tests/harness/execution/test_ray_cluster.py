@@ -158,7 +158,7 @@ def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_
     with pytest.raises(KeyboardInterrupt):
         carry_out(folder, joined)
     until(lambda: ray.available_resources().get("CPU") == 1, 30)  # no task is still running
-    assert not (folder / "cells/none-split1").exists()
+    assert not (folder / "cells/none-split1/sample").exists()
     stopped = steps_done(folder)
     assert not list(folder.glob(".*.tmp"))
 
@@ -241,7 +241,7 @@ def test_ray_on_this_machine_leaves_nothing_in_the_home_folder(
 
 def test_a_server_that_is_no_cluster_is_reported_in_time(tmp_path: Path) -> None:
     code = (
-        "import sys; from leakfront import ray_cluster; from leakfront.cli import main\n"
+        "import sys; from leakfront.harness.execution import ray_cluster; from leakfront.cli import main\n"
         "ray_cluster.CONNECT_SECONDS = 3\n"
         "main(['run', 'digits', '--ray', sys.argv[1]])"
     )

@@ -10,7 +10,7 @@ import pytest
 
 _WORK = """
 import numpy as np
-from leakfront.memory import PeakMemory
+from leakfront.harness.machine.memory import PeakMemory
 
 with PeakMemory("cpu") as before:
     pass

@@ -19,7 +19,7 @@ from leakfront.harness.execution.workers import Outcome
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.run import run
 from leakfront.harness.settings.sections import parse_config
-from leakfront.harness.stages import features as stage
+from leakfront.harness.stages import extractor
 from leakfront.harness.stages.extractor import pool_set, reference_set
 from leakfront.harness.stages.features import sample_set
 from leakfront.harness.stages.pool import stored_pool
@@ -127,7 +127,7 @@ def test_what_is_missing_is_extracted_again_and_in_slices_it_is_the_same(
     features = copied / "cells/none-split1/features"
     before = ImageSet.stored(features).matrix()
     shutil.rmtree(features)
-    monkeypatch.setattr(stage, "ROWS", 32)
+    monkeypatch.setattr(extractor, "ROWS", 32)
     assert extracted_by(copied, quick()) == SAMPLES
     assert len(list(features.glob("*.safetensors"))) == 3
     np.testing.assert_array_equal(ImageSet.stored(features).matrix(), before)
