@@ -185,7 +185,7 @@ def test_damaged_files_are_reported_and_rebuilt_to_the_same_bytes(finished: tupl
     result = leakfront("run", finished[1], "--out", run)
     assert result.returncode == 0, result.stderr
     for sentence in (
-        f"{model.relative_to(run)}: model/unet/diffusion_pytorch_model.safetensors has changed since it was written; it",
+        f"{model.relative_to(run)}: model/unet/diffusion_pytorch_model.safetensors has changed since it was written",
         "cells/none-split0/sample: manifest.json ",
         "cells/none-split0/attack/loss: the folder is missing; it is rebuilt",
         "pool: pool.safetensors has changed",

@@ -63,7 +63,7 @@ def refusal(**changes: object) -> str:
         ({"metrics__names": ["fdi"]}, "metrics.names[0]: unknown metric 'fdi'; did you mean 'fid'?"),
         (
             {"metrics__names": [{"name": "precision", "k": 0}]},
-            "metrics.names[0]: metrics.precision.k is 0; it must be at least 1",
+            "metrics.precision.k is 0; it must be at least 1",
         ),
         ({"metrics__names": ["fid", {"name": "recall", "n": 5}]}, "metrics.names[1]: 'recall' has no parameter 'n'"),
         ({"metrics__names": ["fid", {"k": 5}]}, "metrics.names[1] must have a key 'name'"),
