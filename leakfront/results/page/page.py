@@ -57,6 +57,7 @@ def page(run: RunData, contents: Contents) -> str:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    summary = Summary(run)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["breakable"] = breakable
     return environment.from_string(assets.read(assets.TEMPLATE)).render(
@@ -72,7 +73,8 @@ def page(run: RunData, contents: Contents) -> str:
         style=Markup(assets.read(assets.STYLE)),
         script=Markup(assets.read(assets.SCRIPT)),
         conditions=conditions(run),
-        subject=Summary(run).subject,
+        subject=summary.subject,
+        several=len(summary.points) > 1,
         reading=reading(run),
         limits=limits(run),
         runs=[
