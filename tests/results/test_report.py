@@ -112,7 +112,7 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def laid_out(table: Table) -> list[list[str]]:
-    """A table as the page prints it: headings and rows, the name of an attack after the number that it is of."""
+    """A table as the page prints it: no empty columns, and the name of an attack after the number that it is of."""
     columns: list[list[str]] = []
     for column in table.printed:
         cells = [column.title, *map(str, column.cells())]
@@ -121,7 +121,7 @@ def laid_out(table: Table) -> list[list[str]]:
             columns.append(
                 [f"{title}, by", *(f"{n} {name}".strip() for n, name in zip(numbers, cells[1:], strict=True))]
             )
-        else:
+        elif not cells[1:] or any(cells[1:]):
             columns.append(cells)
     return [list(row) for row in zip(*columns, strict=True)]
 

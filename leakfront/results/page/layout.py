@@ -42,7 +42,7 @@ class PageColumn:
 
 
 def page_columns(table: Table) -> list[PageColumn]:
-    """The printed columns of a table; the name of an attack stands below its number, in the same column."""
+    """The printed columns of a table, but for empty ones; an attack's name stands below its number, in one column."""
     columns: list[PageColumn] = []
     for column in table.printed:
         cells = column.cells()
@@ -51,7 +51,7 @@ def page_columns(table: Table) -> list[PageColumn]:
             title = f"{before.title}, {column.title}"
             below = [cell.text for cell in cells]
             columns[-1] = replace(before, column=replace(before.column, title=title), below=below)
-        else:
+        elif not cells or any(cell.text for cell in cells):
             columns.append(PageColumn(column, cells, [""] * len(cells)))
     return columns
 

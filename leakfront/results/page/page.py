@@ -56,6 +56,7 @@ def page(run: RunData, contents: Contents) -> str:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    summary = Summary(run)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["breakable"] = breakable
     return environment.from_string(assets.read(assets.TEMPLATE)).render(
@@ -72,6 +73,7 @@ def page(run: RunData, contents: Contents) -> str:
         script=Markup(assets.read(assets.SCRIPT)),
         conditions=conditions(run),
         subject=run.summary.subject,
+        several=len(run.summary.points) > 1,
         reading=reading(run),
         limits=limits(run),
         runs=[
