@@ -1,4 +1,4 @@
-"""`leakfront attack`: a run of one given model, which claims nothing that only coins, shadows or a reference allow."""
+"""`leakfront attack`: a run of one external model claims nothing that needs coins, shadows or a reference."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = inputs(tmp_path_factory.mktemp("attack"))
     result = invoke(*command(root))
     assert result.exit_code == 0, result.output
-    assert "given model" in result.output  # the table
+    assert "external model" in result.output  # the table
     return root
 
 
@@ -55,7 +55,7 @@ def test_it_has_the_rows_of_a_run_without_epsilon_fid_or_training(finished: Path
     assert set(rows[rows["metric"] == "auc"]["source"]) == {"extraction", "loss", "pia", "secmi"}
     assert (rows["suite"] == "quick, changed").all()
     assert not rows["metric"].str.contains("epsilon|audit_guesses|fid|kid").any()
-    assert set(rows["defense"]) == {"given model"}
+    assert set(rows["defense"]) == {"external model"}
     assert "train" not in set(rows["source"])
     audit = rows[rows["source"] == "one_run_audit"]
     assert audit["metric"].tolist() == ["left_out"]
@@ -63,7 +63,7 @@ def test_it_has_the_rows_of_a_run_without_epsilon_fid_or_training(finished: Path
 
 
 def test_false_discoveries_are_counted_at_the_true_share_of_members(finished: Path) -> None:
-    cell = finished / "run" / "cells" / "given_model-split0"
+    cell = finished / "run" / "cells" / "external_model-split0"
     score = load_file(cell / "attack" / "extraction" / "scores.safetensors")["score"]
     members = load_file(cell / "prepare" / "coins.safetensors")["members"].astype(bool)
     pool = load_file(finished / "run" / "pool" / "pool.safetensors")["images"]
@@ -76,9 +76,9 @@ def test_false_discoveries_are_counted_at_the_true_share_of_members(finished: Pa
     assert rows.loc["extracted_at_fdr", "ci_method"].endswith("at least 40 can be reported")
 
 
-def test_the_report_says_that_membership_was_given_and_what_is_left_out(finished: Path) -> None:
+def test_the_report_says_that_membership_is_known_and_what_is_left_out(finished: Path) -> None:
     page = (finished / "run" / "report" / "index.html").read_text()
-    assert "Membership was given, not flipped" in page
+    assert "Membership is known, not drawn by coins" in page
     assert f"Pool of {MEMBERS + DECOYS} images, {MEMBERS} of them known members" in page
     assert "only the sampling error within this one model" in page
     assert "no FID: there are no images outside the pool" in page
