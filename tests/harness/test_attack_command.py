@@ -1,4 +1,4 @@
-"""`leakfront attack`: a run of one external model, which claims nothing that needs coins, shadows or a reference."""
+"""`leakfront attack`: a run of one external model claims nothing that needs coins, shadows or a reference."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def test_false_discoveries_are_counted_at_the_true_share_of_members(finished: Pa
     assert rows.loc["extracted_at_fdr", "ci_method"].endswith("at least 40 can be reported")
 
 
-def test_the_report_says_that_membership_was_given_and_what_is_left_out(finished: Path) -> None:
+def test_the_report_says_that_membership_is_known_and_what_is_left_out(finished: Path) -> None:
     page = (finished / "run" / "report" / "index.html").read_text()
-    assert "Membership was given, not flipped" in page
+    assert "Membership is known, not drawn by coins" in page
     assert f"Pool of {MEMBERS + DECOYS} images, {MEMBERS} of them known members" in page
     assert "only the sampling error within this one model" in page
     assert "no FID: there are no images outside the pool" in page
@@ -88,7 +88,7 @@ def test_the_report_says_that_membership_was_given_and_what_is_left_out(finished
         assert claim not in page, claim
 
 
-def test_a_second_call_rebuilds_nothing_and_the_other_commands_accept_the_folder(finished: Path) -> None:
+def test_a_second_call_makes_nothing_again_and_the_other_commands_take_the_folder(finished: Path) -> None:
     cells = finished / "run" / "cells"
     before = {path: path.stat().st_mtime_ns for path in cells.rglob("*") if path.is_file()}
     assert invoke(*command(finished)).exit_code == 0
@@ -98,7 +98,7 @@ def test_a_second_call_rebuilds_nothing_and_the_other_commands_accept_the_folder
         assert result.exit_code == 0, result.output
 
 
-def test_it_writes_only_to_the_folder_of_the_run(finished: Path) -> None:
+def test_it_writes_nowhere_but_to_the_folder_of_the_run(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == ["decoys", "members", "model", "run"]
     assert {path.name for path in (finished / "model").rglob("*") if path.is_file()} == {
         "model_index.json", "config.json", "diffusion_pytorch_model.safetensors", "scheduler_config.json",
@@ -164,8 +164,8 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     assert not (root / "run").exists()
 
 
-def test_images_are_converted_on_request(tmp_path: Path) -> None:
-    """The plan alone: larger images are resized for a model of 8x8 images."""
+def test_images_are_converted_where_that_is_asked_for(tmp_path: Path) -> None:
+    """The plan alone; larger images of a model of 8x8 ones, brought to its size."""
     from leakfront.harness.run import check_everything
     from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout
@@ -179,7 +179,7 @@ def test_images_are_converted_on_request(tmp_path: Path) -> None:
     assert np.count_nonzero(pool.membership) == 30
 
 
-def test_a_model_with_classes_needs_images_in_as_many_classes(tmp_path: Path) -> None:
+def test_a_model_of_classes_wants_images_in_as_many(tmp_path: Path) -> None:
     from leakfront.harness.run import check_everything
     from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout

@@ -17,7 +17,7 @@ from leakfront.results.figures import Drawn, figures
 from leakfront.results.page.findings import findings
 from leakfront.results.report import combined, write_report
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Point
+from leakfront.results.run.point import Point
 from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table

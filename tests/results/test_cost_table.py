@@ -14,7 +14,7 @@ from scipy import stats
 
 from leakfront.results.report import combined, write_report
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Value
+from leakfront.results.run.value import Value
 from leakfront.results.statistics.ratio import ratio_over_splits
 from leakfront.results.tables.attacks import suite_table
 from leakfront.results.tables.cost import cost_table

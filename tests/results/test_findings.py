@@ -15,7 +15,8 @@ from leakfront.results.page.findings import findings
 from leakfront.results.page.headline import family
 from leakfront.results.report import combined, write_report
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Point, Summary, Value
+from leakfront.results.run.point import Point
+from leakfront.results.run.value import Value
 from leakfront.results.statistics.splits import holm, paired_test
 from leakfront.results.tables.main import main_table
 from leakfront.results.tables.table import number, shown
@@ -81,8 +82,8 @@ def everything(run: RunData) -> str:
 def test_a_finding_tells_extraction_quality_membership_and_audit(two: RunData) -> None:
     dedup = finding(two, "dedup (threshold=0.9)")
     high, fid = (
-        row(two, "dedup", "threshold=0.9", "extraction", "extracted_at_fdr_0.05"),
-        Summary(two).fid(Point("none", "")),
+        row(two, "dedup", "threshold=0.9", "extraction", "extracted_at_fdr", level=0.05),
+        two.summary.fid(Point("none", "")),
     )
     assert high["value"] == 0
     assert f"0 of 125 members extracted at 5% FDR, with a 95% interval up to {high['ci_high']:g}" in dedup
@@ -118,7 +119,7 @@ def test_fewer_images_is_claimed_only_over_three_splits(two: RunData, tmp_path: 
 
 
 def test_an_auc_interval_that_covers_a_half_is_not_called_membership_inference(twelve: RunData) -> None:
-    summary = Summary(twelve)
+    summary = twelve.summary
     silent = [
         p for p in summary.points
         if all(not v.above(0.5) for a in summary.attacks if (v := summary.value(p, a, "auc")) is not None)
@@ -132,7 +133,7 @@ def test_an_auc_interval_that_covers_a_half_is_not_called_membership_inference(t
 def test_what_the_weights_give_past_a_guard_is_shown_beside_what_is_served(twelve: RunData, two: RunData) -> None:
     table = main_table(twelve)
     column = next(c for c in table.columns if c.key == "extracted_with_weights")
-    for point, entry in zip(Summary(twelve).points, column.entries, strict=True):
+    for point, entry in zip(twelve.summary.points, column.entries, strict=True):
         assert (entry is not None) == (point.defense in ("guidance", "filter"))
         assert entry is None or (isinstance(entry, Value) and entry.value == 29)
     served = next(c for c in table.columns if c.key == "extracted").title
@@ -170,7 +171,7 @@ def test_a_diverged_model_is_reported_and_the_others_are_drawn(tmp_path: Path) -
 
 
 def test_what_chance_may_give_among_many_attacks_is_not_called_membership_inference(twelve_v1: RunData) -> None:
-    summary, few = Summary(twelve_v1), 0
+    summary, few = twelve_v1.summary, 0
     for point in summary.points:
         attacks = [a for a in summary.attacks if a not in summary.controls]
         above = sum(v.above(0.5) for a in attacks if (v := summary.value(point, a, "auc")) is not None)
@@ -189,11 +190,12 @@ def test_the_control_is_never_the_strongest_attack_and_its_success_is_a_finding(
     assert "control" not in everything(two_v1).lower()
     attacks = ("blind", "extraction", "loss")
     run = synthetic_run(tmp_path, TWO, pool=128, samples=150, attacks=attacks, control_leak=4.0)
-    summary = Summary(run)
+    summary = run.summary
     assert summary.controls == ["blind"]
     for point in summary.points:
-        for metric in ("auc", "tpr_at_fpr_0.01", "epsilon_lower_bound"):
-            strongest, blind = summary.strongest(point, metric), summary.value(point, "blind", metric)
+        for metric, level in (("auc", None), ("tpr_at_fpr", 0.01), ("epsilon_lower_bound", None)):
+            strongest = summary.strongest(point, metric, level)
+            blind = summary.value(point, "blind", metric, level=level)
             assert strongest is not None
             assert blind is not None
             assert strongest[0] != "blind"
@@ -206,7 +208,8 @@ def test_the_control_is_never_the_strongest_attack_and_its_success_is_a_finding(
 
 
 def test_the_finding_on_whole_sets_is_the_smallest_size_that_is_detected(two_v1: RunData, two: RunData) -> None:
-    shares = {k: row(two_v1, "none", "", "dataset_inference", f"set_detected_members_{k}")["value"] for k in SET_SIZES}
+    sets = ("none", "", "dataset_inference", "set_detected_members")
+    shares = {size: row(two_v1, *sets, level=size)["value"] for size in SET_SIZES}
     enough = min(size for size, share in shares.items() if share >= 0.95)
     assert enough > min(SET_SIZES)
     text = next(one.text for one in findings(two_v1).whole_run if one.subject.startswith("Whole sets"))
@@ -236,7 +239,7 @@ def test_each_family_of_defenses_has_one_sentence_and_there_are_at_most_five(twe
 
 
 def test_the_numbers_of_a_sentence_are_those_of_the_rows(twelve: RunData) -> None:
-    summary, text = Summary(twelve), sentence(twelve, "Private training")
+    summary, text = twelve.summary, sentence(twelve, "Private training")
     points = [p for p in summary.points if twelve.info["guarantees"][p.label]]
     fids = sorted((summary.fid(p) for p in points), key=lambda fid: fid.value)  # type: ignore[union-attr]
     base = Point("none", "")
@@ -251,7 +254,7 @@ def test_the_numbers_of_a_sentence_are_those_of_the_rows(twelve: RunData) -> Non
 
 
 def test_verdicts_count_the_strengths_that_the_corrected_tests_show(twelve: RunData) -> None:
-    summary = Summary(twelve)
+    summary = twelve.summary
     points = [p for p in summary.points if p.defense != "none"]
     base, splits = Point("none", ""), ("0", "1", "2")
     attacks = [a for a in summary.attacks if a not in summary.controls]
@@ -320,8 +323,8 @@ def test_without_an_undefended_model_nothing_is_compared(tmp_path: Path) -> None
     assert len(found.headline) == 2
     assert not any("undefended" in str(one) for one in found.headline)
     assert found.terms == "Brackets are 95% intervals; an AUC of 0.5 is guessing."
-    label = "given model"  # a model trained elsewhere, with no defense that this run knows of
-    alone = synthetic_run(tmp_path / "given", [Strength(label, copied=10, leak=1)], splits=1, **SMALL)
+    label = "external model"  # trained elsewhere, with no defense that this run knows of
+    alone = synthetic_run(tmp_path / "external", [Strength(label, copied=10, leak=1)], splits=1, **SMALL)
     alone = changed(alone, tmp_path / "changed", acts_on={label: ["nothing"]})
     (only,) = findings(alone).headline
     assert only.subject == "The model"
@@ -333,7 +336,7 @@ def test_a_single_undefended_model_is_described_alone(tmp_path: Path) -> None:
     (only,) = findings(run).headline
     assert only.subject == "The undefended model"
     assert "the AUC of loss is" in only.text
-    fid = Summary(run).fid(Point("none", ""))
+    fid = run.summary.fid(Point("none", ""))
     assert f"FID is {shown(fid)} (held-out images 4, noise 520)." in only.text
 
 
@@ -345,7 +348,7 @@ def test_a_defense_of_several_runs_is_compared_with_its_own_undefended_model(two
         "2 models without a defense",
         "Training procedure (synthetic: dedup; other: dedup; 2 strengths)",
     ]
-    base = [number(Summary(run).fid(Point("none", "")).value) for run in (two, other)]  # type: ignore[union-attr]
+    base = [number(run.summary.fid(Point("none", "")).value) for run in (two, other)]  # type: ignore[union-attr]
     assert f"against {base[0]} or {base[1]} undefended" in sentence(both, "Training procedure")
 
 

@@ -19,7 +19,7 @@ from leakfront.results.figures.drawing.front_data import Chart, Promise, gather
 from leakfront.results.figures.drawing.looks import looks_of
 from leakfront.results.report import combined
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Point
+from leakfront.results.run.point import Point
 from tests.results.test_report import HOSTILE, SMALL, assert_legible, written
 from tests.synthetic_run import TWELVE, TWO, Strength, synthetic_run
 
@@ -233,7 +233,7 @@ def test_the_front_of_auc_is_that_of_one_attack_and_never_of_the_control(tmp_pat
     aucs = dict(zip(rows["defense"], rows["value"], strict=True))
     for mark in chart_of(run, "tradeoff_auc").marks:
         assert mark.leak.value == aucs[mark.point.defense]
-        look = looks_of(Summary(run))[mark.point.defense]
+        look = looks_of(run.summary)[mark.point.defense]
         assert marked(ax, look.colour, look.marker, 3.8) == {mark.at}
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from leakfront.results.figures import NotDrawn, figures
 from leakfront.results.figures.drawing.looks import looks_of
-from leakfront.results.run.summary import Point, Summary, Value
+from leakfront.results.run.point import Point
+from leakfront.results.run.value import Value
 from leakfront.results.statistics.matched import at_fid, matched
 from leakfront.results.statistics.splits import over_splits
 from leakfront.results.tables.matched import FACTORS, at_equal_fid, matched_table
@@ -72,7 +73,7 @@ def test_the_table_reads_the_rows(tmp_path: Path) -> None:
     curve = (Strength("none", fid=10, copied=29, leak=1), Strength("capacity", "width=8", fid=12, copied=25, leak=0.8),
              Strength("capacity", "width=4", fid=30, leak=0.1), Strength("dedup", fid=9))  # fmt: skip
     run = synthetic_run(tmp_path, curve)
-    table, summary = matched_table(run), Summary(run)
+    table, summary = matched_table(run), run.summary
     assert table is not None
     assert [c.entries for c in table.columns if c.key == "defense"] == [("capacity",)]
     base = summary.fid(Point("none", ""))
@@ -111,7 +112,7 @@ def test_the_figure_shows_the_table_the_least_leaking_first(tmp_path: Path) -> N
     blocks = [figure.axes[i : i + 2] for i in range(0, len(figure.axes), 2)]
     shown = [factor for factor in FACTORS if any(found.values[d, factor, "auc"] for d in found.defenses)]
     assert [block[0].get_title(loc="left").split("(")[1] for block in blocks] == [f"{f:g} × undefended)" for f in shown]
-    looks, compared = looks_of(Summary(run)), 0
+    looks, compared = looks_of(run.summary), 0
     for factor, (auc, extracted) in zip(shown, blocks, strict=True):
         names = [text.get_text() for text in auc.get_yticklabels()]
         values = [found.values[name, factor, "auc"] for name in names]

@@ -22,7 +22,7 @@ from leakfront.results.report import write_report
 from leakfront.results.run.combined import combined
 from leakfront.results.run.data import RunData
 from leakfront.results.run.rows import Row, frame, read_rows
-from leakfront.results.run.summary import Value
+from leakfront.results.run.value import Value
 from leakfront.results.tables.quality import quality_table
 from leakfront.results.tables.table import Table
 from tests.small_config import small

@@ -27,7 +27,8 @@ from leakfront.results.page.findings import findings
 from leakfront.results.report import ORDER, combined, write_report
 from leakfront.results.run.data import RunData
 from leakfront.results.run.families import FAMILIES, family
-from leakfront.results.run.summary import Point, Summary, Value, undefended_cell
+from leakfront.results.run.point import Point
+from leakfront.results.run.value import Value
 from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table, terminal
@@ -111,21 +112,6 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report([run], tmp_path_factory.mktemp("hostile_report")).parent
 
 
-def laid_out(table: Table) -> list[list[str]]:
-    """A table as the page prints it: no empty columns, and the name of an attack after the number that it is of."""
-    columns: list[list[str]] = []
-    for column in table.printed:
-        cells = [column.title, *map(str, column.cells())]
-        if column.title == "by":
-            title, *numbers = columns.pop()
-            columns.append(
-                [f"{title}, by", *(f"{n} {name}".strip() for n, name in zip(numbers, cells[1:], strict=True))]
-            )
-        elif not cells[1:] or any(cells[1:]):
-            columns.append(cells)
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
 def drawn(name: str, run: RunData) -> Drawn:
     """A figure of a run that has something to draw."""
     with style.theme():
@@ -134,9 +120,12 @@ def drawn(name: str, run: RunData) -> Drawn:
     return result
 
 
-def row(run: RunData, defense: str, params: str, source: str, metric: str, split: str = "all") -> pd.Series:
+def row(
+    run: RunData, defense: str, params: str, source: str, metric: str, split: str = "all", level: float | None = None
+) -> pd.Series:
     rows = run.rows
     mask = (rows["defense"] == defense) & (rows["params"] == params) & (rows["source"] == source)
+    mask &= rows["level"].isna() if level is None else rows["level"] == level
     return rows[mask & (rows["metric"] == metric) & (rows["split"] == split)].iloc[0]
 
 
@@ -144,16 +133,16 @@ def row(run: RunData, defense: str, params: str, source: str, metric: str, split
 
 
 def test_every_number_of_the_csv_is_the_one_of_the_row(two: RunData, two_report: Path) -> None:
-    sources = {"fid": ("fid", "fid_embedded"), "kid": ("kid", "kid_embedded"),
-               "extracted": ("extraction", "extracted_at_fdr_0.05"), "auc_loss": ("loss", "auc"),
-               "planted_extracted": ("extraction", "planted_extracted_at_fdr_0.05"),
-               "training_seconds": ("train", "training_seconds")}  # fmt: skip
+    sources = {"fid": ("fid", "fid_embedded", None), "kid": ("kid", "kid_embedded", None),
+               "extracted": ("extraction", "extracted_at_fdr", 0.05), "auc_loss": ("loss", "auc", None),
+               "planted_extracted": ("extraction", "planted_extracted_at_fdr", 0.05),
+               "training_seconds": ("train", "training_seconds", None)}  # fmt: skip
     with (two_report / "tables" / "main.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [(line["defense"], line["params"]) for line in lines] == [(s.defense, s.params) for s in TWO]
     for line in lines:
-        for key, (source, metric) in sources.items():
-            expected = row(two, line["defense"], line["params"], source, metric)
+        for key, (source, metric, level) in sources.items():
+            expected = row(two, line["defense"], line["params"], source, metric, level=level)
             assert float(line[key]) == expected["value"]
             if np.isfinite(expected["ci_low"]):
                 assert (float(line[f"{key}_low"]), float(line[f"{key}_high"])) == (
@@ -167,7 +156,8 @@ def test_the_page_prints_the_rows_of_every_table(two: RunData, two_report: Path)
     tables = (main_table(two), cost_table(two), suite_table(two), attack_table(two))
     for printed, table in zip(page.tables, tables, strict=True):
         assert table is not None
-        assert printed == laid_out(table)
+        assert printed[0] == [column.title for column in table.printed]
+        assert printed[1:] == [[str(cell) for cell in line] for line in table.rows()]
     fid = row(two, "none", "", "fid", "fid_embedded")
     assert f"{fid['value']:.3g} [{fid['ci_low']:.3g}, {fid['ci_high']:.3g}]" in page.tables[0][1]
 
@@ -180,7 +170,7 @@ def test_markdown_and_latex_hold_the_same_cells(two: RunData, two_report: Path) 
     ]
     tex = (two_report / "tables" / "main.tex").read_text()
     assert tex.count(r"\\") == 1 + len(cells)
-    assert all(cell.interval in tex for line in cells for cell in line)
+    assert all(cell.interval in tex and latex(cell.word) in tex for line in cells for cell in line)
     assert all(rule in tex for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
 
 
@@ -194,9 +184,11 @@ def test_a_number_that_is_not_there_is_a_dash_with_its_reason(two: RunData) -> N
 
 def test_where_nothing_was_planted_nothing_is_said_of_it(two: RunData) -> None:
     unplanted = RunData(two.folder)
-    unplanted.rows.loc[unplanted.rows["metric"].str.startswith("planted_extracted"), "n"] = 0
-    assert "of them planted" in main_table(two).to_markdown()
-    assert "of them planted" not in main_table(unplanted).to_markdown()
+    unplanted.rows.loc[unplanted.rows["metric"] == "planted_extracted_at_fdr", "n"] = 0
+    for run, said in ((two, True), (unplanted, False)):
+        cells = next(column for column in main_table(run).columns if column.key == "extracted").cells()
+        assert all(cell.word.endswith(" planted") == said for cell in cells)
+        assert ("planted_extracted" in [column.key for column in main_table(run).columns]) == said
 
 
 def test_numbers_keep_three_digits_and_never_an_exponent() -> None:
@@ -210,7 +202,7 @@ def test_numbers_keep_three_digits_and_never_an_exponent() -> None:
 
 
 def test_every_attack_has_one_family(two_v1: RunData, two: RunData) -> None:
-    families = Summary(two_v1).families()
+    families = two_v1.summary.families()
     assert sorted(attack for group in families.values() for attack in group) == sorted(V1)
     assert families["control"] == ["blind"]
     assert "side" in families["samples"]  # what it finds is counted
@@ -218,7 +210,7 @@ def test_every_attack_has_one_family(two_v1: RunData, two: RunData) -> None:
     assert "lira_online" in families["fitted"]
     assert "pia" in families["loss"]
     assert family({}) in FAMILIES
-    assert Summary(two).families() == {"samples": ["extraction"], "loss": ["loss", "pia", "secmi"]}
+    assert two.summary.families() == {"samples": ["extraction"], "loss": ["loss", "pia", "secmi"]}
 
 
 def test_the_suite_table_says_what_the_rows_say(two_v1: RunData) -> None:
@@ -233,15 +225,16 @@ def test_the_suite_table_says_what_the_rows_say(two_v1: RunData) -> None:
             assert line["auc"] == line["model_calls_per_image"] == ""
             assert line["note"] == REASON
             continue
-        for metric in ("auc", "tpr_at_fpr_0.01", "model_calls_per_image", "scoring_seconds"):
+        assert float(line["tpr_at_fpr_0.01"]) == row(two_v1, "none", "", attack, "tpr_at_fpr", level=0.01)["value"]
+        for metric in ("auc", "model_calls_per_image", "scoring_seconds"):
             assert float(line[metric]) == row(two_v1, "none", "", attack, metric)["value"]
         assert line["note"] == ""
     together, apart = (
         row(two_v1, "none", "", "suite", f"model_calls_per_image{end}")["value"] for end in ("", "_apart")
     )
     notes = " ".join(table.notes)
-    assert f"makes {number(together)} model calls per pool image, samples included" in notes
-    assert f"apart would make {number(apart)}." in notes
+    assert f"makes {number(together)} model calls per pool image, including those for samples" in notes
+    assert f"made one at a time, would make {number(apart)}." in notes
     assert "attack suite v1" in notes
 
 
@@ -259,12 +252,13 @@ def test_a_suite_table_without_facts_or_costs_is_still_a_table(two: RunData, tmp
 def test_of_many_attacks_the_main_table_prints_the_highest_and_keeps_all_in_the_csv(two_v1: RunData) -> None:
     table = main_table(two_v1)
     titles = [column.title for column in table.printed]
-    assert titles.count("by") == 2
-    assert "Highest AUC" in titles
+    assert {"Highest AUC", "Highest TPR at 1% FPR"} < set(titles)
     assert not any(title.startswith("AUC") for title in titles)
     line = next(csv.DictReader(io.StringIO(table.to_csv())))
     best = max((a for a in V1 if a not in ("gsa1", "blind")), key=lambda a: float(line[f"auc_{a}"]))
     assert (line["auc_attack"], line["auc"]) == (best, line[f"auc_{best}"])
+    printed = str(next(column for column in table.columns if column.key == "auc").cells()[0])
+    assert printed == f"{shown(two_v1.summary.value(Point('none', ''), best, 'auc'), 3)} {best}"
 
 
 def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path) -> None:
@@ -276,10 +270,10 @@ def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "metric", "guess"), [("heatmap", "tpr_at_fpr_0.01", 0.01), ("membership", "auc", 0.5)]
+    ("name", "metric", "level", "guess"), [("heatmap", "tpr_at_fpr", 0.01, 0.01), ("membership", "auc", None, 0.5)]
 )
 def test_a_matrix_prints_the_rows_and_marks_what_is_told_apart(
-    name: str, metric: str, guess: float, twelve_v1: RunData
+    name: str, metric: str, level: float | None, guess: float, twelve_v1: RunData
 ) -> None:
     (ax,) = drawn(name, twelve_v1).figure.axes
     attacks = {round(y, 3): text.get_text() for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
@@ -291,7 +285,7 @@ def test_a_matrix_prints_the_rows_and_marks_what_is_told_apart(
     assert len(printed) == len(V1) * len(TWELVE)
     for column, strength in enumerate(TWELVE):
         for attack in V1:
-            expected = row(twelve_v1, strength.defense, strength.params, attack, metric)
+            expected = row(twelve_v1, strength.defense, strength.params, attack, metric, level=level)
             low, high = expected["ci_low"] > guess, expected["ci_high"] < guess and metric == "auc"
             assert printed[attack, column] == (short(expected["value"]), low or high)
 
@@ -309,7 +303,7 @@ def test_what_was_left_out_is_hatched(two_v1: RunData) -> None:
 
 def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: RunData) -> None:
     roc = drawn("roc", two_v1)
-    families = {name: group for name, group in Summary(two_v1).families().items() if name != "control"}
+    families = {name: group for name, group in two_v1.summary.families().items() if name != "control"}
     assert len(roc.figure.axes) == len(families)
     for ax, (name, group) in zip(roc.figure.axes, families.items(), strict=True):
         attacks = [attack for attack in group if attack != "gsa1"]
@@ -326,7 +320,7 @@ def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: R
 
 def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunData, two: RunData) -> None:
     figure = drawn("inpainting", two_v1).figure
-    cell = undefended_cell(two_v1, Summary(two_v1))
+    cell = two_v1.undefended_cell
     assert cell is not None
     assert (cell.defense, cell.split) == ("none", "0")
     scores, members = two_v1.scores(cell, "inpainting"), two_v1.members(cell)
@@ -344,7 +338,7 @@ def test_hostile_notes_and_facts_are_text(tmp_path: Path) -> None:
     synthetic_run(tmp_path / "run", TWO[:1], splits=1, **SMALL)
     info = json.loads((tmp_path / "run" / "run.json").read_text())
     info["attack_notes"] = [f"attack loss: {HOSTILE}"]
-    info["attack_facts"]["loss"]["access"] = HOSTILE
+    info["attack_facts"]["loss"] |= {"access": HOSTILE, "note": HOSTILE}
     (tmp_path / "run" / "run.json").write_text(json.dumps(info))
     page = Page(write_report([RunData(tmp_path / "run")], tmp_path / "report").read_text())
     assert page.tags.count("script") == 1
@@ -390,7 +384,7 @@ def test_hostile_names_are_text(hostile_report: Path) -> None:
     page = Page((hostile_report / "index.html").read_text())
     assert page.tags.count("script") == 1
     assert HOSTILE in page.text
-    assert page.tables[0][2][:2] == [HOSTILE, HOSTILE]
+    assert page.tables[0][2][0] == f"{HOSTILE} {HOSTILE}"
 
 
 def test_hostile_names_do_not_break_markdown_latex_or_csv(hostile_report: Path) -> None:
@@ -435,15 +429,15 @@ def test_runs_of_one_protocol_are_drawn_together(two: RunData, tmp_path: Path) -
         tmp_path / "other", [TWO[0], Strength("dp_sgd", "epsilon=1", fid=300, epsilon=1.0)], name="other"
     )
     both = combined([two, other])
-    assert Summary(both).defenses == ["synthetic: none", "synthetic: dedup", "other: none", "other: dp_sgd"]
+    assert both.summary.defenses == ["synthetic: none", "synthetic: dedup", "other: none", "other: dp_sgd"]
     paragraphs = {one.subject: one.text for one in findings(both).strengths}
     assert "against" in paragraphs["other: dp_sgd (epsilon=1)"]
     assert "for other: none" in paragraphs["other: dp_sgd (epsilon=1)"]
-    assert main_table(both).rows()[3][2].text == "ε = 1, δ = 1e-05"
-    value = Summary(both).fid(Point("other: none", ""))
+    assert main_table(both).rows()[3][1].text == "ε = 1, δ = 1e-05"
+    value = both.summary.fid(Point("other: none", ""))
     assert value is not None
     assert value.value == row(other, "none", "", "fid", "fid_embedded")["value"]
-    assert Summary(combined([two, two])).defenses[2] == "synthetic #2: none"
+    assert combined([two, two]).summary.defenses[2] == "synthetic #2: none"
     for name in ("gallery", "extraction_curve"):
         assert isinstance(figures.get(name)().draw(both), Drawn)
 
@@ -529,11 +523,11 @@ def test_lines_look_different_and_one_that_is_added_leaves_the_others_alone() ->
 def test_undefended_models_are_black_and_no_defense_is(two: RunData) -> None:
     both = combined([two, two])
     for run in (two, both):
-        summary = Summary(run)
+        summary = run.summary
         black = [line for line, look in looks_of(summary).items() if look.colour == BLACK]
         assert black == [point.defense for point in summary.baselines]
     assert len(black) == 2
-    assert len({(look.colour, look.marker) for look in looks_of(Summary(both)).values()}) == 4
+    assert len({(look.colour, look.marker) for look in looks_of(both.summary).values()}) == 4
 
 
 def test_nothing_to_draw_is_said_and_takes_old_files_away(tmp_path: Path) -> None:
@@ -554,7 +548,7 @@ def test_nothing_to_draw_is_said_and_takes_old_files_away(tmp_path: Path) -> Non
 def test_the_end_of_the_extraction_curve_is_the_count_of_the_row(two: RunData) -> None:
     from leakfront.results.figures.extraction_curve import _curve
 
-    summary = Summary(two)
+    summary = two.summary
     for cell in two.cells:
         found = summary.extracted(Point(cell.defense, cell.params), cell.split)
         assert found is not None
@@ -565,7 +559,7 @@ def test_the_extraction_curve_counts_in_the_order_of_the_samples(two: RunData) -
     from leakfront.results.figures.extraction_curve import _curve
 
     cell = two.cells[0]
-    curve, members, scores = _curve(two, Summary(two), cell), two.members(cell), two.scores(cell, "extraction")
+    curve, members, scores = _curve(two, two.summary, cell), two.members(cell), two.scores(cell, "extraction")
     seen: dict[bool, set[int]] = {True: set(), False: set()}
     counts = []
     for images, distances in zip(scores["neighbours"], scores["neighbour_scores"], strict=True):
@@ -581,7 +575,7 @@ def test_the_extraction_curve_counts_in_the_order_of_the_samples(two: RunData) -
 def test_the_expected_curve_goes_on_to_four_times_the_samples_and_is_a_floor(two: RunData) -> None:
     from leakfront.results.figures.extraction_curve import _curve
 
-    curve = _curve(two, Summary(two), two.cells[0])
+    curve = _curve(two, two.summary, two.cells[0])
     scores, members = two.scores(two.cells[0], "extraction"), two.members(two.cells[0])
     samples = len(scores["neighbours"])
     assert curve["beyond"][-1] == 4 * samples
@@ -622,7 +616,7 @@ def test_the_terminal_table_fits_and_shows_the_numbers(twelve: RunData, width: i
     console.print(terminal(twelve))
     text = console.export_text()
     assert max(len(line) for line in text.splitlines()) <= width
-    summary = Summary(twelve)
+    summary = twelve.summary
     for point in summary.points:
         fid = summary.fid(point)
         assert fid is not None

@@ -14,11 +14,10 @@ import pytest
 
 from leakfront.results.page import assets
 from leakfront.results.page.findings import findings
-from leakfront.results.page.layout import page_columns
 from leakfront.results.page.page import Contents, page
 from leakfront.results.report import TABLES
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Value
+from leakfront.results.run.value import Value
 from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table
@@ -103,7 +102,7 @@ def test_every_column_of_numbers_sorts_by_the_number(shown: Tab, tables: list[Ta
     sorted_ones = 0
     for place, table in enumerate(tables):
         original = rows(shown, place)
-        for number, column in enumerate(one.column for one in page_columns(table)):
+        for number, column in enumerate(table.printed):
             if not column.numeric:
                 continue
             for direction, descending in (("ascending", False), ("descending", True)):

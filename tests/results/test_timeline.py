@@ -13,7 +13,7 @@ from leakfront.results.figures import NotDrawn, figures
 from leakfront.results.figures.drawing.looks import looks_of
 from leakfront.results.report import combined
 from leakfront.results.run.data import RunData
-from leakfront.results.run.summary import Point, Summary
+from leakfront.results.run.point import Point
 from tests.results.test_report import SMALL, assert_legible, drawn, written
 from tests.synthetic_run import Strength, synthetic_run
 
@@ -43,7 +43,7 @@ def lines_of(run: RunData) -> dict[str, list[tuple[float, float]]]:
 
 def test_a_line_goes_from_the_earliest_stop_to_the_undefended_model(tmp_path: Path) -> None:
     run = run_of(tmp_path, [NONE, *STOPS, *OTHERS])
-    summary, lines = Summary(run), lines_of(run)
+    summary, lines = run.summary, lines_of(run)
     points = [Point("early_stop", "fraction=0.25"), Point("early_stop", "fraction=0.5"), Point("none", "")]
     expected = [(steps, summary.fid(p).value) for p, steps in zip(points, (1000, 2000, 4000), strict=True)]  # type: ignore[union-attr]
     assert lines == {looks_of(summary)["early_stop"].colour: expected}
@@ -51,7 +51,7 @@ def test_a_line_goes_from_the_earliest_stop_to_the_undefended_model(tmp_path: Pa
 
 def test_a_stack_goes_to_the_same_stack_without_the_stop(tmp_path: Path) -> None:
     run = run_of(tmp_path, [NONE, *STACK, *OTHERS])
-    dedup = Summary(run).fid(Point("dedup", ""))
+    dedup = run.summary.fid(Point("dedup", ""))
     assert dedup is not None
     (line,) = lines_of(run).values()
     assert line[-1] == (4000, dedup.value)
@@ -81,13 +81,13 @@ def test_without_the_fact_the_reason_is_given(tmp_path: Path) -> None:
 
 def test_every_panel_shows_the_rows_with_their_intervals(tmp_path: Path) -> None:
     run = run_of(tmp_path, [NONE, *STOPS])
-    summary, plugin = Summary(run), drawn("timeline", run)
+    summary, plugin = run.summary, drawn("timeline", run)
     attack, _ = summary.strongest(Point("none", ""), "auc")  # type: ignore[misc]
-    measures = (("fid", summary.fid_metric), ("extraction", "extracted_at_fdr_0.05"), (attack, "auc"))
-    for ax, (source, metric) in zip(plugin.figure.axes, measures, strict=True):
+    measures = (("fid", summary.fid_metric, None), ("extraction", "extracted_at_fdr", 0.05), (attack, "auc", None))
+    for ax, (source, metric, level) in zip(plugin.figure.axes, measures, strict=True):
         bars = {tuple(map(float, li.get_ydata())) for li in ax.lines if len(set(li.get_xdata())) == 1}
         for point in summary.points:
-            value = summary.value(point, source, metric)
+            value = summary.value(point, source, metric, level=level)
             assert value is not None
             assert (value.low, value.high) in bars
     assert f"AUC of {attack}, which has the highest" in plugin.caption
@@ -103,7 +103,7 @@ def test_several_runs_have_their_own_undefended_models(tmp_path: Path) -> None:
     assert len(lines) == 2
     at = {(x, y) for line in lines.values() for x, y in line}
     for point, steps in ends.items():
-        assert (steps, Summary(run).fid(point).value) in at  # type: ignore[union-attr]
+        assert (steps, run.summary.fid(point).value) in at  # type: ignore[union-attr]
     for line in lines.values():
         assert (np.diff([x for x, _ in line]) > 0).all()
 

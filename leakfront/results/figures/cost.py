@@ -11,7 +11,9 @@ from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
 from leakfront.results.figures.drawing.labels import Label, place
 from leakfront.results.figures.drawing.looks import Look, looks_of
-from leakfront.results.run.summary import Point, Summary, Value
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import Summary
+from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,8 @@ from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
 from leakfront.results.figures.drawing.end_labels import end_labels
 from leakfront.results.figures.drawing.looks import looks_of
-from leakfront.results.run.summary import EXTRACTION, Point, Summary
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import EXTRACTION, Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

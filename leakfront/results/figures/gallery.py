@@ -10,7 +10,8 @@ import numpy as np
 
 from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
-from leakfront.results.run.summary import EXTRACTION, Point, Summary
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import EXTRACTION, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style
 from leakfront.results.figures.drawing.matrix import draw_matrix
 from leakfront.results.run.families import NOTE
-from leakfront.results.run.summary import Value
+from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData

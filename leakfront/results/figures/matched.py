@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from leakfront.results.figures import Drawn, Figure, NotDrawn, register
 from leakfront.results.figures.drawing import style, themes
 from leakfront.results.figures.drawing.looks import looks_of
-from leakfront.results.run.summary import Summary, Value
+from leakfront.results.run.summary import Summary
+from leakfront.results.run.value import Value
 from leakfront.results.tables.matched import FACTORS, Leak, Matched, at_equal_fid
 from leakfront.results.tables.table import number
 

@@ -12,7 +12,9 @@ from leakfront.results.figures.drawing import style, themes
 from leakfront.results.figures.drawing.looks import look
 from leakfront.results.figures.drawing.matrix import draw_matrix
 from leakfront.results.run.families import MANY, NOTE
-from leakfront.results.run.summary import Point, Summary, Value
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import Summary
+from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

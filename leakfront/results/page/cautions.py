@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from leakfront.results.page.finding import Finding
 from leakfront.results.run.claims import audit_delta
-from leakfront.results.run.summary import Point, Summary
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import Summary
 from leakfront.results.tables.table import number
 
 if TYPE_CHECKING:
@@ -17,11 +18,11 @@ _NAMED = 4  # models named in a sentence
 
 def cautions(run: RunData, summary: Summary, points: list[Point]) -> list[Finding]:
     """What several runs do not share, guarantees that an audit refutes, and controls that find members."""
-    given = run.known_membership
+    known = run.known_membership
     return [
         *(Finding("", text) for text in run.differences),
         *(found for point in points if (found := _refuted(run, summary, point)) is not None),
-        *(found for control in summary.controls if (found := _control(summary, points, control, given)) is not None),
+        *(found for control in summary.controls if (found := _control(summary, points, control, known)) is not None),
     ]
 
 
@@ -40,7 +41,7 @@ def _refuted(run: RunData, summary: Summary, point: Point) -> Finding | None:
     )
 
 
-def _control(summary: Summary, points: list[Point], control: str, given: bool) -> Finding | None:
+def _control(summary: Summary, points: list[Point], control: str, known_membership: bool) -> Finding | None:
     """A control never queries the model. If it tells members from decoys all the same, something else does."""
     aucs = {(p, split): v for p in points for split, v in summary.per_split(p, control, "auc").items()}
     judged = {model: value for model, value in aucs.items() if value.known and value.has_interval}
@@ -48,7 +49,7 @@ def _control(summary: Summary, points: list[Point], control: str, given: bool) -
     if not told:
         return None
     named = ", ".join(told[:_NAMED]) + (", …" if len(told) > _NAMED else "")
-    why = "members and decoys differ without the model" if given else "coins and images are not independent"
+    why = "members and decoys differ without the model" if known_membership else "coins and images are not independent"
     shared = (
         ", often for many models at once: models of one split share their coins, and controls that are fitted on each "
         "other's coins err together"
@@ -57,5 +58,5 @@ def _control(summary: Summary, points: list[Point], control: str, given: bool) -
         f"Control ({control})",
         f"it never queries the model, yet it tells members from decoys for {len(told)} of {len(judged)} models "
         f"({named}). There, {why}, by chance or by a fault; do not trust membership numbers of these models. By "
-        f"chance, 1 interval in 20 misses 0.5{'' if given else shared}.",
+        f"chance, 1 interval in 20 misses 0.5{'' if known_membership else shared}.",
     )

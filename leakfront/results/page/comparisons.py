@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leakfront.results.run.summary import Point, Summary, Value
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import Summary
+from leakfront.results.run.value import Value
 
 FEWEST_SPLITS = 3  # for a claim that two defenses differ
 LEVEL = 0.05

@@ -1,4 +1,4 @@
-"""How to read a report, and what it cannot say: sentences for runs with flipped and with given membership."""
+"""How to read a report, and what it cannot say: of members drawn by coins, and of known membership."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HIGHEST = (
     "The highest value over several attacks is chosen after seeing them, and its interval is not corrected for that"
 )
 
-FLIPPED = (
+DRAWN = (
     "Each split flips a fair coin for every pool image. Heads: the image is a member, and the model may train on it. "
     "Tails: it is a decoy, and the model never sees it. Attacks score every pool image without seeing the coins.",
     "Extracted images are unique members that a generated image matches so closely that hardly any decoy is matched as "
@@ -42,7 +42,7 @@ FLIPPED = (
     "The audited epsilon is a lower bound that the attacks prove at 95% confidence; a guarantee is an upper bound. A "
     "bound far below the guarantee says as much about the attacks and the size of the audit as about the defense.",
 )
-FLIPPED_LIMITS = (
+DRAWN_LIMITS = (
     "Intervals over splits are 95% and cover the variation between models trained on this data set in this way, not "
     "between data sets or architectures. They are pointwise: among many, some miss. With one split, an interval covers "
     "only the sampling error within that model.",
@@ -59,10 +59,10 @@ FLIPPED_LIMITS = (
     _STRONGER,
     "Defenses that act at sampling do nothing against an attacker who holds the weights.",
 )
-GIVEN = (
-    "Membership was given, not flipped: members are images that the model was trained on, decoys are images that it "
-    "never saw. Attacks score every image without knowing which it is. Any other difference between the two (when or "
-    "how they were collected, say) counts as leakage here.",
+KNOWN = (
+    "Membership is known, not drawn by coins: members are images that the model was trained on, decoys are images that "
+    "it never saw. Attacks score every image without knowing which it is. Any other difference between the two (when "
+    "or how they were collected, say) counts as leakage here.",
     "No lower bound on epsilon is audited, as that needs independent fair coins.",
     "Extracted images are members that a generated image matches so closely that hardly any decoy is matched as "
     "closely. The threshold is the loosest at which (1 + decoys) / members, times the number of members per decoy, "
@@ -78,7 +78,7 @@ GIVEN = (
     "counts as an attack.",
     _FID,
 )
-GIVEN_LIMITS = (
+KNOWN_LIMITS = (
     "Intervals are 95% and cover only the sampling error within this one model: other images among members and decoys, "
     "not another training of the model. They are pointwise: among many, some miss.",
     "There are no shadow models: choices that an attack would make on them are those of its source, and attacks that "
@@ -91,12 +91,12 @@ GIVEN_LIMITS = (
 
 def reading(run: RunData) -> tuple[str, ...]:
     """What the numbers mean; both kinds of membership for runs merged by force."""
-    given = [source.known_membership for source in run.sources]
-    if all(given):
-        return GIVEN
-    return (*FLIPPED, GIVEN[0], GIVEN[1]) if any(given) else FLIPPED
+    known = [source.known_membership for source in run.sources]
+    if all(known):
+        return KNOWN
+    return (*DRAWN, KNOWN[0], KNOWN[1]) if any(known) else DRAWN
 
 
 def limits(run: RunData) -> tuple[str, ...]:
     """What the numbers do not say."""
-    return GIVEN_LIMITS if run.known_membership else FLIPPED_LIMITS
+    return KNOWN_LIMITS if run.known_membership else DRAWN_LIMITS

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from leakfront.results.page.comparisons import Comparisons, Quantity
 from leakfront.results.page.finding import Finding
 from leakfront.results.page.strengths import members, told_apart
+from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NOISE
-from leakfront.results.run.summary import Point, Summary, Value
+from leakfront.results.run.summary import Summary
+from leakfront.results.run.value import Value
 from leakfront.results.tables.table import number, shown
 
 _NAMED = 8  # defenses named in a sentence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from leakfront.results.page.comparisons import FEWEST_SPLITS, LEVEL, Comparisons
 from leakfront.results.page.family_sentence import family_sentence, undefended_sentence
 from leakfront.results.page.finding import Finding
-from leakfront.results.run.summary import Point, Summary
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import Summary
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData

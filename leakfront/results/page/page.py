@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from leakfront.results.page import assets
 from leakfront.results.page.explanations import limits, reading
 from leakfront.results.page.findings import Findings
-from leakfront.results.page.layout import breakable, page_columns
+from leakfront.results.page.layout import breakable, cell_class, of_numbers
 from leakfront.results.run.conditions import conditions
-from leakfront.results.tables.table import Table, number
+from leakfront.results.tables.table import Table, counted, number
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -64,7 +64,8 @@ def page(run: RunData, contents: Contents) -> str:
         about=_about(run),
         findings=contents.findings,
         tables=contents.tables,
-        page_columns=page_columns,
+        cell_class=cell_class,
+        of_numbers=of_numbers,
         pictures=contents.pictures,
         not_drawn=contents.not_drawn,
         notes=[f"{note[:1].upper()}{note[1:]}." for note in map(str, run.info.get("attack_notes", []))],
@@ -90,8 +91,8 @@ def _about(run: RunData) -> str:
     named = ", ".join(summary.attacks) if len(summary.attacks) <= _NAMED else f"{len(summary.attacks)} attacks"
     attacks = f"attacked with {named}" if summary.attacks else "not attacked"
     if run.external_model is not None:
-        trained = "A model that was trained elsewhere was" if models == 1 else f"{models} models trained elsewhere were"
-        return f"{trained} {attacks}. {conditions(run)}"
+        which = "An external model, trained elsewhere, was" if models == 1 else f"{models} external models were"
+        return f"{which} {attacks}. {conditions(run)}"
     return (
         f"{models} models were trained under {len(summary.defenses)} defenses, counting the undefended model as one, "
         f"at {len(summary.points)} strengths in all, and {attacks}. {conditions(run)}"
@@ -111,7 +112,7 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
         "code": commit + (" with uncommitted changes" if git.get("dirty") else ""),
         "versions": _flat(info.get("versions", {})),
         "machine": _flat(info.get("machine", {})),
-        "execution": f"{info.get('workers', '?')} workers of {info.get('threads', '?')} threads",
+        "execution": ", ".join(counted(info.get(key), key) for key in ("workers", "threads")) + " each",
         "wall time": f"{number(float(info['wall_seconds']))} s" if info.get("wall_seconds") is not None else "",
         "diverged": ", ".join(info.get("diverged", [])),
         "failed": "; ".join(f"{cell}: {reason}" for cell, reason in dict(info.get("failed", {})).items()),

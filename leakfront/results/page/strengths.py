@@ -9,8 +9,10 @@ import numpy as np
 
 from leakfront.results.page.comparisons import LEVEL, Comparisons
 from leakfront.results.page.finding import Finding
+from leakfront.results.run.point import Point
 from leakfront.results.run.rows import NOISE
-from leakfront.results.run.summary import EXTRACTION, Point, Summary, Value
+from leakfront.results.run.summary import EXTRACTION, Summary
+from leakfront.results.run.value import Value
 from leakfront.results.tables.table import number, shown
 
 if TYPE_CHECKING:

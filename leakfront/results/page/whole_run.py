@@ -8,8 +8,9 @@ import numpy as np
 
 from leakfront.results.page.comparisons import FEWEST_SPLITS, LEVEL
 from leakfront.results.page.finding import Finding
+from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NOISE
-from leakfront.results.run.summary import Point, Summary
+from leakfront.results.run.summary import Summary
 from leakfront.results.tables.table import shown
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from leakfront.results.run.summary import Point
+from leakfront.results.run.point import Point
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -23,11 +23,16 @@ def claim(run: RunData, point: Point) -> dict[str, Any] | None:
 def terms(run: RunData) -> list[str]:
     """One sentence on the unit and the accountant of the guarantees, and one on the delta of the audit."""
     claims = [found for found in run.info.get("guarantees", {}).values() if found]
-    units = [f"per {c.get('unit', 'training image')}, {c.get('accountant', 'unnamed')} accountant" for c in claims]
+    units = [f"per {c.get('unit', 'training image')}, {_accountant(c)} accountant" for c in claims]
     sentences = [f"Guarantees are {'; '.join(dict.fromkeys(units))}."] if units else []
     delta = audit_delta(run)
     audited = delta is not None and not run.known_membership
     return [*sentences, f"Epsilon is audited at δ = {delta:g}."] if audited else sentences
+
+
+def _accountant(guarantee: dict[str, Any]) -> str:
+    """The name of the accountant as papers write it: "PRV" or "RDP"."""
+    return str(guarantee["accountant"]).upper() if "accountant" in guarantee else "unnamed"
 
 
 def audit_delta(run: RunData) -> float | None:

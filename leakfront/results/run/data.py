@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 
 from leakfront.errors import InputError
 from leakfront.results.run.old_names import translated
+from leakfront.results.run.point import Point
 from leakfront.results.run.rows import read_rows
-from leakfront.results.run.summary import Point, Summary
+from leakfront.results.run.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from leakfront.results.run.families import CONTROL, FAMILIES, family
+from leakfront.results.run.point import Point
 from leakfront.results.run.rows import ALL, HELD_OUT, NO_MODEL, NOISE, WITH_WEIGHTS
+from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,48 +19,6 @@ _EXTRACTED = "extracted_at_fdr"
 _TIMES = ("training_seconds", "sampling_seconds", "probe_seconds", "scoring_seconds")
 _READ = ("run", "defense", "params", "split", "source", "metric", "level", "value", "ci_low", "ci_high", "n",
          "ci_method")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Point:
-    """A defense at a strength: one row of the table, one point of a line on a plot."""
-
-    defense: str
-    params: str
-
-    @property
-    def label(self) -> str:
-        """The defense with its strength: "dp_sgd (epsilon=10)"."""
-        return f"{self.defense} ({self.params})" if self.params else self.defense
-
-
-@dataclass(frozen=True)
-class Value:
-    """A number from a row, with its 95% interval (nan where there is none) and the method of the interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    method: str
-
-    @property
-    def known(self) -> bool:
-        """Whether there is a number; a row without one says why."""
-        return math.isfinite(self.value)
-
-    @property
-    def has_interval(self) -> bool:
-        """Whether both ends of the interval are finite."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
-
-    def above(self, other: float | Value) -> bool:
-        """Whether the interval lies above the number, or above the other interval."""
-        return self.low > (other.high if isinstance(other, Value) else other)
-
-    def below(self, other: float | Value) -> bool:
-        """Whether the interval lies below the number, or below the other interval."""
-        return self.high < (other.low if isinstance(other, Value) else other)
 
 
 class Summary:

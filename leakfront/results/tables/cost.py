@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from leakfront.results.run.summary import Point, Summary, Value
-from leakfront.results.tables.table import Column, Entry, Table, number
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import Summary
+from leakfront.results.run.value import Value
+from leakfront.results.tables.table import Column, Entry, Table, counted, number
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -71,7 +73,7 @@ def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
     if len(summary.baselines) > 1:
         machine = "on each run's machine, with its workers and threads"
     else:
-        workers, threads = (_counted(run.info.get(key), key) for key in ("workers", "threads"))
+        workers, threads = (counted(run.info.get(key), key) for key in ("workers", "threads"))
         cluster = run.info.get("cluster")
         place = f"a {cluster}" if cluster else "this run's machine"
         machine = f"on {place}, with {workers} of {threads} each"
@@ -118,11 +120,6 @@ def _yardstick(run: RunData, points: Sequence[Point], ratios: Sequence[Entry]) -
 def _samples(run: RunData) -> str:
     samples = run.info.get("samples_per_model")
     return number(float(samples)) if samples is not None else "?"
-
-
-def _counted(count: object, plural: str) -> str:
-    """A number with its noun: "1 thread", "2 workers"."""
-    return f"{'?' if count is None else count} {plural.removesuffix('s') if count == 1 else plural}"
 
 
 def _devices(run: RunData) -> list[str]:

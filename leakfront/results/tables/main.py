@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import rich.table
 
     from leakfront.results.run.data import RunData
-    from leakfront.results.run.summary import Point, Summary, Value
+    from leakfront.results.run.point import Point
+    from leakfront.results.run.summary import Summary
+    from leakfront.results.run.value import Value
 
 MEANS = (
     "Numbers are means over splits with 95% intervals. Below the highest AUC and TPR stands the attack that reached "

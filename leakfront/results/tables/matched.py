@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from leakfront.results.run.summary import EXTRACTION, Point, Value
+from leakfront.results.run.point import Point
+from leakfront.results.run.summary import EXTRACTION
+from leakfront.results.run.value import Value
 from leakfront.results.tables.table import Column, Table, number
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leakfront.results.run.conditions import stated
+from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NO_MODEL, NOISE
-from leakfront.results.run.summary import Point
 from leakfront.results.tables.table import NOTHING, Column, Table
 
 if TYPE_CHECKING:

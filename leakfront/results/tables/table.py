@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from leakfront.results.run.summary import Value
+from leakfront.results.run.value import Value
 
 NOTHING = "–"
 _TEX = {
@@ -114,6 +114,11 @@ def number(value: float, decimals: int | None = None) -> str:
     else:
         text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return text.replace("-", "−") if "e" not in text else text
+
+
+def counted(count: object, plural: str) -> str:
+    """A number with its noun: "1 thread", "2 workers"."""
+    return f"{'?' if count is None else count} {plural.removesuffix('s') if count == 1 else plural}"
 
 
 def shown(entry: Entry, decimals: int | None = None) -> Cell:

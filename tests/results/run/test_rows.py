@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from leakfront.results.run.combined import combined
+from leakfront.results.run.point import Point
 from leakfront.results.run.rows import COLUMNS, Row, frame, measured, read_rows
-from leakfront.results.run.summary import Point
 from leakfront.results.statistics.estimate import Estimate
 from tests.synthetic_run import SET_SIZES, TWO, synthetic_run
 

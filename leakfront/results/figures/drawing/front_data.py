@@ -10,8 +10,10 @@ import numpy as np
 
 from leakfront.results.figures.drawing.looks import Look, looks_of
 from leakfront.results.run.claims import AS_SERVED, claim, covers
+from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NOISE, WITH_WEIGHTS
-from leakfront.results.run.summary import Point, Summary, Value
+from leakfront.results.run.summary import Summary
+from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData

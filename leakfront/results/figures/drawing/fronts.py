@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leakfront.results.figures.drawing.front_data import Chart, Mark
     from leakfront.results.figures.drawing.looks import Look
-    from leakfront.results.run.summary import Value
+    from leakfront.results.run.value import Value
 
 _FEW = 6  # lines in a low panel, with every strength labelled
 

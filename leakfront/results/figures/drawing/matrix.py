@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leakfront.results.figures.drawing import style, themes
-from leakfront.results.run.summary import Point, Value
+from leakfront.results.run.point import Point
+from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from leakfront.results.run.summary import Point
+    from leakfront.results.run.point import Point
 
 Colour = Callable[[float], tuple[float, float, float, float]]  # value -> RGBA in 0 … 1
 
