@@ -187,7 +187,7 @@ def test_where_nothing_was_planted_nothing_is_said_of_it(two: RunData) -> None:
     unplanted.rows.loc[unplanted.rows["metric"] == "planted_extracted_at_fdr", "n"] = 0
     for run, said in ((two, True), (unplanted, False)):
         cells = next(column for column in main_table(run).columns if column.key == "extracted").cells()
-        assert all(cell.word.endswith(" planted") == said for cell in cells)
+        assert all(cell.word.endswith(" planted)") == said for cell in cells)
         assert ("planted_extracted" in [column.key for column in main_table(run).columns]) == said
 
 

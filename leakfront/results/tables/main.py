@@ -60,7 +60,7 @@ def main_table(run: RunData) -> Table:
         column("fid", "FID", summary.fid),
         column("kid", "KID", summary.kid),
         Column("extracted", f"Extracted, {summary.fdr} FDR", tuple(summary.extracted(p) for p in points),
-               words=tuple(f"{shown(count).text} planted" if count else "" for count in planted)),
+               words=tuple(f"({shown(count).text} planted)" if count else "" for count in planted)),
         *((Column("planted_extracted", "", tuple(planted)),) if any(planted) else ()),
         *((column("extracted_with_weights", "Extracted with weights", summary.extracted_with_weights),)
           if any(summary.extracted_with_weights(p) for p in points) else ()),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from leakfront.harness.stages.measure import range_of
 from leakfront.results.run.data import RunData
 from leakfront.results.run.old_names import metric_and_level, translated
 from leakfront.results.run.rows import COLUMNS, read_rows
@@ -59,6 +60,18 @@ def test_every_old_name_has_one_new_name_and_level_and_back() -> None:
     assert len(set(TODAY.values())) == len(TODAY)
     back = {new: old for old, new in TODAY.items()}
     assert all(back[metric_and_level(old)] == old for old in old_names())
+
+
+def test_the_range_of_every_quantity_is_that_of_earlier_versions() -> None:
+    """Then it went by the beginning of the name."""
+    began = {
+        **dict.fromkeys(("auc", "tpr_", "precision_", "recall_", "coverage_", "set_"), (0, 1)),
+        **dict.fromkeys(("extracted", "planted", "unique", "members_", "decoys_", "epsilon"), (0, None)),
+    }
+    audited = {name for name in TODAY if "epsilon_lower_bound" in name}  # which are not averaged
+    for old, (new, _) in TODAY.items():
+        if old not in audited | {"fid_embedded", "kid_embedded"}:
+            assert range_of(new) == next((ends for start, ends in began.items() if old.startswith(start)), (None, None))
 
 
 @pytest.mark.parametrize("name", ["precision_k5_embedded", "fid_dinov2-1a2b3c4d", "set_detected_members", "tpr_at_fpr_",
