@@ -42,7 +42,7 @@ def print_listing(what: str | None) -> None:
             if what is not None:
                 if issubclass(plugin, attacks.Attack):
                     console.print(f"      access: {plugin.access}; shadow models: {plugin.shadows}", markup=False)
-                for field in dataclasses.fields(plugin):  # type: ignore[arg-type]  # a dataclass by contract
+                for field in dataclasses.fields(plugin):
                     console.print(f"      {field.name} = {field.default!r}", markup=False)
     if what in (None, "attacks"):
         console.print("[bold]suites[/bold]")

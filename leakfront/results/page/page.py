@@ -56,7 +56,6 @@ def page(run: RunData, contents: Contents) -> str:
     from jinja2 import Environment
     from markupsafe import Markup
 
-    summary = Summary(run)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["breakable"] = breakable
     return environment.from_string(assets.read(assets.TEMPLATE)).render(

@@ -69,8 +69,9 @@ class Table:
 
     @property
     def printed(self) -> list[Column]:
-        """The columns that are not for the CSV only."""
-        return [column for column in self.columns if column.title]
+        """The columns that are not for the CSV only, and that are not empty in all rows."""
+        titled = [column for column in self.columns if column.title]
+        return [column for column in titled if not column.entries or any(cell.text for cell in column.cells())]
 
     def rows(self) -> list[list[Cell]]:
         """The printed cells, row by row."""
