@@ -14,6 +14,8 @@ from leakfront.results.statistics.estimate import Estimate
 registry = Registry("metric", "leakfront.results.metrics", "leakfront.metrics", not_plugins={"manifold", "image_set"})
 register = registry.register
 
+__all__ = ["Estimate", "ImageSet", "Metric", "metric_facts", "register", "registry", "row_metric", "row_name"]
+
 
 class Metric(Plugin):
     """The base of every metric: a frozen dataclass of its parameters, each with a default.
