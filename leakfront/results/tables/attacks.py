@@ -64,7 +64,6 @@ def suite_table(run: RunData) -> Table:
         tuple(_without_interval(summary.value(point, attack, metric)) for attack in attacks)
         for metric in ("model_calls_per_image", "scoring_seconds")
     )
-    notes = tuple(_note(run, summary, point, attack) for attack in attacks)
     return Table((
         Column("attack", "Attack", tuple(attacks)),
         *(Column(key, key.capitalize(), tuple(str(summary.facts.get(a, {}).get(key, "")) for a in attacks))
@@ -72,7 +71,7 @@ def suite_table(run: RunData) -> Table:
         *(_column(summary, pairs, measure) for measure in measures),
         Column("model_calls_per_image", "Model calls per image", calls),
         Column("scoring_seconds", f"Scoring ({summary.seconds})", seconds),
-        Column("note", "Note" if any(notes) else "", notes),
+        Column("note", "Note", tuple(_note(run, summary, point, attack) for attack in attacks)),
     ), (
         f"{point.label}: means over splits with 95% intervals. Model calls are per pool image, as if the attack were "
         "made alone.",
