@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,14 @@ def run(
     """Train, attack, measure and report, as `leakfront run` does; finished work is kept.
 
     config: a TOML file, the name of a bundled benchmark, or the settings themselves. out: the run's folder, by default
-    runs/NAME. overrides: "dotted.key=value". smoke: shrink a file or a bundled benchmark to test that it runs. workers:
+    runs/NAME. overrides: "dotted.key=value". smoke: shrink it to test that it runs. workers:
     processes, by default one per core or GPU. console: where progress is shown. Raises `InputError` for wrong input. A
     script must guard its call with `if __name__ == "__main__":`, because worker processes import the script.
     """
     from leakfront.harness.settings.file import load_config, overridden
 
     if isinstance(config, Mapping):
-        settings = overridden(dict(config), tuple(overrides))
+        settings = overridden(copy.deepcopy(dict(config)), tuple(overrides), smoke)
     else:
         settings = load_config(str(config), tuple(overrides), smoke)
     return _execute(settings, out, workers, console)

@@ -37,14 +37,16 @@ def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = Fals
     source: a path to a TOML file, or the name of a bundled benchmark. overrides: "dotted.key=value", the value in
     TOML (a bare word is a string). smoke: shrink it to a size that only tests that it runs. Raises `InputError`.
     """
-    settings = _read_toml(source)
+    return overridden(_read_toml(source), overrides, smoke)
+
+
+def overridden(settings: dict[str, Any], overrides: tuple[str, ...] = (), smoke: bool = False) -> Config:
+    """Shrink settings as TOML holds them, if asked to, apply overrides, and check them; see `load_config`.
+
+    The settings are changed in place. Raises `InputError`.
+    """
     if smoke:
         _shrink(settings)
-    return overridden(settings, overrides)
-
-
-def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> Config:
-    """Apply overrides ("dotted.key=value") to settings from TOML, in place, and check them. Raises `InputError`."""
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
