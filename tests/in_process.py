@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from leakfront.harness.execution import process, schedule
 from leakfront.harness.execution.process import Task
 from leakfront.harness.execution.tasks import run_task
 from leakfront.harness.execution.workers import Outcome
+from leakfront.harness.run import Outcome as RunOutcome
+from leakfront.harness.run import run
+from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.store.layout import Layout
 
 
 class Here:
@@ -49,3 +56,11 @@ def in_process() -> Iterator[list[Task]]:
         patch.setattr(process, "_events", queue.SimpleQueue())
         patch.setattr(process, "_plans", {})
         yield Here.done
+
+
+def run_here(settings: dict[str, Any], folder: Path) -> tuple[RunOutcome, str]:
+    """A whole run in this process: its outcome, and all that it printed."""
+    out = io.StringIO()
+    with in_process():
+        outcome = run(parse_config(settings), Layout(folder), 1, Console(file=out, width=200))
+    return outcome, out.getvalue()

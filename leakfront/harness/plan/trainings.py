@@ -75,3 +75,22 @@ def longest_of(models: Iterable[ModelPlan]) -> list[ModelPlan]:
         if model.family not in longest or model.steps > longest[model.family].steps:
             longest[model.family] = model
     return list(longest.values())
+
+
+def stopped_early(plan: Plan) -> dict[str, str]:
+    """For each defense whose training is another one stopped early, by labels: the defense that trains to the end.
+
+    A defense that is not in the run is named in parentheses.
+    """
+    steps, hooks = plan.config.training.steps, ("prepare", "augment", "training", "guard")
+
+    def acting(stack: Sequence[Defense]) -> list[Defense]:
+        return [layer for layer in stack if layer.overrides(*hooks)]
+
+    whole = {repr(acting(point.stack)): point.label for point in plan.points}
+    found = {}
+    for point in plan.points:
+        rest = [layer for layer in acting(point.stack) if layer.snapshot_step(steps) is None]
+        if len(rest) < len(acting(point.stack)):
+            found[point.label] = whole.get(repr(rest), f"({'+'.join(layer.name for layer in rest)})")
+    return found

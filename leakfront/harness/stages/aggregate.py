@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from leakfront.harness.stages.measure import audit_method, range_of
+from leakfront.harness.stages.privacy_rows import audit_method, range_of
 from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import Metric, registry

@@ -12,8 +12,8 @@ from scipy.spatial.distance import cdist
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.attack import load_scores
+from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.extractor import pool_set
-from leakfront.harness.stages.measure import row_of
 from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import ALL, Row, measured

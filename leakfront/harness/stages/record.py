@@ -7,10 +7,12 @@ from typing import Any
 
 from leakfront.harness.plan.make import notes_on
 from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.trainings import stopped_early
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.aggregate import over_all_splits
+from leakfront.harness.stages.cell_rows import diverged_row, failed_row
 from leakfront.harness.stages.many_runs import many_run_rows
-from leakfront.harness.stages.measure import cell_rows, diverged_row, failed_row
+from leakfront.harness.stages.measure import cell_rows
 from leakfront.harness.stages.reference import reference_rows
 from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.layout import Layout
@@ -30,7 +32,7 @@ def collect(
         elif cell.name in diverged:
             rows.append(diverged_row(plan, cell, layout))
         else:
-            rows += cell_rows(plan, cell, layout)
+            rows += cell_rows(cell, layout)
             measured.append(cell)
     config = plan.config
     rows += over_all_splits(rows, config.statistics.audit_delta, len(plan.attacks))
@@ -73,6 +75,7 @@ def collect(
         "guarantees": {p.label: _guarantee(p.label, measured, layout) for p in plan.points},
         "covers": {p.label: "; ".join(dict.fromkeys(d.covers for d in p.stack)) for p in plan.points},
         "acts_on": {p.label: [d.acts_on for d in p.stack] for p in plan.points},
+        "stops_short_of": stopped_early(plan),
         "diverged": list(diverged),
         "failed": failed,
     }  # fmt: skip

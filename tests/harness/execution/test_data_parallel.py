@@ -96,7 +96,14 @@ def test_two_processes_train_the_same_model_as_one_and_resume_from_a_checkpoint(
     assert not torch.distributed.is_initialized()
 
 
-@pytest.mark.parametrize("name", ["one image at a time", "per layer", "dp_finetune", "augmented"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "one image at a time",
+        "augmented",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("per layer", "dp_finetune")),
+    ],
+)
 def test_private_steps_equal_those_of_one_process_however_a_batch_is_split(name: str, tmp_path: Path) -> None:
     alone, expected, _ = train(tmp_path / "alone", 1, DEFENSES[name])
     together, found, _ = train(tmp_path / "together", 2, DEFENSES[name])

@@ -71,7 +71,7 @@ def carry_out(folder: Path, cluster: RayCluster | None = None) -> tuple[list[dic
     perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys["pool"])
     with Recording(layout.log) as progress:
         assert execute(plan, layout, 2, cluster, progress) == {}
-    rows = [*reference_rows(layout), *(row for cell in plan.cells for row in cell_rows(plan, cell, layout))]
+    rows = [*reference_rows(layout), *(row for cell in plan.cells for row in cell_rows(cell, layout))]
     return [asdict(row) for row in rows if row.kind != "cost"], progress.events
 
 
@@ -165,7 +165,7 @@ def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_
     submit = RayWorkers.submit
 
     def count(self: RayWorkers, task: Task, attempt: int = 1) -> None:
-        attempts.append((task.kind, attempt))
+        attempts.append((task.stage, attempt))
         submit(self, task, attempt)
 
     monkeypatch.setattr(RayWorkers, "submit", count)
@@ -179,9 +179,9 @@ def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_
     ((rows, events),) = results
     assert rows == local[1]
     assert {"auc", "fid_embedded"} <= {row["metric"] for row in rows}
-    assert ("model", 2) in attempts
+    assert ("train", 2) in attempts
     assert max(attempt for _, attempt in attempts) == 2
-    lost = "  the worker process of none-split0 or its node died; it is tried once more"
+    lost = "  the worker process of none-split0: train or its node died; it is tried once more"
     assert lost in [event.get("message") for event in events]
     steps = [e["done"] for e in events if e.get("stage") == "train" and e["cell"] == "none-split0"]
     assert steps == sorted(steps)  # it resumed where it stopped, both times

@@ -8,7 +8,7 @@ import pytest
 
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
-from leakfront.harness.plan.trainings import longest_of, models_of
+from leakfront.harness.plan.trainings import longest_of, models_of, stopped_early
 from leakfront.harness.settings.file import load_config
 from leakfront.harness.settings.sections import parse_config
 from tests.small_config import small
@@ -65,6 +65,20 @@ def test_a_defense_that_acts_on_training_has_a_training_of_its_own(other: dict[s
     plan = plan_of({"name": "none"}, other, {"stack": [other, {"name": "early_stop", "steps": 5}]} if
                    other["name"] not in ("early_stop", "augment") else {"name": "dedup"})  # fmt: skip
     assert len(trained(plan)) == 3
+
+
+def test_the_record_says_which_training_was_stopped_early() -> None:
+    plan = plan_of(
+        {"name": "early_stop", "steps": [3, 5]},
+        {"name": "dedup"},
+        {"stack": [{"name": "dedup"}, {"name": "early_stop", "steps": 5}]},
+        {"label": "both", "stack": [{"name": "augment"}, {"name": "early_stop", "fraction": 0.5}]},
+        {"name": "early_stop", "patience": 2},
+    )
+    assert stopped_early(plan) == {
+        "early_stop (steps=3)": "none", "early_stop (steps=5)": "none", "dedup+early_stop (steps=5)": "dedup",
+        "both (fraction=0.5)": "(augment)",
+    }  # fmt: skip
 
 
 def test_keys_do_not_depend_on_which_other_cells_there_are() -> None:

@@ -26,6 +26,7 @@ from leakfront.harness.stages.pool import stored_pool
 from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import read_rows
+from tests.in_process import run_here
 from tests.small_config import small
 
 SPLITS = 3
@@ -161,16 +162,13 @@ def test_an_attack_that_asks_for_coins_is_stopped(finished: tuple[Plan, Layout])
 
 def test_an_attack_with_too_few_shadows_is_left_out_with_a_row_that_says_why(tmp_path: Path) -> None:
     settings = small(splits=1, attacks={"loss": {"timesteps": [50], "draws": 1}, "lira": {}, "secmi": {}})
-    layout = Layout(tmp_path / "run")
-    with (tmp_path / "out").open("w") as out:
-        result = run(parse_config(settings), layout, 1, Console(file=out, width=200))
-    assert not result.failed
-    rows = read_rows(layout.root / "results.csv")
+    outcome, said = run_here(settings, tmp_path / "run")
+    assert not outcome.failed
+    rows = read_rows(tmp_path / "run" / "results.csv")
     left_out = rows[rows["metric"] == "left_out"]
     assert left_out["source"].tolist() == ["lira"]
     assert "needs 2 shadow models" in left_out["ci_method"].iloc[0]
     assert "auc" not in set(rows[rows["source"] == "lira"]["metric"])
-    said = (tmp_path / "out").read_text()
     assert "attack lira: left out: it needs 2 shadow models" in said
     assert "attack loss: nothing is chosen: the source's defaults hold" in said
     assert "attack secmi" not in said

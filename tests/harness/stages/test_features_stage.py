@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import queue
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
-from leakfront.harness.execution import process, schedule
-from leakfront.harness.execution.tasks import run_task
-from leakfront.harness.execution.workers import Outcome
 from leakfront.harness.plan.make import make_plan
-from leakfront.harness.run import run
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages import extractor
 from leakfront.harness.stages.extractor import pool_set, reference_set
@@ -29,6 +22,7 @@ from leakfront.results.features.embedded import Classifier
 from leakfront.results.metrics.fid import FID
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.run.rows import read_rows
+from tests.in_process import run_here
 from tests.small_config import small
 
 POOL, REFERENCE, SAMPLES, CELLS = 96, 200, 80, 2
@@ -44,27 +38,6 @@ def quick(**changes: Any) -> dict[str, Any]:
     return small(**{**settings, **changes})
 
 
-class Here:
-    """Replaces worker processes: tasks run in this process, where calls can be counted."""
-
-    def __init__(self, *_: Any) -> None:
-        self._tasks: list[Any] = []
-
-    def __enter__(self) -> Here:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def submit(self, task: Any) -> None:
-        self._tasks.append(task)
-
-    def outcomes(self) -> Iterator[Outcome]:
-        while self._tasks:
-            task = self._tasks.pop(0)
-            yield Outcome(task, run_task(task))
-
-
 def extracted_by(root: Path, settings: dict[str, Any]) -> int:
     """Run in this process; returns how many images passed the extractor."""
     counts = []
@@ -76,11 +49,9 @@ def extracted_by(root: Path, settings: dict[str, Any]) -> int:
             return extract(self, images)
 
         patch.setattr(Classifier, "extract", counting)
-        patch.setattr(schedule, "Workers", Here)
-        patch.setattr(process, "_events", queue.SimpleQueue())
-        result = run(parse_config(settings), Layout(root), 1, Console(quiet=True))
-    assert not result.failed
-    assert not result.diverged
+        outcome, _ = run_here(settings, root)
+    assert not outcome.failed
+    assert not outcome.diverged
     return sum(counts)
 
 

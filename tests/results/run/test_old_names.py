@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from leakfront.harness.stages.measure import range_of
+from leakfront.harness.stages.privacy_rows import range_of
 from leakfront.results.run.data import RunData
 from leakfront.results.run.old_names import metric_and_level, translated
 from leakfront.results.run.rows import COLUMNS, read_rows
