@@ -14,7 +14,8 @@ from tests.small_config import small
 def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_path: Path) -> None:
     defenses = [{"name": "none"}, {"name": "dp_sgd", "epsilon": 10, "learning_rate": 1e30}]
     outcome, _ = run_here(small(defenses=defenses), tmp_path / "run")
-    assert outcome.diverged == ["dp_sgd_epsilon=10-split0", "dp_sgd_epsilon=10-split1"]
+    assert len(outcome.diverged) == 2
+    assert all(name.startswith("dp_sgd") for name in outcome.diverged)
     rows = read_rows(tmp_path / "run" / "results.csv")
     diverged = rows[rows["metric"] == "diverged"]
     assert len(diverged) == 2
