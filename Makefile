@@ -1,17 +1,18 @@
-# make demo: install and run the default benchmark. make test: install and run the tests. make docs: build the site.
+# make demo: install and run the default benchmark. make test: install and run the tests. make gpu: the tests and
+# benchmarks that need a GPU, in at most 8 minutes. make docs: build the site.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow stress lint format benchmarks docs clean
+.PHONY: demo test test-slow stress lint format benchmarks gpu docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/leakfront run digits
 
 test: $(INSTALLED)
-	$(PYTHON) -m pytest -n 2 --dist loadscope -m "not slow and not gpu"
+	$(PYTHON) -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not gpu"
 
 test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m "slow"
@@ -39,6 +40,9 @@ benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.defense_steps
 	$(PYTHON) -m benchmarks.threads
 	$(PYTHON) -m benchmarks.reproducibility
+
+gpu: $(INSTALLED)
+	$(PYTHON) -m benchmarks.gpu
 
 docs: $(INSTALLED)
 	$(VENV)/bin/mkdocs build --strict

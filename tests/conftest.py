@@ -2,9 +2,35 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 # its tests register plug-ins, so test_registry.py runs them in a separate process
 collect_ignore = ["plugin_package"]
+
+# The modules that take longest, longest first. `make test` begins with them, so that no process ends alone.
+LONG = (
+    "harness/test_loop.py",
+    "harness/execution/test_ray_cluster.py",
+    "results/test_themes.py",
+    "harness/training/test_training.py",
+    "results/test_report.py",
+    "harness/stages/",
+    "results/test_fronts.py",
+    "defenses/test_dp_finetune.py",
+    "harness/execution/",
+    "results/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of long modules first."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((place for place, name in enumerate(LONG) if f"tests/{name}" in path), len(LONG))
+
+    items.sort(key=place)

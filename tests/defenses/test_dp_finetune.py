@@ -14,7 +14,7 @@ from leakfront.defenses import Defense, TrainingSet, TrainingSetup
 from leakfront.defenses.capacity import Capacity
 from leakfront.defenses.dp_finetune import DPFinetune, refuse_overlap
 from leakfront.defenses.dp_sgd import DPSGD
-from leakfront.defenses.training.per_example_gradients import per_example_gradients
+from leakfront.defenses.training.book_keeping import BookKeeping, convolution
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import DivergedError, InputError
 from leakfront.harness.settings.sections import Training
@@ -197,9 +197,10 @@ def test_adapters_sit_on_every_linear_layer_and_convolution_and_nothing_else_is_
 def test_per_image_gradients_of_adapters_are_those_of_one_by_one_backpropagation():
     _, setup = adapted_step()
     images, labels = batch(5)
-    with per_example_gradients(setup.network):
-        keyed_loss(setup.network, images, labels, None).sum().backward()
-        found = {name: p.grad_sample.clone() for name, p in trainable(setup.network).items()}
+    with BookKeeping(setup.network) as book:
+        book.backward(keyed_loss(setup.network, images, labels, None))
+        by_image = [book.weighted_sums(only) for only in torch.eye(5)]
+        found = {name: [sums[p] for sums in by_image] for name, p in trainable(setup.network).items()}
     truth = one_by_one(setup.network, images, labels)
     lengths = {name: float(truth[0][name].norm()) for name in found}
     # all but a few, such as attention's keys
@@ -225,26 +226,21 @@ def test_no_image_moves_the_sum_over_all_adapters_by_more_than_the_bound(clippin
         assert bound * (0.99 if clipping == "flat" else 0.5) < moved <= bound * 1.0001
 
 
-def test_a_broken_first_factor_is_noticed_as_soon_as_it_has_a_gradient():
-    from opacus.grad_sample import register_grad_sampler
+def test_a_broken_first_factor_is_noticed_as_soon_as_it_has_a_gradient(monkeypatch):
+    right = convolution.per_example
 
-    from leakfront.defenses.training.conv_grad_sample import contiguous_conv_grad_sample, install
-
-    def doubled(layer, activations, backprops):
-        scale = 2 if layer.out_channels == 2 else 1  # 2 is the rank, so these are first factors
-        found = contiguous_conv_grad_sample(layer, activations, backprops)
-        return {parameter: scale * gradient for parameter, gradient in found.items()}
+    def doubled(calls, workspace, form):
+        found = right(calls, workspace, "kept")
+        for gradients in found:
+            if calls[0].layer.out_channels == 2:  # 2 is the rank, so these are first factors
+                gradients.gradients = gradients.gradients * 2
+        return found
 
     step, _ = step_of(DPFinetune(pretrain_steps=1, lora_rank=2, accountant="rdp"), sigma=0.0, loss=_modulo)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leakfront.defenses.training.per_example_gradients.install", lambda: None)
-        register_grad_sampler(nn.Conv2d)(doubled)
-        try:
-            step.update(*batch(4), torch.Generator())  # here all second factors are zero
-            with pytest.raises(InputError, match=r"lora_A.*do not add up"):
-                step.update(*batch(4), torch.Generator())
-        finally:
-            install()
+    monkeypatch.setattr(convolution, "per_example", doubled)
+    step.update(*batch(4), torch.Generator())  # here all second factors are zero
+    with pytest.raises(InputError, match=r"lora_A.*do not add up"):
+        step.update(*batch(4), torch.Generator())
 
 
 def test_merged_adapters_leave_an_ordinary_network_that_computes_the_same():

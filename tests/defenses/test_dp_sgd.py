@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from opacus.grad_sample import GradSampleModule
 from torch import nn
 
 import leakfront  # noqa: F401  (lets torchvision, and so diffusers, be imported)
@@ -19,13 +20,11 @@ from leakfront.defenses import Guarantee, TrainingSet, TrainingSetup, registry
 from leakfront.defenses.augment import Augment
 from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.defenses.training.accounting import group_epsilon
-from leakfront.defenses.training.per_example_gradients import per_example_gradients
+from leakfront.defenses.training.book_keeping import BookKeeping, linear
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.errors import InputError
 from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoint
 
-# for tests that put Opacus' hooks on a network themselves
-UNFILTERED = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 CLASSES = 4
 SIGNAL = torch.linspace(0.99, 0.1, 100)  # sqrt(alpha_bar) of 100 timesteps
 
@@ -136,31 +135,6 @@ def one_by_one(network, images, labels, draws=1) -> list[torch.Tensor]:
     return gradients
 
 
-def largest_error(network) -> float:
-    """The largest relative error of the per-image gradients of a batch of 4, over all parameters."""
-    from opacus.grad_sample import GradSampleModule
-
-    images, labels = batch(4)
-    truth = one_by_one(network, images, labels)
-    hooks = GradSampleModule(network, loss_reduction="sum")
-    keyed_loss(network, images, labels, None).sum().backward()
-    found = torch.cat([p.grad_sample.flatten(1) for p in network.parameters()], dim=1)
-    hooks.to_standard_module()
-    return max(float((f - t).norm() / t.norm()) for f, t in zip(found, truth, strict=True))
-
-
-@pytest.fixture
-def opacus_as_shipped():
-    from opacus.grad_sample import register_grad_sampler
-    from opacus.grad_sample.conv import compute_conv_grad_sample
-
-    from leakfront.defenses.training.conv_grad_sample import install
-
-    register_grad_sampler([nn.Conv1d, nn.Conv2d, nn.Conv3d])(compute_conv_grad_sample)
-    yield
-    install()
-
-
 # Per-image gradients
 
 
@@ -173,21 +147,21 @@ def test_per_image_gradients_are_those_of_one_by_one_backpropagation():
         for module in network.modules()
         if isinstance(module, nn.Conv2d)
     ]
-    names = [name for name, _ in network.named_parameters()]
-    with per_example_gradients(network):
-        keyed_loss(network, images, labels, None).sum().backward()
-        found = [p.grad_sample for p in network.parameters()]
+    with BookKeeping(network) as book:
+        book.backward(keyed_loss(network, images, labels, None))
+        found = [[book.weighted_sums(only)[p].flatten() for p in network.parameters()] for only in torch.eye(5)]
+        norms = book.norms()
     assert any(strided), "no convolution here met the memory layout that this test is about"
     for handle in handles:
         handle.remove()
+    names = [name for name, _ in network.named_parameters()]
     assert any("class_embedding" in name for name in names)
     truth = one_by_one(network, images, labels)
+    torch.testing.assert_close(norms, torch.stack(truth).norm(dim=1), rtol=1e-5, atol=0)
     sizes = [p.numel() for p in network.parameters()]
     for i in range(len(images)):
-        for name, samples, expected in zip(names, found, truth[i].split(sizes), strict=True):
-            torch.testing.assert_close(
-                samples[i].flatten(), expected, rtol=1e-4, atol=2e-6, msg=lambda m, n=name: n + m
-            )
+        for name, of_image, expected in zip(names, found[i], truth[i].split(sizes), strict=True):
+            torch.testing.assert_close(of_image, expected, rtol=1e-4, atol=2e-6, msg=lambda m, n=name: n + m)
 
 
 def test_a_private_step_warns_of_nothing_and_leaves_the_filters_of_the_process_alone():
@@ -202,25 +176,49 @@ def test_a_private_step_warns_of_nothing_and_leaves_the_filters_of_the_process_a
     assert warnings.filters == filters
 
 
-@UNFILTERED
-def test_opacus_as_shipped_is_wrong_behind_attention(opacus_as_shipped):
-    # when this fails, Opacus is repaired, and leakfront/defenses/training/conv_grad_sample.py can be removed
-    assert largest_error(unet()) > 0.05
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+def test_opacus_as_shipped_is_wrong_behind_attention():
+    # when this fails, Opacus is repaired, and `layers._by_opacus` need not make tensors contiguous any more
+    network, (images, labels) = unet(), batch(4)
+    truth = one_by_one(network, images, labels)
+    hooks = GradSampleModule(network, loss_reduction="sum")
+    keyed_loss(network, images, labels, None).sum().backward()
+    found = torch.cat([p.grad_sample.flatten(1) for p in network.parameters()], dim=1)
+    hooks.to_standard_module()
+    assert max(float((f - t).norm() / t.norm()) for f, t in zip(found, truth, strict=True)) > 0.05
 
 
-@UNFILTERED
-def test_the_corrected_sampler_is_right_where_opacus_is_wrong():
-    from leakfront.defenses.training.conv_grad_sample import install
-
-    install()
-    install()
-    assert largest_error(unet()) < 1e-5
-
-
-def test_wrong_per_image_gradients_are_noticed_in_training(opacus_as_shipped, monkeypatch):
-    monkeypatch.setattr("leakfront.defenses.training.per_example_gradients.install", lambda: None)
+def test_wrong_per_image_gradients_are_noticed_in_training(monkeypatch):
+    right = linear._weight_gradient
+    monkeypatch.setattr(linear, "_weight_gradient", lambda x, g: 2 * right(x, g))
     with pytest.raises(InputError, match="do not add up"):
         private_step(sigma=0.0).update(*batch(4), torch.Generator())
+
+
+def test_wrong_norms_are_noticed_in_training(monkeypatch):
+    right = linear._squared_norms
+    monkeypatch.setattr(linear, "_squared_norms", lambda x, g: 2 * right(x, g))
+    with pytest.raises(InputError, match="do not have the norm of an image's own gradient"):
+        private_step(sigma=0.0).update(*batch(4), torch.Generator())
+
+
+class _Mixing(nn.Module):
+    """A network without any layer that would be refused, which compares each image with the mean of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 64)
+
+    def forward(self, images):
+        outputs = self.linear(images.flatten(1))
+        return outputs - outputs.mean(dim=0)
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_a_network_that_mixes_the_images_of_a_batch_is_refused(draws):
+    step = private_step(_Mixing(), loss=_plain_loss, noise_multiplicity=draws)
+    with pytest.raises(InputError, match=r"'linear\.weight' are not those of an image's own loss"):
+        step.update(*batch(4), torch.Generator())
 
 
 @pytest.mark.parametrize("draws", [1, 4])

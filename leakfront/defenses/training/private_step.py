@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 from opacus.accountants import create_accountant
-from opacus.optimizers import DPOptimizer, DPPerLayerOptimizer
 
 from leakfront.defenses.contract import Guarantee, TrainingSetup
 from leakfront.defenses.training.accounting import (
@@ -18,9 +17,9 @@ from leakfront.defenses.training.accounting import (
     precision_of,
     spent_epsilon,
 )
-from leakfront.defenses.training.per_example_gradients import GradientCheck, per_example_gradients, refuse_layers
+from leakfront.defenses.training.book_keeping import BookKeeping, PrivateOptimizer, UnsupportedError
+from leakfront.defenses.training.gradient_check import GradientCheck, refuse_layers
 from leakfront.defenses.training.plain_step import make_optimizer
-from leakfront.defenses.training.ranks import Ranks
 from leakfront.defenses.training.sharded import shared
 from leakfront.errors import InputError
 
@@ -62,31 +61,26 @@ class PrivateStep:
         self.sampling_rate = setup.batch_size / setup.expected_size
         self._setup, self._privacy = setup, privacy
         self._accountant = create_accountant(privacy.accountant)
-        # Any, since Opacus adds the attribute grad_sample
-        self._named: dict[str, Any] = {name: p for name, p in setup.network.named_parameters() if p.requires_grad}
-        self._check = GradientCheck(self._named, privacy.defense)
+        named = {name: p for name, p in setup.network.named_parameters() if p.requires_grad}
+        self._trained = len(named)
+        self._check = GradientCheck(named, privacy.defense)
+        self._book = BookKeeping(setup.network, privacy.noise_multiplicity)
         self._images_seen = self._images_clipped = 0
         self.optimizer = self._make_optimizer()
         # called once per logical step, after the noise and before the weights change
         self.optimizer.attach_step_hook(self._accountant.get_optimizer_hook_fn(sample_rate=self.sampling_rate))
 
-    def _make_optimizer(self) -> DPOptimizer:
+    def _make_optimizer(self) -> PrivateOptimizer:
         setup, privacy = self._setup, self._privacy
-        settings = {
-            "noise_multiplier": find_noise_multiplier(
+        return PrivateOptimizer(
+            make_optimizer(setup),
+            noise_multiplier=find_noise_multiplier(
                 privacy.epsilon, privacy.delta, self.sampling_rate, setup.steps, privacy.accountant, privacy.defense
             ),
-            "expected_batch_size": setup.batch_size,
-        }
-        if privacy.clipping == "flat":
-            flat = _summed_over(setup.ranks, DPOptimizer)
-            return flat(make_optimizer(setup), max_grad_norm=privacy.max_grad_norm, **settings)
-        per_layer = _summed_over(setup.ranks, DPPerLayerOptimizer)
-        return per_layer(make_optimizer(setup), max_grad_norm=self._layer_bounds(), **settings)
-
-    def _layer_bounds(self) -> list[float]:
-        """C / sqrt(K) for each of the K trainable tensors, so that an image moves all of them by at most C together."""
-        return [self._privacy.max_grad_norm / math.sqrt(len(self._named))] * len(self._named)
+            max_grad_norm=privacy.max_grad_norm,
+            expected_batch_size=setup.batch_size,
+            add_up=lambda sums: setup.ranks.all_reduce([sums]),
+        )
 
     def draw(self, generator: torch.Generator) -> torch.Tensor:
         chance = torch.rand(self._setup.size, dtype=torch.float64, generator=generator)
@@ -94,51 +88,53 @@ class PrivateStep:
 
     def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
         network, draws, ranks = self._setup.network, self._privacy.noise_multiplicity, self._setup.ranks
-        loss, clipped = shared(self._setup.loss, ranks, draws), 0
+        loss, total, clipped = shared(self._setup.loss, ranks, draws), 0.0, 0
         chunk = self._privacy.physical_batch_size // draws
-        starts = range(0, max(len(images), 1), chunk)  # an empty batch is one empty chunk
-        total = 0.0
-        self.optimizer.generator = _noise_generator(generator, next(network.parameters()).device)
-        with per_example_gradients(network):
-            for start in starts:
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._book:
+            for start in range(0, len(images), chunk):
                 rows = images[start : start + chunk].repeat_interleave(draws, dim=0)
-                if len(rows):
-                    rows = self._setup.augment(rows, generator)  # augments each draw of an image on its own
-                    row_labels = labels[start : start + chunk].repeat_interleave(draws, dim=0)
+                rows = self._setup.augment(rows, generator)  # augments each draw of an image on its own
+                row_labels = labels[start : start + chunk].repeat_interleave(draws, dim=0)
+                try:
                     losses = loss(network, rows, row_labels, generator)
-                    total += losses.detach().sum().item()
-                if ranks.is_idle(len(rows), draws):
-                    for parameter in self._named.values():
-                        parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
-                else:
-                    torch.autograd.backward(losses.sum())
-                    self._check.verify()
-                    clipped += self._average_draws(draws)
-                self.optimizer.signal_skip_step(do_skip=start != starts[-1])
-                self.optimizer.step()
-                self.optimizer.zero_grad(set_to_none=True)
+                    if not ranks.is_idle(len(rows), draws):
+                        self._check.backward(self._book, losses, ranks.share(len(rows), draws), draws)
+                        clipped += self._add_clipped()
+                except UnsupportedError as error:
+                    raise InputError(
+                        f"{self._privacy.defense}: the network cannot be trained privately: {error}"
+                    ) from error
+                total += losses.detach().sum().item()
+                self._book.clear()
+        self.optimizer.generator = _noise_generator(generator, next(network.parameters()).device)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         self._images_seen += len(images)
         self._images_clipped += ranks.total(clipped, self._setup.device)
         return total / (len(images) * draws) if len(images) else math.nan
 
-    def _average_draws(self, draws: int) -> int:
-        """Turn the gradients of rows into those of images, the mean over draws; the number that will be clipped.
+    def _add_clipped(self) -> int:
+        """Add the clipped gradients of the images in the book to `.grad`; the number that were longer than the bound.
 
         A gradient that is not finite becomes zero: it cannot be clipped, so one image could turn the sum into nan.
         """
-        for parameter in self._named.values():
-            if draws > 1:
-                parameter.grad_sample = parameter.grad_sample.unflatten(0, (-1, draws)).mean(dim=1)
-        layer_norms = torch.stack([p.grad_sample.flatten(1).norm(dim=1) for p in self._named.values()])
-        norms = layer_norms.norm(dim=0)
-        if self._privacy.clipping == "flat":
-            within = norms <= self._privacy.max_grad_norm
-        else:
-            within = (layer_norms <= layer_norms.new_tensor(self._layer_bounds())[:, None]).all(dim=0)
+        book, bound = self._book, self._privacy.max_grad_norm
+        norms = book.norms()
         broken = ~norms.isfinite()
+        weights: torch.Tensor | dict[torch.nn.Parameter, torch.Tensor]
+        if self._privacy.clipping == "flat":
+            within, weights = norms <= bound, _clipping_weights(norms, bound)
+        else:
+            # C / sqrt(K) for each of the K tensors, so that an image moves all of them by at most C together
+            bound /= math.sqrt(self._trained)
+            of_tensors = {parameter: squared.sqrt() for parameter, squared in book.squared_norms().items()}
+            within = (torch.stack([*of_tensors.values()]) <= bound).all(dim=0)
+            weights = {parameter: _clipping_weights(own, bound) for parameter, own in of_tensors.items()}
         if broken.any():
-            for parameter in self._named.values():
-                parameter.grad_sample[broken] = 0
+            book.forget(broken)
+        for parameter, total in book.weighted_sums(weights).items():
+            parameter.grad = total if parameter.grad is None else parameter.grad.add_(total)
         return int((~within).sum())
 
     def state_dict(self) -> dict[str, Any]:
@@ -186,18 +182,9 @@ class PrivateStep:
         )
 
 
-def _summed_over(ranks: Ranks, kind: type[DPOptimizer]) -> type[DPOptimizer]:
-    """The optimizer class `kind` with the clipped gradients summed over the ranks before the noise is added.
-
-    All ranks draw the noise from equal generators, so the sum contains it once.
-    """
-
-    class Summed(kind):  # type: ignore[misc]
-        def add_noise(self) -> None:
-            ranks.all_reduce([parameter.summed_grad for parameter in self.params])
-            super().add_noise()
-
-    return Summed
+def _clipping_weights(norms: torch.Tensor, bound: float) -> torch.Tensor:
+    """Opacus' factors; 0 for a norm that is not finite."""
+    return (bound / (norms + 1e-6)).clamp(max=1.0).nan_to_num(0.0)
 
 
 def _noise_generator(generator: torch.Generator, device: torch.device) -> torch.Generator:

@@ -7,10 +7,13 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from leakfront.results.metrics import Metric, register
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.statistics.estimate import Estimate
+
+PRECISION = 1e-12  # of the sum of both traces: the error up to which the quicker of two ways is taken
 
 
 class Moments:
@@ -65,11 +68,11 @@ class Moments:
 
 
 class _Coupling(NamedTuple):
-    """The distance, and the parts of its derivative: S_k^(-1/2) P_k of both sides and the singular values."""
+    """tr (S1 S2)^(1/2), and what its derivative needs for both sides, see `_mean_variance`; None if not asked for."""
 
-    distance: float
-    whitened1: np.ndarray
-    whitened2: np.ndarray
+    trace: float
+    whitened1: np.ndarray | None
+    whitened2: np.ndarray | None
     singular: np.ndarray
 
 
@@ -78,26 +81,68 @@ def frechet_distance(mu1: np.ndarray, s1: np.ndarray, mu2: np.ndarray, s2: np.nd
 
     |mu1 - mu2|^2 + tr s1 + tr s2 - 2 tr (s1^(1/2) s2 s1^(1/2))^(1/2), for means [d] and covariances [d, d].
 
-    The last trace is the sum of the singular values of s1^(1/2) s2^(1/2), computed from two symmetric
-    eigendecompositions in float64. This needs no square root of a matrix that is not symmetric (the original code calls
-    `scipy.linalg.sqrtm`, whose result turns complex for near-singular covariances) and loses no digits to square roots
-    of rounded zeros. Source: Heusel et al. 2017 (arXiv 1706.08500), eq. 6; Dowson & Landau 1982.
+    With s1 = L L^T, the last trace is the sum of the square roots of the eigenvalues of L^T s2 L: one Cholesky
+    factorization and one symmetric eigenvalue problem in float64. Near-singular covariances would lose digits to square
+    roots of rounded zeros, so a bound on that error is computed. Where it exceeds 1e-12 of tr s1 + tr s2, or where
+    there is no factor, the trace is the sum of the singular values of s1^(1/2) s2^(1/2), from two symmetric
+    eigendecompositions. Neither needs the square root of a matrix that is not symmetric; the original code calls
+    `scipy.linalg.sqrtm`, whose result turns complex for near-singular covariances. Source: Heusel et al. 2017 (arXiv
+    1706.08500), eq. 6; Dowson & Landau 1982.
     """
-    return _couple(mu1, s1, mu2, s2).distance
+    return _distance(mu1, s1, mu2, s2, _couple(s1, s2, derivative=False))
 
 
-def _couple(mu1: np.ndarray, s1: np.ndarray, mu2: np.ndarray, s2: np.ndarray) -> _Coupling:
+def _distance(mu1: np.ndarray, s1: np.ndarray, mu2: np.ndarray, s2: np.ndarray, coupling: _Coupling) -> float:
+    delta = np.asarray(mu1, dtype=np.float64) - np.asarray(mu2, dtype=np.float64)
+    return max(float(delta @ delta + np.trace(s1) + np.trace(s2) - 2 * coupling.trace), 0.0)
+
+
+def _couple(s1: np.ndarray, s2: np.ndarray, derivative: bool) -> _Coupling:
+    s1, s2 = np.asarray(s1, dtype=np.float64), np.asarray(s2, dtype=np.float64)
+    return _couple_by_cholesky(s1, s2, derivative) or _couple_by_roots(s1, s2)
+
+
+def _couple_by_cholesky(s1: np.ndarray, s2: np.ndarray, derivative: bool) -> _Coupling | None:
+    """From the eigenvalues w and eigenvectors U of L^T s2 L; None if digits would be lost.
+
+    The optimal map from N(0, s1) to N(0, s2) is T = L^-T U w^(1/2) U^T L^-1, and its inverse is L U w^(-1/2) U^T L^T.
+    """
+    try:
+        factor = scipy.linalg.cholesky(s1, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        return None
+    trmm = scipy.linalg.blas.dtrmm
+    coupled = trmm(1.0, factor, trmm(1.0, factor, s2, lower=1, trans_a=1), lower=1, side=1)
+    values: np.ndarray
+    vectors: np.ndarray | None = None
+    if derivative:
+        values, vectors = scipy.linalg.eigh(coupled, driver="evd", overwrite_a=True, check_finite=False)
+    else:
+        values = scipy.linalg.eigvalsh(coupled, driver="evd", overwrite_a=True, check_finite=False)
+    # an eigenvalue is off by about eps times the largest one, and so its root by that over twice the root
+    if values[0] <= 0:
+        return None
+    roots = np.sqrt(values)
+    if np.finfo(np.float64).eps * values[-1] * (0.5 / roots).sum() > PRECISION * (np.trace(s1) + np.trace(s2)):
+        return None
+    if vectors is None:
+        return _Coupling(float(roots.sum()), None, None, roots)
+    whitened1 = scipy.linalg.solve_triangular(factor, vectors, lower=True, trans=1, check_finite=False)
+    whitened2 = trmm(1.0, factor, vectors, lower=1) / roots
+    return _Coupling(float(roots.sum()), whitened1, whitened2, roots)
+
+
+def _couple_by_roots(s1: np.ndarray, s2: np.ndarray) -> _Coupling:
+    """From the singular values and vectors of s1^(1/2) s2^(1/2), for covariances of any rank."""
     root1, inverse1 = _roots(s1)
     root2, inverse2 = _roots(s2)
     left, singular, right = np.linalg.svd(root1.T @ root2, full_matrices=False)
-    delta = np.asarray(mu1, dtype=np.float64) - np.asarray(mu2, dtype=np.float64)
-    distance = delta @ delta + np.trace(s1) + np.trace(s2) - 2 * singular.sum()
-    return _Coupling(max(float(distance), 0.0), inverse1 @ left, inverse2 @ right.T, singular)
+    return _Coupling(float(singular.sum()), inverse1 @ left, inverse2 @ right.T, singular)
 
 
 def _roots(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """V w^(1/2) and V w^(-1/2), [d, rank] each, from the eigenvalues w above rounding error."""
-    values, vectors = np.linalg.eigh(np.asarray(covariance, dtype=np.float64))
+    values, vectors = np.linalg.eigh(covariance)
     keep = values > len(values) * np.finfo(np.float64).eps * max(float(values[-1]), 0.0)
     scale = np.sqrt(values[keep])
     return vectors[:, keep] * scale, vectors[:, keep] / scale
@@ -142,11 +187,14 @@ class FID(Metric):
         """
         self.check_images(generated, real)
         first, second = Moments.of(generated), Moments.of(real)
-        coupling = _couple(first.mean, first.covariance, second.mean, second.covariance)
-        variance = _mean_variance(generated, first.mean, second.mean, coupling.whitened1, coupling.singular)
-        variance += _mean_variance(real, second.mean, first.mean, coupling.whitened2, coupling.singular)
+        s1, s2 = first.covariance, second.covariance
+        _, whitened1, whitened2, singular = coupling = _couple(s1, s2, derivative=True)
+        assert whitened1 is not None
+        assert whitened2 is not None
+        variance = _mean_variance(generated, first.mean, second.mean, whitened1, singular)
+        variance += _mean_variance(real, second.mean, first.mean, whitened2, singular)
         margin = 1.96 * sqrt(variance)
-        value = coupling.distance
+        value = _distance(first.mean, s1, second.mean, s2, coupling)
         return Estimate(value, max(value - margin, 0.0), value + margin, "infinitesimal jackknife, both image sets")
 
 

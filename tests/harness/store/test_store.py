@@ -228,7 +228,7 @@ def test_the_code_of_a_plug_in_includes_all_that_it_imports_from_the_rooms_even_
     assert {
         "leakfront.defenses.dp_sgd",
         "leakfront.defenses.training.private_step",
-        "leakfront.defenses.training.conv_grad_sample",
+        "leakfront.defenses.training.book_keeping.convolution",
     } <= set(with_imports("leakfront.defenses.dp_sgd"))
     assert "leakfront.attacks.nearest" in with_imports("leakfront.attacks.extraction")
     assert "leakfront.attacks.extraction" not in with_imports("leakfront.attacks.loss")

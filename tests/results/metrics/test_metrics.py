@@ -12,7 +12,7 @@ from scipy.linalg import sqrtm
 import leakfront  # noqa: F401  lets torch_fidelity be imported
 from leakfront import testing
 from leakfront.errors import InputError
-from leakfront.results.metrics import Metric, registry
+from leakfront.results.metrics import Metric, fid, registry
 from leakfront.results.metrics.fid import FID, Moments, frechet_distance
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.metrics.kid import KID, polynomial_kernel, polynomial_mmd, subset_mmds
@@ -133,6 +133,38 @@ def test_the_frechet_distance_is_symmetric_and_zero_between_equals() -> None:
     first, second = moments(features(1, 100, 16)), moments(features(2, 100, 16))
     assert frechet_distance(*first, *second) == pytest.approx(frechet_distance(*second, *first), rel=1e-12)
     assert frechet_distance(*first, *first) == pytest.approx(0.0, abs=1e-12 * np.trace(first[1]))
+
+
+def test_both_ways_to_the_frechet_distance_agree_in_value_and_derivative() -> None:
+    s1, s2 = (np.cov(features(seed, 300, 24), rowvar=False) for seed in (0, 1))
+    quick, exact = fid._couple_by_cholesky(s1, s2, derivative=True), fid._couple_by_roots(s1, s2)
+    assert quick is not None
+    assert quick.trace == pytest.approx(exact.trace, rel=1e-13)
+    assert quick.trace == fid._couple(s1, s2, derivative=True).trace
+    for side in ("whitened1", "whitened2"):  # the maps between both Gaussians
+        maps = [(way := getattr(c, side)) * c.singular @ way.T for c in (quick, exact)]
+        np.testing.assert_allclose(*maps, rtol=0, atol=1e-11 * np.abs(maps[0]).max())
+    for start, end, side in ((s1, s2, quick.whitened1), (s2, s1, quick.whitened2)):
+        transport = side * quick.singular @ side.T
+        np.testing.assert_allclose(transport @ start @ transport, end, atol=1e-12)
+
+
+@pytest.mark.parametrize("fault", ["dead", "doubled", "nearly dead", "dead on the other side"])
+def test_covariances_without_a_safe_factor_take_the_way_of_roots(fault: str) -> None:
+    x, y = features(0, 300, 12), features(1, 300, 12)
+    if fault == "dead":
+        x[:, 3] = 0
+    if fault == "doubled":
+        x[:, 3] = x[:, 4]
+    if fault == "nearly dead":
+        x[:, 3] *= 1e-9
+    if fault == "dead on the other side":
+        y[:, 3] = 0
+    (mu1, s1), (mu2, s2) = moments(x), moments(y)
+    assert fid._couple_by_cholesky(s1, s2, derivative=False) is None
+    root = np.sqrt(np.linalg.eigvals(s1 @ s2).astype(complex)).real.sum()
+    expected = ((mu1 - mu2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * root
+    assert frechet_distance(mu1, s1, mu2, s2) == pytest.approx(expected, rel=1e-6)
 
 
 def test_dead_and_doubled_features_do_not_disturb_fid() -> None:
