@@ -36,7 +36,10 @@ EXCEPTIONS = {
     ("leakfront/testing/__init__.py", "import_module"),  # its own modules
     ("stress/__main__.py", "import_module"),  # its own modules
     # they start leakfront, or themselves, in other processes; mounts.py also unshare and mount
-    *((f"benchmarks/{name}.py", "subprocess") for name in ("reproducibility", "startup", "threads")),
+    *(
+        (f"benchmarks/{name}.py", "subprocess")
+        for name in ("gpu", "private_step", "reproducibility", "startup", "threads")
+    ),
     *((f"stress/{name}.py", "subprocess") for name in ("benchmark", "full_disk", "mounts", "read_only")),
 }
 

@@ -44,7 +44,7 @@ VARIANTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
 
 
 def small(conditional: bool = True) -> Any:
-    family = UNet(channels=(8, 8), head_channels=8, dropout=0.1, conditional=conditional)
+    family = UNet(channels=(8,), head_channels=8, dropout=0.1, conditional=conditional)
     return family.build((1, 8, 8), 10, 3)
 
 
@@ -53,7 +53,7 @@ def trained(stack: list[Defense], folder: Path, device: str) -> tuple[Any, list[
     labels = np.arange(40) % 10
     data = TrainingSet(oracle.digits()[:40], labels, np.arange(40))
     public = TrainingSet(oracle.digits()[100:140], labels, np.full(40, -1))
-    budget = sections.Training(steps=3, batch_size=8, learning_rate=1e-3, ema_decay=0.9)
+    budget = sections.Training(steps=2, batch_size=8, learning_rate=1e-3, ema_decay=0.9)
     run = TrainingRun(budget, stack, seed=7, device=device)
     found = train(model, data, public, 40.0, run, Checkpoints(folder, "key", 0.0), lambda *_: None)
     return model, [loss for _, loss in found.losses]
@@ -149,7 +149,7 @@ def test_a_signal_is_measured_there_as_on_the_cpu(key: str) -> None:
         found = measured(device)
     assert expected.keys() == found.keys() != set()
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-3 * float(np.abs(values).max()))
+        np.testing.assert_allclose(found[name], values, rtol=2e-2, atol=2e-2 * float(np.abs(values).max()))
 
 
 GENERATIONS = {signal_key(g): g for attack in ATTACKS for g in attack.generations()}

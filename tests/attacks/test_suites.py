@@ -63,7 +63,11 @@ def test_the_outcome_of_an_attack_is_that_of_its_suite(suite: str, label: str) -
     stored = json.loads(STORED.read_text())
     scores = outcome(built(suite)[label])
     assert len(set(scores)) > 1
-    np.testing.assert_allclose(scores, stored[suite][label], rtol=2e-2, atol=2e-2 * np.abs(stored[suite][label]).max())
+    # fits amplify the differences between processors in the last digits of signals
+    largest = 5e-2 if built(suite)[label].shadows == "fit" else 2e-2
+    np.testing.assert_allclose(
+        scores, stored[suite][label], rtol=largest, atol=largest * np.abs(stored[suite][label]).max()
+    )
 
 
 def test_no_outcome_is_stored_of_an_attack_that_is_gone() -> None:

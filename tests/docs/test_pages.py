@@ -69,7 +69,9 @@ def test_the_readmes_table_is_that_of_the_published_run() -> None:
     assert [line[0] for line in lines] == list(LINES)
     for name, fid, extracted, auc, claimed, audited in lines:
         row = rows[LINES[name]]
-        best = max((key for key in row if re.fullmatch("auc_[a-z]+", key)), key=lambda key: float(row[key]))
+        best = max(
+            (key for key in row if re.fullmatch("auc_(?!attack|low|high)[a-z]+", key)), key=lambda key: float(row[key])
+        )
         for text, column in ((fid, "fid"), (extracted, "extracted"), (auc, best)):
             wanted = [float(row[f"{column}{end}"]) for end in ("", "_low", "_high")]
             assert all(map(agrees, re.findall(r"[\d.]+", text), wanted)), (name, text, wanted)

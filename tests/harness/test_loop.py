@@ -15,15 +15,11 @@ import pandas as pd
 import pytest
 
 from leakfront.results.run.rows import read_rows
+from tests.command_line import leakfront
 from tests.small_config import small, write_toml
 
 THREE = [{"name": "none"}, {"name": "dedup"}, {"name": "dp_sgd", "epsilon": 10}]
 METRICS = ["fid", "kid", "precision", "recall", "density", "coverage"]
-
-
-def leakfront(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "leakfront.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def without_cost(folder: Path) -> pd.DataFrame:
@@ -182,7 +178,7 @@ def test_damaged_files_are_reported_and_rebuilt_to_the_same_bytes(finished: tupl
         path.write_bytes(content)
     shutil.rmtree(cell / "attack" / "loss")
     assert leakfront("show", run).returncode == leakfront("report", run).returncode == 2
-    result = leakfront("run", finished[1], "--out", run)
+    result = leakfront("run", finished[1], "--out", run, report=False)
     assert result.returncode == 0, result.stderr
     for sentence in (
         f"{model.relative_to(run)}: model/unet/diffusion_pytorch_model.safetensors has changed since it was written",
@@ -206,7 +202,7 @@ def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], t
     config = write_toml(
         tmp_path / "more.toml", small(defenses=[*THREE, {"name": "early_stop"}], metrics__names=METRICS)
     )
-    result = leakfront("run", config, "--out", run)
+    result = leakfront("run", config, "--out", run, report=False)
     assert result.returncode == 0, result.stderr
     assert "8 cells (4 defenses x 2 splits), 2 models to train" in result.stdout
     assert all(p.stat().st_mtime_ns == time for p, time in kept.items())
@@ -217,7 +213,7 @@ def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], t
 
 def test_workers_and_order_of_cells_change_no_row(finished: tuple[Path, str], tmp_path: Path) -> None:
     config = write_toml(tmp_path / "other.toml", small(defenses=list(reversed(THREE)), metrics__names=METRICS))
-    assert leakfront("run", config, "--out", tmp_path / "run", "--workers", "1").returncode == 0
+    assert leakfront("run", config, "--out", tmp_path / "run", "--workers", "1", report=False).returncode == 0
     here, there = (
         frame.sort_values(["defense", "split", "source", "metric"]).reset_index(drop=True)
         for frame in (without_cost(finished[0]), without_cost(tmp_path / "run"))
@@ -225,7 +221,8 @@ def test_workers_and_order_of_cells_change_no_row(finished: tuple[Path, str], tm
     pd.testing.assert_frame_equal(here, there, check_exact=True)
 
 
-@pytest.mark.parametrize("after", [6.0, *(pytest.param(s, marks=pytest.mark.slow) for s in (9.0, 12.0))])
+@pytest.mark.slow  # `test_training` and the interrupted run below hold the same in less time
+@pytest.mark.parametrize("after", [6.0, 9.0, 12.0])
 def test_a_killed_and_restarted_run_ends_with_the_same_bytes(
     after: float, finished: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -234,7 +231,7 @@ def test_a_killed_and_restarted_run_ends_with_the_same_bytes(
     time.sleep(after)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert leakfront("run", finished[1], "--out", tmp_path / "run").returncode == 0
+    assert leakfront("run", finished[1], "--out", tmp_path / "run", report=False).returncode == 0
     assert bytes_without_cost(tmp_path / "run") == bytes_without_cost(finished[0])
 
 

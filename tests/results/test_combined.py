@@ -67,7 +67,7 @@ def test_every_figure_is_drawn_of_runs_that_differ(runs: list[RunData], tmp_path
 
 def test_attacks_that_a_run_lacks_are_dashes(runs: list[RunData]) -> None:
     run = combined(runs, force=True)
-    shown = {c.key: [str(cell) for cell in c.cells()] for c in main_table(run).columns}
+    shown = {c.key: [str(cell) for cell in c.cells] for c in main_table(run).columns}
     assert [cell == "–" for cell in shown["auc_blind"]] == [True] * 3 + [False] * 2
     assert [cell == "–" for cell in shown["auc_extraction"]] == [False] * 3 + [True] * 2
     assert "–" not in shown["auc_loss"]

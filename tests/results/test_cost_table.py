@@ -118,7 +118,7 @@ def test_the_undefended_model_costs_once_itself(tmp_path: Path) -> None:
     table = cost_table(synthetic_run(tmp_path, TWO, **SMALL))
     assert table is not None
     ratios = [column for column in table.columns if column.key.endswith("_ratio")]
-    assert [str(column.cells()[0]) for column in ratios] == ["1"] * 5
+    assert [str(column.cells[0]) for column in ratios] == ["1"] * 5
 
 
 def test_calls_in_sampling_are_printed_where_they_differ(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 
 def column(table: Table | None, key: str) -> list[str]:
     assert table is not None
-    return next([str(cell) for cell in column.cells()] for column in table.columns if column.key == key)
+    return next([str(cell) for cell in column.cells] for column in table.columns if column.key == key)
 
 
 def test_every_metric_has_a_column_and_the_ends_of_the_scale_have_rows(run: RunData) -> None:

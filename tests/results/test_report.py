@@ -177,7 +177,7 @@ def test_markdown_and_latex_hold_the_same_cells(two: RunData, two_report: Path) 
 def test_a_number_that_is_not_there_is_a_dash_with_its_reason(two: RunData) -> None:
     table = attack_table(two)
     unattainable = next(column for column in table.columns if column.key == "tpr_at_fpr_0.001")
-    assert {str(cell) for cell in unattainable.cells()} == {"–"}
+    assert {str(cell) for cell in unattainable.cells} == {"–"}
     assert any("not attainable with" in note for note in table.notes)
     assert "not attainable" in table.to_csv()
 
@@ -186,7 +186,7 @@ def test_where_nothing_was_planted_nothing_is_said_of_it(two: RunData) -> None:
     unplanted = RunData(two.folder)
     unplanted.rows.loc[unplanted.rows["metric"] == "planted_extracted_at_fdr", "n"] = 0
     for run, said in ((two, True), (unplanted, False)):
-        cells = next(column for column in main_table(run).columns if column.key == "extracted").cells()
+        cells = next(column for column in main_table(run).columns if column.key == "extracted").cells
         assert all(cell.word.endswith(" planted)") == said for cell in cells)
         assert ("planted_extracted" in [column.key for column in main_table(run).columns]) == said
 
@@ -257,7 +257,7 @@ def test_of_many_attacks_the_main_table_prints_the_highest_and_keeps_all_in_the_
     line = next(csv.DictReader(io.StringIO(table.to_csv())))
     best = max((a for a in V1 if a not in ("gsa1", "blind")), key=lambda a: float(line[f"auc_{a}"]))
     assert (line["auc_attack"], line["auc"]) == (best, line[f"auc_{best}"])
-    printed = str(next(column for column in table.columns if column.key == "auc").cells()[0])
+    printed = str(next(column for column in table.columns if column.key == "auc").cells[0])
     assert printed == f"{shown(two_v1.summary.value(Point('none', ''), best, 'auc'), 3)} {best}"
 
 

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from leakfront.results.run.value import Value
 
@@ -49,11 +50,12 @@ class Column:
     decimals: int | None = None
     words: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def numeric(self) -> bool:
         """Whether any entry is a number."""
         return any(isinstance(entry, Value) for entry in self.entries)
 
+    @cached_property
     def cells(self) -> list[Cell]:
         """The printed cells."""
         words = self.words or [""] * len(self.entries)
@@ -67,15 +69,15 @@ class Table:
     columns: tuple[Column, ...]
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def printed(self) -> list[Column]:
         """The columns that are not for the CSV only, and that are not empty in all rows."""
         titled = [column for column in self.columns if column.title]
-        return [column for column in titled if not column.entries or any(cell.text for cell in column.cells())]
+        return [column for column in titled if not column.entries or any(cell.text for cell in column.cells)]
 
     def rows(self) -> list[list[Cell]]:
         """The printed cells, row by row."""
-        return [list(row) for row in zip(*(column.cells() for column in self.printed), strict=True)]
+        return [list(row) for row in zip(*(column.cells for column in self.printed), strict=True)]
 
     def to_csv(self) -> str:
         """All columns at full precision; a number has the columns KEY, KEY_low and KEY_high, empty where unknown."""

@@ -27,6 +27,7 @@ from leakfront.harness.stages import POOL
 from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import write_config
+from tests.command_line import WITHOUT_REPORT
 from tests.small_config import small, write_toml
 
 
@@ -57,10 +58,15 @@ PRIVATE = {"epsilon": 50.0, "noise_multiplicity": 2, "physical_batch_size": 12} 
 DEFENSES: dict[str, dict[str, Any]] = {
     "augment": {"name": "augment"},
     "dp_sgd": {"name": "dp_sgd", **PRIVATE},
-    "one image at a time": {"name": "dp_sgd", "epsilon": 50.0, "physical_batch_size": 1},  # the first rank has none
     "per layer": {"name": "dp_sgd", **PRIVATE, "clipping": "per_layer"},
     "dp_finetune": {"name": "dp_finetune", **PRIVATE, "pretrain_steps": 10},
-    "augmented": {"stack": [{"name": "augment", "probability": 0.5}, {"name": "dp_sgd", **PRIVATE}]},
+    # with one image at a time the first rank has none
+    "augmented, one image at a time": {
+        "stack": [
+            {"name": "augment", "probability": 0.5},
+            {"name": "dp_sgd", "epsilon": 50.0, "physical_batch_size": 1},
+        ]
+    },
 }
 
 
@@ -99,8 +105,7 @@ def test_two_processes_train_the_same_model_as_one_and_resume_from_a_checkpoint(
 @pytest.mark.parametrize(
     "name",
     [
-        "one image at a time",
-        "augmented",
+        "augmented, one image at a time",
         *(pytest.param(n, marks=pytest.mark.slow) for n in ("per layer", "dp_finetune")),
     ],
 )
@@ -111,11 +116,12 @@ def test_private_steps_equal_those_of_one_process_however_a_batch_is_split(name:
     assert together["report"]["clipped_fraction"] > 0
 
 
+@pytest.mark.slow  # 150 steps by two processes, twice; `test_execution` kills a worker in less time
 def test_a_killed_process_costs_its_model_one_retry(tmp_path: Path) -> None:
     settings = small(splits=1, training__steps=150, training__checkpoint_seconds=0.05, execution={"processes": 2},
                      attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
     # with 2 cores, whatever the machine has
-    code = "import os; os.sched_getaffinity = lambda _: {0, 1}; from leakfront.cli import main; main()"
+    code = f"import os; os.sched_getaffinity = lambda _: {{0, 1}}; {WITHOUT_REPORT}"
     command = [sys.executable, "-c", code, "run", write_toml(tmp_path / "c.toml", settings), "--workers", "1"]
     run = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("run/models/*/train.checkpoint")):

@@ -137,6 +137,7 @@ def hears_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow  # a node is started, lost and replaced, and 120 steps are trained twice
 @pytest.mark.usefixtures("hears_interrupts")
 def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_run(
     cluster: Any,

@@ -32,6 +32,7 @@ def run(
     dropout: float = 0.1,
     snapshots: frozenset[int] = frozenset(),
     keep: Snapshot = lambda *_: None,
+    checkpoint_seconds: float = 0.0,
     **settings: float,
 ) -> tuple[Trained, dict[str, torch.Tensor]]:
     model = UNet(channels=(8, 8), head_channels=8, dropout=dropout).build((1, 8, 8), 10, 3)
@@ -45,7 +46,7 @@ def run(
         if done == kill_at:
             raise Killed
 
-    trained = train(model, data, public, 40.0, training, Checkpoints(folder, "key", 0.0), progress, keep)
+    trained = train(model, data, public, 40.0, training, Checkpoints(folder, "key", checkpoint_seconds), progress, keep)
     return trained, model.network.state_dict()
 
 
@@ -123,14 +124,15 @@ def keeping(kept: Kept) -> Snapshot:
 @pytest.mark.parametrize("stack", [(NoDefense(),), (Augment(),)], ids=str)
 def test_a_snapshot_equals_the_shorter_training_bit_for_bit(stack, tmp_path: Path) -> None:
     kept: Kept = {}
-    long, weights = run(tmp_path / "long", stack, steps=90, snapshots=frozenset({4, 60}), keep=keeping(kept))
+    seldom = {"checkpoint_seconds": 3600.0}
+    long, weights = run(tmp_path / "long", stack, steps=90, snapshots=frozenset({4, 60}), keep=keeping(kept), **seldom)
     assert set(kept) == {4, 60}
     for steps, (found, trained) in kept.items():
-        alone, expected = run(tmp_path / str(steps), stack, steps=steps)
+        alone, expected = run(tmp_path / str(steps), stack, steps=steps, **seldom)
         assert all(torch.equal(found[key], expected[key]) for key in expected)
         assert (trained.steps, trained.model_calls, trained.losses) == (steps, alone.model_calls, alone.losses)
         assert 0 < trained.seconds < long.seconds
-    alone, expected = run(tmp_path / "alone", stack, steps=90)
+    alone, expected = run(tmp_path / "alone", stack, steps=90, **seldom)
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
     assert (long.model_calls, long.losses) == (alone.model_calls, alone.losses)
 

@@ -15,7 +15,12 @@ from leakfront.results.run.rows import COLUMNS, read_rows
 from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.main import main_table
 
-PUBLISHED = sorted((Path(__file__).parents[3] / "published").glob("*/results.csv"))
+# the published files that were written when numbers still travelled in names
+PUBLISHED = [
+    path
+    for path in sorted((Path(__file__).parents[3] / "published").glob("*/results.csv"))
+    if ",level," not in path.read_text().partition("\n")[0]
+]
 
 LEVELS = {
     **{
@@ -53,7 +58,7 @@ def old_names() -> set[str]:
 
 
 def test_every_old_name_has_one_new_name_and_level_and_back() -> None:
-    assert len(PUBLISHED) == 6
+    assert len(PUBLISHED) == 5
     assert old_names() <= set(TODAY)
     assert set(LEVELS) <= old_names()  # each was really written
     assert {old: metric_and_level(old) for old in TODAY} == TODAY
@@ -100,7 +105,7 @@ def test_a_published_file_is_read_and_drawn_as_a_table(path: Path, tmp_path: Pat
     run = RunData(tmp_path)
     table = main_table(run)
     shown = {c.key: c for c in table.columns}
-    assert [str(cell) for cell in shown["defense"].cells()] == [
+    assert [str(cell) for cell in shown["defense"].cells] == [
         f"{p.defense} {p.params}".strip() for p in run.summary.points
     ]
     assert run.summary.rate == 0.05
