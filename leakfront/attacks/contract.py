@@ -161,6 +161,10 @@ class Attack(Plugin):
     shadows: ClassVar[ShadowUse] = "none"
     minimum_shadows: ClassVar[int] = 0
 
+    def shadows_needed(self) -> int:
+        """The fewest shadow models that it works with: `minimum_shadows`, but 1 for a score that is `calibrated`."""
+        return max(self.minimum_shadows, int(getattr(self, "calibrated", False)))
+
     def minimum_pool(self) -> int:
         """The fewest pool images that it works on."""
         return 2
@@ -190,10 +194,11 @@ class Attack(Plugin):
     def note(self, shadows: int) -> str:
         """One line on what changes with this number of shadow models: why the attack is left out, or what it does
         instead; empty if nothing changes."""
-        if shadows < self.minimum_shadows:
-            models = "shadow model" if self.minimum_shadows == 1 else "shadow models"
+        needed = self.shadows_needed()
+        if shadows < needed:
+            models = "shadow model" if needed == 1 else "shadow models"
             return (
-                f"left out: it needs {self.minimum_shadows} {models} (other splits of the same defense), "
+                f"left out: it needs {needed} {models} (other splits of the same defense), "
                 f"and there {'is' if shadows == 1 else 'are'} {shadows}"
             )
         return "nothing is chosen: the source's defaults hold" if self.shadows == "choices" and not shadows else ""

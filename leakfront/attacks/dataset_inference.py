@@ -16,8 +16,8 @@ from leakfront.attacks.pfami import PFAMI
 from leakfront.attacks.pia import PIA
 from leakfront.attacks.pian import PIAN
 from leakfront.attacks.rediffuse import ReDiffuse
-from leakfront.attacks.secmi import SecMI
-from leakfront.attacks.shadow_models.fit import fit_and_score, fitted_on
+from leakfront.attacks.secmi_learned import InversionErrors
+from leakfront.attacks.shadow_models.fit import fit_and_score, fitted_on, logistic_regression
 from leakfront.attacks.sima import SimA
 
 
@@ -26,11 +26,13 @@ from leakfront.attacks.sima import SimA
 class DatasetInference(Attack):
     """Copyrighted data identification, CDI (Dubiński et al. 2024, arXiv 2411.12858, CVPR 2025).
 
-    An image's features [P, d] are everything that the attacks `loss`, `pia`, `pian`, `secmi`, `sima`, `pfami` and
-    `rediffuse` measure on it at their defaults, except SecMI's map, and the losses of the strong form of `lira` (16
-    draws, mirror images, two timesteps). A logistic regression on their standardized logarithms, fitted on shadow
-    models, scores the image by its log-odds of membership. Then sets of `sizes` images are tested as a whole: is their
-    mean score higher than the mean score of known non-members (Welch's t test;
+    An image's features [P, d] are everything that the attacks `loss`, `pia`, `pian`, `sima`, `pfami` (with one
+    noise for all timesteps) and `rediffuse` measure on it at their defaults, SecMI's error at t = 100, and the
+    losses of the strong form of `lira` (16 draws, mirror images, two timesteps). A logistic regression on their
+    standardized logarithms, fitted on shadow models, scores the image by its log-odds of membership. With
+    `calibrated`, each feature is accompanied by its difference from what it would be if the image were no member
+    (see leakfront/attacks/shadow_models/calibration.py), which needs 2 shadow models. Then sets of `sizes` images
+    are tested as a whole: is their mean score higher than the mean score of known non-members (Welch's t test;
     leakfront/results/statistics/set_test.py)?
     The source fits on a part of the suspected set and of the non-members; here the fit is on other models. The source
     also has features of its own (gradient masking, multiple loss, noise optimization), which are left out.
@@ -46,19 +48,21 @@ class DatasetInference(Attack):
 
     sizes: Annotated[tuple[Annotated[int, Ge(2)], ...], MinLen(1)] = (10, 20, 50, 100)
 
+    calibrated: bool = True
+
+    def shadows_needed(self) -> int:
+        return 2 if self.calibrated else self.minimum_shadows
+
     def set_sizes(self) -> tuple[int, ...]:
         return self.sizes
 
     def signals(self) -> list[Signal]:
         strong_lira = LiRA(timesteps=(100, 200), draws=16, flips=True)
-        attacks = (Loss(), strong_lira, PIA(), PIAN(), SecMI(), SimA(), PFAMI(), ReDiffuse())
-        return list(dict.fromkeys(signal for attack in attacks for signal in attack.signals()))
+        before, after = (Loss(), strong_lira, PIA(), PIAN()), (SimA(), PFAMI(fresh_noise=False), ReDiffuse())
+        asked = [[signal for attack in attacks for signal in attack.signals()] for attacks in (before, after)]
+        return list(dict.fromkeys([*asked[0], InversionErrors(100, 10), *asked[1]]))
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
         def features(model: Target) -> np.ndarray:
             arrays = [
                 values.reshape(len(values), -1)
@@ -68,6 +72,5 @@ class DatasetInference(Attack):
             ]
             return np.concatenate(arrays, axis=1)
 
-        classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        score = fit_and_score(classifier, features, target, shadows)
+        score = fit_and_score(logistic_regression(), features, target, shadows, calibrate=self.calibrated)
         return Scores(score, choices={"classifier": "logistic regression", "chosen by": fitted_on(shadows)})

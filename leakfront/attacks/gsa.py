@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
-from leakfront.attacks.shadow_models.fit import fit_and_score, fitted_on, random_state
+from leakfront.attacks.shadow_models.fit import fit_and_score, fitted_on, logistic_regression, random_state
 from leakfront.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,9 +54,11 @@ class GSA(Attack):
 
     An image's features are one norm for each of the K parameter tensors, [P, K]. In form 1 (GSA1) it is the norm of
     the gradient of the mean loss over timesteps; in form 2 (GSA2) it is the mean over timesteps of the gradients'
-    norms. Boosted trees, fitted on shadow models, judge the features; the score is their log-odds. There are 10
+    norms. A classifier, fitted on shadow models, judges the features; the score is its log-odds. There are 10
     equidistant timesteps, as in the source, and all losses use one draw of the noise. The source uses XGBoost's trees;
-    here they are scikit-learn's.
+    here they are scikit-learn's, or a logistic regression on the standardized logarithms. With `calibrated`, each
+    feature is accompanied by its difference from what it would be if the image were no member (see
+    leakfront/attacks/shadow_models/calibration.py), which needs 2 shadow models.
     Access: gradients. Model calls per image: 3 x timesteps (30), shared by both forms and by `trajectory`.
     It needs shadow models of the same architecture, and it does not tell why it judges an image a member.
     """
@@ -64,10 +66,15 @@ class GSA(Attack):
     access = "gradients"
     shadows = "fit"
     minimum_shadows = 1
-    summary = "boosted trees on the gradient norm of every parameter tensor, fitted on shadow models"
+    summary = "a classifier of the gradient norms of all parameter tensors, fitted on shadow models"
 
     form: Literal[1, 2] = 1
     timesteps: Timesteps = EQUIDISTANT
+    classifier: Literal["logistic", "trees"] = "logistic"
+    calibrated: bool = True
+
+    def shadows_needed(self) -> int:
+        return 2 if self.calibrated else self.minimum_shadows
 
     def validate(self) -> None:
         check_distinct(self.where(), self.timesteps)
@@ -77,11 +84,16 @@ class GSA(Attack):
         return Gradients(self.timesteps)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
         def norms(model: Target) -> np.ndarray:
             return model.signals[self.signal]["of_mean" if self.form == 1 else "mean"]
 
-        trees = HistGradientBoostingClassifier(early_stopping=False, random_state=random_state(target))
-        score = fit_and_score(trees, norms, target, shadows)
-        return Scores(score, choices={"classifier": "boosted trees", "chosen by": fitted_on(shadows)})
+        name = "logistic regression" if self.classifier == "logistic" else "boosted trees"
+        score = fit_and_score(self._classifier(target), norms, target, shadows, calibrate=self.calibrated)
+        return Scores(score, choices={"classifier": name, "chosen by": fitted_on(shadows)})
+
+    def _classifier(self, target: Target) -> Any:
+        if self.classifier == "trees":
+            from sklearn.ensemble import HistGradientBoostingClassifier
+
+            return HistGradientBoostingClassifier(early_stopping=False, random_state=random_state(target))
+        return logistic_regression()

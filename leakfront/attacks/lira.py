@@ -8,11 +8,14 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Ge
-from scipy.stats import norm
+from scipy.stats import chi2, median_abs_deviation, norm
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
 from leakfront.attacks.loss import NoiseErrors, log_errors
 from leakfront.attacks.shadow_models.choice import best_on_shadows
+
+# an image's difference between the sides: its own, that of all images, or between both by its uncertainty
+Weighing = Literal["own", "common", "shrunk"]
 
 OUT, IN = 0, 1
 SMALLEST_DEVIATION = 0.01
@@ -41,13 +44,19 @@ class LiRA(Attack):
     image, one Gaussian is fitted to the statistics of the shadow models trained with the image (in), and one to those
     trained without it (out). The score is log N(s; in) - log N(s; out) in the online form, and -log P[out <= s] in the
     offline form: low errors speak for membership.
+    In the form "difference" it is the statistic that the image would have as no member, minus s: the mean over the
+    shadow models, those that trained on the image corrected by the common difference between the sides. It has one
+    unknown number and no variances.
     Means are per image. Variances are pooled over the images of a side; with at least `per_example_variance_from`
     shadow models they are per image. A standard deviation is at least 1% of the error, so scores stay finite where the
     shadow models of a side agree exactly. An image without shadow models on one side gets its mean there from the
     other side: it is moved by the mean difference between the sides, and the variance of this difference over images
-    is added. With `shrink`, each image's difference between the sides is shrunk towards the mean difference according
-    to its uncertainty (empirical Bayes). The source does not do this. It helps with few shadow models and a weak leak,
-    where the differences of single images are mostly noise; with many shadow models it changes little.
+    is added. With `robust`, what is taken over images (the pooled variance of a side, the common difference, and its
+    variance) comes from medians: a few images that were trained on many times differ several times as much as the
+    others, and would decide means and variances. Without it, means and variances are taken.
+    With `shrink`, each image's difference between the sides is shrunk towards the common one according to its
+    uncertainty (empirical Bayes). The source does not do this. It helps with few shadow models and a weak leak, where
+    the differences of single images are mostly noise; with many shadow models it changes little.
     The timestep, and whether flips are used, are those that separate best on the shadow models, where each shadow
     model is scored with the others as its shadow models.
     Access: loss. Model calls per image: draws x timesteps, twice that with flips; and the same for every shadow model,
@@ -59,16 +68,17 @@ class LiRA(Attack):
     minimum_shadows = 2
     summary = "likelihood ratio of the error under shadow models with and without the image"
 
-    form: Literal["online", "offline"] = "online"
+    form: Literal["online", "offline", "difference"] = "online"
     timesteps: Timesteps = (50, 100, 150, 200, 250, 300)
     draws: Annotated[int, Ge(1)] = 4
     flips: bool = False
     log: bool = True
     shrink: bool = False
+    robust: bool = True
     per_example_variance_from: Annotated[int, Ge(0)] = 64
 
     def note(self, shadows: int) -> str:
-        if shadows < self.minimum_shadows or shadows >= ENOUGH_SHADOWS:
+        if shadows < self.shadows_needed() or shadows >= ENOUGH_SHADOWS:
             return super().note(shadows)
         return (
             f"with {shadows} shadow models, about 1 image in {2 ** (shadows - 1)} is in all of them or in none; "
@@ -87,7 +97,8 @@ class LiRA(Attack):
         def fitted(key: tuple[int, bool], rows: Sequence[int]) -> Sides:
             values = np.stack([known[i][key] for i in rows])
             smallest = SMALLEST_DEVIATION * (1.0 if self.log else float(np.abs(values).mean()))
-            return fit_sides(values, members[list(rows)], per_example, self.shrink, smallest)
+            weighing: Weighing = "common" if self.form == "difference" else "shrunk" if self.shrink else "own"
+            return fit_sides(values, members[list(rows)], per_example, weighing, smallest, self.robust)
 
         def held_out(i: int) -> dict[tuple[int, bool], np.ndarray]:
             others = [j for j in range(len(shadows)) if j != i]
@@ -112,6 +123,8 @@ class LiRA(Attack):
     def _evidence(self, statistic: np.ndarray, sides: Sides) -> np.ndarray:
         """How strongly the statistics [P] of one model speak for membership, [P]."""
         mean, deviation = sides.mean, sides.deviation
+        if self.form == "difference":
+            return np.asarray(mean[OUT] - statistic)
         if self.form == "offline":
             evidence: np.ndarray = -norm.logcdf(statistic, mean[OUT], deviation[OUT])
         else:
@@ -121,28 +134,37 @@ class LiRA(Attack):
 
 
 def fit_sides(
-    values: np.ndarray, members: np.ndarray, per_example_variance: bool, shrink: bool, smallest_deviation: float
+    values: np.ndarray,
+    members: np.ndarray,
+    per_example_variance: bool,
+    weighing: Weighing,
+    smallest_deviation: float,
+    robust: bool,
 ) -> Sides:
     """Fit the Gaussians of both sides to the statistics [S, P] of S shadows with coins bool [S, P]; see `LiRA`."""
     side = np.stack([~members, members])
     count = side.sum(1)
     own = np.where(side, values, 0).sum(1) / np.maximum(count, 1)  # means [2, P]; 0 without a shadow model
     squares = np.where(side, values - own[:, None], 0) ** 2
-    variance = _variance(values, squares.sum(1), count, per_example_variance)
+    variance = _variance(values, squares.sum(1), count, per_example_variance, robust)
     variance = np.maximum(variance, smallest_deviation**2)
 
+    centre = np.median if robust else np.mean
     both = (count > 0).all(0)
     difference = own[IN] - own[OUT]
     if both.any():
-        common = difference[both].mean()
+        common = centre(difference[both])
     else:  # one shadow: no image is on both sides
-        common = (values[members].mean() if members.any() else 0) - (
-            values[~members].mean() if not members.all() else 0
+        common = (centre(values[members]) if members.any() else 0) - (
+            centre(values[~members]) if not members.all() else 0
         )
     error = (variance / np.maximum(count, 1)).sum(0)  # the variance of an image's measured difference
-    spread = max(0.0, difference[both].var() - error[both].mean()) if both.any() else 0.0  # variance of the true ones
-    weight = np.where(both, spread / (spread + error) if shrink else 1.0, 0.0)
-    difference = common + weight * (difference - common)
+    spread = 0.0  # the variance of the true differences
+    if both.any():
+        measured = _mad_variance(difference[both]) if robust else difference[both].var()
+        spread = max(0.0, float(measured - centre(error[both])))
+    share = spread / (spread + error) if weighing == "shrunk" else float(weighing == "own")
+    difference = common + np.where(both, share, 0.0) * (difference - common)
 
     # the mean over all shadow models of an image, those of the other side moved by the difference
     mean_in = (count[IN] * own[IN] + count[OUT] * (own[OUT] + difference)) / len(values)
@@ -151,14 +173,32 @@ def fit_sides(
     return Sides(mean, np.sqrt(variance), int((~both).sum()))
 
 
-def _variance(values: np.ndarray, squares: np.ndarray, count: np.ndarray, per_example: bool) -> np.ndarray:
-    """Variances [2, P] from the sums of squared deviations [2, P] of `count` [2, P] shadows from their means."""
+def _mad_variance(values: np.ndarray) -> float:
+    """The variance of Gaussian values by their median absolute deviation."""
+    return float(median_abs_deviation(values, scale="normal") ** 2)
+
+
+def _variance(
+    values: np.ndarray, squares: np.ndarray, count: np.ndarray, per_example: bool, robust: bool
+) -> np.ndarray:
+    """Variances [2, P] from the sums of squared deviations [2, P] of `count` [2, P] shadows from their means.
+
+    With `robust`, the pooled variance is the one under which half of the images have a smaller sum of squares: for n
+    shadow models the sum is the variance times a chi-square variable with n - 1 degrees of freedom.
+    """
     freedom = np.maximum(count - 1, 0)
+
+    def pooled(rows: slice) -> float:
+        some = freedom[rows] > 0
+        if not robust:
+            return float(squares[rows].sum() / freedom[rows].sum())
+        return float(np.median(squares[rows][some] / chi2.median(freedom[rows][some])))
+
     if freedom.sum() == 0:  # no side has two shadow models: a common scale, which leaves the order of the scores
-        pooled = np.full(2, values.var())
+        found = [_mad_variance(values.ravel()) if robust else float(values.var())] * 2
     elif freedom.sum(1).min() == 0:
-        pooled = np.full(2, squares.sum() / freedom.sum())
+        found = [pooled(slice(None))] * 2
     else:
-        pooled = squares.sum(1) / freedom.sum(1)
-    variance = np.broadcast_to(pooled[:, None], count.shape)
+        found = [pooled(slice(OUT, OUT + 1)), pooled(slice(IN, IN + 1))]
+    variance = np.broadcast_to(np.array(found)[:, None], count.shape)
     return np.where(freedom > 0, squares / np.maximum(freedom, 1), variance) if per_example else variance

@@ -63,6 +63,8 @@ class Loss(Attack):
 
     An image's score is minus the squared error of the noise prediction at one timestep, averaged over draws of the
     noise. The timestep is the one that separates best on shadow models; without them it is `default_timestep`.
+    With `calibrated`, the score that the image would have as no member is subtracted (see
+    leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: draws x timesteps. It cannot tell a hard member from an easy decoy, because it
     does not know how hard an image is.
     """
@@ -74,10 +76,13 @@ class Loss(Attack):
     timesteps: Timesteps = (50, 100, 150, 200, 250, 300)
     draws: Annotated[int, Ge(1)] = 4
     default_timestep: Annotated[int, Ge(0)] = 100
+    calibrated: bool = False
 
     @property
     def signal(self) -> NoiseErrors:
         return NoiseErrors(self.timesteps, self.draws)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(target, shadows, self.signal, self.timesteps, self.default_timestep)
+        return score_at_best_timestep(
+            target, shadows, self.signal, self.timesteps, self.default_timestep, self.calibrated
+        )

@@ -44,6 +44,8 @@ class PIA(Attack):
     Let e_0 be the noise that the model predicts for the image at t = 0. The image is noised with e_0 to t, and the
     score is minus the l_p distance, to the power p = `norm`, between e_0 and the prediction at t. The timestep is the
     one that separates best on shadow models; without them it is `default_timestep` (200, as in the source).
+    With `calibrated`, the score that the image would have as no member is subtracted (see
+    leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known). It draws no noise, so it is
     deterministic.
     """
@@ -55,10 +57,13 @@ class PIA(Attack):
     timesteps: Timesteps = tuple(range(10, 301, 10))
     norm: Annotated[float, Gt(0)] = 4.0
     default_timestep: Annotated[int, Ge(0)] = 200
+    calibrated: bool = False
 
     @property
     def signal(self) -> ProximalErrors:
         return ProximalErrors(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(target, shadows, self.signal, self.timesteps, self.default_timestep)
+        return score_at_best_timestep(
+            target, shadows, self.signal, self.timesteps, self.default_timestep, self.calibrated
+        )

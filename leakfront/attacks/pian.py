@@ -49,6 +49,8 @@ class PIAN(Attack):
     mean absolute value of Gaussian noise, sqrt(2 / pi). The rescaled noise is added to the image, and the prediction at
     t is compared with it, as in the authors' code. The timestep is the one that separates best on shadow models;
     without them it is `default_timestep` (200, as in `pia`).
+    With `calibrated`, the score that the image would have as no member is subtracted (see
+    leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known), the first shared with `pia`. It
     is deterministic. The rescaling changes only the size of the noise; its pattern may still be far from Gaussian. If
     the prediction at t = 0 is almost exact, the rescaling amplifies rounding errors.
@@ -61,10 +63,13 @@ class PIAN(Attack):
     timesteps: Timesteps = tuple(range(10, 301, 10))
     norm: Annotated[float, Gt(0)] = 4.0
     default_timestep: Annotated[int, Ge(0)] = 200
+    calibrated: bool = False
 
     @property
     def signal(self) -> NormalizedProximalErrors:
         return NormalizedProximalErrors(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(target, shadows, self.signal, self.timesteps, self.default_timestep)
+        return score_at_best_timestep(
+            target, shadows, self.signal, self.timesteps, self.default_timestep, self.calibrated
+        )

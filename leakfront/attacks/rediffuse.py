@@ -10,6 +10,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.attacks.shadow_models.choice import best_score, source_default
 from leakfront.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class ReDiffuse(Attack):
     member's reconstructions are unbiased, so they cancel in the mean. The score is minus the l_p distance between that
     mean and the image, p = `norm`. The authors' code compares by l_2 for diffusion transformers and by SSIM for Stable
     Diffusion. For DDIM it compares by a ResNet-18, trained on the absolute differences of a fifth of the members and
-    non-members under attack. Here the comparison is always by l_2, and nothing is learned or chosen. t = 200 and steps
+    non-members under attack. Here the comparison is always by l_2, and nothing is learned or chosen.
+    With `calibrated`, the score that the image would have as no member is subtracted (see
+    leakfront/attacks/shadow_models/calibration.py). t = 200 and steps
     of 100 are the settings of its DDIM.
     Access: loss; an interface that returns variations of an image is enough. Model calls per image: repeats x timestep
     / interval (20); the first call of each repeat is shared with other attacks. Images that every model reconstructs
@@ -68,6 +71,7 @@ class ReDiffuse(Attack):
     interval: Annotated[int, Ge(1)] = 100
     repeats: Annotated[int, Ge(1)] = 10
     norm: Annotated[float, Gt(0)] = 2.0
+    calibrated: bool = False
 
     def validate(self) -> None:
         if self.timestep % self.interval:
@@ -80,5 +84,8 @@ class ReDiffuse(Attack):
         return ReconstructionErrors(self.timestep, self.interval, self.repeats, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        errors = target.signals[self.signal]["errors"].astype(np.float64)
-        return Scores(-errors, choices={"timestep": self.timestep, "chosen by": "the source's default"})
+        def scores(model: Target) -> dict[int, np.ndarray]:
+            return {self.timestep: -model.signals[self.signal]["errors"].astype(np.float64)}
+
+        score = best_score(target, shadows, scores, self.timestep, self.calibrated)[0]
+        return Scores(score, choices={"timestep": self.timestep, "chosen by": source_default(self, shadows)})

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from annotated_types import Ge
 
-from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
+from leakfront.attacks.shadow_models.choice import best_score
 from leakfront.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,38 +18,33 @@ if TYPE_CHECKING:
 
     from leakfront.attacks.queries.queries import Queries
 
-MAP_SIDE = 16  # whole maps of large images would be most of the data stored for a model
-
 
 @dataclass(frozen=True)
-class InversionErrors:
-    """x'_t - x_t after deterministic DDIM inversion to t, one step up and one step back.
+class StepErrors:
+    """||x'_t - x_t||^2 after deterministic DDIM inversion to each t, one step up and one step back: "errors" [N, T]."""
 
-    "errors" [N]: its squared norm. "map" [N, C, h, w]: its absolute value, averaged down to at most 16 x 16.
-    """
-
-    timestep: int
+    timesteps: tuple[int, ...]
     interval: int
 
     def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
         import torch
 
-        x = queries.images
-        for t in range(0, self.timestep, self.interval):
-            noise = queries.clean_prediction(0) if t == 0 else queries.predict(x, t)
-            x = queries.ddim_step(x, noise, t, t + self.interval)
-        above = self.timestep + self.interval
-        up = queries.ddim_step(x, queries.predict(x, self.timestep), self.timestep, above)
-        back = queries.ddim_step(up, queries.predict(up, above), above, self.timestep)
-        height, width = (min(side, MAP_SIDE) for side in x.shape[2:])
-        averaged = torch.nn.functional.adaptive_avg_pool2d((back - x).abs(), (height, width))
-        return {"errors": (back - x).square().flatten(1).sum(1), "map": averaged}
+        differences = (step_difference(queries, t, self.interval) for t in self.timesteps)
+        return {"errors": torch.stack([d.square().flatten(1).sum(1) for d in differences], dim=1)}
 
 
-def check_multiple(where: str, timestep: int, interval: int) -> None:
-    """Raise `InputError` unless steps of `interval` end at `timestep`; `where` names the attack in the sentence."""
-    if timestep % interval:
-        raise InputError(f"{where}.timestep is {timestep}; it must be a multiple of interval, {interval}")
+def step_difference(queries: Queries, timestep: int, interval: int) -> torch.Tensor:
+    """x'_t - x_t [N, C, H, W] after inversion to t, one step up and one step back."""
+    x, _ = queries.inverted(timestep, interval)
+    above = timestep + interval
+    return queries.ddim_step(*queries.inverted(above, interval), above, timestep) - x
+
+
+def check_multiples(where: str, timesteps: Sequence[int], interval: int) -> None:
+    """Raise `InputError` unless steps of `interval` end at the timesteps; `where` names them in the sentence."""
+    for timestep in timesteps:
+        if timestep % interval:
+            raise InputError(f"{where} is {timestep}; it must be a multiple of interval, {interval}")
 
 
 @register("secmi")
@@ -56,26 +52,41 @@ def check_multiple(where: str, timestep: int, interval: int) -> None:
 class SecMI(Attack):
     """SecMI, the statistic form (Duan et al. 2023, arXiv 2302.01316, Eq. 9 and 10).
 
-    Deterministic DDIM inverts the image to the latent at t_sec = `timestep`, in steps of `interval`. The score is minus
-    the squared distance between this latent and the same latent after one step up and one step back. The defaults are
-    the source's: steps of 10 to t_sec = 100.
-    Access: loss. Model calls per image: t_sec / interval + 2 (12). It is deterministic, and nothing is chosen on shadow
-    models.
+    Deterministic DDIM inverts the image to the latent at t, in steps of `interval`. The t-error is the squared distance
+    between this latent and the same latent after one step up and one step back. The timestep is the one of `timesteps`
+    that separates best on shadow models, and with `signed` so is the sign: members have smaller errors where a model
+    has fitted their details, and larger ones where it was regularized. Without shadow models the timestep is
+    `default_timestep` and smaller errors speak for membership. The source states t_sec = 100; its code inverts to 90
+    and steps 90, 100, 90, so 90 is the default. With `calibrated`, the error that the image would have as no member is
+    subtracted (see leakfront/attacks/shadow_models/calibration.py).
+    Access: loss. Model calls per image: the largest timestep / interval + 2 (32), once for all timesteps; it is
+    deterministic.
     """
 
     access = "loss"
-    summary = "the error of one DDIM step up and back, after inversion to t_sec"
+    shadows = "choices"
+    summary = "the error of one DDIM step up and back, after inversion to a timestep"
 
-    timestep: Annotated[int, Ge(0)] = 100
+    timesteps: Timesteps = tuple(range(10, 301, 10))
     interval: Annotated[int, Ge(1)] = 10
+    default_timestep: Annotated[int, Ge(0)] = 90
+    signed: bool = True
+    calibrated: bool = False
 
     def validate(self) -> None:
-        check_multiple(self.where(), self.timestep, self.interval)
+        check_multiples(f"{self.where()}.timesteps", self.timesteps, self.interval)
 
     @property
-    def signal(self) -> InversionErrors:
-        return InversionErrors(self.timestep, self.interval)
+    def signal(self) -> StepErrors:
+        return StepErrors(self.timesteps, self.interval)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        errors = target.signals[self.signal]["errors"].astype(np.float64)
-        return Scores(-errors, choices={"timestep": self.timestep, "chosen by": "the source's default"})
+        def scores(model: Target) -> dict[tuple[int, int], np.ndarray]:
+            errors = model.signals[self.signal]["errors"].astype(np.float64)
+            signs = (-1, 1) if self.signed else (-1,)
+            return {(t, sign): sign * errors[:, i] for i, t in enumerate(self.timesteps) for sign in signs}
+
+        nearest = min(self.timesteps, key=lambda t: abs(t - self.default_timestep))
+        score, (timestep, sign), reason = best_score(target, shadows, scores, (nearest, -1), self.calibrated)
+        members = "smaller" if sign < 0 else "larger"
+        return Scores(score, choices={"timestep": timestep, "errors of members": members, "chosen by": reason})

@@ -5,16 +5,41 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
-from leakfront.attacks.secmi import InversionErrors, check_multiple
+from leakfront.attacks.secmi import check_multiples, step_difference
 from leakfront.attacks.shadow_models.fit import fit_and_score, fitted_on, random_state
 
+if TYPE_CHECKING:
+    import torch
+
+    from leakfront.attacks.queries.queries import Queries
+
 WEIGHT_DECAY = 3.0
+MAP_SIDE = 16  # whole maps of large images would be most of the data stored for a model
+
+
+@dataclass(frozen=True)
+class InversionErrors:
+    """x'_t - x_t after deterministic DDIM inversion to t, one step up and one step back.
+
+    "errors" [N]: its squared norm. "map" [N, C, h, w]: its absolute value, averaged down to at most 16 x 16.
+    """
+
+    timestep: int
+    interval: int
+
+    def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
+        import torch
+
+        difference = step_difference(queries, self.timestep, self.interval)
+        height, width = (min(side, MAP_SIDE) for side in difference.shape[2:])
+        averaged = torch.nn.functional.adaptive_avg_pool2d(difference.abs(), (height, width))
+        return {"errors": difference.square().flatten(1).sum(1), "map": averaged}
 
 
 @register("secmi_learned")
@@ -27,7 +52,7 @@ class SecMILearned(Attack):
     and the sum that `secmi` takes; their logarithms are standardized. The network is scikit-learn's perceptron with one
     hidden layer of `hidden` units, trained for `epochs` epochs with a weight decay that suits a thousand rows. The
     defaults of `timestep` (t_sec) and `interval` are the source's: steps of 10 to t_sec = 100.
-    Access: loss. Model calls per image: t_sec / interval + 2 (12), all shared with `secmi` at the same settings.
+    Access: loss. Model calls per image: t_sec / interval + 2 (12), all shared with `secmi` at the same interval.
     It ignores which pixels are neighbours, and it needs shadow models of the same kind as the target. From few shadow
     rows it learns less than the plain sum tells.
     """
@@ -43,7 +68,7 @@ class SecMILearned(Attack):
     epochs: Annotated[int, Ge(1)] = 60
 
     def validate(self) -> None:
-        check_multiple(self.where(), self.timestep, self.interval)
+        check_multiples(f"{self.where()}.timestep", [self.timestep], self.interval)
 
     @property
     def signal(self) -> InversionErrors:

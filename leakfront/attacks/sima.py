@@ -44,6 +44,8 @@ class SimA(Attack):
     on. The timestep is the one that separates best on shadow models; without them it is `default_timestep`. The
     authors' code tries t = 0, 20 … 100 and reports the best of them on the attacked model itself; this is not done
     here.
+    With `calibrated`, the score that the image would have as no member is subtracted (see
+    leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: timesteps (1 once the timestep is known). It is deterministic. It does not know
     how hard an image is, and at t the network was never trained on images without noise.
     """
@@ -55,10 +57,13 @@ class SimA(Attack):
     timesteps: Timesteps = (10, 50, 100, 150, 200, 250, 300)
     norm: Annotated[float, Gt(0)] = 4.0
     default_timestep: Annotated[int, Ge(0)] = 100
+    calibrated: bool = False
 
     @property
     def signal(self) -> CleanNorms:
         return CleanNorms(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(target, shadows, self.signal, self.timesteps, self.default_timestep)
+        return score_at_best_timestep(
+            target, shadows, self.signal, self.timesteps, self.default_timestep, self.calibrated
+        )

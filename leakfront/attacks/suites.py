@@ -13,44 +13,71 @@ from leakfront.errors import InputError
 # the label of an attack in rows -> its parameters, and its name as `attack` where the label differs
 Suite = dict[str, dict[str, Any]]
 
+_BY_FIFTIES = [50, 100, 150, 200, 250, 300]
+_BY_TENS = [*range(10, 301, 10)]
+_BY_HUNDREDS = [*range(0, 1000, 100)]
+_EXTRACTION = {
+    "alpha": 0.5, "neighbours": 50, "center": "generated", "distance": 0.15, "tiles": 1, "ratio": 1 / 3,
+}  # fmt: skip
+_SECMI = {"timesteps": [100], "interval": 10, "default_timestep": 100, "signed": False, "calibrated": False}
+_LIRA = {"attack": "lira", "log": True, "shrink": True, "robust": False, "per_example_variance_from": 64}
+_GSA = {"attack": "gsa", "timesteps": _BY_HUNDREDS, "classifier": "trees", "calibrated": False}
+
 # the paper's attack and the cheapest attack of each kind of membership inference
 QUICK: Suite = {
-    "extraction": {},
-    "loss": {"timesteps": [50, 100, 150, 200, 300], "draws": 2},
-    "pia": {"timesteps": [50, 100, 150, 200, 250, 300]},
-    "secmi": {},
+    "extraction": _EXTRACTION,
+    "loss": {"timesteps": [50, 100, 150, 200, 300], "draws": 2, "default_timestep": 100, "calibrated": False},
+    "pia": {"timesteps": _BY_FIFTIES, "norm": 4.0, "default_timestep": 200, "calibrated": False},
+    "secmi": _SECMI,
 }
 
+# every setting is stated, so that new defaults of an attack change no numbered suite
 V1: Suite = {
-    "blind": {},
-    "extraction": {},
-    "outlier": {},
-    "generate_and_filter": {},
-    "side": {},
-    "inpainting": {"repeats": 8, "keep": 2, "steps": 10},
-    "loss": {},
-    "lira_online": {"attack": "lira", "form": "online", "shrink": True},
-    "lira_offline": {"attack": "lira", "form": "offline", "shrink": True},
-    "lira_strong": {
-        "attack": "lira",
-        "form": "online",
-        "timesteps": [100, 200],
-        "draws": 16,
-        "flips": True,
-        "shrink": True,
+    "blind": {"neighbours": 10},
+    "extraction": _EXTRACTION,
+    "outlier": {"neighbours": 5, "fraction": 0.25, "extraction_neighbours": 50, "alpha": 0.5},
+    "generate_and_filter": {
+        "samples_per_prompt": 2048,
+        "tiles": 4,
+        "clique": 10,
+        "quantiles": [0.01, 0.02, 0.05, 0.1, 0.2],
+        "default_quantile": 0.05,
     },
-    "quantile": {},
-    "secmi": {},
-    "secmi_learned": {},
-    "pia": {},
-    "pian": {},
-    "sima": {},
-    "pfami": {},
-    "rediffuse": {},
-    "dataset_inference": {},
-    "gsa1": {"attack": "gsa", "form": 1},
-    "gsa2": {"attack": "gsa", "form": 2},
-    "trajectory": {},
+    "side": {
+        "clusters": 10,
+        "drop": 0.2,
+        "scale": 5.0,
+        "steps": 400,
+        "learning_rate": 0.002,
+        "batch_size": 128,
+        "neighbours": 50,
+    },
+    "inpainting": {"repeats": 8, "keep": 2, "steps": 10, "loss_timestep": 100},
+    "loss": {"timesteps": _BY_FIFTIES, "draws": 4, "default_timestep": 100, "calibrated": False},
+    "lira_online": {**_LIRA, "form": "online", "timesteps": _BY_FIFTIES, "draws": 4, "flips": False},
+    "lira_offline": {**_LIRA, "form": "offline", "timesteps": _BY_FIFTIES, "draws": 4, "flips": False},
+    "lira_strong": {**_LIRA, "form": "online", "timesteps": [100, 200], "draws": 16, "flips": True},
+    "quantile": {"alpha": 0.05, "timesteps": _BY_FIFTIES, "draws": 4, "default_timestep": 100, "components": 32},
+    "secmi": _SECMI,
+    "secmi_learned": {"timestep": 100, "interval": 10, "hidden": 32, "epochs": 60},
+    "pia": {"timesteps": _BY_TENS, "norm": 4.0, "default_timestep": 200, "calibrated": False},
+    "pian": {"timesteps": _BY_TENS, "norm": 4.0, "default_timestep": 200, "calibrated": False},
+    "sima": {"timesteps": [10, *_BY_FIFTIES], "norm": 4.0, "default_timestep": 100, "calibrated": False},
+    "pfami": {
+        "timesteps": [*range(0, 451, 50)],
+        "crops": 10,
+        "largest": 0.95,
+        "smallest": 0.7,
+        "draws": 1,
+        "relative": True,
+        "fresh_noise": False,
+        "calibrated": False,
+    },
+    "rediffuse": {"timestep": 200, "interval": 100, "repeats": 10, "norm": 2.0, "calibrated": False},
+    "dataset_inference": {"sizes": [10, 20, 50, 100], "calibrated": False},
+    "gsa1": {**_GSA, "form": 1},
+    "gsa2": {**_GSA, "form": 2},
+    "trajectory": {"timesteps": _BY_HUNDREDS},
 }
 
 SUITES: dict[str, Suite] = {"quick": QUICK, "v1": V1}

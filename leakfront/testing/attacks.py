@@ -44,8 +44,8 @@ def check_attack(attack: type[Attack] | Attack) -> None:
     model = _memorizer(1)
     seen = Sealed(**vars(oracles.target(attack, model, images)))
     before = _arrays(seen)
-    shadows = oracles.shadows_of(attack, "memorizer", images, range(2, 2 + max(2, attack.minimum_shadows)))
-    for known in sorted({attack.minimum_shadows, len(shadows)}):
+    shadows = oracles.shadows_of(attack, "memorizer", images, range(2, 2 + max(2, attack.shadows_needed())))
+    for known in sorted({attack.shadows_needed(), len(shadows)}):
         scores = _scored(attack, seen, shadows[:known], who)
         _check_scores(scores, len(images), who)
         changed = [name for name, array in _arrays(seen).items() if not same_arrays(array, before[name])]
@@ -86,9 +86,9 @@ def _check_statements(attack: Attack, who: str) -> None:
         require(re.search(pattern, text), f"the docstring of {who} must state {what}")
     enough = f"{who} needs a pool of {attack.minimum_pool()} images; check an instance that works on {oracles.POOL}"
     require(attack.minimum_pool() <= oracles.POOL, enough)
-    for shadows in range(attack.minimum_shadows + 3):
+    for shadows in range(attack.shadows_needed() + 3):
         note = attack.note(shadows)
-        if note or shadows < attack.minimum_shadows:
+        if note or shadows < attack.shadows_needed():
             check_line(note, f"the note of {who} on {shadows} shadow models")
     sizes = attack.set_sizes()
     require(all(isinstance(size, int) and size >= 2 for size in sizes), f"the set_sizes of {who} must be at least 2")
@@ -155,7 +155,7 @@ def _check_order(attack: Attack, seen: Target, shadows: Sequence[Shadow], who: s
 def _check_finds_nothing(attack: Attack, images: np.ndarray, members: np.ndarray, who: str) -> None:
     model = oracles.fitted("gaussian", oracles.digits()[500:1100])
     seen = oracles.target(attack, model, images)
-    seeds = range(2, 2 + max(2, attack.minimum_shadows))
+    seeds = range(2, 2 + max(2, attack.shadows_needed()))
     shadows = [Shadow(**vars(seen), members=oracles.coins(seed)) for seed in seeds]
     score = _scored(attack, seen, shadows, who).score
     _check_chance(score, members, f"{who} must find nothing on a model that never saw the pool")

@@ -128,6 +128,7 @@ FEW: dict[str, dict[str, Any]] = {
     "gsa": {"timesteps": [100, 700]},
     "trajectory": {"timesteps": [100, 700]},
     "lira": {"timesteps": [100], "draws": 2},
+    "secmi": {"timesteps": [10, 90]},
     "pfami": {"timesteps": [100], "crops": 2},
     "side": {"steps": 2, "clusters": 3},
 }

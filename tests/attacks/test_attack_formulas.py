@@ -45,7 +45,7 @@ def test_pia(model, images: np.ndarray) -> None:
 
 
 def test_secmi(model, images: np.ndarray) -> None:
-    attack = SecMI(timestep=30, interval=10)
+    attack = SecMI(timesteps=(30,), interval=10)
     scores = attack.score(oracle.target(attack, model, images), []).score
     ab = model.alphas_cumprod.double().numpy()
 
@@ -80,7 +80,7 @@ def test_equal_queries_are_made_once(model, images: np.ndarray) -> None:
     queries = Queries(model, batch, torch.zeros(len(batch), dtype=torch.long), seed=0)
     for signal in (*PIA(timesteps=(100,)).signals(), *SecMI().signals(), *Loss(timesteps=(100,)).signals()):
         signal.measure(queries)
-    assert queries.calls == 2 + 12 - 1 + 4  # PIA and SecMI share the clean prediction at t = 0
+    assert queries.calls == 2 + 32 - 1 + 4  # PIA and SecMI share the clean prediction at t = 0
 
 
 def brute_force_extraction(attack: Extraction, samples: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -19,8 +19,8 @@ from leakfront.attacks.loss import Loss
 from leakfront.attacks.pfami import PFAMI
 from leakfront.attacks.pia import PIA
 from leakfront.attacks.queries.queries import Queries
-from leakfront.attacks.secmi import InversionErrors, SecMI
-from leakfront.attacks.secmi_learned import SecMILearned
+from leakfront.attacks.secmi import SecMI
+from leakfront.attacks.secmi_learned import InversionErrors, SecMILearned
 from leakfront.attacks.shadow_models.fit import FLOOR, fit_and_score, in_logs, random_state, training_rows
 from leakfront.attacks.trajectory import Trajectory
 from leakfront.errors import InputError
@@ -93,13 +93,17 @@ def a_feature(seen: Target) -> np.ndarray:
     return seen.pool.features[:, :5]
 
 
+def rows_of(shadows: list[Shadow]) -> tuple[np.ndarray, np.ndarray]:
+    return training_rows([a_feature(shadow) for shadow in shadows], shadows)
+
+
 def test_rows_are_in_an_order_of_their_own(images: np.ndarray) -> None:
     seen, order = nothing_seen(images), np.random.default_rng(0).permutation(len(images))
     shadows = [with_coins(seen, oracle.coins(s)) for s in (1, 2)]
     moved = [with_coins(nothing_seen(images[order]), oracle.coins(s)[order]) for s in (2, 1)]
-    for here, there in zip(training_rows(a_feature, shadows), training_rows(a_feature, moved), strict=True):
+    for here, there in zip(rows_of(shadows), rows_of(moved), strict=True):
         np.testing.assert_array_equal(here, there)
-    rows, coins = training_rows(a_feature, shadows)
+    rows, coins = rows_of(shadows)
     assert rows.shape == (2 * oracle.POOL, 5)
     assert rows.dtype == np.float64
     assert coins.sum() == oracle.coins(1).sum() + oracle.coins(2).sum()
@@ -140,10 +144,14 @@ def test_seeds_fit_scikit_learn(images: np.ndarray) -> None:
 
 
 def test_the_map_is_of_the_errors_that_secmi_sums(images: np.ndarray) -> None:
-    found = InversionErrors(100, 10).measure(batch_of(images, oracle.fitted("gaussian", images[:60])))
+    queries = batch_of(images, oracle.fitted("gaussian", images[:60]))
+    found = InversionErrors(100, 10).measure(queries)
     assert found["map"].shape == (len(images), 1, 8, 8)
     np.testing.assert_allclose(found["map"].square().sum(dim=(1, 2, 3)), found["errors"], rtol=1e-5)
-    assert SecMILearned().signals() == SecMI().signals()
+    assert SecMILearned().signals() == [InversionErrors(100, 10)]
+    calls = queries.calls
+    np.testing.assert_array_equal(SecMI(timesteps=(100,)).signal.measure(queries)["errors"][:, 0], found["errors"])
+    assert queries.calls == calls == 12  # the inversion is shared
 
 
 def test_maps_of_larger_images_are_averaged_down() -> None:
@@ -271,7 +279,8 @@ def test_wrong_parameters_are_refused_by_name(build: Any, key: str) -> None:
 
 def test_dataset_inference_asks_what_the_others_ask_and_nothing_twice(images: np.ndarray) -> None:
     signals = DatasetInference().signals()
-    assert {*Loss().signals(), *PIA().signals(), *SecMI().signals(), *PFAMI().signals()} <= set(signals)
+    others = (Loss(), PIA(), SecMILearned(), PFAMI(fresh_noise=False))
+    assert {signal for attack in others for signal in attack.signals()} <= set(signals)
     assert len(set(signals)) == len(signals) == 8
     queries = batch_of(images[:2], oracle.fitted("gaussian", images))
     for signal in signals:
@@ -282,7 +291,7 @@ def test_dataset_inference_asks_what_the_others_ask_and_nothing_twice(images: np
 def test_the_map_of_secmi_is_no_feature_of_dataset_inference(images: np.ndarray) -> None:
     attack, members = DatasetInference(), oracle.coins(1)
     seen = oracle.target(attack, oracle.fitted("memorizer", images[members]), images)
-    shadows = oracle.shadows_of(attack, "memorizer", images, [2])
+    shadows = oracle.shadows_of(attack, "memorizer", images, [2, 3])
     arrays = {k: v for k, v in seen.signals._arrays.items() if not k.endswith("/map")}  # type: ignore[attr-defined]
     without = replace(seen, signals=Signals(arrays))
     np.testing.assert_array_equal(attack.score(seen, shadows).score, attack.score(without, [

@@ -4,12 +4,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import NormalDist, fmean
+from statistics import NormalDist, fmean, median
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
 from leakfront.attacks import Attack, Outside, Shadow, Signals, Target
 from leakfront.attacks.contract import signal_key
@@ -126,13 +126,15 @@ def test_sima(model, images: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("relative", [True, False])
-def test_pfami(relative: bool, model, images: np.ndarray) -> None:
-    attack = PFAMI(timesteps=(0, 100, 450), crops=3, draws=2, relative=relative)
+@pytest.mark.parametrize("fresh", [True, False])
+def test_pfami(relative: bool, fresh: bool, model, images: np.ndarray) -> None:
+    attack = PFAMI(timesteps=(0, 100, 450), crops=3, draws=2, relative=relative, fresh_noise=fresh)
     scores = attack.score(oracle.target(attack, model, images), []).score
-    noises = drawn(model, images, 2)
+    every = drawn(model, images, 6)
     for image, score in zip(images, scores, strict=True):
         rises = []
-        for t in (0, 100, 450):
+        for i, t in enumerate((0, 100, 450)):
+            noises = every[2 * i : 2 * i + 2] if fresh else every[:2]
             whole = fmean(error_of(model, unit(image), eps, t) for eps in noises)
             for fraction in (0.95, 0.825, 0.7):
                 crop = fmean(error_of(model, cropped(unit(image), fraction), eps, t) for eps in noises)
@@ -173,7 +175,9 @@ def test_the_source_settings_cost_what_the_docstrings_say_and_share_calls(model,
     assert calls(PFAMI()) == 110
     assert calls(ReDiffuse()) == 20
     # PFAMI: its image at six timesteps with draw 0; ReDiffuse: the first predictions of draws 0 … 3, at t = 200
-    assert calls(Loss(), PFAMI(), ReDiffuse()) == 24 + (110 - 6) + (20 - 4)
+    assert calls(Loss(), PFAMI(fresh_noise=False), ReDiffuse()) == 24 + (110 - 6) + (20 - 4)
+    # with draws of its own: draws 1 … 3 at t = 50, 100, 150; ReDiffuse shares draw 4 at t = 200 with it
+    assert calls(Loss(), PFAMI(), ReDiffuse()) == 24 + (110 - 3) + (20 - 5)
 
 
 # --- LiRA on statistics that are known to be Gaussian ---------------------------------------------------------------
@@ -261,9 +265,10 @@ def test_shrinking_changes_nothing_with_many_shadows() -> None:
 
 
 def transcribed_lira(
-    values: list[list[float]], coins: list[list[bool]], seen: list[float], form: str, smallest: float
+    values: list[list[float]], coins: list[list[bool]], seen: list[float], form: str, smallest: float, robust: bool
 ) -> list[float]:
     """LiRA from the shadows' statistics and coins [S][P]: pooled variances, means per image, missing means inferred."""
+    centre = median if robust else fmean
     pool = range(len(seen))
     sides = [
         {side: [v[i] for v, c in zip(values, coins, strict=True) if c[i] == side] for side in (True, False)}
@@ -272,12 +277,18 @@ def transcribed_lira(
     variance = {}
     for side in (True, False):
         of_side = [s[side] for s in sides if s[side]]
-        squares = sum((v - fmean(own)) ** 2 for own in of_side for v in own)
-        variance[side] = max(squares / sum(len(own) - 1 for own in of_side), smallest**2)
+        squares = [sum((v - fmean(own)) ** 2 for v in own) for own in of_side]
+        freedom = [len(own) - 1 for own in of_side]
+        pooled = sum(squares) / sum(freedom)
+        if robust:
+            pooled = median(s / float(chi2.ppf(0.5, f)) for s, f in zip(squares, freedom, strict=True) if f)
+        variance[side] = max(pooled, smallest**2)
     known = [(fmean(s[True]) - fmean(s[False]), s) for s in sides if s[True] and s[False]]
-    common = fmean(difference for difference, _ in known)
+    common = centre([difference for difference, _ in known])
     total = fmean((difference - common) ** 2 for difference, _ in known)
-    noise = fmean(variance[True] / len(s[True]) + variance[False] / len(s[False]) for _, s in known)
+    if robust:
+        total = (median(abs(difference - common) for difference, _ in known) / 0.6744897501960817) ** 2
+    noise = centre([variance[True] / len(s[True]) + variance[False] / len(s[False]) for _, s in known])
     between = max(0.0, total - noise)
     scores = []
     for i in pool:
@@ -286,17 +297,21 @@ def transcribed_lira(
         mean_out = fmean(outside) if outside else fmean(inside) - common
         sd_in = math.sqrt(variance[True] + (0 if inside else between))
         sd_out = math.sqrt(variance[False] + (0 if outside else between))
-        if form == "offline":
+        if form == "difference":
+            corrected = [v - common for v in inside] + outside
+            scores.append(fmean(corrected) - seen[i])
+        elif form == "offline":
             scores.append(-float(norm.logcdf((seen[i] - mean_out) / sd_out)))
         else:
             scores.append(float(norm.logpdf(seen[i], mean_in, sd_in) - norm.logpdf(seen[i], mean_out, sd_out)))
     return scores
 
 
+@pytest.mark.parametrize("robust", [True, False])
 @pytest.mark.parametrize("log", [True, False])
-@pytest.mark.parametrize("form", ["online", "offline"])
-def test_lira(form: str, log: bool) -> None:
-    attack = LiRA(form, timesteps=(50, 100, 200), log=log)  # type: ignore[arg-type]
+@pytest.mark.parametrize("form", ["online", "offline", "difference"])
+def test_lira(form: str, log: bool, robust: bool) -> None:
+    attack = LiRA(form, timesteps=(50, 100, 200), log=log, robust=robust)  # type: ignore[arg-type]
     rng = np.random.default_rng(3)
     models = []
     for _ in range(4):
@@ -316,8 +331,31 @@ def test_lira(form: str, log: bool) -> None:
 
     values = [statistics(s) for s in shadows]
     smallest = 0.01 if log else 0.01 * fmean(v for row in values for v in row)
-    truth = transcribed_lira(values, coins, statistics(target), form, smallest)
+    truth = transcribed_lira(values, coins, statistics(target), form, smallest, robust)
     np.testing.assert_allclose(scores.score, truth, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["online", "offline"])
+def test_planted_images_do_not_hide_the_others(form: str) -> None:
+    """40 of 640 images were trained on many times: their difference is ten times that of others, and varies."""
+    aucs = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        shift = np.full(640, 0.25)
+        shift[:40] = rng.uniform(1.5, 3.5, 40)
+        attack = LiRA(form, timesteps=(100,), shrink=True)  # type: ignore[arg-type]
+        *shadows, model = gaussian_models(attack, 3, rng.normal(-3, 1, 640), shift, np.full(640, 0.2), rng)
+        found = [replace(attack, robust=r).score(without_coins(model), shadows).score for r in (False, True)]
+        aucs.append([shadow_auc(score, model.members) for score in found])
+    plain, robust = np.mean(aucs, axis=0)
+    assert robust > plain + 0.01
+
+
+def test_the_difference_needs_no_variance() -> None:
+    difference, online, loss = two_shadow_aucs(
+        [LiRA("difference", timesteps=(100,)), LiRA(timesteps=(100,))], shift=0.5
+    )
+    assert difference > online > loss
 
 
 def test_lira_finds_the_timestep_that_leaks_from_two_shadows() -> None:
@@ -439,9 +477,9 @@ def test_quantile_without_images_from_outside_is_refused() -> None:
         (Loss, {"timesteps": (-1, 50)}, "loss.timesteps is [-1, 50]; it must be a list of one or more whole numbers"),
         (Loss, {"draws": 0}, "loss.draws is 0; it must be at least 1"),
         (PIA, {"norm": 0.0}, "pia.norm is 0.0; it must be above 0"),
-        (SecMI, {"timestep": 105}, "secmi.timestep is 105; it must be a multiple of interval, 10"),
+        (SecMI, {"timesteps": (100, 105)}, "secmi.timesteps is 105; it must be a multiple of interval, 10"),
         (SecMI, {"interval": 0}, "secmi.interval is 0; it must be at least 1"),
-        (LiRA, {"form": "inline"}, "lira.form is 'inline'; it must be 'online' or 'offline'"),
+        (LiRA, {"form": "inline"}, "lira.form is 'inline'; it must be 'online', 'offline' or 'difference'"),
         (LiRA, {"draws": 0}, "lira.draws"),
         (LiRA, {"timesteps": ()}, "lira.timesteps"),
         (Quantile, {"alpha": 1.0}, "quantile.alpha"),

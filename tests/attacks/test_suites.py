@@ -86,7 +86,7 @@ def test_v1_holds_every_attack() -> None:
         ("v1", {}, "v1", set(SUITES["v1"])),
         ("", {"loss": {}}, "own", {"loss"}),
         ("quick", {"secmi": {}}, "quick", set(SUITES["quick"])),
-        ("quick", {"secmi": {"timestep": 50}}, "quick, changed", set(SUITES["quick"])),
+        ("quick", {"secmi": {"timesteps": [50]}}, "quick, changed", set(SUITES["quick"])),
         ("quick", {"sima": {}}, "quick, changed", {*SUITES["quick"], "sima"}),
     ],
 )

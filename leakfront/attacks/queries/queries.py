@@ -75,6 +75,23 @@ class Queries:
         x_0 = (x - (1 - alpha_bar[here]).sqrt() * noise) / alpha_bar[here].sqrt()
         return alpha_bar[there].sqrt() * x_0 + (1 - alpha_bar[there]).sqrt() * noise
 
+    def inverted(self, t: int, interval: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images after deterministic DDIM inversion from 0 to t in steps of `interval`, and the prediction there.
+
+        Each step is computed once for all signals that ask for it. t: a multiple of `interval`.
+        """
+        for here in range(0, t + 1, interval):
+            if ("inverted", interval, here) in self._known:
+                continue
+            x = self.images
+            if here:
+                below = here - interval
+                x = self.ddim_step(*self.inverted(below, interval), below, here)
+            self._known["inverted", interval, here] = x
+            noise = self.predict(x, here) if here else self.clean_prediction(0)
+            self._known["prediction", interval, here] = noise
+        return self._known["inverted", interval, t], self._known["prediction", interval, t]
+
     def clean_prediction(self, t: int) -> torch.Tensor:
         """eps_theta(x_0, t) of the clean images, computed once for all signals that ask for it."""
         key = ("clean", t)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.stats import rankdata
 
 from leakfront.attacks.contract import Scores, Shadow, Signal, Target
+from leakfront.attacks.shadow_models.calibration import calibrated
 
 K = TypeVar("K")
 
@@ -33,10 +34,55 @@ def best_on_shadows(candidates: Sequence[tuple[Mapping[K, np.ndarray], np.ndarra
     return keys[int(np.argmax(mean))], f"best mean AUC on {len(candidates)} shadow models"
 
 
+def best_score(
+    target: Target,
+    shadows: Sequence[Shadow],
+    scores_of: Callable[[Target], Mapping[K, np.ndarray]],
+    default: K,
+    calibrate: bool = False,
+) -> tuple[np.ndarray, K, str]:
+    """The target's scores [P] under the key that separates best on the shadow models, the key, and the reason.
+
+    scores_of: a model's scores [P] under every key. default: the key without shadow models. calibrate: compare scores
+    with those that the images would have as non-members, see `calibration`; each shadow model is then scored with the
+    others, or raw if it is the only one.
+    """
+    known = [scores_of(shadow) for shadow in shadows]
+    members = np.stack([shadow.members for shadow in shadows]) if shadows else np.zeros((0, 0), bool)
+
+    def compared(values: np.ndarray, key: K, others: Sequence[int]) -> np.ndarray:
+        if not calibrate or not others:
+            return values
+        return calibrated(values, [known[i][key] for i in others], members[list(others)])
+
+    candidates = [
+        ({key: compared(values, key, [j for j in range(len(shadows)) if j != i]) for key, values in own.items()}, coins)
+        for i, (own, coins) in enumerate(zip(known, members, strict=True))
+    ]
+    key, reason = best_on_shadows(candidates, default)
+    if calibrate:
+        reason += "; " + _calibrated_on(shadows)
+    return compared(scores_of(target)[key], key, range(len(shadows))), key, reason
+
+
+def source_default(attack: Any, shadows: Sequence[Shadow]) -> str:
+    """The reason for `Scores.choices` of an attack with the parameter `calibrated` that chooses nothing."""
+    return "the source's default" + (f"; {_calibrated_on(shadows)}" if attack.calibrated else "")
+
+
+def _calibrated_on(shadows: Sequence[Shadow]) -> str:
+    return f"calibrated on {len(shadows)} shadow model{'' if len(shadows) == 1 else 's'}"
+
+
 def score_at_best_timestep(
-    target: Target, shadows: Sequence[Shadow], signal: Signal, timesteps: Sequence[int], default: int
+    target: Target,
+    shadows: Sequence[Shadow],
+    signal: Signal,
+    timesteps: Sequence[int],
+    default: int,
+    calibrate: bool = False,
 ) -> Scores:
-    """Scores that are minus "errors" [P, T] of the signal at one timestep.
+    """Scores that are minus "errors" [P, T] of the signal at one timestep; see `best_score`.
 
     The timestep is the one that separates best on the shadow models; without them, the one nearest to `default`.
     """
@@ -46,5 +92,5 @@ def score_at_best_timestep(
         return dict(zip(timesteps, -errors.T, strict=True))
 
     nearest = min(timesteps, key=lambda t: abs(t - default))
-    timestep, reason = best_on_shadows([(by_timestep(s), s.members) for s in shadows], nearest)
-    return Scores(by_timestep(target)[timestep], choices={"timestep": timestep, "chosen by": reason})
+    score, timestep, reason = best_score(target, shadows, by_timestep, nearest, calibrate)
+    return Scores(score, choices={"timestep": timestep, "chosen by": reason})

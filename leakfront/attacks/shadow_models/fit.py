@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import logit
 
 from leakfront.attacks.contract import Shadow, Target
+from leakfront.attacks.shadow_models.calibration import as_non_members
 
 FLOOR = 1e-6  # as a share of a feature's mean: anything less is a rounding error of float32, as signals are stored
 _CERTAIN = 1e-12  # probabilities nearer to 0 or 1 have no reliable log-odds in float64
@@ -20,29 +21,42 @@ def fit_and_score(
     target: Target,
     shadows: Sequence[Shadow],
     logs: bool = True,
+    calibrate: bool = False,
 ) -> np.ndarray:
     """Log-odds float64 [P] that each image of the target is a member.
 
     classifier: a scikit-learn classifier, which this function fits. features_of: a model's features of the pool images,
-    [P, d] or [P, …]. logs: whether to take the logarithm of features (see `in_logs`).
+    [P, d] or [P, …]. logs: whether to take the logarithm of features (see `in_logs`). calibrate: whether each feature
+    is accompanied by its difference from what it would be if the image were no member (see `calibration`), for which
+    each shadow model has the others; at least 2 shadow models.
     """
-    rows, coins = training_rows(features_of, shadows)
-    seen = _features(features_of, target)
+    known, seen = [_features(features_of, shadow) for shadow in shadows], _features(features_of, target)
     if logs:
-        rows, seen = in_logs(rows, rows), in_logs(seen, rows)
-    classifier.fit(rows, coins)
+        reference = np.concatenate(known)
+        known, seen = [in_logs(rows, reference) for rows in known], in_logs(seen, reference)
+    if calibrate:
+        members = np.stack([shadow.members for shadow in shadows])
+
+        def with_differences(rows: np.ndarray, others: Sequence[int]) -> np.ndarray:
+            as_others = as_non_members(np.stack([known[i] for i in others]), members[list(others)])
+            return np.concatenate([rows, rows - as_others], axis=1)
+
+        everyone = range(len(shadows))
+        seen, known = (
+            with_differences(seen, everyone),
+            [with_differences(rows, [j for j in everyone if j != i]) for i, rows in enumerate(known)],
+        )
+    classifier.fit(*training_rows(known, shadows))
     return _log_odds(classifier, seen)
 
 
-def training_rows(
-    features_of: Callable[[Target], np.ndarray], shadows: Sequence[Shadow]
-) -> tuple[np.ndarray, np.ndarray]:
+def training_rows(known: Sequence[np.ndarray], shadows: Sequence[Shadow]) -> tuple[np.ndarray, np.ndarray]:
     """Every image of every shadow as a row: features float64 [shadows x P, d] and coins bool [shadows x P].
 
-    Rows are sorted by image, features and coin, so a fit depends neither on the order of the pool nor on the order of
-    the shadow models.
+    known: the features [P, d] of each shadow model. Rows are sorted by image, features and coin, so a fit depends
+    neither on the order of the pool nor on the order of the shadow models.
     """
-    features = np.concatenate([_features(features_of, shadow) for shadow in shadows])
+    features = np.concatenate(known)
     coins = np.concatenate([shadow.members for shadow in shadows])
     images = [image.tobytes() for shadow in shadows for image in shadow.pool.images]
     order = sorted(range(len(coins)), key=lambda i: (images[i], features[i].tobytes(), bool(coins[i])))
@@ -60,6 +74,15 @@ def in_logs(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
     floor = np.where(scale > 0, FLOOR * scale, 1.0)
     logs: np.ndarray = np.where(positive, np.where(scale > 0, np.log(np.maximum(rows, floor)), 0.0), rows)
     return logs
+
+
+def logistic_regression() -> Any:
+    """A logistic regression on standardized features, for `fit_and_score`."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
 def random_state(target: Target) -> int:

@@ -84,7 +84,7 @@ class Plan:
         return [
             label
             for label, attack in self.attacks.items()
-            if attack.minimum_shadows <= shadows and not self._lacks_outside(attack)
+            if attack.shadows_needed() <= shadows and not self._lacks_outside(attack)
         ]
 
     def note(self, label: str, shadows: int) -> str:
