@@ -1,4 +1,4 @@
-"""A training step under each defense that changes it, compared with the undefended step.
+"""A training step under each defense that changes it, compared with the undefended step; see private_step for DP-SGD.
 
 Run: python -m benchmarks.defense_steps
 """
@@ -14,7 +14,6 @@ from leakfront.defenses.ambient import Ambient
 from leakfront.defenses.augment import Augment
 from leakfront.defenses.capacity import Capacity
 from leakfront.defenses.distill import Distill
-from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.defenses.regularize import Regularize
 
 
@@ -32,7 +31,6 @@ def main() -> None:
             "ambient": step_of(64, Ambient()),
             "distill, a step of the teachers": step_of(64, Distill()),
             "distill, a step of the student": step_of(64, Distill(), done=100),
-            "dp_sgd": step_of(64, DPSGD()),
         },
         rounds=15,
         warmup=3,
