@@ -31,8 +31,9 @@ _ITEM = re.compile(r'[a-z][\w "]{0,40}[:.] ')  # a line of a docstring that expl
 HEADS = {
     "attacks": "# Attacks\n\nMade from the docstrings; `leakfront list attacks` prints the same. *Access* is what the "
     "attacker needs of the model. *Shadow models* are models of other splits, whose members the attacker knows: some "
-    "attacks make choices on them, others fit something. The suites `quick` and `v1` fix the attacks and their "
-    "settings.\n\n| attack | access | shadow models | suites | |\n|---|---|---|---|---|\n",
+    "attacks make choices on them, others fit something. Suites fix the attacks and their settings: `quick-v2` and "
+    "`v2`, and the earlier `quick` and `v1`.\n\n"
+    "| attack | access | shadow models | suites | |\n|---|---|---|---|---|\n",
     "defenses": "# Defenses\n\nMade from the docstrings; `leakfront list defenses` prints the same. *Covers* names the "
     "attackers whom the defense can reach.\n\n| defense | acts on | covers | |\n|---|---|---|---|\n",
 }
@@ -109,7 +110,8 @@ def facts(plugin: Any) -> dict[str, str]:
         for suite, settings in SUITES.items()
         if any(params.get("attack", label) == plugin.name for label, params in settings.items())
     ]
-    use = plugin.shadows + (f", at least {plugin.minimum_shadows}" if plugin.minimum_shadows else "")
+    needed = plugin().shadows_needed()
+    use = plugin.shadows + (f", at least {needed}" if needed else "")
     return {"Access": plugin.access, "Shadow models": use, "Suites": ", ".join(suites) or "none"}
 
 

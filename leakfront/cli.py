@@ -125,7 +125,7 @@ def run(
 @click.option("--decoys", required=True, metavar="DIR", help="Images of the same distribution that it never saw.")
 @click.option("--reference", metavar="DIR", help="Images that are neither, for FID.  [default: no FID]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/attack-NAME]")
-@click.option("--suite", default="quick", show_default=True, help="The attacks: quick or v1.")
+@click.option("--suite", default="quick-v2", show_default=True, help="The attacks: quick-v2 or v2 (before: quick, v1).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, as in run.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: as in run]")
 @click.option("--device", help="cpu, cuda or cuda:N.")

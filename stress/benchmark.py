@@ -37,6 +37,7 @@ STAGES = ("start", *(stage.name for stage in DECLARED if stage is not POOL), "re
 # two defenses on two splits, each the shadow of the other; a checkpoint after nearly every step
 CONFIG = """
 name = "stressed"
+privacy_seed = 1
 splits = 2
 data = { pool = 96, reference = 200, duplicates = { groups = 8, copies = 4 } }
 model = { name = "unet", channels = [8, 8], head_channels = 8 }

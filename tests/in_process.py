@@ -58,9 +58,11 @@ def in_process() -> Iterator[list[Task]]:
         yield Here.done
 
 
-def run_here(settings: dict[str, Any], folder: Path) -> tuple[RunOutcome, str]:
-    """A whole run in this process: its outcome, and all that it printed."""
+def run_here(settings: dict[str, Any], folder: Path, report: bool = True) -> tuple[RunOutcome, str]:
+    """A whole run in this process: its outcome, and all that it printed. report: whether to draw its report."""
     out = io.StringIO()
-    with in_process():
+    with in_process(), pytest.MonkeyPatch.context() as patch:
+        if not report:
+            patch.setattr("leakfront.harness.report.draw_report", lambda *_, **__: folder / "report/index.html")
         outcome = run(parse_config(settings), Layout(folder), 1, Console(file=out, width=200))
     return outcome, out.getvalue()

@@ -7,6 +7,7 @@ from typing import Any
 
 SETTINGS: dict[str, Any] = {
     "name": "small",
+    "privacy_seed": 1,
     "splits": 2,
     "data": {"pool": 96, "reference": 200, "duplicates": {"groups": 8, "copies": 4}},
     "model": {"name": "unet", "channels": [8, 8], "head_channels": 8},

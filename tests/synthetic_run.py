@@ -109,6 +109,7 @@ class Settings:
     suite: str = "quick"
     features: str = "embedded"
     left_out: Mapping[str, str] = field(default_factory=dict)  # attack -> why no model was attacked with it
+    in_front: tuple[str, ...] = ()  # the attacks named before the run; none in runs of earlier versions
     control_leak: float = 0.0  # shift of the control's scores of members, where there should be none
 
 
@@ -220,13 +221,13 @@ class _Cell:
         for rate in (0.1, 0.01):
             tpr = float((member > np.quantile(decoy, 1 - rate)).mean())
             low, high = max(tpr - 0.05, 0), min(tpr + 0.05, 1)
-            rows.append(self._one("privacy", attack, "tpr_at_fpr", tpr, low, high, level=rate))
+            rows.append(self._one("privacy", attack, "tpr_at_fpr", tpr, low, high, level=rate, n=len(member)))
         reason = f"not attainable with {len(decoy)} decoys"
         audit = "one-run audit"
         bound = max(0.0, 4 * (auc - 0.55))
         return [
             *rows,
-            self._one("privacy", attack, "tpr_at_fpr", math.nan, method=reason, level=0.001),
+            self._one("privacy", attack, "tpr_at_fpr", math.nan, method=reason, level=0.001, n=len(member)),
             self._one("privacy", attack, "epsilon_lower_bound", bound, bound, math.inf, audit),
             self._one("privacy", attack, "epsilon_lower_bound_ceiling", 2.9, method=audit),
         ]
@@ -356,6 +357,7 @@ def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[st
             for label in protocol.attacks if label in FACTS
         },
         "attack_notes": [f"attack {label}: {reason}" for label, reason in protocol.left_out.items()],
+        "in_front": list(protocol.in_front),
         "config": {
             "name": protocol.name,
             "data": {"dataset": "digits", "pool": protocol.pool, "reference": None},

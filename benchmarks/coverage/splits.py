@@ -50,6 +50,29 @@ def aucs(separation: float, between: float) -> Draw:
     return draw
 
 
+def fitted_aucs(leak: float, between: float) -> Draw:
+    """AUCs of a linear classifier fitted on the coins of the other splits, whose images are as difficult everywhere.
+
+    leak: how far members' features lie from those of decoys on average; it varies by `between` from model to model.
+    """
+
+    def draw(rng: np.random.Generator) -> tuple[object, ...]:
+        coins = rng.random((SPLITS, 2 * N)) < 0.5
+        difficulty = rng.standard_normal((2 * N, 8))
+        leaks = leak + between * rng.standard_normal(SPLITS)
+        features = difficulty + rng.standard_normal((SPLITS, 2 * N, 8)) + (leaks[:, None] * coins)[:, :, None]
+        found = []
+        for target in range(SPLITS):
+            others = [i for i in range(SPLITS) if i != target]
+            known, labels = np.concatenate(features[others]), np.concatenate(coins[others])
+            scores = features[target] @ (known[labels].mean(0) - known[~labels].mean(0))
+            found.append(auc_interval(scores, coins[target], seed_from(rng), DRAWS)[:3])
+        value, low, high = zip(*found, strict=True)
+        return over_splits(value, low, high, 0, 1, shared_coins=True)
+
+    return draw
+
+
 def tprs(separation: float, between: float) -> Draw:
     """TPRs at 10% FPR of scores whose separation differs between models."""
 
@@ -120,6 +143,12 @@ SIMULATIONS = [
         for v, p in ((0.1, NOMINAL), (0.2, NOMINAL), (0.5, limit(0.9, 0.935)))
     ),
     _over("AUC", "mean 0.98", AT_LEAST, aucs(3.0, 0.5), float(norm.cdf(3 / np.sqrt(2 + 0.5**2))), 2.5),
+    _over("AUC of a fitted attack", "nothing leaks; splits share coins", AT_LEAST, fitted_aucs(0.0, 0.0), 0.5, 3.5),
+    *(
+        _over("AUC of a fitted attack", f"members' features lie 0.2 ± {b} off; splits share coins", promise,
+              fitted_aucs(0.2, b), None, 3.5)
+        for b, promise in ((0.05, AT_LEAST), (0.1, limit(0.9, 0.95)))
+    ),
     _over("TPR at 10% FPR", "mean 0.94", AT_LEAST, tprs(3.0, 0.5),
           float(norm.cdf((3 + norm.ppf(0.1)) / np.sqrt(1 + 0.5**2))), 2.5),
     _over("extracted at 5% FDR", "40 ± 5 members leak", AT_LEAST, counts(40, 5), None, 2.2),

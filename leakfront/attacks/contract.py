@@ -165,6 +165,16 @@ class Attack(Plugin):
         """The fewest shadow models that it works with: `minimum_shadows`, but 1 for a score that is `calibrated`."""
         return max(self.minimum_shadows, int(getattr(self, "calibrated", False)))
 
+    @property
+    def shadow_use(self) -> str:
+        """What it uses shadow models for: none, choices, fit, or calibration alone."""
+        return "calibration" if self.shadows == "none" and self.shadows_needed() else self.shadows
+
+    @property
+    def uses_shadows(self) -> bool:
+        """Whether its scores depend on shadow models, if there are any."""
+        return self.shadow_use != "none"
+
     def minimum_pool(self) -> int:
         """The fewest pool images that it works on."""
         return 2

@@ -24,13 +24,14 @@ EQUIDISTANT = tuple(range(0, 1000, 100))
 class Gradients:
     """Norms of each image's gradients of the loss at T timesteps, with respect to K parameter tensors and the image.
 
+    With `fresh_noise`, each timestep has a draw of its own; otherwise all share one.
     "of_mean" [N, K]: for each tensor, the norm of the gradient of the mean loss over timesteps. "mean" [N, K]: for each
     tensor, the mean over timesteps of the gradient's norm. "of_parameters" and "of_input" [N, T]: the squared norm at
     each timestep, of all tensors together and of the image. "loss" [N, T]: the loss at each timestep.
     """
 
     timesteps: tuple[int, ...]
-    draw: int = 0
+    fresh_noise: bool
 
     def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
         if max(self.timesteps) >= queries.timesteps:
@@ -38,7 +39,8 @@ class Gradients:
                 f"the timesteps of a gradient attack reach {max(self.timesteps)}; "
                 f"they must be below the model's {queries.timesteps}"
             )
-        return queries.gradient_norms(self.timesteps, self.draw)._asdict()
+        draws = range(len(self.timesteps)) if self.fresh_noise else (0,)
+        return queries.gradient_norms(self.timesteps, tuple(draws))._asdict()
 
 
 def check_distinct(where: str, timesteps: Sequence[int]) -> None:
@@ -55,9 +57,9 @@ class GSA(Attack):
     An image's features are one norm for each of the K parameter tensors, [P, K]. In form 1 (GSA1) it is the norm of
     the gradient of the mean loss over timesteps; in form 2 (GSA2) it is the mean over timesteps of the gradients'
     norms. A classifier, fitted on shadow models, judges the features; the score is its log-odds. There are 10
-    equidistant timesteps, as in the source, and all losses use one draw of the noise. The source uses XGBoost's trees;
-    here they are scikit-learn's, or a logistic regression on the standardized logarithms. With `calibrated`, each
-    feature is accompanied by its difference from what it would be if the image were no member (see
+    equidistant timesteps, as in the source, each with noise of its own; without `fresh_noise` all share one. The source
+    uses XGBoost's trees; here they are scikit-learn's, or a logistic regression on the standardized logarithms. With
+    `calibrated`, each feature is accompanied by its difference from what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py), which needs 2 shadow models.
     Access: gradients. Model calls per image: 3 x timesteps (30), shared by both forms and by `trajectory`.
     It needs shadow models of the same architecture, and it does not tell why it judges an image a member.
@@ -72,6 +74,7 @@ class GSA(Attack):
     timesteps: Timesteps = EQUIDISTANT
     classifier: Literal["logistic", "trees"] = "logistic"
     calibrated: bool = True
+    fresh_noise: bool = True
 
     def shadows_needed(self) -> int:
         return 2 if self.calibrated else self.minimum_shadows
@@ -81,7 +84,7 @@ class GSA(Attack):
 
     @property
     def signal(self) -> Gradients:
-        return Gradients(self.timesteps)
+        return Gradients(self.timesteps, self.fresh_noise)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         def norms(model: Target) -> np.ndarray:

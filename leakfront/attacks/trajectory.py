@@ -21,7 +21,7 @@ class Trajectory(Attack):
     linear probe judges them: a logistic regression on their standardized logarithms, fitted on shadow models. The
     score is its log-odds. The source follows all timesteps of the trajectory, and fits on known members and other
     images of the attacked model itself. Here there are 10 timesteps, those of `gsa`, and the fit is on other models.
-    All losses use one draw of the noise.
+    Each timestep has noise of its own; without `fresh_noise` all share one.
     Access: gradients. Model calls per image: 3 x timesteps (30), all shared with `gsa` at the same timesteps.
     It needs shadow models of the same kind as the target. The source has further probes, which tell generated images
     from real ones; this attack does not.
@@ -33,13 +33,14 @@ class Trajectory(Attack):
     summary = "a linear probe on losses and gradient norms along the trajectory, fitted on shadow models"
 
     timesteps: Timesteps = EQUIDISTANT
+    fresh_noise: bool = True
 
     def validate(self) -> None:
         check_distinct(self.where(), self.timesteps)
 
     @property
     def signal(self) -> Gradients:
-        return Gradients(self.timesteps)
+        return Gradients(self.timesteps, self.fresh_noise)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         from sklearn.linear_model import LogisticRegression

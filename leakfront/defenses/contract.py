@@ -52,7 +52,8 @@ class Guarantee:
     """A differential-privacy guarantee: (epsilon, delta) by `accountant`, for adding or removing one `unit`.
 
     group: the number of images that the most frequent pool image has in the training set. group_epsilon: the epsilon
-    for adding or removing `group` units at once; None for a group of one.
+    for adding or removing `group` units at once; None for a group of one. history: (noise multiplier, sampling rate,
+    steps) of consecutive stretches of DP-SGD, from which guarantees of several models compose tightly.
     """
 
     epsilon: float
@@ -61,6 +62,7 @@ class Guarantee:
     unit: str = "training image"
     group: int = 1
     group_epsilon: float | None = None
+    history: tuple[tuple[float, float, int], ...] = ()
 
 
 class Stopping(Protocol):
@@ -160,11 +162,14 @@ class Defense(Plugin):
       twice: through the samples it serves, and with the weights.
     * `covers`: the attackers' access levels that its protection holds for.
     * `one_process`: whether several processes cannot share its training step.
+    * `private`: whether its guarantee rests on random draws that stay secret. The whole training then draws from the
+      run's secret and not from its seed. A training step with a guarantee must come from such a defense.
     """
 
     acts_on: ClassVar[str] = "nothing"
     covers: ClassVar[str] = "samples, loss, gradients"
     one_process: ClassVar[bool] = False
+    private: ClassVar[bool] = False
 
     def overrides(self, *hooks: str) -> bool:
         """Whether this defense does anything in one of these hooks ("prepare", "augment", "training", "guard", …).

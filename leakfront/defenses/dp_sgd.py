@@ -36,13 +36,14 @@ class DPSGD(Defense):
     trained weights (also their moving average), so it holds against any attacker, even with the weights. Copies of an
     image count as separate images; `group_epsilon` is the epsilon for all copies of one image together.
 
-    The guarantee does not cover: the seeds, which have to stay secret; the reported loss, batch sizes and clipped
-    fraction, which are read off the private data; floating-point attacks on the noise (arXiv 2112.05307); parameters
-    chosen by comparing several runs. An augmentation that mixes images lets an image influence the gradients of others
-    and is refused in a stack with this defense.
+    The guarantee does not cover: the run's secret, from which all draws of the training follow; the reported loss,
+    batch sizes and clipped fraction, which are read off the private data; floating-point attacks on the noise (arXiv
+    2112.05307); parameters chosen by comparing several runs. An augmentation that mixes images lets an image influence
+    the gradients of others and is refused in a stack with this defense.
     """
 
     acts_on = "training"
+    private = True
     covers = "samples, loss, gradients"
     summary = "DP-SGD: per-image gradients clipped and noised, to a target epsilon"
 

@@ -86,7 +86,7 @@ def attack(
     decoys: str | Path,
     reference: str | Path | None = None,
     out: str | Path | None = None,
-    suite: str = "quick",
+    suite: str = "quick-v2",
     overrides: Sequence[str] = (),
     workers: int | None = None,
     console: Console | None = None,
@@ -95,8 +95,8 @@ def attack(
 
     model: a diffusers folder with a UNet2DModel and its scheduler. members: a folder of images that the model was
     trained on. decoys: a folder of images of the same distribution that it never saw. reference: a folder of images
-    that are neither, for FID. suite: "quick" or "v1". out: by default runs/attack-NAME. The other parameters are those
-    of `run`. Raises `InputError` for wrong input.
+    that are neither, for FID. suite: a suite's name, such as "quick-v2" or "v2". out: by default runs/attack-NAME. The
+    other parameters are those of `run`. Raises `InputError` for wrong input.
     """
     from leakfront.harness.settings.external import external_config
 

@@ -18,10 +18,11 @@ from leakfront.harness.plan.query_cost import check_signals
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import POOL, TRAIN
 from leakfront.harness.stages.stage import Work, perform
-from leakfront.harness.stages.train import is_diverged
+from leakfront.harness.stages.train import is_diverged, is_private
 from leakfront.harness.store.integrity import remove_damaged, seal
 from leakfront.harness.store.layout import Layout, model_names
 from leakfront.harness.store.run_folder import check_compatible, locked, write_config
+from leakfront.harness.store.secret import make_secret
 from leakfront.harness.store.temporaries import clear_temporaries
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
         models = model_names(cell.keys[TRAIN.name] for cell in plan.cells)
         damaged = remove_damaged(layout, cells, models)
         write_config(layout, config, facts)
+        if any(is_private(point.stack) for point in plan.points):
+            make_secret(layout, config.privacy_seed)
         perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name])
         with RunProgress(work_left(plan, pool, layout), layout.log, console) as progress:
             for sentence in damaged:

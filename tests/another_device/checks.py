@@ -54,7 +54,7 @@ def trained(stack: list[Defense], folder: Path, device: str) -> tuple[Any, list[
     data = TrainingSet(oracle.digits()[:40], labels, np.arange(40))
     public = TrainingSet(oracle.digits()[100:140], labels, np.full(40, -1))
     budget = sections.Training(steps=2, batch_size=8, learning_rate=1e-3, ema_decay=0.9)
-    run = TrainingRun(budget, stack, seed=7, device=device)
+    run = TrainingRun(budget, stack, seed=7, privacy_key=b"k" * 32, device=device)
     found = train(model, data, public, 40.0, run, Checkpoints(folder, "key", 0.0), lambda *_: None)
     return model, [loss for _, loss in found.losses]
 

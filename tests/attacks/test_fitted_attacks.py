@@ -177,12 +177,14 @@ class Constant:
 # gradients
 
 
-def one_by_one(model: Any, images: np.ndarray, noise: torch.Tensor, timesteps: tuple[int, ...]) -> Mapping[str, Any]:
+def one_by_one(
+    model: Any, images: np.ndarray, draws: list[torch.Tensor], timesteps: tuple[int, ...]
+) -> Mapping[str, Any]:
     """Gradient norms from one backward pass for each image and timestep: "norms" [N, T, K], "of_mean" [N, K]."""
     names, rows = list(model.parameters()), []
     for image in to_unit_range(images):
         gradients, by_input, losses = [], [], []
-        for t in timesteps:
+        for t, noise in zip(timesteps, draws, strict=True):
             values = {n: v.detach().clone().requires_grad_() for n, v in model.parameters().items()}
             x_0 = image[None].clone().requires_grad_()
             alpha_bar = model.alphas_cumprod[t]
@@ -199,11 +201,13 @@ def one_by_one(model: Any, images: np.ndarray, noise: torch.Tensor, timesteps: t
     return {k: np.array(v) for k, v in zip(("norms", "of_mean", "input", "loss"), zip(*rows, strict=True), strict=True)}
 
 
-def test_gradient_features_are_those_of_one_pass_at_a_time(images: np.ndarray) -> None:
+@pytest.mark.parametrize("fresh_noise", [False, True])
+def test_gradient_features_are_those_of_one_pass_at_a_time(fresh_noise: bool, images: np.ndarray) -> None:
     model, timesteps = oracle.fitted("gaussian", oracle.digits()[200:500]), (0, 100, 700)
     queries = batch_of(images[:5], model)
-    found = {k: v.numpy() for k, v in Gradients(timesteps).measure(queries).items()}
-    truth = one_by_one(model, images[:5], queries.noise(0), timesteps)
+    found = {k: v.numpy() for k, v in Gradients(timesteps, fresh_noise).measure(queries).items()}
+    noise = [queries.noise(i if fresh_noise else 0) for i in range(3)]
+    truth = one_by_one(model, images[:5], noise, timesteps)
     np.testing.assert_allclose(found["of_mean"], truth["of_mean"], rtol=1e-3)
     np.testing.assert_allclose(found["mean"], truth["norms"].mean(axis=1), rtol=1e-3)
     np.testing.assert_allclose(found["of_parameters"], (truth["norms"] ** 2).sum(axis=2), rtol=1e-3)
@@ -221,7 +225,7 @@ def test_both_forms_and_the_trajectory_share_their_gradients(images: np.ndarray)
 
 def synthetic(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> Target:
     """A target with invented gradients."""
-    prefix = "Gradients(draw=0,timesteps=" + str(GSA().timesteps) + ")/"
+    prefix = "Gradients(fresh_noise=True,timesteps=" + str(GSA().timesteps) + ")/"
     return replace(nothing_seen(images), signals=Signals({prefix + k: v for k, v in arrays.items()}))
 
 
@@ -252,7 +256,7 @@ def test_each_learns_which_of_its_features_tells(attack: Any, telling: str, imag
 def test_timesteps_that_the_model_does_not_have_are_refused(images: np.ndarray) -> None:
     queries = batch_of(images[:2], oracle.fitted("gaussian", images))
     with pytest.raises(InputError, match="reach 1000; they must be below the model's 1000"):
-        Gradients((0, 1000)).measure(queries)
+        Gradients((0, 1000), True).measure(queries)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,45 @@ def test_no_outcome_is_stored_of_an_attack_that_is_gone() -> None:
     assert {(suite, label) for suite in stored for label in stored[suite]} == set(LABELS)
 
 
-def test_v1_holds_every_attack() -> None:
-    assert {attack.name for attack in built("v1").values()} == set(attacks.registry.names())
+@pytest.mark.parametrize("suite", ["v1", "v2"])
+def test_the_whole_suites_hold_every_attack(suite: str) -> None:
+    assert {attack.name for attack in built(suite).values()} == set(attacks.registry.names())
+
+
+@pytest.mark.parametrize("suite", list(SUITES))
+def test_a_suite_states_every_setting(suite: str) -> None:
+    """A new default of an attack must not change a suite."""
+    for label, attack in built(suite).items():
+        stated = {key for key in SUITES[suite][label] if key != "attack"}
+        assert stated == {field.name for field in fields(attack)} - {"device", "memory_mib"}, (
+            label
+        )  # decide speed alone
+
+
+@pytest.mark.parametrize("suite", ["quick-v2", "v2"])
+def test_an_attack_that_can_be_calibrated_is_there_in_both_forms(suite: str) -> None:
+    suite_attacks = built(suite)
+    able = {
+        label for label, attack in suite_attacks.items() if attack.shadow_use != "fit" and hasattr(attack, "calibrated")
+    }
+    assert able
+    assert {label for label in able if not label.endswith("_calibrated")} == {
+        label.removesuffix("_calibrated") for label in able if label.endswith("_calibrated")
+    }
+
+
+def test_the_quick_suite_is_part_of_the_whole_one() -> None:
+    """Only SecMI and PIA look at more timesteps there."""
+    quick, whole = SUITES["quick-v2"], SUITES["v2"]
+    assert set(quick) <= set(whole)
+    differ = {label for label in quick if quick[label] != whole[label]}
+    assert differ == {"secmi", "secmi_calibrated", "pia", "pia_calibrated"}
 
 
 @pytest.mark.parametrize(
     ("suite", "own", "called", "labels"),
     [
-        ("", {}, "quick", set(SUITES["quick"])),
+        ("", {}, "quick-v2", set(SUITES["quick-v2"])),
         ("v1", {}, "v1", set(SUITES["v1"])),
         ("", {"loss": {}}, "own", {"loss"}),
         ("quick", {"secmi": {}}, "quick", set(SUITES["quick"])),
@@ -109,7 +141,7 @@ def test_two_attacks_may_be_one_with_different_settings() -> None:
     assert {label: (attack.name, attack.draws) for label, attack in plan.attacks.items() if label in "ab"} == {
         "a": ("loss", 1), "b": ("loss", 2),
     }  # fmt: skip
-    assert plan.suite == "quick, changed"
+    assert plan.suite == "quick-v2, changed"
 
 
 @pytest.mark.parametrize(

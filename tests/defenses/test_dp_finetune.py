@@ -64,7 +64,7 @@ def run(
 
     private, checkpoints = private or images_of(0, 60), Checkpoints(folder, "key", 0.0)
     public = images_of(100, 160, -1)
-    training = TrainingRun(budget, stack, seed=7)
+    training = TrainingRun(budget, stack, seed=7, privacy_key=b"k" * 32)
     return train(model, private, public, 60.0, training, checkpoints, progress), model
 
 

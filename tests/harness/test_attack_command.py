@@ -53,7 +53,7 @@ def rows_of(root: Path) -> pd.DataFrame:
 def test_it_has_the_rows_of_a_run_without_epsilon_fid_or_training(finished: Path) -> None:
     rows = rows_of(finished)
     assert set(rows[rows["metric"] == "auc"]["source"]) == {"extraction", "loss", "pia", "secmi"}
-    assert (rows["suite"] == "quick, changed").all()
+    assert (rows["suite"] == "quick-v2, changed").all()
     assert not rows["metric"].str.contains("epsilon|audit_guesses|fid|kid").any()
     assert set(rows["defense"]) == {"external model"}
     assert "train" not in set(rows["source"])
@@ -173,7 +173,7 @@ def test_images_are_converted_where_that_is_asked_for(tmp_path: Path) -> None:
     root = inputs(tmp_path)
     other_size(root)
     places = (str(root / "model"), str(root / "members"), str(root / "decoys"))
-    config = external_config(*places, None, "quick", ("data.params.size=8", "attacks.extraction.neighbours=10"))
+    config = external_config(*places, None, "quick-v2", ("data.params.size=8", "attacks.extraction.neighbours=10"))
     _, pool = check_everything(config, Layout(root / "run"))
     assert pool.images.shape == (60, 1, 8, 8)
     assert np.count_nonzero(pool.membership) == 30
@@ -193,7 +193,7 @@ def test_a_model_of_classes_wants_images_in_as_many(tmp_path: Path) -> None:
         for label in ("0", "1"):
             write(root / name / label, range(first + 20 * int(label), first + 20 * int(label) + 20))
     places = (str(root / "model"), str(root / "members"), str(root / "decoys"))
-    config = external_config(*places, None, "quick", ("attacks.extraction.neighbours=10",))
+    config = external_config(*places, None, "quick-v2", ("attacks.extraction.neighbours=10",))
     _, pool = check_everything(config, Layout(root / "run"))
     known = {picture(seed).tobytes(): (seed % 100) // 20 for seed in (*range(40), *range(100, 140))}
     assert pool.labels.tolist() == [known[image.tobytes()] for image in pool.images]

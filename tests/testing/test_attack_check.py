@@ -95,7 +95,10 @@ class OneImage:
 SIGNALS: Cases = [
     (broken(Loss, signal=property(lambda self: Thawed())), "Thawed of attack 'loss' must be a @dataclass"),
     (broken(Loss, access="samples"), "access must be 'loss' or 'gradients' if it asks the model"),
-    (broken(Loss, signal=property(lambda self: Gradients((10,)))), "the access of attack 'loss' must be 'gradients'"),
+    (
+        broken(Loss, signal=property(lambda self: Gradients((10,), True))),
+        "the access of attack 'loss' must be 'gradients'",
+    ),
     (broken(Loss, signals=lambda self: [NoiseErrors((1,), 1)]), r"the signal of attack 'loss' must be among its"),
     (broken(Loss, signals=changing), "must ask for the same signals each time"),
     (measuring(lambda self, q: {"errors": errors(q)}, view=object()), "has a parameter without a stable text"),

@@ -36,8 +36,8 @@ def gradient_norms(
 ) -> GradientNorms:
     """Losses and gradient norms of all images, computed in batches of `batch_size`.
 
-    images: float32 [N, C, H, W] in [-1, 1]. labels: int64 [N]. noise: [1, C, H, W], the same for all images and
-    timesteps. timesteps: in 0 … T-1.
+    images: float32 [N, C, H, W] in [-1, 1]. labels: int64 [N]. noise: the same for all images, [T, C, H, W], or
+    [1, C, H, W] for all timesteps too. timesteps: T numbers.
     """
     rows = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
     with sdpa_kernel(SDPBackend.MATH):  # vmap cannot map the fused kernels over images
@@ -53,7 +53,7 @@ def _of_batch(
     losses, of_input, of_parameters = [], [], []
     total: dict[str, torch.Tensor] = {}
     norms: list[torch.Tensor] = []
-    for t in timesteps:
+    for t, same in zip(timesteps, noise.expand(len(timesteps), *noise.shape[1:])[:, None], strict=True):
         alpha_bar, at = alphas_cumprod[t], torch.full((1,), t, device=images.device)
 
         def loss(
@@ -62,9 +62,10 @@ def _of_batch(
             label: torch.Tensor,
             alpha_bar: torch.Tensor = alpha_bar,
             at: torch.Tensor = at,
+            same: torch.Tensor = same,
         ) -> torch.Tensor:
-            x_t = alpha_bar.sqrt() * x_0[None] + (1 - alpha_bar).sqrt() * noise
-            return (model.predict_with(values, x_t, at, label[None]) - noise).square().mean()
+            x_t = alpha_bar.sqrt() * x_0[None] + (1 - alpha_bar).sqrt() * same
+            return (model.predict_with(values, x_t, at, label[None]) - same).square().mean()
 
         per_image = torch.func.vmap(torch.func.grad_and_value(loss, argnums=(0, 1)), in_dims=(None, 0, 0))
         (by_tensor, by_pixel), value = per_image(parameters, images, labels)

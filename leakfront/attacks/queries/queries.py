@@ -111,12 +111,16 @@ class Queries:
         squared: torch.Tensor = (self.noisy_prediction(draw, t, view) - self.noise(draw)).square().flatten(1).mean(1)
         return squared
 
-    def gradient_norms(self, timesteps: Sequence[int], draw: int = 0) -> GradientNorms:
-        """Losses and gradient norms at each timestep, with draw number `draw` of the noise; see `GradientNorms`."""
-        key = (tuple(timesteps), draw)
+    def gradient_norms(self, timesteps: Sequence[int], draws: Sequence[int] = (0,)) -> GradientNorms:
+        """Losses and gradient norms at each timestep; see `GradientNorms`.
+
+        draws: the number of the noise's draw at each timestep, or the one for all.
+        """
+        key = (tuple(timesteps), tuple(draws))
         if key not in self._gradients:
             self.calls += CALLS_OF_A_GRADIENT * len(timesteps)
             self._gradients[key] = gradient_norms(
-                self._model, self.images, self.labels, self.noise(draw), timesteps, self._gradient_batch
-            )
+                self._model, self.images, self.labels, torch.cat([self.noise(draw) for draw in draws]), timesteps,
+                self._gradient_batch,
+            )  # fmt: skip
         return self._gradients[key]

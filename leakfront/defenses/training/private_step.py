@@ -179,6 +179,7 @@ class PrivateStep:
             unit=self._setup.unit + (" (one copy of it)" if copies > 1 else ""),
             group=copies,
             group_epsilon=group_epsilon(history, delta, copies) if copies > 1 else None,
+            history=history,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from leakfront import attacks, models
 from leakfront.attacks.contract import Attack
-from leakfront.attacks.suites import chosen_attacks
+from leakfront.attacks.suites import IN_FRONT, OWN, chosen_attacks
 from leakfront.datasets import open_dataset
 from leakfront.errors import InputError
 from leakfront.harness.plan.external import check_external, external_notes, external_points
@@ -107,3 +107,15 @@ def notes_on(plan: Plan) -> list[str]:
     shadows = plan.config.splits - 1
     notes = {label: plan.note(label, shadows) for label in plan.attacks}
     return [*external_notes(plan.dataset), *(f"attack {label}: {note}" for label, note in notes.items() if note)]
+
+
+def in_front(plan: Plan) -> list[str]:
+    """The attacks whose AUC is to stand in front of a report, the first choice first; known before any result.
+
+    Of a suite these are `suites.IN_FRONT`, of a config's own attacks those that query the model, in their order. An
+    attack that lacks shadow models is not among them.
+    """
+    possible = plan.judged_by(plan.config.splits - 1)
+    if plan.suite != OWN:
+        return [label for label in IN_FRONT if label in possible]
+    return [label for label in possible if plan.attacks[label].access in ("loss", "gradients")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,9 +21,10 @@ _AUDIT = ("epsilon_lower_bound", "epsilon_lower_bound_ceiling")
 _NOT_AVERAGED = (*NO_MODEL, "left_out")
 
 
-def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row]:
+def over_all_splits(rows: Sequence[Row], delta: float, attacks: int, fitted: Collection[str] = ()) -> list[Row]:
     """One row "all" for every number of every defense: the mean over splits, with an interval that covers their spread.
 
+    fitted: the attacks that use the models of other splits as shadow models, so that their values share coins.
     The audit's bound is not averaged. It is the largest of the splits' bounds, each made at a level that is corrected
     for the number of splits too. (Guesses cannot be pooled over splits: an attack that uses shadow models has seen the
     coins of the other splits.)
@@ -40,8 +41,9 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int) -> list[Row
             averaged.append(_best_audit(group, guessed, delta, attacks))
             continue
         found = over_splits(
-            [r.value for r in group], [r.ci_low for r in group], [r.ci_high for r in group], *_range(group[0])
-        )
+            [r.value for r in group], [r.ci_low for r in group], [r.ci_high for r in group], *_range(group[0]),
+            shared_coins=group[0].kind == "privacy" and group[0].source in fitted,
+        )  # fmt: skip
         averaged.append(replace(group[0], cell="", split=ALL, **measured(found), n=sum(r.n for r in group)))
     return averaged
 

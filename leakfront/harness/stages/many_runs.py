@@ -28,7 +28,7 @@ def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: P
     chosen before anything is trained: of the images that are planted no more than once, the one farthest on average
     from the others in feature space. Nothing for fewer than two splits, or a coin that is not fair.
     """
-    attacks = [label for label, attack in plan.attacks.items() if attack.shadows == "none" and attack.access != "none"]
+    attacks = [label for label, attack in plan.attacks.items() if not attack.uses_shadows and attack.access != "none"]
     if len(cells) < 2 or plan.config.data.coin != 0.5 or not attacks:
         return []
     eligible = pool.copies == 1

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from leakfront.harness.plan.make import notes_on
-from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.make import in_front, notes_on
+from leakfront.harness.plan.plan import Plan
 from leakfront.harness.plan.trainings import stopped_early
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.aggregate import over_all_splits
 from leakfront.harness.stages.cell_rows import diverged_row, failed_row
+from leakfront.harness.stages.guarantees import facts_of_privacy
 from leakfront.harness.stages.many_runs import many_run_rows
 from leakfront.harness.stages.measure import cell_rows
 from leakfront.harness.stages.reference import reference_rows
-from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import resolved
 from leakfront.results.metrics import metric_facts
@@ -35,7 +35,8 @@ def collect(
             rows += cell_rows(cell, layout)
             measured.append(cell)
     config = plan.config
-    rows += over_all_splits(rows, config.statistics.audit_delta, len(plan.attacks))
+    fitted = [label for label, attack in plan.attacks.items() if attack.uses_shadows]
+    rows += over_all_splits(rows, config.statistics.audit_delta, len(plan.attacks), fitted)
     for point in plan.points:
         rows += many_run_rows(plan, [cell for cell in measured if cell.point is point], layout, pool)
     info = {
@@ -44,10 +45,11 @@ def collect(
         "suite": plan.suite,
         "attacks": list(plan.attacks),
         "attack_facts": {
-            label: {"attack": a.name, "access": a.access, "shadows": a.shadows, "extracts": a.extracts,
+            label: {"attack": a.name, "access": a.access, "shadows": a.shadow_use, "extracts": a.extracts,
                     "note": plan.note(label, config.splits - 1)}
             for label, a in plan.attacks.items()
         },
+        "in_front": in_front(plan),
         "attack_notes": notes_on(plan),
         "metric_facts": metric_facts(plan.metrics, plan.features),
         "config": resolved(config),
@@ -72,7 +74,7 @@ def collect(
              "folder": f"cells/{c.name}"}
             for c in measured
         ],
-        "guarantees": {p.label: _guarantee(p.label, measured, layout) for p in plan.points},
+        **facts_of_privacy(plan, measured, layout),
         "covers": {p.label: "; ".join(dict.fromkeys(d.covers for d in p.stack)) for p in plan.points},
         "acts_on": {p.label: [d.acts_on for d in p.stack] for p in plan.points},
         "stops_short_of": stopped_early(plan),
@@ -80,16 +82,6 @@ def collect(
         "failed": failed,
     }  # fmt: skip
     return rows, info
-
-
-def _guarantee(label: str, measured: Sequence[CellPlan], layout: Layout) -> dict[str, Any] | None:
-    """The guarantee of a defense: the one with the largest epsilon among its splits; None without any."""
-    found = []
-    for cell in measured:
-        if cell.point.label == label:
-            guarantee = load_training(cell, layout)["guarantee"]
-            found += [guarantee] if guarantee else []
-    return max(found, key=lambda g: g["epsilon"]) if found else None
 
 
 def facts_of(plan: Plan, pool: Pool) -> dict[str, Any]:

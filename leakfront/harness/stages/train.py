@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leakfront.defenses import TrainingSet
+from leakfront.defenses import Defense, TrainingSet
 from leakfront.errors import DivergedError, InputError
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.trainings import weights_of
@@ -19,8 +20,9 @@ from leakfront.harness.plan.workload import training_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.prepare import load_prepared
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work, store
-from leakfront.harness.store.code_keys import plugin_code
+from leakfront.harness.store.code_keys import content_key, plugin_code
 from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.secret import read_secret
 from leakfront.registry import parameters
 from leakfront.seeds import derive_seed
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from leakfront.models import DiffusionModel
 
 CHECKPOINT = "train.checkpoint"
+_SEVERAL = ("leakfront.harness.execution.data_parallel",)
 _LIBRARIES = ("torch", "torchvision", "diffusers", "opacus")
 
 
@@ -47,9 +50,9 @@ def _settings(subject: Subject) -> list[Any]:
 def _code(subject: Subject) -> list[str]:
     config = subject.plan.config
     layers = weights_of(subject.cell.point.stack, config.training.steps).layers
-    several = ["leakfront.harness.execution.data_parallel"] if config.execution.processes > 1 else []
+    several = _SEVERAL if config.execution.processes > 1 else ()
     return [
-        "leakfront.harness.training.loop", "leakfront.harness.training.state",
+        *(f"leakfront.harness.training.{name}" for name in ("loop", "draws", "state")),
         "leakfront.defenses.training.plain_step", "leakfront.models.diffusion",
         *(name for layer in layers for name in plugin_code(layer)), *plugin_code(subject.plan.model), *several,
     ]  # fmt: skip
@@ -110,11 +113,30 @@ def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_siz
         stack=weights.layers,
         seed=derive_seed(config.seed, "training", work.cell.split),
         device=work.ranks.device(config.execution.device),
+        privacy_key=_privacy_key(work) if is_private(work.cell.point.stack) else None,
         ranks=work.ranks,
         snapshots=frozenset(work.snapshots),
     )
     checkpoints = Checkpoints(work.layout.model(key, CHECKPOINT), key, config.training.checkpoint_seconds)
     return train(model, dataset, _public(work.pool), expected_size, training, checkpoints, work.progress, keep)
+
+
+def is_private(stack: Sequence[Defense]) -> bool:
+    """Whether a training with these defenses draws from the run's secret."""
+    return any(defense.private for defense in stack)
+
+
+def _privacy_key(work: Work) -> bytes:
+    """The key of a private model's draws: another one for every training set, defense, setting and version of the code.
+
+    Were two models to share their noise, the difference of their weights would show sums of gradients without noise.
+    The number of processes and the device do not enter: they change a model by rounding alone.
+    """
+    training, model, version_, layers, libraries, _, seed = _settings(work)
+    training = {key: value for key, value in training.items() if key != "processes"}
+    code = [name for name in _code(work) if name not in _SEVERAL]
+    settings = [training, model, version_, layers, libraries, seed]
+    return read_secret(work.layout).key_of(content_key("draws", settings, [work.cell.keys["prepare"]], code))
 
 
 def _public(pool: Pool) -> TrainingSet:

@@ -61,8 +61,8 @@ def write_config(layout: Layout, config: Config, provenance: dict[str, Any]) -> 
 
 
 def resolved(config: Config) -> dict[str, Any]:
-    """All settings in a form that TOML can hold; settings without a value are left out."""
-    return config.model_dump(mode="json", exclude_none=True)
+    """All settings in a form that TOML can hold; settings without a value, and the privacy seed, are left out."""
+    return config.model_dump(mode="json", exclude_none=True, exclude={"privacy_seed"})
 
 
 def _differences(held: Any, wanted: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

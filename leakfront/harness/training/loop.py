@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from leakfront.defenses import Defense, Guarantee, TrainingSet, TrainingSetup
+from leakfront.defenses import Defense, Guarantee, TrainingSet, TrainingSetup, TrainingStep
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.defenses.training.ranks import ALONE, Ranks
 from leakfront.errors import DivergedError
 from leakfront.harness.machine.clock import Stopwatch
 from leakfront.harness.settings import sections
+from leakfront.harness.training.draws import seed_private_step, seed_step
 from leakfront.harness.training.state import CallCounter, Checkpoints, TrainingState
 from leakfront.models import DiffusionModel
 from leakfront.seeds import derive_seed
@@ -49,7 +50,8 @@ Snapshot = Callable[[int, DiffusionModel, Trained], None]  # steps, the model af
 class TrainingRun:
     """How a model is trained: the budget, the defenses in their order, the seed of all draws, the device.
 
-    ranks: the processes that train together; the first writes the checkpoints, and all end with the same weights.
+    privacy_key: 32 secret bytes from which a private training draws instead of the seed. ranks: the processes that
+    train together; the first writes the checkpoints, and all end with the same weights.
     snapshots: the steps after which a shorter training with the same draws ends; only for defenses that do not depend
     on the number of steps.
     """
@@ -58,6 +60,7 @@ class TrainingRun:
     stack: Sequence[Defense]
     seed: int
     device: str = "cpu"
+    privacy_key: bytes | None = None
     ranks: Ranks = ALONE
     snapshots: frozenset[int] = frozenset()
 
@@ -82,8 +85,9 @@ def train(
     dataset: the training set. public: images outside the pool, for defenses that need some. expected_size: the public
     expected size of the training set. keep: receives each snapshot when it is reached.
 
-    Every random number of step k comes from (seed, k), so a training that resumes from a checkpoint equals one that was
-    never stopped. Raises `DivergedError` at the first loss or weight that is not finite.
+    Every random number of step k comes from (seed, k), under private defenses from (privacy_key, k). So a training that
+    resumes from a checkpoint equals one that was never stopped. Raises `DivergedError` at the first loss or weight that
+    is not finite.
     """
     # set-up: the defenses change it in turn
     setup = _set_up(model, dataset, public, expected_size, training)
@@ -91,6 +95,7 @@ def train(
     watch, counter = Stopwatch(training.device), CallCounter(network)
     setup.ranks = replace(training.ranks, elsewhere=counter.add)
     step = setup.make_step(setup)  # may train on public images
+    secret = _secret_of(training, step)
     state = TrainingState(setup, network, step, counter, watch, training.snapshots)
     state.load(checkpoints)
     training.ranks.wait()  # until all have loaded: the first rank may soon write another checkpoint
@@ -102,8 +107,10 @@ def train(
     generator = torch.Generator()
     stop = False
     for k in range(state.done, setup.steps):
-        generator.manual_seed(derive_seed(training.seed, "step", k))
-        torch.manual_seed(derive_seed(training.seed, "global", k))  # dropout and torchvision draw from this generator
+        if secret is None:
+            seed_step(generator, training.seed, k)
+        else:
+            seed_private_step(generator, secret, k)
         indices = step.draw(generator)
         value = step.update(images[indices], labels[indices], generator)
         if len(indices) and not math.isfinite(value):
@@ -128,6 +135,19 @@ def train(
     _require_finite(network, state.done)
     model.network = setup.finish(network).eval().requires_grad_(False)
     return trained
+
+
+def _secret_of(training: TrainingRun, step: TrainingStep) -> bytes | None:
+    """The key that a private training draws from; None for a plain one."""
+    if not any(defense.private for defense in training.stack):
+        if step.guarantee() is not None:
+            raise ValueError(
+                "a training step with a guarantee needs secret draws; its defense must set `private = True`"
+            )
+        return None
+    if training.privacy_key is None:
+        raise ValueError("a private training needs a privacy_key")
+    return training.privacy_key
 
 
 def _set_up(

@@ -38,8 +38,8 @@ class MatchedFigure(Figure):
             return NotDrawn("no defense has strengths whose FIDs enclose one that is compared")
         caption = (
             f"Each defense of several strengths, read off its own curve at {', '.join(f'{f:g}' for f in FACTORS)} "
-            f"times the FID of the undefended model, as in the table: the AUC of {found.attack}, which has the highest "
-            f"on the undefended model, and the images extracted at {summary.fdr} FDR (square-root axis). Means over "
+            f"times the FID of the undefended model, as in the table: the AUC of {found.attack}, which "
+            f"{summary.why_leading}, and the images extracted at {summary.fdr} FDR (square-root axis). Means over "
             "splits with 95% intervals. At each FID, the defense with the lowest AUC comes first; defenses whose "
             "strengths do not enclose the FID are left out. Dashed: the undefended model at its own FID. Dotted: "
             "guessing."

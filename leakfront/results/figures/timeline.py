@@ -57,11 +57,11 @@ class Timeline(Figure):
         if STOPS not in run.info:
             return NotDrawn("run.json does not say which models are others stopped early")
         lines = _lines(run.info[STOPS], summary)
-        strongest = summary.strongest(summary.undefended, "auc") if summary.points else None
-        panels = _panels(summary, lines, strongest[0] if strongest is not None else None)
+        leading = summary.leading(summary.undefended) if summary.points else None
+        panels = _panels(summary, lines, leading[0] if leading is not None else None)
         if not panels:
             return NotDrawn("no two models differ in their number of training steps alone")
-        auc = f" and the AUC of {strongest[0]}, which has the highest on the undefended model," if strongest else ""
+        auc = f" and the AUC of {leading[0]}, which {summary.why_leading}," if leading else ""
         caption = (
             "Models that differ only in when their training stopped: FID, images extracted (square-root axis)"
             f"{auc} against training steps. Means over splits with 95% intervals. The last point of a line is the same "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @register("tradeoff_auc")
 @dataclass(frozen=True)
 class TradeoffAuc(Figure):
-    """The front of one attack against all defenses: the attack with the highest AUC on the undefended model."""
+    """The front of one attack against all defenses: the one in front, or that with the highest AUC where none is."""
 
     title = "Membership inference against utility"
     caption = (
@@ -30,15 +30,14 @@ class TradeoffAuc(Figure):
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = run.summary
-        strongest = summary.strongest(summary.undefended, "auc") if summary.points else None
-        if strongest is None:
+        leading = summary.leading(summary.undefended) if summary.points else None
+        if leading is None:
             return NotDrawn("no attack has an AUC on the undefended model")
-        attack, _ = strongest
+        attack, _ = leading
         chart = gather(run, attack, "auc", f"AUC of {style.shortened(attack)}", guess=0.5)
         if chart is None:
             return NotDrawn(f"no defense has both a FID and an AUC of {attack}")
-        model = "the undefended model" if summary.baselines else summary.undefended.label
-        chosen = f"{attack} has the highest AUC of all attacks on {model}."
+        chosen = f"{attack} {summary.why_leading}."
         served = any(promise.served for promise in chart.promises.values())
         asks = summary.facts.get(attack, {}).get("access") != "samples"
         caption = " ".join([self.caption, chosen, chart.reading, *[self.guards] * (served and asks)])

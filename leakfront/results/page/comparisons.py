@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from leakfront.results.page.guessing import AgainstGuessing
 from leakfront.results.run.point import Point
 from leakfront.results.run.summary import Summary
 from leakfront.results.run.value import Value
@@ -37,20 +38,21 @@ class Outcome:
 
 
 class Comparisons:
-    """Tests of every defense against the undefended model: images extracted, highest AUC, FID.
+    """Tests of every defense against the undefended model (images extracted, AUC, FID), and of AUCs against guessing.
 
     A paired t test over at least 3 splits shows a difference, corrected for the number of strengths compared (Holm).
-    Where one of the two has the same value in all splits, intervals that lie apart show it, too. The AUC of a split is
-    the highest over the attacks that judged both models (controls excluded), so that the choice of an attack favours
-    neither.
+    Where one of the two has the same value in all splits, intervals that lie apart show it, too. The AUC is that of the
+    attack in front, which was named before the run. Runs of earlier versions have none; there it is the highest over
+    the attacks that judged both models in a split (controls excluded), so that the choice of an attack favours neither.
     """
 
     def __init__(self, summary: Summary, points: Sequence[Point]) -> None:
         self._summary = summary
         self._points = points
+        self.guessing = AgainstGuessing(summary, points, LEVEL)
         self._outcomes: dict[Quantity, dict[Point, Outcome]] = {
             "extracted": self._compare(summary.extracted, self._extracted),
-            "auc": self._compare(self._strongest, self._highest),
+            "auc": self._compare(self._leading, self._aucs),
             "fid": self._compare(summary.fid, self._fids),
         }
 
@@ -102,9 +104,16 @@ class Comparisons:
         mine, other = (self._summary.per_split(p, "fid", self._summary.fid_metric) for p in (point, baseline))
         return mine, other
 
-    def _strongest(self, point: Point) -> Value | None:
-        found = self._summary.strongest(point, "auc")
+    def _leading(self, point: Point) -> Value | None:
+        found = self._summary.leading(point)
         return found[1] if found is not None else None
+
+    def _aucs(self, point: Point, baseline: Point) -> _Pair:
+        attack = self._summary.in_front
+        if attack is None:
+            return self._highest(point, baseline)
+        mine, other = (self._summary.per_split(p, attack, "auc") for p in (point, baseline))
+        return mine, other
 
     def _highest(self, point: Point, baseline: Point) -> _Pair:
         """In each split the highest AUC over the attacks that judged both models."""

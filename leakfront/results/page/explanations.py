@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leakfront.results.run.claims import secrecy, together
+
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
@@ -53,9 +55,6 @@ DRAWN_LIMITS = (
     "one image stands for in a guarantee after it.",
     "“Covers” names the attackers whom a defense reaches: a change of the weights also reaches attackers who hold "
     "them. The attacks measure how far it protects against them; only a guarantee is proven.",
-    "Private training draws its randomness from the seeds in this run's folder, so that it can be repeated. Its "
-    "guarantee therefore holds against those who have the weights but not the seeds. It does not account for "
-    "parameters that were chosen by looking at several private runs.",
     _STRONGER,
     "Defenses that act at sampling do nothing against an attacker who holds the weights.",
 )
@@ -99,4 +98,10 @@ def reading(run: RunData) -> tuple[str, ...]:
 
 def limits(run: RunData) -> tuple[str, ...]:
     """What the numbers do not say."""
-    return KNOWN_LIMITS if run.known_membership else DRAWN_LIMITS
+    return KNOWN_LIMITS if run.known_membership else (*DRAWN_LIMITS, *secrecy(run), *together(run), *_chosen(run))
+
+
+def _chosen(run: RunData) -> tuple[str, ...]:
+    if not any(run.info.get("guarantees", {}).values()):
+        return ()
+    return ("No guarantee here accounts for parameters that were chosen by looking at several private models.",)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from leakfront.results.page.comparisons import Comparisons, Quantity
 from leakfront.results.page.finding import Finding
-from leakfront.results.page.strengths import members, told_apart
+from leakfront.results.page.strengths import members
 from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NOISE
 from leakfront.results.run.summary import Summary
@@ -18,15 +18,12 @@ _NOT_EXTRACTED = "extraction was not measured"
 _Read = Callable[[Point], Value | None]
 
 
-def undefended_sentence(summary: Summary, points: Sequence[Point]) -> Finding:
+def undefended_sentence(summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -> Finding:
     """The models without a defense."""
     subject = f"{len(points)} models without a defense" if len(points) > 1 else summary.subject
     parts = [_extracted(summary, points) or _NOT_EXTRACTED]
-    auc = _span(points, _highest(summary), 2)
-    if auc:
-        attacks = [attack for attack in summary.attacks if attack not in summary.controls]
-        named = f"the highest AUC of {len(attacks)} attacks" if len(attacks) > 1 else f"the AUC of {attacks[0]}"
-        parts.append(f"{named} is {auc} ({_above_chance(summary, points)})")
+    if auc := _span(points, _leading(summary), 2):
+        parts.append(f"{_named(summary)} is {auc} ({_above_chance(comparisons, points)}){_others(summary, points)}")
     fid = _span(points, summary.fid)
     if fid:
         ends = {end.strip("()"): summary.scale_end(end) for end in (HELD_OUT, NOISE)}
@@ -45,14 +42,14 @@ def family_sentence(summary: Summary, comparisons: Comparisons, name: str, point
         verdict = _verdict(comparisons, quantity, list(_known(points, read)), less, more)
         return f", against {base} undefended" + (f" ({verdict})" if verdict else "") if base else ""
 
-    extracted, highest = _extracted(summary, points), _highest(summary)
+    extracted, leading = _extracted(summary, points), _leading(summary)
     parts = [extracted + compared("extracted", summary.extracted, "fewer", "more") if extracted else _NOT_EXTRACTED]
-    past, auc = _span(points, summary.extracted_with_weights), _span(points, highest, 2)
+    past, auc = _span(points, summary.extracted_with_weights), _span(points, leading, 2)
     if past:
         parts.append(f"with the weights, {past} are extracted")
     if auc:
-        above = _above_chance(summary, list(_known(points, highest)))
-        parts.append(f"the highest AUC is {auc} ({above})" + compared("auc", highest, "lower", "higher", 2))
+        above, against = _above_chance(comparisons, points), compared("auc", leading, "lower", "higher", 2)
+        parts.append(f"{_named(summary)} is {auc} ({above}){against}{_others(summary, points)}")
     fids = _known(points, summary.fid)
     if fids:
         noise = _against_noise(summary, fids)
@@ -95,12 +92,28 @@ def _verdict(comparisons: Comparisons, quantity: Quantity, points: Sequence[Poin
     return ", ".join(parts)
 
 
-def _above_chance(summary: Summary, points: Sequence[Point]) -> str:
-    """On how many models the attacks tell members from decoys, beyond what chance gives among so many attacks."""
-    counts = [told_apart(summary, point) for point in points]
-    judged = [beyond for _, of, beyond in counts if of]
+def _named(summary: Summary) -> str:
+    """What the AUC in a sentence is: that of the attack in front, or the highest, chosen after seeing all."""
+    attacks = [attack for attack in summary.attacks if attack not in summary.controls]
+    if len(attacks) == 1 or summary.in_front:
+        return f"the AUC of {summary.in_front or attacks[0]}"
+    return f"the highest AUC of {len(attacks)} attacks"
+
+
+def _others(summary: Summary, points: Sequence[Point]) -> str:
+    """The highest AUC, where another attack stands in front: "; the highest of 8 attacks is 0.81 [0.75, 0.87]"."""
+    attacks = [attack for attack in summary.attacks if attack not in summary.controls]
+    if summary.in_front is None or len(attacks) < 2:
+        return ""
+    return f"; the highest of {len(attacks)} attacks is {_span(points, _highest(summary), 2)}"
+
+
+def _above_chance(comparisons: Comparisons, points: Sequence[Point]) -> str:
+    """On how many models some attack tells members from decoys, corrected for the number of all tests."""
+    guessing = comparisons.guessing
+    judged = [bool(guessing.above(point)) for point in points if guessing.tested(point)]
     if not judged:
-        return "no interval"
+        return "not tested"
     if len(points) == 1:
         return "above guessing" if judged[0] else "not shown to be above guessing"
     if not any(judged):
@@ -151,6 +164,16 @@ def _plain(points: Sequence[Point], read: _Read, decimals: int | None = None) ->
     """The values of the undefended models without their intervals: "27.3", or "27.3 or 18" of two runs."""
     texts = [number(value.value, decimals) for value in _known(points, read).values()]
     return " or ".join(dict.fromkeys(texts))
+
+
+def _leading(summary: Summary) -> _Read:
+    """Reads the AUC that stands in front."""
+
+    def read(point: Point) -> Value | None:
+        found = summary.leading(point)
+        return found[1] if found is not None else None
+
+    return read
 
 
 def _highest(summary: Summary) -> _Read:

@@ -41,6 +41,6 @@ def findings(run: RunData) -> Findings:
         headline=tuple(headline(run, summary, comparisons, measured)),
         terms=terms(run, summary, comparisons, measured),
         cautions=tuple(cautions(run, summary, measured)),
-        whole_run=tuple(whole_run(summary, measured)),
+        whole_run=tuple(whole_run(summary, comparisons, measured)),
         strengths=tuple(paragraph(run, summary, comparisons, point) for point in measured),
     )

@@ -35,7 +35,7 @@ def headline(run: RunData, summary: Summary, comparisons: Comparisons, points: S
     groups = _families(run, summary, points)
     sentences = [family_sentence(summary, comparisons, name, mine) for name, mine in groups.items()]
     if bare and len(sentences) < MOST:
-        sentences.insert(0, undefended_sentence(summary, bare))
+        sentences.insert(0, undefended_sentence(summary, comparisons, bare))
     return sentences
 
 
@@ -50,6 +50,16 @@ def family(run: RunData, point: Point) -> str:
 def terms(run: RunData, summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -> str:
     """What the words of the sentences claim, and what they do not."""
     brackets = "Brackets are 95% intervals; an AUC of 0.5 is guessing."
+    if tests := comparisons.guessing.count:
+        brackets += (
+            f" “Above guessing”: a test of some attack's AUC against 0.5 gives p < {LEVEL:g}, corrected for all "
+            f"{tests} tests of the run (Holm)."
+        )
+    if summary.in_front:
+        brackets += (
+            f" {summary.in_front} was named as the attack in front before the run. The highest AUC is chosen after "
+            "seeing all and its interval is not corrected for that."
+        )
     groups = _families(run, summary, points)
     if any(len(mine) > 1 for mine in groups.values()):
         brackets += " “a to b” are the lowest and the highest value over the strengths."

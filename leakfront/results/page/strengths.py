@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakfront.results.page.comparisons import LEVEL, Comparisons
+from leakfront.results.page.comparisons import Comparisons
 from leakfront.results.page.finding import Finding
 from leakfront.results.run.point import Point
 from leakfront.results.run.rows import NOISE
@@ -24,7 +24,7 @@ def paragraph(run: RunData, summary: Summary, comparisons: Comparisons, point: P
     parts = [
         _extraction(summary, comparisons, point),
         _quality(summary, comparisons, point),
-        _membership(summary, point),
+        _membership(summary, comparisons, point),
         _audit(run, summary, point),
     ]
     return Finding(point.label, f"{'; '.join(part for part in parts if part)}.")
@@ -34,20 +34,6 @@ def members(summary: Summary, point: Point) -> float | None:
     """How many members a model has, mean over splits; None where extraction was not measured."""
     counts = [value.n for s in summary.splits(point) if (value := summary.extracted(point, s)) is not None]
     return float(np.mean(counts)) if counts else None
-
-
-def told_apart(summary: Summary, point: Point) -> tuple[int, int, bool]:
-    """(above, judged, beyond chance) of the attacks on a point, controls excluded.
-
-    above: attacks whose AUC interval lies above 0.5. judged: attacks with an interval. The last says whether so many
-    intervals lie above 0.5 in less than 5% of cases if each does so by chance alone, in 1 of 40.
-    """
-    from scipy.stats import binom
-
-    aucs = [summary.value(point, attack, "auc") for attack in summary.attacks if attack not in summary.controls]
-    judged = [value for value in aucs if value is not None and value.known and value.has_interval]
-    above = sum(value.above(0.5) for value in judged)
-    return above, len(judged), above > 0 and bool(binom.sf(above - 1, len(judged), 0.025) < LEVEL)
 
 
 def _extraction(summary: Summary, comparisons: Comparisons, point: Point) -> str:
@@ -100,24 +86,28 @@ def _quality(summary: Summary, comparisons: Comparisons, point: Point) -> str:
     return text
 
 
-def _membership(summary: Summary, point: Point) -> str:
-    attacks = [attack for attack in summary.attacks if attack not in summary.controls]
-    values = {attack: summary.value(point, attack, "auc") for attack in attacks}
-    known = {attack: value for attack, value in values.items() if value is not None and value.known}
-    if not known:
+def _membership(summary: Summary, comparisons: Comparisons, point: Point) -> str:
+    """The AUC in front, how many attacks do better or worse than guessing, and the highest AUC."""
+    leading, highest, guessing = summary.leading(point), summary.strongest(point, "auc"), comparisons.guessing
+    if leading is None or highest is None:
         return ""
-    above, judged, beyond_chance = told_apart(summary, point)
-    ranked = {attack: value for attack, value in known.items() if value.has_interval and value.above(0.5)} or known
-    attack, best = max(ranked.items(), key=lambda pair: pair[1].value)
-    highest = f"{attack} AUC {shown(best, 2)}"
-    if not judged:
-        return f"highest of {len(known)} attacks: {highest}, without an interval"
-    if not above:
-        return f"no attack's AUC lies above 0.5 (of {judged} the highest is {highest})"
-    text = f"{above} of {judged} attacks {'have' if above > 1 else 'has'} an AUC above 0.5, the highest {highest}"
-    if not beyond_chance:
-        return f"{text}, which chance may give among so many"
-    return text + (": membership inference still works" if _stops_extraction(summary, point) else "")
+    tested, above, below = guessing.tested(point), guessing.above(point), guessing.below(point)
+    front = f"{leading[0]} AUC {shown(leading[1], 2)}" if summary.in_front == leading[0] else ""
+    best = f"the highest of {len(tested)} is {highest[0]} AUC {shown(highest[1], 2)}" if len(tested) > 1 else ""
+    parts = [front or best or f"{highest[0]} AUC {shown(highest[1], 2)}"]
+    if not tested:
+        return parts[0]
+    if len(tested) == 1:
+        parts.append(f"{'above' if above else 'below' if below else 'not told apart from'} guessing")
+    else:
+        parts.append(f"{len(above)} of {len(tested)} attacks are above guessing" if above else
+                     f"no attack of {len(tested)} is above guessing")  # fmt: skip
+        if below:
+            parts.append(f"{len(below)} below it")
+    if front and best and highest[0] != leading[0]:
+        parts.append(best)
+    text = ", ".join(parts)
+    return text + (": membership inference still works" if above and _stops_extraction(summary, point) else "")
 
 
 def _stops_extraction(summary: Summary, point: Point) -> bool:

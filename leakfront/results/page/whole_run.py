@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakfront.results.page.comparisons import FEWEST_SPLITS, LEVEL
+from leakfront.results.page.comparisons import FEWEST_SPLITS, LEVEL, Comparisons
 from leakfront.results.page.finding import Finding
 from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NOISE
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 DETECTED = 0.95  # share of the sets of members that a sufficient size detects
 
 
-def whole_run(summary: Summary, points: list[Point]) -> list[Finding]:
+def whole_run(summary: Summary, comparisons: Comparisons, points: list[Point]) -> list[Finding]:
     """points: those that were measured."""
     return [*_not_trained(summary), *_few(summary, points), *_front(summary, points), *_scale(summary),
+            *_below(summary, comparisons, points),
             *(found for attack in summary.attacks if (found := _sets(summary, attack)) is not None)]  # fmt: skip
 
 
@@ -79,6 +80,20 @@ def _scale(summary: Summary) -> Iterator[Finding]:
     known = [f"{shown(value)} for {name}" for name, value in ends if value is not None and value.known]
     if known:
         yield Finding("", f"The ends of the FID scale: {', '.join(known)}.")
+
+
+def _below(summary: Summary, comparisons: Comparisons, points: list[Point]) -> Iterator[Finding]:
+    """Attacks that take members for decoys: they find them all the same."""
+    for attack in summary.attacks:
+        found = {p: summary.value(p, attack, "auc") for p in points if comparisons.guessing.sign(p, attack) < 0}
+        values = [f"{shown(value, 2)} on {p.label}" for p, value in found.items() if value is not None]
+        if values:
+            yield Finding(
+                f"AUC below 0.5 ({attack})",
+                f"{'; '.join(values)}. The attack takes members for decoys there, more often than chance allows "
+                f"(corrected for {comparisons.guessing.count} tests). That is a leak as well: with its sign turned "
+                "round, the score finds members.",
+            )
 
 
 def _sets(summary: Summary, attack: str) -> Finding | None:

@@ -11,6 +11,22 @@ if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
 AS_SERVED = "as served only"
+# by where the draws of private models came from; "": runs of earlier versions
+_SECRECY = {
+    "operating system": (
+        "Private models draw their batches and their noise from a secret of this run, which only the file "
+        "privacy-secret.json in its folder holds. Their guarantees hold against those who do not have this file: leave "
+        "it out of what you share."
+    ),
+    "privacy_seed": (
+        "Private models draw their batches and their noise from a privacy_seed, so that the run can be repeated. Their "
+        "guarantees hold only while this number stays secret; models whose seed is known have none."
+    ),
+    "": (
+        "Private training drew its randomness from the seeds in this run's folder. Its guarantee holds against those "
+        "who have the weights but not the seeds."
+    ),
+}
 _SHORT = {"samples, loss, gradients": "all access", "samples as served; nothing with the weights": AS_SERVED}
 
 
@@ -24,15 +40,42 @@ def terms(run: RunData) -> list[str]:
     """One sentence on the unit and the accountant of the guarantees, and one on the delta of the audit."""
     claims = [found for found in run.info.get("guarantees", {}).values() if found]
     units = [f"per {c.get('unit', 'training image')}, {_accountant(c)} accountant" for c in claims]
-    sentences = [f"Guarantees are {'; '.join(dict.fromkeys(units))}."] if units else []
+    sentences = [f"Guarantees are {'; '.join(dict.fromkeys(units))}.", *together(run)] if units else []
     delta = audit_delta(run)
     audited = delta is not None and not run.known_membership
     return [*sentences, f"Epsilon is audited at δ = {delta:g}."] if audited else sentences
 
 
+def together(run: RunData) -> list[str]:
+    """What holds of all private models of a run, if all of them are released."""
+    sentences = []
+    for source in run.sources:
+        for found in source.info.get("composed_guarantees", ()):
+            if found["models"] < 2:
+                continue
+            of = f" of {source.info.get('name', '')}" if len(run.sources) > 1 else ""
+            group = f" (ε = {found['group_epsilon']:.3g} for {found['group']} copies)" if "group" in found else ""
+            sentences.append(
+                f"The {found['models']} private models{of} together, if all are released: ε = "
+                f"{found['epsilon']:.3g}{group}, δ = {found['delta']:g}, per {found['unit']}, {_accountant(found)}."
+            )
+    return sentences
+
+
+def secrecy(run: RunData) -> list[str]:
+    """Against whom the guarantees of a run's private models hold; nothing for a run without any."""
+    known = dict.fromkeys(
+        source.info.get("private_draws", "")
+        for source in run.sources
+        if any(source.info.get("guarantees", {}).values())
+    )
+    return [_SECRECY[origin] for origin in known]
+
+
 def _accountant(guarantee: dict[str, Any]) -> str:
     """The name of the accountant as papers write it: "PRV" or "RDP"."""
-    return str(guarantee["accountant"]).upper() if "accountant" in guarantee else "unnamed"
+    name = str(guarantee.get("accountant", "unnamed"))
+    return name.upper() if name in ("prv", "rdp") else name
 
 
 def audit_delta(run: RunData) -> float | None:

@@ -58,6 +58,7 @@ class Summary:
         self.suite = list(dict.fromkeys((*info.get("attacks", ()), *attacks)))
         self.attacks = [attack for attack in self.suite if attack in attacks]
         self.facts: dict[str, dict[str, Any]] = info.get("attack_facts", {})
+        self._in_front: list[str] = list(info.get("in_front", ()))
         self.fid_metric, self.kid_metric = names.get("fid", "fid"), names.get("kid", "kid")
         self.features = str(info.get("features", "")) if "fid" in names else ""
 
@@ -192,6 +193,38 @@ class Summary:
         found = [(attack, self.value(point, attack, metric, level=level)) for attack in attacks]
         known = [(attack, value) for attack, value in found if value is not None and value.known]
         return max(known, key=lambda pair: pair[1].value) if known else None
+
+    def members_of(self, point: Point, attack: str, split: str) -> int | None:
+        """The number of members of one split, from a row of the attack's TPR; None if it has none."""
+        found = [self.value(point, attack, "tpr_at_fpr", split, n) for n in self.levels(point, attack, "tpr_at_fpr")]
+        return next((value.n for value in found if value is not None), None)
+
+    def shares_coins(self, attack: str) -> bool:
+        """Whether an attack uses the models of the other splits as shadow models, and so their coins."""
+        return bool(self.facts.get(attack, {}).get("shadows", "none") != "none")
+
+    @property
+    def in_front(self) -> str | None:
+        """The attack that was named before the run as the one whose AUC stands in front.
+
+        None in runs of earlier versions, and where no such attack has an AUC.
+        """
+        return next((attack for attack in self._in_front if attack in self.attacks), None)
+
+    def leading(self, point: Point) -> tuple[str, Value] | None:
+        """The attack whose AUC stands in front, and that AUC; without one, the attack with the highest AUC."""
+        attack = self.in_front
+        found = self.value(point, attack, "auc") if attack else None
+        return (attack, found) if attack and found is not None and found.known else self.strongest(point, "auc")
+
+    @property
+    def why_leading(self) -> str:
+        """Why this attack stands in front on the undefended model, after its name: "was named ..." or "has the ..."."""
+        return (
+            "was named as the attack in front before the run"
+            if self.in_front
+            else f"has the highest AUC on {self.subject}"
+        )
 
     def diverged(self, point: Point) -> dict[str, int]:
         """The splits whose training diverged, with the step at which it did."""

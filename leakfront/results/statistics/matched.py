@@ -39,6 +39,7 @@ def matched(
     target: float,
     floor: float | None = None,
     ceiling: float | None = None,
+    shared_coins: bool = False,
 ) -> Estimate:
     """The value at a FID over splits, read from each split's own curve; see `at_fid` and `over_splits`.
 
@@ -54,4 +55,4 @@ def matched(
     value, low, high = (np.array([row[i] for row in read]) for i in range(3))
     if np.isfinite(value).sum() == 1 < len(value):
         return Estimate(float("nan"), float("nan"), float("nan"), f"reached by 1 split of {len(value)}")
-    return over_splits(value, low, high, floor, ceiling)
+    return over_splits(value, low, high, floor, ceiling, shared_coins=shared_coins)

@@ -21,6 +21,7 @@ def over_splits(
     floor: float | None = None,
     ceiling: float | None = None,
     level: float = 0.95,
+    shared_coins: bool = False,
 ) -> Estimate:
     """The mean of one number over S splits, each with its own trained model, and an interval.
 
@@ -34,6 +35,13 @@ def over_splits(
     of the mean: the root of the sum of squares of the splits' own half-widths, over S. Values that are all equal
     (counts of 0, for example) do not show their spread; for them the interval is the hull of the splits' own intervals.
     One split: its own interval, "within 1 split", which says nothing about other models. No split: nan.
+
+    shared_coins: whether each value comes from an attack that was fitted, or chose something, on the other splits. The
+    values then share coins, even if nothing leaks, and their errors correlate by up to 1 / (S - 1): each pair of splits
+    shares one comparison of coins out of the S - 1 that each value rests on. (Measured over 3 splits with nothing to
+    find: 0.47 for a logistic regression, 0.25 for LiRA.) A t interval that takes them as independent holds the truth in
+    92% of cases. So the error of their mean is taken as √2 times as large, and what a spread of correlated values does
+    not show, 1 / (S - 1) of a split's squared half-width, is added to the squared half-width of the t interval.
 
     Near a bound of the range, values are skewed, and a t interval of three close values is too narrow: for rates of 160
     images with mean 0.97 it covers the mean in 84% of simulations. So if the mean is within two half-widths of a bound,
@@ -66,11 +74,16 @@ def over_splits(
         half = stats.t.ppf((1 + level) / 2, splits - 1) * value.std(ddof=1) / np.sqrt(splits)
         halves = np.nan_to_num(np.stack([value - low, high - value]))
         (below, above), (if_one_below, if_one_above) = np.sqrt((halves**2).sum(axis=1)) / splits, halves.mean(axis=1)
+        half_below = half_above = half
+        if shared_coins:
+            below, above = np.sqrt(2) * below, np.sqrt(2) * above
+            half_below, half_above = np.hypot(half, np.sqrt((halves**2).mean(axis=1) / (splits - 1)))
         if ceiling is not None and mean + 2 * if_one_above >= ceiling:
-            below = if_one_below
+            below = max(below, if_one_below)
         if floor is not None and mean - 2 * if_one_below <= floor:
-            above = if_one_above
-        ends, method = (mean - max(half, below), mean + max(half, above)), f"t over {splits} splits"
+            above = max(above, if_one_above)
+        ends = mean - max(half_below, below), mean + max(half_above, above)
+        method = f"t over {splits} splits" + (" that share coins" if shared_coins else "")
     bottom, top = (float(end) for end in np.clip(ends, floor, ceiling))
     return Estimate(mean, bottom, top, method + note)
 

@@ -23,8 +23,8 @@ Leak = Literal["extracted", "auc"]
 class Matched:
     """Leakage at each FID.
 
-    attack: the one whose AUC is compared, with the highest AUC on the undefended model. fid: of that model. values: by
-    defense, factor and measure; None where a defense's strengths do not enclose the FID.
+    attack: the one whose AUC is compared, see `Summary.leading`. fid: of the undefended model. values: by defense,
+    factor and measure; None where a defense's strengths do not enclose the FID.
     """
 
     attack: str
@@ -45,12 +45,12 @@ def at_equal_fid(run: RunData) -> Matched | None:
     from leakfront.results.statistics.matched import matched
 
     summary = run.summary
-    base, strongest = summary.fid(summary.undefended), summary.strongest(summary.undefended, "auc")
+    base, leading = summary.fid(summary.undefended), summary.leading(summary.undefended)
     lines = {d: [p for p in summary.points if p.defense == d and summary.splits(p)] for d in summary.defenses}
     lines = {defense: points for defense, points in lines.items() if len(points) > 1}
-    if base is None or not base.known or not base.value > 0 or strongest is None or not lines:
+    if base is None or not base.known or not base.value > 0 or leading is None or not lines:
         return None
-    attack, fid = strongest[0], base.value
+    attack, fid = leading[0], base.value
     rows: dict[Leak, tuple[str, str, float | None, float | None]] = {  # source, metric, level, ceiling
         "extracted": (EXTRACTION, "extracted_at_fdr", summary.rate, None),
         "auc": (attack, "auc", None, 1.0),
@@ -66,7 +66,9 @@ def at_equal_fid(run: RunData) -> Matched | None:
 
         fids = curves("fid", summary.fid_metric, None, "value")
         values, lows, highs = (curves(source, metric, level, part) for part in ("value", "low", "high"))
-        estimate = matched(fids, values, lows, highs, factor * fid, 0, ceiling)
+        estimate = matched(
+            fids, values, lows, highs, factor * fid, 0, ceiling, shared_coins=summary.shares_coins(source)
+        )
         value = Value(estimate.value, estimate.low, estimate.high, len(splits), estimate.method)
         return value if value.known else None
 
@@ -94,7 +96,7 @@ def matched_table(run: RunData) -> Table | None:
             "defense's own curve over its strengths, by linear interpolation between its points on a logarithmic FID "
             "axis. A defense has no number at a FID that its strengths do not enclose in at least two splits; nothing "
             "is extrapolated.",
-            f"Means over splits with 95% intervals. {found.attack} has the highest AUC on the undefended model.",
+            f"Means over splits with 95% intervals. {found.attack} {run.summary.why_leading}.",
             *run.differences,
         ),
     )

@@ -27,6 +27,7 @@ from leakfront.harness.stages import POOL
 from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import write_config
+from leakfront.harness.store.secret import make_secret
 from tests.command_line import WITHOUT_REPORT
 from tests.small_config import small, write_toml
 
@@ -80,6 +81,7 @@ def train(
     plan, pool = check_everything(parse_config(settings), layout)
     folder.mkdir(exist_ok=True)
     write_config(layout, plan.config, {})
+    make_secret(layout, privacy_seed=0)
     perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys["pool"])
     process._events = events = Events(kill_at)
     cell = plan.cells[-1]  # after "none"

@@ -40,7 +40,7 @@ def run(
     data = TrainingSet(images, np.zeros(40, np.int64), np.arange(40))
     public = TrainingSet(oracle.digits()[100:140], np.zeros(40, np.int64), np.full(40, -1))
     budget = {"steps": 10, "batch_size": 8, "learning_rate": 1e-3, "ema_decay": 0.9, **settings}
-    training = TrainingRun(sections.Training(**budget), stack, seed=7, snapshots=snapshots)  # type: ignore[arg-type]
+    training = TrainingRun(sections.Training(**budget), stack, seed=7, privacy_key=b"k" * 32, snapshots=snapshots)  # type: ignore[arg-type]
 
     def progress(done: int, total: int, numbers: dict[str, float]) -> None:
         if done == kill_at:

@@ -1,0 +1,62 @@
+"""What a run's private models guarantee: each defense alone, and all models together if all of them are released."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.stages.train import TRAIN, load_facts
+from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.secret import read_secret
+
+
+def facts_of_privacy(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -> dict[str, Any]:
+    """The guarantees by defense, their composition, and where the secret draws came from, for run.json."""
+    by_model: dict[str, dict[str, Any]] = {}
+    by_label: dict[str, dict[str, Any] | None] = {point.label: None for point in plan.points}
+    for cell in measured:
+        found: dict[str, Any] | None = load_facts(cell, layout)["guarantee"]
+        if found is None:
+            continue
+        by_model[cell.keys[TRAIN.name]] = found  # cells with the same weights release one model
+        largest = by_label[cell.point.label]
+        if largest is None or found["epsilon"] > largest["epsilon"]:
+            by_label[cell.point.label] = found
+    facts: dict[str, Any] = {"guarantees": by_label}
+    if by_model:
+        facts["composed_guarantees"] = composed(list(by_model.values()))
+        facts["private_draws"] = read_secret(layout).origin
+    return facts
+
+
+def composed(guarantees: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One guarantee for all of these models together, for each unit that they protect.
+
+    Guarantees with a history of DP-SGD compose by Renyi divergences (Mironov 2017, arXiv 1702.07476, proposition 1), at
+    the smallest of their deltas. If one has no history, epsilons and deltas are added up (basic composition). The
+    draws of the models must be independent.
+    """
+    units: dict[str, list[Mapping[str, Any]]] = {}
+    for guarantee in guarantees:
+        units.setdefault(guarantee["unit"], []).append(guarantee)
+    return [{"unit": unit, "models": len(same), **_together(same)} for unit, same in units.items()]
+
+
+def _together(guarantees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    from leakfront.defenses.training.accounting import group_epsilon
+
+    if not all(guarantee["history"] for guarantee in guarantees):
+        epsilon, delta = (sum(guarantee[key] for guarantee in guarantees) for key in ("epsilon", "delta"))
+        return {"epsilon": epsilon, "delta": delta, "accountant": "basic composition"}
+    steps: Counter[tuple[float, float]] = Counter()
+    for guarantee in guarantees:
+        for sigma, rate, count in guarantee["history"]:
+            steps[sigma, rate] += int(count)
+    history = tuple((sigma, rate, count) for (sigma, rate), count in steps.items())
+    delta, group = min(g["delta"] for g in guarantees), max(g["group"] for g in guarantees)
+    together = {"epsilon": group_epsilon(history, delta, 1), "delta": delta, "accountant": "rdp"}
+    if group > 1:
+        together |= {"group": group, "group_epsilon": group_epsilon(history, delta, group)}
+    return together
