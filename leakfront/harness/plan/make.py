@@ -94,10 +94,16 @@ def _check_statistics(config: Config) -> None:
         raise InputError(
             f"data.duplicates.groups is {config.data.duplicates.groups}, more than the pool's {config.data.pool} images"
         )
-    if config.statistics.audit_guesses > singles:
+    guesses = config.statistics.guesses(singles)
+    if max(guesses) > singles:
         raise InputError(
-            f"statistics.audit_guesses is {config.statistics.audit_guesses}, but it must not exceed {singles}, the "
-            "number of pool images that are not planted duplicates (data.pool minus data.duplicates.groups)"
+            f"statistics.audit_guesses is {max(guesses)}, but it must not exceed {singles}, the number of pool images "
+            "that are not planted duplicates (data.pool minus data.duplicates.groups)"
+        )
+    if min(guesses) < 2:
+        raise InputError(
+            "statistics.audit_guesses: a share must come to at least 2 guesses, but of the pool's images only "
+            f"{singles} are not planted duplicates (data.pool minus data.duplicates.groups)"
         )
 
 

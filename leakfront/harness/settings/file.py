@@ -26,8 +26,8 @@ SMOKE = {
     "sampling.images": 128,
     "sampling.steps": 5,
     "probe.outside": 40,
-    "statistics.audit_guesses": 40,
 }
+SMOKE_GUESSES = 40  # of the one-run audit
 SMOKE_GROUPS = 8  # of planted duplicates
 
 
@@ -64,6 +64,7 @@ def _shrink(settings: dict[str, Any]) -> None:
         for part in path:
             place = place.setdefault(part, {}) if isinstance(place, dict) else None
         _lower(place, last, small, otherwise=small)
+    _lower_guesses(settings.setdefault("statistics", {}))
     duplicates = settings["data"].get("duplicates") if isinstance(settings["data"], dict) else None
     _lower(duplicates, "groups", SMOKE_GROUPS)
     name = settings.get("name", "run")
@@ -88,6 +89,17 @@ def _lower(place: Any, key: str, most: int, otherwise: int | None = None) -> Non
         return
     if isinstance(held := place.get(key, otherwise), int) and not isinstance(held, bool):
         place[key] = min(held, most)
+
+
+def _lower_guesses(statistics: Any) -> None:
+    """Lower the numbers of guesses, one or several; by default, they are this number and a third of the coins."""
+    if not isinstance(statistics, dict):
+        return
+    if isinstance(held := statistics.get("audit_guesses", [SMOKE_GUESSES, "1/3"]), list):
+        whole = [isinstance(entry, int) and not isinstance(entry, bool) for entry in held]
+        held = [min(entry, SMOKE_GUESSES) if is_whole else entry for entry, is_whole in zip(held, whole, strict=True)]
+    statistics["audit_guesses"] = held
+    _lower(statistics, "audit_guesses", SMOKE_GUESSES)
 
 
 def bundled() -> list[str]:

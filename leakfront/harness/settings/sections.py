@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from leakfront.errors import InputError
 
@@ -77,11 +80,39 @@ class Probe(_Section):
 
 
 class Statistics(_Section):
-    """The level of the extracted count, and the guesses and delta of the one-run audit, all fixed in advance."""
+    """The level of the extracted count, and the guesses and delta of the one-run audit, all fixed in advance.
+
+    audit_guesses: a number of guesses, a share of the coins ("1/3"), or a list of these, of which the best counts.
+    """
 
     false_discovery_rate: Number = Field(0.05, gt=0, lt=1)
-    audit_guesses: Positive = 100
+    audit_guesses: int | str | tuple[int | str, ...] = (100, "1/3")
     audit_delta: Number = Field(1e-5, gt=0, lt=1)
+
+    @field_validator("audit_guesses", mode="before")
+    @classmethod
+    def _numbers_or_shares(cls, value: Any) -> Any:
+        several = isinstance(value, list | tuple)
+        entries = value if several else [value]
+        if not entries or not all(map(_is_number_of_guesses, entries)):
+            raise PydanticCustomError(
+                "guesses",
+                'it must be an even number of guesses (100), a share of the coins ("1/3"), or a list of these',
+            )
+        return tuple(value) if several else value
+
+    def guesses(self, coins: int) -> tuple[int, ...]:
+        """The different numbers of guesses for this many coins; a share is rounded down to an even number."""
+        entries = self.audit_guesses if isinstance(self.audit_guesses, tuple) else (self.audit_guesses,)
+        numbers = (e if isinstance(e, int) else int(Fraction(e) * coins / 2) * 2 for e in entries)
+        return tuple(dict.fromkeys(numbers))
+
+
+def _is_number_of_guesses(value: Any) -> bool:
+    """Whether it is an even whole number from 2 up, or a text like "1/3" for a share above 0 and up to 1."""
+    if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", value):
+        return Fraction(value) <= 1
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 2 and value % 2 == 0
 
 
 class Metrics(_Section):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from leakfront.harness.stages.privacy_rows import audit_method, range_of
+from leakfront.harness.stages.audit_rows import AUDITS, ENDS, GUESSED, audit_over_splits
+from leakfront.harness.stages.privacy_rows import range_of
 from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import Metric, registry
 from leakfront.results.run.rows import ALL, NO_MODEL, Row, frame, measured
-from leakfront.results.statistics.one_run import ceiling, one_run_epsilon
 from leakfront.results.statistics.splits import over_splits
 
-_AUDIT = ("epsilon_lower_bound", "epsilon_lower_bound_ceiling")
+_WITH_A_BOUND = tuple(f"{metric}{end}" for metric in AUDITS for end in ENDS)
 _NOT_AVERAGED = (*NO_MODEL, "left_out")
 
 
@@ -25,20 +24,23 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int, fitted: Col
     """One row "all" for every number of every defense: the mean over splits, with an interval that covers their spread.
 
     fitted: the attacks that use the models of other splits as shadow models, so that their values share coins.
-    The audit's bound is not averaged. It is the largest of the splits' bounds, each made at a level that is corrected
+    An audit's bound is not averaged. It is the largest of the splits' bounds, each made at a level that is corrected
     for the number of splits too. (Guesses cannot be pooled over splits: an attack that uses shadow models has seen the
     coins of the other splits.)
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
+    guessed: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.split != ALL and row.metric not in _NOT_AVERAGED:
-            quantity = (row.defense, row.params, row.kind, row.source, row.metric, row.level)
-            groups.setdefault(quantity, []).append(row)
+            where = (row.defense, row.params, row.kind, row.source)
+            groups.setdefault((*where, row.metric, row.level), []).append(row)
+            if row.metric == GUESSED:
+                guessed.setdefault(where, []).append(row)
     averaged = []
-    for (*where, metric, _), group in groups.items():
-        if metric in _AUDIT:
-            guessed = groups[*where, "audit_guesses_right", None]
-            averaged.append(_best_audit(group, guessed, delta, attacks))
+    for (*place, metric, _), group in groups.items():
+        if metric in AUDITS:
+            averaged += audit_over_splits(group, guessed[tuple(place)], delta, attacks)
+        if metric in AUDITS or metric in _WITH_A_BOUND:
             continue
         found = over_splits(
             [r.value for r in group], [r.ci_low for r in group], [r.ci_high for r in group], *_range(group[0]),
@@ -54,25 +56,6 @@ def _range(row: Row) -> tuple[float | None, float | None]:
         metric: type[Metric] = registry.get(row.source)
         return metric.floor, metric.ceiling
     return (0.0, None) if row.kind == "cost" else range_of(row.metric)
-
-
-def _best_audit(group: Sequence[Row], guessed: Sequence[Row], delta: float, attacks: int) -> Row:
-    level = 0.05 / (attacks * len(group))
-    best = replace(group[0], cell="", split=ALL, n=sum(row.n for row in group))
-    if best.metric == "epsilon_lower_bound_ceiling":
-        return replace(best, value=max(ceiling(row.n, right.n, delta, level) for row, right in _pairs(group, guessed)))
-    bounds = [
-        (one_run_epsilon(row.n, right.n, int(right.value), delta, level), int(right.value), right.n)
-        for row, right in _pairs(group, guessed)
-    ]
-    bound, right_guesses, guesses = max(bounds)
-    method = f"{audit_method(right_guesses, guesses, attacks)} and {len(group)} splits, the best of which is shown"
-    return replace(best, value=bound, ci_low=bound, ci_high=math.inf, ci_method=method)
-
-
-def _pairs(group: Sequence[Row], guessed: Sequence[Row]) -> list[tuple[Row, Row]]:
-    of_split = {row.split: row for row in guessed}
-    return [(row, of_split[row.split]) for row in group]
 
 
 def write_results(layout: Layout, rows: Sequence[Row], info: dict[str, Any]) -> None:

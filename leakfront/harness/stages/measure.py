@@ -16,6 +16,7 @@ from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.privacy_rows import extraction_rows, left_out, membership_rows, set_rows
 from leakfront.harness.stages.reference import utility_rows
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.code_keys import with_imports
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import WITH_WEIGHTS as OF_WEIGHTS
@@ -29,22 +30,23 @@ def _settings(subject: Subject) -> list[Any]:
 
 
 def _code(subject: Subject) -> list[str]:
-    statistics = [f"leakfront.results.statistics.{name}" for name in ("roc", "counts", "set_test")]
-    makers = [f"leakfront.harness.stages.{name}_rows" for name in ("cell", "privacy", "cost")]
-    return [*makers, *with_imports("leakfront.results.statistics.one_run"), *statistics]
+    statistics = [f"leakfront.results.statistics.{name}" for name in ("roc", "counts", "set_test", "one_run_f_dp")]
+    makers = [f"leakfront.harness.stages.{name}_rows" for name in ("cell", "privacy", "audit", "cost")]
+    return [*makers, *with_imports("leakfront.results.statistics.one_run_best"), *statistics]
 
 
 def _run(work: Work) -> Files:
     """All rows of a cell that was attacked with these shadow models."""
     plan, cell, layout, pool, shadows = work.plan, work.cell, work.layout, work.pool, work.shadows
     members = load_members(cell, layout)
+    private = load_training(cell, layout)["guarantee"] is not None
     judged, rows = plan.judged_by(len(shadows)), []
     for name, attack in plan.attacks.items():
         if name not in judged:
             rows.append(left_out(plan, cell, name, float(len(shadows)), plan.note(name, len(shadows))))
             continue
         scores = load_scores(name, cell, layout)
-        rows += membership_rows(plan, cell, name, scores["score"], members, pool)
+        rows += membership_rows(plan, cell, name, scores["score"], members, pool, private)
         if attack.extracts:
             rows += extraction_rows(plan, cell, name, scores, members, pool)
             past = {k.removeprefix(WITH_WEIGHTS): v for k, v in scores.items() if k.startswith(WITH_WEIGHTS)}

@@ -10,12 +10,12 @@ import numpy as np
 
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages.audit_rows import audit_rows
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.pool import member_share
 from leakfront.results.run.rows import WITH_WEIGHTS, Row, measured
 from leakfront.results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
 from leakfront.results.statistics.estimate import Estimate
-from leakfront.results.statistics.one_run import OneRun
 from leakfront.results.statistics.roc import auc_interval, tpr_interval
 from leakfront.results.statistics.set_test import set_power
 from leakfront.seeds import derive_seed
@@ -50,20 +50,15 @@ def range_of(metric: str) -> Range:
     return RANGES.get(metric) or (_OF_RULES.get(quantity, _UNBOUNDED) if rule else _UNBOUNDED)
 
 
-def audit_method(correct: int, guesses: int, attacks: int) -> str:
-    """How a bound of the one-run audit was made, for its row."""
-    return f"one-run audit, {correct} of {guesses} guesses right, corrected for {attacks} attacks"
-
-
 def left_out(plan: Plan, cell: CellPlan, source: str, shadows: float, reason: str) -> Row:
     """The row of an attack or audit that was not made; its value is the number of shadow models."""
     return row_of(plan, cell)(kind="privacy", source=source, metric="left_out", value=shadows, ci_method=reason)
 
 
 def membership_rows(
-    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
+    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool, private: bool
 ) -> list[Row]:
-    """AUC, TPR at low FPR, and the one-run audit's bound on epsilon."""
+    """AUC, TPR at low FPR, and the one-run audit's bounds on epsilon. private: whether the model has a guarantee."""
     row = partial(row_of(plan, cell), kind="privacy", source=attack, higher_is_better=False)
     seed, n_members = derive_seed(plan.config.seed, "intervals", attack, cell.split), int(members.sum())
     rows = [row(metric="auc", **measured(auc_interval(score, members, seed)), n=len(score))]
@@ -71,24 +66,8 @@ def membership_rows(
         found = tpr_interval(score, members, fpr, seed)
         rows.append(row(metric="tpr_at_fpr", level=fpr, **measured(found), n=n_members))
     if plan.config.data.coin == 0.5 and not plan.known_membership:  # the audit's bound is for fair coins
-        rows += _audit_rows(plan, cell, attack, score, members, pool)
+        rows += audit_rows(plan, cell, attack, score, members, pool, private)
     return rows
-
-
-def _audit_rows(
-    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
-) -> list[Row]:
-    """The one-run audit's bound on epsilon, from the images that were not planted more than once."""
-    row, statistics = partial(row_of(plan, cell), kind="privacy", source=attack), plan.config.statistics
-    audit = OneRun(guesses=statistics.audit_guesses, delta=statistics.audit_delta)
-    bound = audit.bound(score, members, pool.copies == 1, corrections=len(plan.attacks))
-    method = audit_method(bound.correct, bound.guesses, len(plan.attacks))
-    found = Estimate(bound.epsilon, bound.epsilon, math.inf, method)
-    return [
-        row(metric="epsilon_lower_bound", **measured(found), n=bound.coins, higher_is_better=False),
-        row(metric="epsilon_lower_bound_ceiling", value=bound.ceiling, n=bound.coins),
-        row(metric="audit_guesses_right", value=float(bound.correct), n=bound.guesses),
-    ]
 
 
 def extraction_rows(

@@ -12,6 +12,7 @@ from leakfront.results.figures.drawing import style
 from leakfront.results.figures.drawing.labels import Label, place
 from leakfront.results.figures.drawing.looks import Look, looks_of
 from leakfront.results.run.point import Point
+from leakfront.results.run.saturation import WHY, strongest_is_saturated
 from leakfront.results.run.summary import Summary
 from leakfront.results.run.value import Value
 
@@ -30,10 +31,10 @@ class Audit(Figure):
     title = "Claimed and audited epsilon"
     caption = (
         "Lower bound on epsilon that a one-run audit proves at 95% confidence against the epsilon that the defense "
-        "claims; axes are logarithmic above 1. Markers: the highest bound over attacks and splits, corrected for the "
-        "number of both. Small dots: single splits, corrected for the number of attacks alone. A point above the "
-        "diagonal refutes its claim. Dashed line: the most that an audit of this size could prove. Right: defenses "
-        "that claim nothing. Images planted several times are left out of the audit."
+        "claims; axes are logarithmic above 1. Markers: the highest bound over attacks, splits and numbers of "
+        "guesses, corrected for all of them. Small dots: single splits, not corrected for the number of splits. A "
+        "point above the diagonal refutes its claim. Dashed line: the most that an audit of this size could prove. "
+        "Right: defenses that claim nothing. Images planted several times are left out of the audit."
     )
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
@@ -45,7 +46,13 @@ class Audit(Figure):
         guarantees = run.info.get("guarantees", {})
         claims = {p: float(guarantees[p.label]["epsilon"]) for p in known if guarantees.get(p.label)}
         with style.theme():
-            return Drawn(_draw(summary, known, claims), self.title, self.caption)
+            return Drawn(_draw(summary, known, claims), self.title, f"{self.caption}{_arrows(summary, known)}")
+
+
+def _arrows(summary: Summary, bounds: dict[Point, Value]) -> str:
+    """What the arrows in the plot mean, if there are any."""
+    drawn = any(strongest_is_saturated(summary, point) for point in bounds)
+    return f" Arrow: the audit is saturated; {WHY}." if drawn else ""
 
 
 def _draw(summary: Summary, bounds: dict[Point, Value], claims: dict[Point, float]) -> MatplotlibFigure:
@@ -89,6 +96,8 @@ def _claimed(
     paths = [np.stack([diagonal, diagonal], axis=1)]
     for point, (claim, bound) in points.items():
         _mark(ax, claim, bound.value, _splits(summary, point), looks[point.defense])
+        if strongest_is_saturated(summary, point):
+            _arrow(ax, claim, bound.value, looks[point.defense])
         paths.append(np.array([[claim, bound.value]]))
     lines: dict[str, list[tuple[float, float]]] = {}
     for point, (claim, bound) in points.items():
@@ -110,6 +119,8 @@ def _silent(summary: Summary, ax: Axes, points: dict[Point, Value], looks: dict[
         mine = [point for point in points if point.defense == name]
         for point, x in zip(mine, column + np.linspace(-0.25, 0.25, len(mine) + 2)[1:-1], strict=True):
             _mark(ax, float(x), points[point].value, _splits(summary, point), looks[name])
+            if strongest_is_saturated(summary, point):
+                _arrow(ax, float(x), points[point].value, looks[name])
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set_xticks(range(len(names)), [style.shortened(name) for name in names], rotation=90, fontsize=5.5)
     for tick, name in zip(ax.get_xticklabels(), names, strict=True):
@@ -122,6 +133,12 @@ def _mark(ax: Axes, x: float, y: float, splits: list[float], look: Look) -> None
             color=look.colour, zorder=2)  # fmt: skip
     ax.plot(x, y, linestyle="none", marker=look.marker, markersize=3.8, color=look.colour, markerfacecolor=look.face,
             markeredgewidth=0.7, zorder=4, clip_on=False)  # fmt: skip
+
+
+def _arrow(ax: Axes, x: float, y: float, look: Look) -> None:
+    """An arrow upwards from a bound at its ceiling: the truth may lie anywhere above."""
+    arrow = {"arrowstyle": "<-", "color": look.colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
+    ax.annotate("", (x, y), xytext=(0, 11), textcoords="offset points", arrowprops=arrow, annotation_clip=False)
 
 
 def _splits(summary: Summary, point: Point) -> list[float]:

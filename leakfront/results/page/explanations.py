@@ -42,7 +42,11 @@ DRAWN = (
     "if one of the two models has the same value in all splits, by intervals that do not overlap. For AUC, the test "
     "takes the highest AUC over the attacks in each split.",
     "The audited epsilon is a lower bound that the attacks prove at 95% confidence; a guarantee is an upper bound. A "
-    "bound far below the guarantee says as much about the attacks and the size of the audit as about the defense.",
+    "bound far below the guarantee says as much about the attacks and the size of the audit as about the defense. The "
+    "audit guesses a number of coins that is fixed beforehand; of several numbers the best counts, corrected for that. "
+    "An audit is saturated if every guess was right: a larger one could prove more. A bound that is given for μ-GDP "
+    "assumes that the trade-off curve of the training is that of a Gaussian mechanism. It proves more from the same "
+    "guesses, but nothing of training with another curve, and it refutes no guarantee.",
 )
 DRAWN_LIMITS = (
     "Intervals over splits are 95% and cover the variation between models trained on this data set in this way, not "

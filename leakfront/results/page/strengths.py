@@ -11,6 +11,7 @@ from leakfront.results.page.comparisons import Comparisons
 from leakfront.results.page.finding import Finding
 from leakfront.results.run.point import Point
 from leakfront.results.run.rows import NOISE
+from leakfront.results.run.saturation import SATURATED, WHY, strongest_is_saturated
 from leakfront.results.run.summary import EXTRACTION, Summary
 from leakfront.results.run.value import Value
 from leakfront.results.tables.table import number, shown
@@ -120,11 +121,24 @@ def _audit(run: RunData, summary: Summary, point: Point) -> str:
     if bound is None:
         return ""
     most = f" (this audit could prove {number(ceiling[1].value, 2)})" if ceiling else ""
+    if strongest_is_saturated(summary, point):
+        most = f" ({SATURATED}: {WHY})"
     claim = run.info.get("guarantees", {}).get(point.label)
     claimed = f", claimed epsilon {number(float(claim['epsilon']))}" if claim else ""
+    claimed += _if_gaussian(summary, point)
     if bound[1].value <= 0:
         return f"the audit proves no lower bound on epsilon{most}{claimed}"
     return f"audited epsilon at least {number(bound[1].value, 2)}{most}{claimed}"
+
+
+def _if_gaussian(summary: Summary, point: Point) -> str:
+    """What the audit proves under its stronger assumption; empty where it was not made."""
+    metric = "epsilon_lower_bound_f_dp"
+    bound = summary.strongest(point, metric)
+    if bound is None or bound[1].value <= 0:
+        return ""
+    full = f", {SATURATED}" if strongest_is_saturated(summary, point, metric) else ""
+    return f"; if the training were μ-GDP (a Gaussian trade-off curve), at least {number(bound[1].value, 2)}{full}"
 
 
 def _series(words: list[str]) -> str:

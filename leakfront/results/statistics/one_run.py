@@ -8,6 +8,7 @@ randomized response, which is right with probability q = 1 / (1 + e^-epsilon).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -57,8 +58,25 @@ class OneRun:
         1 - (1 - confidence) / corrections (Bonferroni). Ties between scores are broken by a fixed pseudo-random order
         of the images, which does not depend on the coins.
 
+        Raises `ValueError` for corrections below 1, and what `guess` raises.
+        """
+        if corrections < 1:
+            raise ValueError(f"corrections must be at least 1, got {corrections}")
+        coins, right = self.guess(scores, members, eligible)
+        level = (1 - self.confidence) / corrections
+        return EpsilonBound(
+            epsilon=one_run_epsilon(coins, self.guesses, right, self.delta, level),
+            ceiling=ceiling(coins, self.guesses, self.delta, level),
+            coins=coins,
+            guesses=self.guesses,
+            correct=right,
+        )
+
+    def guess(self, scores: np.ndarray, members: np.ndarray, eligible: np.ndarray) -> tuple[int, int]:
+        """The number of eligible coins, and how many guesses are right; scores, members and eligible as in `bound`.
+
         Raises `InputError` if there are fewer eligible coins than guesses; `ValueError` for scores that are not finite,
-        shapes that differ, coins or eligibility that are not bool, and corrections below 1.
+        shapes that differ, and coins or eligibility that are not bool.
         """
         scores, members, eligible = np.asarray(scores, dtype=np.float64), np.asarray(members), np.asarray(eligible)
         if scores.ndim != 1 or not scores.shape == members.shape == eligible.shape:
@@ -67,8 +85,6 @@ class OneRun:
             )
         if members.dtype != np.bool_ or eligible.dtype != np.bool_:
             raise ValueError(f"members and eligible must be bool, not {members.dtype} and {eligible.dtype}")
-        if corrections < 1:
-            raise ValueError(f"corrections must be at least 1, got {corrections}")
         coins = int(np.count_nonzero(eligible))
         if coins < self.guesses:
             raise InputError(
@@ -81,15 +97,9 @@ class OneRun:
         shuffled = np.random.default_rng(_TIE_SEED).permutation(len(scores))
         shuffled = shuffled[eligible[shuffled]]
         ascending = shuffled[np.argsort(scores[shuffled], kind="stable")]
-        half, level = self.guesses // 2, (1 - self.confidence) / corrections
+        half = self.guesses // 2
         right = np.count_nonzero(members[ascending[-half:]]) + np.count_nonzero(~members[ascending[:half]])
-        return EpsilonBound(
-            epsilon=one_run_epsilon(coins, self.guesses, int(right), self.delta, level),
-            ceiling=ceiling(coins, self.guesses, self.delta, level),
-            coins=coins,
-            guesses=self.guesses,
-            correct=int(right),
-        )
+        return coins, int(right)
 
 
 def p_value(m: int, r: int, v: int, epsilon: float, delta: float) -> float:
@@ -131,6 +141,7 @@ def one_run_epsilon(m: int, r: int, v: int, delta: float, p: float = 0.05) -> fl
     return low
 
 
+@cache  # the same for every attack and split
 def ceiling(m: int, r: int, delta: float, p: float = 0.05) -> float:
     """The bound if all r guesses about m coins are right: the highest that an audit of this size can prove."""
     return one_run_epsilon(m, r, r, delta, p)

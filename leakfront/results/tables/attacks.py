@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from leakfront.results.run.conditions import conditions
+from leakfront.results.run.saturation import SATURATED, WHY, saturated
 from leakfront.results.tables.table import NOTHING, Column, Table, number
 
 if TYPE_CHECKING:
@@ -36,22 +37,31 @@ _AUDIT = (
     _Measure("epsilon_lower_bound_ceiling", "Ceiling of the audit", "epsilon_lower_bound_ceiling", decimals=2),
 )
 _MANY_RUN = _Measure("many_run_epsilon_lower_bound", "Many-run audited ε ≥", "many_run_epsilon_lower_bound", decimals=2)
+_F_DP = _Measure("epsilon_lower_bound_f_dp", "Audited ε ≥ if μ-GDP", "epsilon_lower_bound_f_dp", decimals=2)
+_BOUNDS = (_AUDIT[0], _F_DP, _MANY_RUN)
+_IF_GDP = (
+    "If μ-GDP: a lower bound on ε of training that is μ-GDP for some μ (its trade-off curve is that of a Gaussian "
+    "mechanism), not of any other."
+)
 
 
 def attack_table(run: RunData) -> Table:
     """Every number of membership inference: one row for each defense, strength and attack."""
     summary = run.summary
     pairs = [(p, a) for p in summary.points for a in summary.attacks if summary.value(p, a, "auc") is not None]
-    many_run = any(summary.value(p, a, _MANY_RUN.metric) is not None for p, a in pairs)
-    measures = (_AUC, _TPR_10, _TPR_1, _TPR_01, *_AUDIT, *([_MANY_RUN] if many_run else []))
+    more = [m for m in (_F_DP, _MANY_RUN) if any(summary.value(p, a, m.metric) is not None for p, a in pairs)]
+    measures = (_AUC, _TPR_10, _TPR_1, _TPR_01, *_AUDIT, *more)
+    full = {m: tuple(SATURATED if saturated(summary, p, a, m.metric) else "" for p, a in pairs) for m in _BOUNDS}
     reasons = [next(iter(_reasons(summary, p, a, measures)), "") for p, a in pairs]
     return Table((
         Column("defense", "Defense", tuple(p.defense for p, _ in pairs)),
         Column("params", "Strength", tuple(p.params for p, _ in pairs)),
         Column("attack", "Attack", tuple(a for _, a in pairs)),
-        *(_column(summary, pairs, measure) for measure in measures),
+        *(replace(_column(summary, pairs, m), words=full.get(m, ())) for m in measures),
         Column("note", "", tuple(reasons)),
-    ), (*(f"{NOTHING}: {reason}." for reason in dict.fromkeys(reasons) if reason), *run.differences))  # fmt: skip
+    ), (*([f"{SATURATED.capitalize()}: {WHY}."] if any(map(any, full.values())) else []),
+        *([_IF_GDP] if _F_DP in more else []),
+        *(f"{NOTHING}: {reason}." for reason in dict.fromkeys(reasons) if reason), *run.differences))  # fmt: skip
 
 
 def suite_table(run: RunData) -> Table:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from leakfront.results.run.claims import claim, covers, terms
 from leakfront.results.run.conditions import conditions
+from leakfront.results.run.saturation import SATURATED, WHY, strongest_is_saturated
 from leakfront.results.tables.table import NOTHING, Cell, Column, Entry, Table, number, shown
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 MEANS = (
     "Numbers are means over splits with 95% intervals. The highest AUC and TPR are chosen after seeing all attacks; "
     "below them stands the attack that reached them. Below the extracted images stands how many of them were planted "
-    "several times. The audited ε is the highest of the splits' lower bounds, corrected for the number of splits and "
-    f"attacks. {NOTHING}: no number."
+    "several times. The audited ε is the highest lower bound over splits, attacks and numbers of guesses, corrected for "
+    f"all of them. {NOTHING}: no number."
 )
 COVERS = (
     "Covers: the attackers whom the defense reaches. All access: samples, loss and gradients. As served only: those "
@@ -50,6 +51,7 @@ def main_table(run: RunData) -> Table:
         return Column(key, title, values, 3, attacks), Column(f"{key}_attack", "", attacks)
 
     bounds = [summary.strongest(point, "epsilon_lower_bound") for point in points]
+    full = tuple(SATURATED if strongest_is_saturated(summary, point) else "" for point in points)
     return Table((
         Column("defense", "Defense", tuple(p.defense for p in points), words=tuple(p.params for p in points)),
         column("params", "", lambda p: p.params),
@@ -71,10 +73,13 @@ def main_table(run: RunData) -> Table:
           if summary.in_front else ()),
         *highest("highest_auc" if summary.in_front else "auc", "Highest AUC", "auc"),
         *highest("tpr_at_fpr_0.01", "Highest TPR at 1% FPR", "tpr_at_fpr", 0.01),
-        Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2),
+        Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2, full),
         column("training_seconds", f"Training ({summary.seconds})",
                lambda p: summary.value(p, "train", "training_seconds")),
-    ), (conditions(run), MEANS, *([COVERS] if defended else []), *terms(run)))  # fmt: skip
+    ), (
+        conditions(run), MEANS, *([f"{SATURATED.capitalize()}: {WHY}."] if any(full) else []),
+        *([COVERS] if defended else []), *terms(run),
+    ))  # fmt: skip
 
 
 def terminal(run: RunData) -> rich.table.Table:
@@ -106,10 +111,12 @@ def terminal(run: RunData) -> rich.table.Table:
         epsilon = Cell(
             f"≤ {number(float(claimed['epsilon']))}" if claimed else NOTHING,
             f"≥ {number(bound[1].value, 2)}" if bound else "",
+            word=SATURATED if strongest_is_saturated(summary, point) else "",
         )
         seconds = shown(summary.value(point, "train", "training_seconds"))
         cells = [shown(summary.fid(point)), shown(summary.extracted(point)), best, epsilon, Cell(seconds.text)]
-        table.add_row(Text("\n".join(filter(None, name))), *(Text(f"{c.text}\n{c.interval}".strip()) for c in cells))
+        lines = ["\n".join(filter(None, (c.text, c.interval, c.word))) for c in cells]
+        table.add_row(Text("\n".join(filter(None, name))), *map(Text, lines))
     return table
 
 

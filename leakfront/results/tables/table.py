@@ -15,7 +15,7 @@ NOTHING = "–"
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|":
-    r"\textbar{}", "ε": r"$\varepsilon$", "δ": r"$\delta$", "≥": r"$\geq$", "–": "--",
+    r"\textbar{}", "ε": r"$\varepsilon$", "δ": r"$\delta$", "μ": r"$\mu$", "≥": r"$\geq$", "–": "--",
     "×": r"$\times$", "−": "$-$",
 }  # fmt: skip
 
