@@ -71,10 +71,33 @@ def refusal(**changes: object) -> str:
         ({"metrics__names": [5]}, "metrics.names.0"),
         ({"metrics__features": "embeded"}, "unknown feature extractor 'embeded'"),
         ({"statistics__audit_guesses": 90}, "it must not exceed 88, the number of pool images"),
+        ({"statistics__audit_guesses": [20, 90]}, "statistics.audit_guesses is 90, but it must not exceed 88"),
+        ({"statistics__audit_guesses": "1/60"}, "a share must come to at least 2 guesses"),
+        *(
+            ({"statistics__audit_guesses": wrong}, "it must be an even number of guesses (100), a share of the coins")
+            for wrong in (7, 0, True, 0.3, "3/2", "0/3", "third", [], [20, 7], [[20]])
+        ),
     ],
 )
 def test_bad_settings_are_named(changes: dict[str, object], says: str) -> None:
     assert says in refusal(**changes)
+
+
+def test_numbers_of_guesses_may_be_shares_of_the_coins() -> None:
+    default = parse_config({"name": "a"}).statistics
+    assert default.audit_guesses == (100, "1/3")
+    assert default.guesses(576) == (100, 192)
+    assert default.guesses(305) == (100,)  # 101 is rounded down to 100, which counts once
+    one = parse_config(small(statistics__audit_guesses=40)).statistics
+    assert (one.audit_guesses, one.guesses(576)) == (40, (40,))
+    assert parse_config(small(statistics__audit_guesses="1/1")).statistics.guesses(9) == (8,)
+
+
+def test_a_smoke_run_guesses_less(tmp_path: Path) -> None:
+    assert load_config("digits", smoke=True).statistics.audit_guesses == (40, "1/3")
+    for given, left in ((100, 40), (20, 20), ([100, "1/4", 30], (40, "1/4", 30))):
+        path = write_toml(tmp_path / "a.toml", small(statistics__audit_guesses=given))
+        assert load_config(path, smoke=True).statistics.audit_guesses == left
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
