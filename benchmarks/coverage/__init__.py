@@ -127,6 +127,6 @@ def erring(errs: Callable[[np.random.Generator], bool], runs: int = RUNS, seed: 
 
 def simulations() -> list[Simulation]:
     """All simulations, in the order of the table."""
-    from benchmarks.coverage import claims, images, scores, splits
+    from benchmarks.coverage import audits, claims, images, scores, splits
 
-    return [*scores.SIMULATIONS, *splits.SIMULATIONS, *images.SIMULATIONS, *claims.SIMULATIONS]
+    return [*scores.SIMULATIONS, *audits.SIMULATIONS, *splits.SIMULATIONS, *images.SIMULATIONS, *claims.SIMULATIONS]

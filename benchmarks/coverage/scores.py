@@ -1,17 +1,15 @@
-"""Intervals of one model, from scores and coins: AUC, TPR, counts, and the bounds of the audits."""
+"""Intervals of one model, from scores and coins: AUC, TPR and counts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, sqrt
+from math import sqrt
 
 import numpy as np
 from scipy.stats import binom, norm
 
 from benchmarks.coverage import AT_LEAST, EXACT, NOMINAL, Draw, Measured, Simulation, seed_from, simulated
 from leakfront.results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
-from leakfront.results.statistics.many_run import many_run_epsilon
-from leakfront.results.statistics.one_run import OneRun, one_run_epsilon
 from leakfront.results.statistics.roc import auc_interval, tpr_interval
 
 N = 160  # members, and decoys
@@ -89,40 +87,6 @@ def _extracted(leaks: int) -> Draw:
     return lambda rng: extracted(leaks, 50.0, rng)
 
 
-def _audit(coins: int, guesses: int, epsilon: float, delta: float, level: float = 0.05) -> Callable[[], Measured]:
-    """Randomized response, the worst case: a guess is right with probability 1 / (1 + e^-epsilon)."""
-
-    def measure() -> Measured:
-        chance = binom.pmf(np.arange(guesses + 1), guesses, 1 / (1 + exp(-epsilon)))
-        bounds = np.array([one_run_epsilon(coins, guesses, v, delta, level) for v in range(guesses + 1)])
-        return Measured(float(chance[bounds <= epsilon].sum()), 0, np.nan)
-
-    return measure
-
-
-def noisy_audit(coins: int, guesses: int, epsilon: float) -> Draw:
-    """The bound from real-valued scores, as attacks give them: randomized response plus noise."""
-    audit, everyone = OneRun(guesses=guesses), np.ones(coins, dtype=np.bool_)
-
-    def draw(rng: np.random.Generator) -> tuple[float, float, float]:
-        members = rng.random(coins) < 0.5
-        answers = members ^ (rng.random(coins) < 1 / (1 + exp(epsilon)))
-        bound = audit.bound(answers + 0.2 * rng.standard_normal(coins), members, everyone).epsilon
-        return bound, bound, np.inf
-
-    return draw
-
-
-def _many_runs(splits: int, epsilon: float) -> Draw:
-    def draw(rng: np.random.Generator) -> tuple[float, float, float]:
-        members = rng.random(splits) < 0.5
-        guesses = members ^ (rng.random(splits) < 1 / (1 + exp(epsilon)))
-        bound = many_run_epsilon(guesses, members, 1e-5).epsilon
-        return bound, bound, np.inf
-
-    return draw
-
-
 def tied_auc(separation: float) -> float:
     """The AUC of normal scores rounded to whole numbers, as a sum over these."""
     at = np.arange(-12, 13)
@@ -130,7 +94,6 @@ def tied_auc(separation: float) -> float:
     return float(np.tril(np.outer(members, decoys), -1).sum() + members @ decoys / 2)
 
 
-_AUDIT, _MANY = "`one_run_epsilon`, leakfront/results/statistics/one_run.py", "leakfront/results/statistics/many_run.py"
 SIMULATIONS = [
     _auc("0.5", normal(0.0), 0.5, 1.1),
     _auc("0.76", normal(1.0), float(norm.cdf(sqrt(0.5))), 1.1),
@@ -156,17 +119,5 @@ SIMULATIONS = [
         Simulation("extracted at 5% FDR", f"{leaks} of {N} members leak and outscore every decoy",
                    f"`extracted_interval`, {COUNTS}", AT_LEAST, simulated(_extracted(leaks), leaks), widest)
         for leaks, widest in ((5, 10.0), (15, 2.0), (40, 2.0))  # with 5, nearly all counts are 0 and hardly vary
-    ),
-    *(
-        Simulation("audited epsilon", f"one run, true epsilon {epsilon:g}, {guesses} guesses of {coins} coins",
-                   _AUDIT, EXACT, _audit(coins, guesses, epsilon, 1e-5))
-        for coins, guesses, epsilon in ((320, 100, 0.5), (320, 100, 2.0), (640, 100, 1.0))
-    ),
-    Simulation("audited epsilon", "one run, true epsilon 1, noise added to the answers", _AUDIT, AT_LEAST,
-               simulated(noisy_audit(320, 100, 1.0), 1.0)),
-    *(
-        Simulation("audited epsilon", f"{splits} runs of one canary, true epsilon {epsilon:g}",
-                   f"`many_run_epsilon`, {_MANY}", AT_LEAST, simulated(_many_runs(splits, epsilon), epsilon))
-        for splits, epsilon in ((3, 0.5), (30, 1.0))
     ),
 ]  # fmt: skip

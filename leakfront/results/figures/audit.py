@@ -65,7 +65,8 @@ def _draw(summary: Summary, bounds: dict[Point, Value], claims: dict[Point, floa
     looks = looks_of(summary)
     ceiling = _ceiling(summary, bounds)
     highest = max([v.value for v in bounds.values()] + [v for p in bounds for v in _splits(summary, p)])
-    top = max(highest, ceiling if np.isfinite(ceiling) else 0.0, 0.1) * 1.35
+    room = 1.9 if _arrows(summary, bounds) else 1.35
+    top = max(highest, ceiling if np.isfinite(ceiling) else 0.0, 0.1) * room
     for panel in dict.fromkeys((ax, right)):
         if np.isfinite(ceiling):
             panel.axhline(ceiling, color=style.GREY, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1)
@@ -138,7 +139,7 @@ def _mark(ax: Axes, x: float, y: float, splits: list[float], look: Look) -> None
 def _arrow(ax: Axes, x: float, y: float, look: Look) -> None:
     """An arrow upwards from a bound at its ceiling: the truth may lie anywhere above."""
     arrow = {"arrowstyle": "<-", "color": look.colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
-    ax.annotate("", (x, y), xytext=(0, 11), textcoords="offset points", arrowprops=arrow, annotation_clip=False)
+    ax.annotate("", (x, y), xytext=(0, 10), textcoords="offset points", arrowprops=arrow, annotation_clip=False)
 
 
 def _splits(summary: Summary, point: Point) -> list[float]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MEANS = (
     "Numbers are means over splits with 95% intervals. The highest AUC and TPR are chosen after seeing all attacks; "
     "below them stands the attack that reached them. Below the extracted images stands how many of them were planted "
-    "several times. The audited ε is the highest lower bound over splits, attacks and numbers of guesses, corrected for "
-    f"all of them. {NOTHING}: no number."
+    "several times. The audited ε is the highest lower bound over splits, attacks and numbers of guesses, corrected "
+    f"for all of them. {NOTHING}: no number."
 )
 COVERS = (
     "Covers: the attackers whom the defense reaches. All access: samples, loss and gradients. As served only: those "
