@@ -15,14 +15,14 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.results.run.rows import ALL, Row, measured
 from leakfront.results.statistics.estimate import Estimate
-from leakfront.results.statistics.one_run import OneRun, one_run_epsilon
-from leakfront.results.statistics.one_run_best import BestBound, Bound, Guessed, best_bound
+from leakfront.results.statistics.one_run import OneRun
+from leakfront.results.statistics.one_run_best import BestBound, Bound, Guessed, best_bound, tighter_epsilon
 from leakfront.results.statistics.one_run_f_dp import one_run_epsilon_f_dp
 
 GUESSED = "audit_guesses_right"
 _PLAIN, _GAUSSIAN = "epsilon_lower_bound", "epsilon_lower_bound_f_dp"
 AUDITS: dict[str, tuple[Bound, str]] = {  # by metric, with the name of the audit
-    _PLAIN: (one_run_epsilon, "one-run audit"),
+    _PLAIN: (tighter_epsilon, "one-run audit"),
     _GAUSSIAN: (one_run_epsilon_f_dp, "f-DP one-run audit of Gaussian trade-off curves (mu-GDP)"),
 }
 ENDS = ("_ceiling", "_saturated")  # of the metrics that go with a bound

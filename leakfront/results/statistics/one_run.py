@@ -8,7 +8,6 @@ randomized response, which is right with probability q = 1 / (1 + e^-epsilon).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -141,7 +140,6 @@ def one_run_epsilon(m: int, r: int, v: int, delta: float, p: float = 0.05) -> fl
     return low
 
 
-@cache  # the same for every attack and split
 def ceiling(m: int, r: int, delta: float, p: float = 0.05) -> float:
     """The bound if all r guesses about m coins are right: the highest that an audit of this size can prove."""
     return one_run_epsilon(m, r, r, delta, p)

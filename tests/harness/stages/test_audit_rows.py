@@ -16,7 +16,7 @@ from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages.aggregate import over_all_splits
 from leakfront.harness.stages.audit_rows import audit_rows
 from leakfront.results.run.rows import ALL, Row
-from leakfront.results.statistics.one_run import ceiling, one_run_epsilon
+from leakfront.results.statistics.one_run_best import tighter_epsilon
 from leakfront.results.statistics.one_run_f_dp import one_run_epsilon_f_dp
 from tests.small_config import small
 
@@ -55,7 +55,7 @@ def test_both_numbers_of_guesses_count_and_the_better_is_shown(plan: Plan, pool:
     assert right == {20.0: (20.0, 20), 28.0: (28.0, 28)}  # 29 is a third of 88, rounded down to an even number
     bound = only(rows, "epsilon_lower_bound")
     level = 0.05 / (ATTACKS * 2)
-    assert (bound.value, bound.ci_high, bound.n) == (ceiling(COINS, 28, DELTA, level), math.inf, COINS)
+    assert (bound.value, bound.ci_high, bound.n) == (tighter_epsilon(COINS, 28, 28, DELTA, level), math.inf, COINS)
     assert bound.ci_method == (
         "one-run audit, 28 of 28 guesses right, corrected for 3 attacks and 2 numbers of guesses"
     )
@@ -86,7 +86,7 @@ def test_over_splits_the_best_counts_corrected_for_all(plan: Plan, pool: Pool) -
     level = 0.05 / (ATTACKS * 2 * 3)
     bound = only(over, "epsilon_lower_bound")
     assert (bound.split, bound.cell, bound.n) == (ALL, "", 3 * COINS)
-    assert bound.value == bound.ci_low == one_run_epsilon(COINS, 28, 28, DELTA, level)
+    assert bound.value == bound.ci_low == tighter_epsilon(COINS, 28, 28, DELTA, level)
     assert "28 of 28 guesses right, corrected for 3 attacks, 2 numbers of guesses and 3 splits" in bound.ci_method
     assert only(over, "epsilon_lower_bound_saturated").value == 1
     assert only(over, "epsilon_lower_bound_ceiling").value == bound.value
@@ -100,8 +100,10 @@ def test_rows_of_earlier_versions_have_one_number_of_guesses_without_a_level(pla
     old = [replace(row, level=None) for row in rows if row.level != 28.0 and not row.metric.endswith("saturated")]
     over = over_all_splits(old, DELTA, ATTACKS)
     bound = only(over, "epsilon_lower_bound")
-    assert bound.value == one_run_epsilon(COINS, 20, 19, DELTA, 0.05 / (ATTACKS * 2))
+    assert bound.value == tighter_epsilon(COINS, 20, 19, DELTA, 0.05 / (ATTACKS * 2))
     assert bound.ci_method == (
         "one-run audit, 19 of 20 guesses right, corrected for 3 attacks and 2 splits, the best of which is shown"
     )
-    assert only(over, "epsilon_lower_bound_ceiling").value == ceiling(COINS, 20, DELTA, 0.05 / (ATTACKS * 2))
+    assert only(over, "epsilon_lower_bound_ceiling").value == tighter_epsilon(
+        COINS, 20, 20, DELTA, 0.05 / (ATTACKS * 2)
+    )
