@@ -27,9 +27,9 @@ def likeliest(m: int, r: int, v: int, curve: Curve) -> float:
 
     The curve is replaced by 600 of its tangents, which allow a little more if it is not made of straight lines.
     """
-    at = norm.cdf(np.linspace(-6, 6, 600))  # where the tangents touch, as probabilities of right guesses
+    at = norm.cdf(np.linspace(-5, 4, 600))  # where the tangents touch, as probabilities of right guesses
     value = np.array([curve(y) for y in at])
-    slope = (np.array([curve(y * (1 + 1e-6)) for y in at]) - value) / (1e-6 * at)
+    slope = (value - np.array([curve(y * (1 - 1e-6)) for y in at])) / (1e-6 * at)
     rows, limits = [], []
     counts = np.arange(r + 1)
     for i in range(r):
