@@ -32,14 +32,14 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int, fitted: Col
     guessed: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.split != ALL and row.metric not in _NOT_AVERAGED:
-            where = (row.defense, row.params, row.kind, row.source)
-            groups.setdefault((*where, row.metric, row.level), []).append(row)
+            measured_by = (row.defense, row.params, row.kind, row.source)
+            groups.setdefault((*measured_by, row.metric, row.level), []).append(row)
             if row.metric == GUESSED:
-                guessed.setdefault(where, []).append(row)
+                guessed.setdefault(measured_by, []).append(row)
     averaged = []
-    for (*place, metric, _), group in groups.items():
+    for (*where, metric, _), group in groups.items():
         if metric in AUDITS:
-            averaged += audit_over_splits(group, guessed[tuple(place)], delta, attacks)
+            averaged += audit_over_splits(group, guessed[tuple(where)], delta, attacks)
         if metric in AUDITS or metric in _WITH_A_BOUND:
             continue
         found = over_splits(
