@@ -9,12 +9,14 @@ The statistic of a diffusion model is its loss at t = 100, by the paper's formul
 public. `online` and `offline` average 5 draws of the noise, as `loss` does; `strong` is online with 16 draws, each of
 the image and of its mirror image.
 The source balances its shadow models, so that every image has some on both sides. Independent coins do not: an image
-without a model on one side takes the median of all images there. Its per-image deviations of 1 or 2 models would be 0.
+without a model on one side takes its median from the other side, moved by the median difference between the sides.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -48,25 +50,37 @@ def averaged(model: Model) -> np.ndarray:
     return losses(model, draws=16, flips=True)
 
 
-def gaussian(values: np.ndarray, side: np.ndarray, fix_variance: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Median and standard deviation [N] of statistics [S, N] among the shadow models of a side, bool [S, N]."""
-    images = [of_image[known] for of_image, known in zip(values.T, side.T, strict=True)]
-    everywhere = values[side]
-    middle = [np.median(known) if len(known) else np.median(everywhere) for known in images]
-    spread = [everywhere.std() if fix_variance or not len(known) else known.std() for known in images]
-    return np.array(middle), np.array(spread) + TINY
+class Sides(NamedTuple):
+    """Medians [N] of the shadow models with and without each image, and their standard deviations (one, or [N])."""
+
+    inside: np.ndarray
+    outside: np.ndarray
+    std_in: np.ndarray
+    std_out: np.ndarray
+
+
+def gaussians(statistic: Callable[[Model], np.ndarray], shadows: Sequence[Shadow], fix_variance: bool) -> Sides:
+    """The Gaussians of both sides."""
+    values, members = np.stack([s.model.once(statistic) for s in shadows]), np.stack([s.members for s in shadows])
+    known, unknown = np.where(members, values, np.nan), np.where(members, np.nan, values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of images without a model on one side
+        inside, outside = np.nanmedian(known, axis=0), np.nanmedian(unknown, axis=0)
+        gap = np.nan_to_num(np.nanmedian(inside - outside))
+        axis = None if fix_variance else 0
+        std_in, std_out = (np.asarray(np.nanstd(side, axis=axis)) + TINY for side in (known, unknown))
+    filled = np.where(np.isnan(inside), outside + gap, inside), np.where(np.isnan(outside), inside - gap, outside)
+    return Sides(*filled, std_in, std_out)
 
 
 def ratio(
     statistic: Callable[[Model], np.ndarray], target: Model, shadows: Sequence[Shadow], fix_variance: bool = True
 ) -> np.ndarray:
     """log N(s; in) - log N(s; out), [N]."""
-    values, members = np.stack([s.model.once(statistic) for s in shadows]), np.stack([s.members for s in shadows])
-    mean_in, std_in = gaussian(values, members, fix_variance)
-    mean_out, std_out = gaussian(values, ~members, fix_variance)
-    seen = target.once(statistic)
-    inside = norm.logpdf(seen, mean_in, std_in)
-    return np.asarray(inside - norm.logpdf(seen, mean_out, std_in if fix_variance else std_out))
+    sides, seen = gaussians(statistic, shadows, fix_variance), target.once(statistic)
+    std_out = sides.std_in if fix_variance else sides.std_out
+    evidence = norm.logpdf(seen, sides.inside, sides.std_in) - norm.logpdf(seen, sides.outside, std_out)
+    return np.asarray(evidence)
 
 
 def online(target: Model, shadows: Sequence[Shadow]) -> np.ndarray:
@@ -81,6 +95,5 @@ def strong(target: Model, shadows: Sequence[Shadow]) -> np.ndarray:
 
 def offline(target: Model, shadows: Sequence[Shadow], fix_variance: bool = True) -> np.ndarray:
     """Minus the log density under the models without the image: a loss far from theirs on either side is suspect."""
-    values, members = np.stack([s.model.once(plain) for s in shadows]), np.stack([s.members for s in shadows])
-    mean_out, std_out = gaussian(values, ~members, fix_variance)
-    return np.asarray(-norm.logpdf(target.once(plain), mean_out, std_out))
+    sides = gaussians(plain, shadows, fix_variance)
+    return np.asarray(-norm.logpdf(target.once(plain), sides.outside, sides.std_out))

@@ -21,7 +21,7 @@ from benchmarks.official_attacks.secmi import difference
 
 ALPHA = 0.05
 BAG = 7
-STEPS = 200
+STEPS = 120
 BATCH = 64
 
 

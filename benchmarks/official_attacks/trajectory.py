@@ -2,7 +2,7 @@
 
 From the paper's formula; the official code was not at hand. The features of an image are its loss, ||grad_x loss||^2
 and ||grad_theta loss||^2 along the diffusion trajectory, and a linear probe judges them. The source follows all
-timesteps, and fits the probe on known members of the attacked model; here every 25th timestep is taken, because all
+timesteps, and fits the probe on known members of the attacked model; here every 50th timestep is taken, because all
 1,000 would take an hour, and the probe, a logistic regression on the standardized features, is fitted on shadow models.
 """
 
@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.official_attacks.gradients import norms, of_chunks
 from benchmarks.official_attacks.model import Model, Shadow, to_scores
 
-TIMESTEPS = tuple(range(0, 1000, 25))
+TIMESTEPS = tuple(range(0, 1000, 50))
 
 
 def features(model: Model) -> np.ndarray:

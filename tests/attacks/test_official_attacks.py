@@ -10,10 +10,15 @@ import pytest
 import torch
 
 from benchmarks import attack_strength, official_attacks
-from benchmarks.official_attacks import quantile, resnet, trajectory
+from benchmarks.official_attacks import quantile, resnet, sima, trajectory
 from benchmarks.official_attacks.model import Model, Shadow
 from benchmarks.overfitted_models import as_official
 from benchmarks.paired_auc import difference
+from leakfront.attacks import Attack
+from leakfront.attacks.pia import PIA
+from leakfront.attacks.pian import PIAN
+from leakfront.attacks.secmi import SecMI
+from leakfront.attacks.sima import SimA
 from leakfront.harness.training.loop import to_unit_range
 from leakfront.results.statistics.roc import auc
 from tests import oracle_targets as oracle
@@ -51,6 +56,21 @@ def test_the_memorizer_leaks_its_members(
     assert scores.shape == (oracle.POOL,)
     assert np.isfinite(scores).all()
     assert auc(scores, oracle.coins(0)) >= EXPECTED.get(name, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [("pia", PIA((200,))), ("pian", PIAN((200,))), ("secmi", SecMI((90,), signed=False)), ("sima", SimA((100,)))],
+)
+def test_where_ours_is_the_same_formula_the_scores_agree(name: str, ours: Attack) -> None:
+    gaussian = oracle.fitted("gaussian", oracle.digits()[200:500])
+    official = as_official(gaussian, POOL, OUTSIDE, seed=0)
+    expected = ours.score(oracle.target(ours, gaussian, oracle.digits()[: oracle.POOL]), []).score
+    if name == "sima":  # the source leaves the root out, and ours chooses among other timesteps
+        scores = -((-sima.by_timestep(official)[-1]) ** 0.25)
+    else:
+        scores = attack_strength.OFFICIAL[name](official, [])
+    np.testing.assert_allclose(scores, expected, rtol=2e-2, atol=1e-9)
 
 
 def test_they_are_independent_of_what_they_are_held_against() -> None:
