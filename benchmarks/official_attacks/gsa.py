@@ -3,8 +3,8 @@
 Transcribed from py85252876/GSA, DDPM/gen_l2_gradients_DDPM.py and test_attack_accuracy.py: the norm of each parameter's
 gradient, of the mean loss over timesteps with fresh noise at each (GSA1); features scaled to mean 0 and deviation 1,
 those of the shadow models and those of the target each by themselves; no more rows of members than of others; XGBoost
-with 200 trees on 70% of them. GSA2, the mean over timesteps of the gradients' norms, is from the paper; the code holds
-GSA1 only. The timesteps are the paper's 10 equidistant ones of 1,000; the code lists 15, up to 1,499.
+with 200 trees on 70% of them. GSA2, the mean over timesteps of the gradients' norms, is from the paper's formula; the
+code holds GSA1 only. The timesteps are 10 equidistant ones of 1,000, as in the paper; the code lists 15, up to 1,499.
 XGBoost is no dependency of this project. scikit-learn's boosted trees take its place, with its learning rate (0.3),
 depth (6) and regularization (1); 4 images in a leaf correspond to its smallest sum of hessians, 1.
 """
