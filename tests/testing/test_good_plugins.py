@@ -36,7 +36,7 @@ def test_data_sets(reference: bool, tmp_path: Path) -> None:
     check_dataset(open_dataset("members_decoys", members=first, decoys=second, **more))
 
 
-@pytest.mark.parametrize("name", ["embedded", "pixels", "dinov2"])
+@pytest.mark.parametrize("name", ["embedded", "digits_frozen", "pixels", "dinov2"])
 def test_feature_extractors(name: str, tmp_path: Path) -> None:
     small = {"embedded": {"steps": 2}, "dinov2": {"folder": str(saved(tmp_path / "tiny")), "dimensions": 16}}
     check_feature_extractor(features.get(name)(**small.get(name, {})))

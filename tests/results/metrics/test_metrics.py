@@ -91,7 +91,10 @@ def test_a_metric_stays_in_the_range_that_it_states(metric: Metric) -> None:
 def test_naming_a_metric_or_an_extractor_does_not_import_torch() -> None:
     metrics = [f"leakfront.results.metrics.{name}" for name in registry.names()]
     plugins = ", ".join(
-        [*metrics, *(f"leakfront.results.features.{name}" for name in ("embedded", "inception", "dinov2"))]
+        [
+            *metrics,
+            *(f"leakfront.results.features.{name}" for name in ("embedded", "digits_frozen", "inception", "dinov2")),
+        ]
     )
     program = f"import sys, {plugins}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
