@@ -85,7 +85,7 @@ def varied(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 def drawn(images: torch.Tensor, *how: torch.Tensor) -> torch.Tensor:
     """`like_digits` in chunks, as Leakfront's digits are: uint8 [N, 1, 8, 8], round(255 / 16 * count)."""
-    parts = zip(*(torch.split(values, 2048) for values in (images, *how)), strict=True)  # type: ignore[no-untyped-call]
+    parts = zip(*(torch.split(values, 2048) for values in (images, *how)), strict=True)
     return torch.cat([(like_digits(*part) * 255 / 16).round().byte() for part in parts])
 
 
@@ -101,7 +101,7 @@ def trained(images: torch.Tensor, labels: torch.Tensor, epochs: int) -> nn.Seque
     for epoch in range(epochs):
         anew = varied(images, generator)
         order = torch.randperm(len(images), generator=generator)[: steps // epochs * BATCH]
-        for chosen in torch.split(order, BATCH):  # type: ignore[no-untyped-call]
+        for chosen in torch.split(order, BATCH):
             batch = digits_frozen.scaled(anew[chosen].numpy()).float()
             batch = batch + 0.05 * torch.randn(batch.shape, generator=generator)
             loss = functional.cross_entropy(network(batch), labels[chosen])

@@ -82,9 +82,10 @@ class Signals(Mapping[Any, Mapping[str, np.ndarray]]):
 class PoolView:
     """What an attacker knows of the pool: the candidate images, but not which of them are members.
 
-    images: uint8 [P, C, H, W]. labels: int64 [P]. features: float64 [P, d], from the run's feature extractor.
-    variants: uint8 [V, C, H, W], every picture of these images that training may have seen. variant_of: int64 [V], the
-    pool image that each variant shows. If all copies are exact, the variants are the images themselves.
+    images: uint8 [P, C, H, W]. labels: int64 [P]. features: float64 [P, d], from the run's feature extractor; if it was
+    fitted several times, from the first fit. variants: uint8 [V, C, H, W], every picture of these images that training
+    may have seen. variant_of: int64 [V], the pool image that each variant shows. If all copies are exact, the variants
+    are the images themselves.
     """
 
     images: np.ndarray

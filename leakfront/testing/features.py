@@ -20,7 +20,7 @@ def check_feature_extractor(extractor: type[FeatureExtractor] | FeatureExtractor
     be there.
 
     It checks that `fit` leaves the extractor as it was and gives the same features again with the same seed. Features
-    must be finite float64 [N, d] with d at most `dimensions`, and those of an image must not depend on the other
+    must be finite float64 [N, fits * d] with d at most `dimensions`, and those of an image must not depend on the other
     images. A saved fit must give the same features after loading. `label` and `version()` must fit into rows and keys.
     """
     from sklearn.datasets import load_digits
@@ -41,8 +41,10 @@ def check_feature_extractor(extractor: type[FeatureExtractor] | FeatureExtractor
         repeated, some, reverse = again.extract(images), fitted.extract(images[17:18]), fitted.extract(images[::-1])
     shape = features.dtype == np.float64 and features.ndim == 2 and len(features) == len(images)
     require(shape, f"extract of {who} must return float64 [N, d], one row for each image")
-    width = f"{who} returns {features.shape[1]} features, more than its dimensions, {extractor.dimensions}"
-    require(features.shape[1] <= extractor.dimensions, width)
+    require(features.shape[1] % fitted.fits == 0, f"{who} must return equally many features of each of its fits")
+    count = features.shape[1] // fitted.fits
+    width = f"{who} returns {count} features, more than its dimensions, {extractor.dimensions}"
+    require(count <= extractor.dimensions, width)
     require(np.isfinite(features).all(), f"the features of {who} must be finite")
     require(len(np.unique(features, axis=0)) > 1, f"{who} must tell images apart")
     require(same_arrays(repeated, features), f"fit of {who} must give the same features with the same seed")

@@ -8,12 +8,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from leakfront.harness.stages.audit_rows import AUDITS, ENDS, GUESSED, audit_over_splits
 from leakfront.harness.stages.privacy_rows import range_of
 from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import Metric, registry
-from leakfront.results.run.rows import ALL, NO_MODEL, Row, frame, measured
+from leakfront.results.run.rows import ALL, NO_MODEL, OF_FIT, Row, frame, measured
+from leakfront.results.statistics.estimate import Estimate
+from leakfront.results.statistics.fits import mean_over_fits, widened
 from leakfront.results.statistics.splits import over_splits
 
 _WITH_A_BOUND = tuple(f"{metric}{end}" for metric in AUDITS for end in ENDS)
@@ -36,18 +40,39 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int, fitted: Col
             groups.setdefault((*measured_by, row.metric, row.level), []).append(row)
             if row.metric == GUESSED:
                 guessed.setdefault(measured_by, []).append(row)
+    of_fits: dict[tuple[Any, ...], list[list[Row]]] = {}
+    for (*where, metric, _), group in groups.items():
+        if metric.endswith(OF_FIT):
+            of_fits.setdefault((*where, metric.removesuffix(OF_FIT)), []).append(group)
     averaged = []
     for (*where, metric, _), group in groups.items():
         if metric in AUDITS:
             averaged += audit_over_splits(group, guessed[tuple(where)], delta, attacks)
         if metric in AUDITS or metric in _WITH_A_BOUND:
             continue
-        found = over_splits(
-            [r.value for r in group], [r.ci_low for r in group], [r.ci_high for r in group], *_range(group[0]),
-            shared_coins=group[0].kind == "privacy" and group[0].source in fitted,
-        )  # fmt: skip
+        shared_coins = group[0].kind == "privacy" and group[0].source in fitted
+        found = _mean(group, of_fits.get((*where, metric), []), shared_coins)
         averaged.append(replace(group[0], cell="", split=ALL, **measured(found), n=sum(r.n for r in group)))
     return averaged
+
+
+def _mean(group: Sequence[Row], of_fits: Sequence[Sequence[Row]], shared_coins: bool) -> Estimate:
+    """The mean over splits, and over fits of the feature extractor if there are several.
+
+    of_fits: for each fit, its rows of the splits. All splits share the fits, so the variation between these does not
+    fall with the number of splits: it is added to the interval over splits, which is made without it. shared_coins: see
+    `over_splits`.
+    """
+    ends = _range(group[0])
+    within = [Estimate(row.value, row.ci_low, row.ci_high, row.ci_method) for row in group]
+    if of_fits:
+        splits = zip(*of_fits, strict=True)
+        within = [
+            mean_over_fits([Estimate(r.value, r.ci_low, r.ci_high, r.ci_method) for r in rows]) for rows in splits
+        ]
+    values, lows, highs = ([getattr(e, part) for e in within] for part in ("value", "low", "high"))
+    found = over_splits(values, lows, highs, *ends, shared_coins=shared_coins)
+    return widened(found, [float(np.mean([r.value for r in rows])) for rows in of_fits], *ends) if of_fits else found
 
 
 def _range(row: Row) -> tuple[float | None, float | None]:

@@ -47,7 +47,8 @@ def _run(work: Work) -> Files:
         raise ValueError(f"{cell.name} is under attack and cannot be its own shadow model")
     # by split alone, so that an attack's random choices are the same for all defenses
     seed = derive_seed(plan.config.seed, "attack", work.part, cell.split)
-    view = PoolView(pool.images, pool.labels, pool_set(layout, pool).matrix(), pool.variants, pool.variant_of)
+    features = pool_set(layout, pool).first_fit.matrix()
+    view = PoolView(pool.images, pool.labels, features, pool.variants, pool.variant_of)
     target = _target(work, cell, view, seed)
     known = [Shadow(**vars(_target(work, s, view, seed)), members=load_members(s, layout)) for s in work.shadows]
     attack, watch = plan.attacks[work.part], Stopwatch(plan.config.execution.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -45,7 +46,7 @@ def _run(work: Work) -> Files:
     sets = {"reference": pool.reference_images, "pool": pool.images, "noise": noise}
 
     def write(images: np.ndarray, folder: Path) -> None:
-        store_features(extracted(extractor, images, len(images)), folder)
+        store_features(extracted(extractor, images, len(images)), folder, extractor.fits)
 
     features = {name: partial(write, images) for name, images in sets.items()}
     return {FITTED: extractor.save, **features, "extractor.json": {"accuracy": extractor.accuracy}}
@@ -73,7 +74,7 @@ def pool_set(layout: Layout, pool: Pool) -> ImageSet:
 def noise_set(layout: Layout, pool: Pool) -> ImageSet:
     """Images of pure noise, as many as a model's samples, with the class labels of a conditional model's samples."""
     noise = ImageSet.stored(layout.extractor / "noise")
-    return ImageSet(noise.parts, known_labels(np.arange(len(noise)) % len(pool.classes)))
+    return replace(noise, labels=known_labels(np.arange(len(noise)) % len(pool.classes)))
 
 
 def known_labels(labels: np.ndarray) -> np.ndarray | None:

@@ -22,7 +22,7 @@ def _run(work: Work) -> Files:
         samples = work.layout.stage(work.cell.name, SAMPLE.name) / "samples.safetensors"
         with safe_open(samples, framework="numpy") as file:
             images = file.get_slice("images")
-            store_features(extracted(extractor, images, images.get_shape()[0]), folder)
+            store_features(extracted(extractor, images, images.get_shape()[0]), folder, extractor.fits)
 
     return {".": write}
 

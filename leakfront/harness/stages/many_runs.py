@@ -32,7 +32,7 @@ def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: P
     if len(cells) < 2 or plan.config.data.coin != 0.5 or not attacks:
         return []
     eligible = pool.copies == 1
-    canary = most_outlying(pool_set(layout, pool).matrix(), eligible)
+    canary = most_outlying(pool_set(layout, pool).first_fit.matrix(), eligible)
     members = np.array([load_members(cell, layout)[canary] for cell in cells])
     delta, rows = plan.config.statistics.audit_delta, []
     for label in attacks:

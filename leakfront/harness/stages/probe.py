@@ -136,7 +136,7 @@ def _generate(
     """The images that the attacks generate, by "<generation key>/images", and the model calls by generation key."""
     if not plan.generations:
         return {}, {}
-    samples, features = load_samples(cell, layout), sample_set(cell, layout).matrix()
+    samples, features = load_samples(cell, layout), sample_set(cell, layout).first_fit.matrix()
     arrays, calls = {}, {}
     for generation in plan.generations:
         key = signal_key(generation)

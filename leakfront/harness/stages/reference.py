@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.stages.extractor import noise_set, pool_set, reference_set
@@ -11,7 +12,8 @@ from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import row_metric, row_name
 from leakfront.results.metrics.image_set import ImageSet
-from leakfront.results.run.rows import ALL, HELD_OUT, NOISE, Row, measured
+from leakfront.results.run.rows import ALL, HELD_OUT, NOISE, OF_FIT, Row, measured
+from leakfront.results.statistics.fits import over_fits
 from leakfront.seeds import derive_seed
 
 
@@ -20,7 +22,8 @@ def _settings(subject: Subject) -> list[str]:
 
 
 def _code(subject: Subject) -> list[str]:
-    return [name for metric in subject.plan.metrics for name in plugin_code(metric)]
+    here = ["leakfront.harness.stages.reference", "leakfront.results.statistics.fits"]
+    return [*here, *(name for metric in subject.plan.metrics for name in plugin_code(metric))]
 
 
 def _run(work: Work) -> Files:
@@ -37,27 +40,36 @@ REFERENCE = Stage("reference", "run", inputs=("extractor",), settings=_settings,
 def utility_rows(
     plan: Plan, generated: ImageSet, real: ImageSet, cell: str, defense: str, params: str, split: str
 ) -> list[Row]:
-    """One row for each metric of generated against real images."""
+    """One row for each metric of generated against real images: the mean over fits of the extractor.
+
+    If there are several fits, a row for each follows.
+    """
     rows = []
     for metric in plan.metrics:
-        estimate = metric.estimate(generated, real, derive_seed(plan.config.seed, "metric", metric.name))
-        rows.append(
-            Row(
-                run=plan.config.name,
-                cell=cell,
-                dataset=plan.config.data.dataset,
-                model=plan.model.name,
-                defense=defense,
-                params=params,
-                split=split,
-                kind="utility",
-                source=metric.name,
-                metric=row_metric(metric, plan.features),
-                **measured(estimate),
-                n=len(generated),
-                higher_is_better=metric.higher_is_better,
-            )
+        seed = derive_seed(plan.config.seed, "metric", metric.name)
+        pairs = zip(generated.of_each_fit(), real.of_each_fit(), strict=True)
+        of_fits = [metric.estimate(*pair, seed) for pair in pairs]
+        row = Row(
+            run=plan.config.name,
+            cell=cell,
+            dataset=plan.config.data.dataset,
+            model=plan.model.name,
+            defense=defense,
+            params=params,
+            split=split,
+            kind="utility",
+            source=metric.name,
+            metric=row_metric(metric, plan.features),
+            **measured(over_fits(of_fits, metric.floor, metric.ceiling)),
+            n=len(generated),
+            higher_is_better=metric.higher_is_better,
         )
+        rows.append(row)
+        if len(of_fits) > 1:
+            rows += [
+                replace(row, metric=f"{row.metric}{OF_FIT}", level=float(number), **measured(estimate))
+                for number, estimate in enumerate(of_fits, start=1)
+            ]
     return rows
 
 

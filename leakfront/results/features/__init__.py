@@ -18,13 +18,16 @@ register = registry.register
 class FittedExtractor:
     """Turns images into feature vectors; `fit` or `load` of a `FeatureExtractor` makes it.
 
-    accuracy: of the trained classifier behind the features, in [0, 1]; None where nothing was trained.
+    accuracy: of the trained classifier behind the features, in [0, 1]; None where nothing was trained. fits: how many
+    networks were trained, each from a seed of its own, to show how far the features depend on that. The features of an
+    image are then those of each fit side by side, equally many of each.
     """
 
     accuracy: float | None = None
+    fits: int = 1
 
     def extract(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, C, H, W] -> float64 [N, d]; an image's features do not depend on batch size or order."""
+        """uint8 [N, C, H, W] -> float64 [N, fits * d]; an image's features do not depend on batch size or order."""
         raise NotImplementedError
 
     def save(self, path: Path) -> None:
@@ -44,7 +47,7 @@ class FeatureExtractor(Plugin):
 
     @property
     def dimensions(self) -> int:
-        """The number of features of an image, d; for some extractors the most that there can be."""
+        """The number of features of an image in one fit, d; for some extractors the most that there can be."""
         raise NotImplementedError
 
     @property

@@ -20,6 +20,7 @@ Kind = Literal["privacy", "utility", "cost"]
 ALL = "all"  # the split of a value over all splits
 HELD_OUT, NOISE = "(held-out images)", "(noise)"  # the two ends of the FID scale, in place of a defense
 WITH_WEIGHTS = "_with_weights"  # ends a metric of samples drawn past the defenses that guard the sampler
+OF_FIT = "_of_fit"  # ends a metric with the features of one fit of the extractor; its level is the fit's number
 NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
 _NUMBERS = ("level", "value", "ci_low", "ci_high")
 
@@ -35,7 +36,7 @@ class Row:
     kind: privacy, utility or cost. source: the attack, metric, defense or stage that measured it.
     metric: the name of the quantity. level: the number that belongs to it, None for a quantity without one:
     the false-positive rate of `tpr_at_fpr`, the false-discovery rate of `extracted_at_fdr`, the size of the set of
-    `set_detected_members`.
+    `set_detected_members`, the number of the fit, from 1, of metrics that end in `OF_FIT`.
     value, ci_low, ci_high: the number and its 95% interval (nan where there is none). ci_method: how the interval was
     made, or why there is no number. n: the number of observations behind it.
     higher_is_better: for the defender; None where neither direction is good.

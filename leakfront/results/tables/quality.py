@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from leakfront.results.run.conditions import stated
 from leakfront.results.run.point import Point
-from leakfront.results.run.rows import HELD_OUT, NO_MODEL, NOISE
+from leakfront.results.run.rows import HELD_OUT, NO_MODEL, NOISE, OF_FIT
 from leakfront.results.tables.table import NOTHING, Column, Table
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def quality_table(run: RunData) -> Table | None:
 def _metrics(run: RunData) -> dict[tuple[str, str], bool]:
     """Source and metric of the utility rows, in their order, with whether higher is better."""
     rows = run.rows
-    rows = rows[(rows["kind"] == "utility") & ~rows["metric"].isin(NO_MODEL)]
+    rows = rows[(rows["kind"] == "utility") & ~rows["metric"].isin(NO_MODEL) & ~rows["metric"].str.endswith(OF_FIT)]
     columns = (rows[column].tolist() for column in ("source", "metric", "higher_is_better"))
     return {(source, metric): bool(higher) for source, metric, higher in zip(*columns, strict=True)}
 

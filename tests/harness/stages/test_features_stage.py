@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from scipy import stats
 
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.sections import parse_config
@@ -18,7 +19,7 @@ from leakfront.harness.stages.features import sample_set
 from leakfront.harness.stages.pool import stored_pool
 from leakfront.harness.stages.sample import load_samples
 from leakfront.harness.store.layout import Layout
-from leakfront.results.features.embedded import Classifier
+from leakfront.results.features.embedded import Classifiers
 from leakfront.results.metrics.fid import FID
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.run.rows import read_rows
@@ -34,7 +35,11 @@ SIDE = {"clusters": 2, "steps": 2, "neighbours": 10}
 
 def quick(**changes: Any) -> dict[str, Any]:
     """Settings of a run that takes a few seconds, with `changes`."""
-    settings = {"attacks": LOSS, "training__steps": 2, "metrics__features_params": {"dimensions": 16, "steps": 5}}
+    settings = {
+        "attacks": LOSS,
+        "training__steps": 2,
+        "metrics__features_params": {"dimensions": 16, "fits": 1, "steps": 5},
+    }
     return small(**{**settings, **changes})
 
 
@@ -42,13 +47,13 @@ def extracted_by(root: Path, settings: dict[str, Any]) -> int:
     """Run in this process; returns how many images passed the extractor."""
     counts = []
     with pytest.MonkeyPatch.context() as patch:
-        extract = Classifier.extract
+        extract = Classifiers.extract
 
-        def counting(self: Classifier, images: np.ndarray) -> np.ndarray:
+        def counting(self: Classifiers, images: np.ndarray) -> np.ndarray:
             counts.append(len(images))
             return extract(self, images)
 
-        patch.setattr(Classifier, "extract", counting)
+        patch.setattr(Classifiers, "extract", counting)
         outcome, _ = run_here(settings, root)
     assert not outcome.failed
     assert not outcome.diverged
@@ -89,7 +94,7 @@ def test_another_attack_extracts_nothing_again_though_it_asks_for_features(copie
 
 
 def test_another_extractor_extracts_everything_again(copied: Path) -> None:
-    assert extracted_by(copied, quick(metrics__features_params={"dimensions": 16, "steps": 6})) == ALL
+    assert extracted_by(copied, quick(metrics__features_params={"dimensions": 16, "fits": 1, "steps": 6})) == ALL
 
 
 def test_what_is_missing_is_extracted_again_and_in_slices_it_is_the_same(
@@ -110,7 +115,7 @@ def test_a_cells_fid_is_that_of_all_its_samples_at_once(finished: tuple[Path, in
     rows = read_rows(layout.root / "results.csv")
     for cell in plan.cells:
         generated, real = (extractor.extract(x) for x in (load_samples(cell, layout), pool.reference_images))
-        found = rows[(rows["cell"] == cell.name) & (rows["metric"] == "fid_embedded-dimensions16-steps5")][
+        found = rows[(rows["cell"] == cell.name) & (rows["metric"] == "fid_embedded-dimensions16-fits1-steps5")][
             "value"
         ].item()
         assert found == pytest.approx(FID().estimate(ImageSet.of(generated), ImageSet.of(real), 0).value, rel=1e-9)
@@ -147,3 +152,25 @@ def test_features_are_keyed_by_the_images_and_the_extractor_and_nothing_else() -
         other = keys(**changes)
         assert other[0] != fitted
         assert other[1] != features
+
+
+def test_several_fits_are_one_row_whose_interval_covers_them_and_a_row_each(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    outcome, _ = run_here(quick(metrics__features_params={"dimensions": 16, "steps": 5, "fits": 3}), root)
+    assert not outcome.failed
+    rows = read_rows(root / "results.csv")
+    rows = rows[rows["source"] == "fid"].set_index(["defense", "split"])
+    metric = "fid_embedded-dimensions16-steps5"
+    for place in (("none", "0"), ("none", "all"), ("(noise)", "all"), ("(held-out images)", "all")):
+        here = rows.loc[[place]]
+        one, fits = here[here["metric"] == metric].iloc[0], here[here["metric"] == f"{metric}_of_fit"]
+        assert fits["level"].tolist() == [1, 2, 3]
+        values = fits["value"].to_numpy()
+        assert one["value"] == pytest.approx(values.mean())
+        between = stats.t.ppf(0.975, 2) * values.std(ddof=1) / np.sqrt(3)
+        assert one["ci_high"] - one["value"] >= between * (1 - 1e-9)
+        assert one["ci_method"].endswith("; t over 3 fits of the features")
+    layout = Layout(root)
+    pool = stored_pool(layout)
+    assert pool_set(layout, pool).dimensions == 48
+    assert pool_set(layout, pool).first_fit.dimensions == 16

@@ -13,7 +13,7 @@ import pytest
 import leakfront  # noqa: F401  lets torch_fidelity be imported
 from leakfront.errors import InputError
 from leakfront.results.features import FittedExtractor, inception, registry
-from leakfront.results.features.embedded import Classifier, Embedded
+from leakfront.results.features.embedded import Classifiers, Embedded
 from leakfront.results.features.inception import Inception
 from leakfront.results.features.pixels import Pixels
 from leakfront.results.metrics.fid import FID
@@ -32,10 +32,10 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def fitted(digits: tuple[np.ndarray, np.ndarray]) -> Classifier:
+def fitted(digits: tuple[np.ndarray, np.ndarray]) -> Classifiers:
     """Fitted on the first 300 digits."""
     images, labels = digits
-    return Embedded().fit(images[:300], labels[:300], seed=1)
+    return Embedded(fits=1).fit(images[:300], labels[:300], seed=1)
 
 
 def inception_network(**parameters: Any) -> FittedExtractor:
@@ -50,7 +50,7 @@ def fid(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_embedded_features_tell_noise_from_digits_and_not_seen_digits_from_unseen(
-    digits: tuple[np.ndarray, np.ndarray], fitted: Classifier
+    digits: tuple[np.ndarray, np.ndarray], fitted: Classifiers
 ) -> None:
     images, _ = digits
     seen, unseen, others = (fitted.extract(part) for part in (images[:300], images[300:600], images[600:900]))
@@ -60,7 +60,7 @@ def test_embedded_features_tell_noise_from_digits_and_not_seen_digits_from_unsee
 
 
 def test_embedded_features_worsen_with_the_damage_to_the_digits(
-    digits: tuple[np.ndarray, np.ndarray], fitted: Classifier
+    digits: tuple[np.ndarray, np.ndarray], fitted: Classifiers
 ) -> None:
     images, _ = digits
     reference = fitted.extract(images[600:900])
@@ -72,12 +72,12 @@ def test_embedded_features_worsen_with_the_damage_to_the_digits(
 
 
 def test_the_accuracy_is_that_of_digits_it_was_not_trained_on(
-    digits: tuple[np.ndarray, np.ndarray], fitted: Classifier
+    digits: tuple[np.ndarray, np.ndarray], fitted: Classifiers
 ) -> None:
     images, _ = digits
     assert 0.85 < fitted.accuracy <= 1.0
     shuffled = np.random.default_rng(0).integers(0, 10, 300)
-    unlearnable = Embedded(steps=60).fit(images[:300], shuffled, seed=1)
+    unlearnable = Embedded(steps=60, fits=1).fit(images[:300], shuffled, seed=1)
     assert unlearnable.accuracy < 0.3
 
 
@@ -95,7 +95,7 @@ def test_a_fit_is_reproducible_and_leaves_the_random_state_alone(digits: tuple[n
 
 
 def test_embedded_features_do_not_depend_on_what_else_is_extracted(
-    digits: tuple[np.ndarray, np.ndarray], fitted: Classifier
+    digits: tuple[np.ndarray, np.ndarray], fitted: Classifiers
 ) -> None:
     images, _ = digits
     together = fitted.extract(images[:300])
@@ -107,17 +107,17 @@ def test_embedded_features_do_not_depend_on_what_else_is_extracted(
     assert fitted.extract(images[:0]).shape == (0, 64)
 
 
-def test_a_saved_fit_comes_back(digits: tuple[np.ndarray, np.ndarray], fitted: Classifier, tmp_path: Path) -> None:
+def test_a_saved_fit_comes_back(digits: tuple[np.ndarray, np.ndarray], fitted: Classifiers, tmp_path: Path) -> None:
     images, _ = digits
     for name in ("once", "twice"):
         fitted.save(tmp_path / name)
     assert (tmp_path / "once").read_bytes() == (tmp_path / "twice").read_bytes()
-    loaded = Embedded().load(tmp_path / "once")
+    loaded = Embedded(fits=1).load(tmp_path / "once")
     assert loaded.accuracy == fitted.accuracy
     np.testing.assert_array_equal(loaded.extract(images[:20]), fitted.extract(images[:20]))
 
 
-def test_a_file_that_holds_something_else_is_not_loaded(fitted: Classifier, tmp_path: Path) -> None:
+def test_a_file_that_holds_something_else_is_not_loaded(fitted: Classifiers, tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     fitted.save(tmp_path / "fit")
@@ -126,10 +126,12 @@ def test_a_file_that_holds_something_else_is_not_loaded(fitted: Classifier, tmp_
     cut = (tmp_path / "fit").read_bytes()[:-8]
     (tmp_path / "cut").write_bytes(cut)
     for name in ("text", "images", "cut", "missing"):
-        with pytest.raises(InputError, match=f"{name} does not hold embedded features of 64 dimensions"):
-            Embedded().load(tmp_path / name)
+        with pytest.raises(InputError, match=f"{name} does not hold 1 fits of embedded features of 64 dimensions"):
+            Embedded(fits=1).load(tmp_path / name)
     with pytest.raises(InputError, match="of 32 dimensions"):
-        Embedded(dimensions=32).load(tmp_path / "fit")
+        Embedded(dimensions=32, fits=1).load(tmp_path / "fit")
+    with pytest.raises(InputError, match="does not hold 3 fits"):
+        Embedded().load(tmp_path / "fit")
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 40, 20), (1, 5, 9)])
@@ -158,6 +160,25 @@ def test_embedded_features_need_two_classes_and_name_the_way_out(digits: tuple[n
         Embedded().fit(images[:50, :, :3], labels[:50], seed=0)
     with pytest.raises(InputError, match=r"metrics\.embedded\.steps is 0; it must be at least 1"):
         Embedded(steps=0)
+
+
+def test_several_fits_lie_side_by_side_and_the_first_is_that_of_one(
+    digits: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    images, labels = digits
+    one, three = (Embedded(steps=5, fits=fits).fit(images[:100], labels[:100], seed=1) for fits in (1, 3))
+    assert (one.fits, three.fits) == (1, 3)
+    together = three.extract(images[:20])
+    assert together.shape == (20, 3 * 64)
+    assert three.extract(images[:0]).shape == (0, 3 * 64)
+    first, second, third = np.split(together, 3, axis=1)
+    np.testing.assert_array_equal(first, one.extract(images[:20]))
+    assert not np.allclose(first, second)
+    assert not np.allclose(second, third)
+    three.save(tmp_path / "fits")
+    loaded = Embedded(fits=3).load(tmp_path / "fits")
+    assert (loaded.fits, loaded.accuracy) == (3, three.accuracy)
+    np.testing.assert_array_equal(loaded.extract(images[:20]), together)
 
 
 def test_a_fit_leaves_the_extractor_as_it_was(digits: tuple[np.ndarray, np.ndarray]) -> None:

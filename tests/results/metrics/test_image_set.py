@@ -99,3 +99,21 @@ def test_fid_of_many_images_holds_no_matrix_of_them(tmp_path: Path) -> None:
     assert streamed.value == pytest.approx(frechet_distance(mu1, s1, mu2, s2), rel=1e-12)
     whole = np.cov(generated.matrix(), rowvar=False)
     np.testing.assert_allclose(s1, whole, rtol=1e-9, atol=1e-12)
+
+
+def test_features_of_several_fits_are_told_apart_in_memory_and_in_files(tmp_path: Path) -> None:
+    rows, labels = features(1, 1500, 12), np.arange(1500)
+    store_features((rows[:1024], rows[1024:]), tmp_path / "three", fits=3)
+    store_features((rows,), tmp_path / "one")
+    for images in (ImageSet.stored(tmp_path / "three", labels), ImageSet((rows,), labels, fits=3)):
+        assert (images.dimensions, images.fits) == (12, 3)
+        np.testing.assert_array_equal(images.matrix(), rows)
+        for number, of_fit in enumerate(images.of_each_fit()):
+            mine = rows[:, 4 * number : 4 * number + 4]
+            assert (len(of_fit), of_fit.dimensions, of_fit.fits) == (1500, 4, 1)
+            np.testing.assert_array_equal(of_fit.matrix(), mine)
+            np.testing.assert_array_equal(np.concatenate(list(of_fit.batches())), mine)
+            assert of_fit.labels is labels
+        np.testing.assert_array_equal(images.first_fit.matrix(), rows[:, :4])
+    one = ImageSet.stored(tmp_path / "one")
+    assert one.of_each_fit() == [one.first_fit] == [one]
