@@ -7,12 +7,15 @@ from scipy.stats import norm
 
 from benchmarks.coverage import AT_LEAST, NOMINAL, Draw, Promise, Simulation, limit, seed_from, simulated
 from benchmarks.coverage.scores import MEMBERS, N, extracted
+from leakfront.results.statistics.estimate import Estimate
+from leakfront.results.statistics.fits import mean_over_fits, over_fits, widened
 from leakfront.results.statistics.matched import at_fid, matched
 from leakfront.results.statistics.ratio import ratio_over_splits
 from leakfront.results.statistics.roc import auc_interval, tpr_interval
 from leakfront.results.statistics.splits import over_splits
 
 SPLITS = 3
+FITS = 3
 DRAWS = 100  # of the bootstrap of each model's own interval
 PLACE = "leakfront/results/statistics"
 
@@ -23,6 +26,24 @@ def normal_values(between: float) -> Draw:
     def draw(rng: np.random.Generator) -> tuple[object, ...]:
         values = between * rng.standard_normal(SPLITS) + rng.standard_normal(SPLITS)
         return over_splits(values, values - 1.96, values + 1.96)
+
+    return draw
+
+
+def of_fits(between: float, splits: int) -> Draw:
+    """Means over fits of the features that differ by `between` times the error of one measurement, over all splits.
+
+    Half of that error's variance is shared by the fits, which see the same images. Models do not differ.
+    """
+
+    def draw(rng: np.random.Generator) -> tuple[object, ...]:
+        images = (rng.standard_normal((splits, 1)) + rng.standard_normal((splits, FITS))) / np.sqrt(2)
+        values = between * rng.standard_normal(FITS) + images
+        of_splits = [[Estimate(v, v - 1.96, v + 1.96, "") for v in fits] for fits in values]
+        if splits == 1:
+            return over_fits(of_splits[0])
+        value, low, high, _ = zip(*map(mean_over_fits, of_splits), strict=True)
+        return widened(over_splits(value, low, high), values.mean(axis=0).tolist())
 
     return draw
 
@@ -138,6 +159,16 @@ SIMULATIONS = [
     _over("mean", "models do not differ, normal errors", AT_LEAST, normal_values(0.0), 0.0, 2.5),
     _over("mean", "models differ as much as the error of each measurement", AT_LEAST, normal_values(1.0), 0.0, 2.2),
     _over("mean", "models differ five times as much", NOMINAL, normal_values(5.0), 0.0, 2.2),
+    *(
+        Simulation("mean over fits", f"{FITS} fits of the features that {differ}, {of}", f"`{name}`, {PLACE}/fits.py",
+                   AT_LEAST, simulated(of_fits(between, splits), 0.0), 2.5)
+        for splits, of, name in ((1, "1 split", "over_fits"), (SPLITS, f"{SPLITS} splits", "widened"))
+        for between, differ in (
+            (0.0, "do not differ"),
+            (1.0, "differ as much as the error of each measurement"),
+            (5.0, "differ five times as much"),
+        )
+    ),
     *(
         _over("FID", f"it varies by {100 * v:g}% between models (log-normal)", p, fids(v), 1.0, 2.2)
         for v, p in ((0.1, NOMINAL), (0.2, NOMINAL), (0.5, limit(0.9, 0.935)))

@@ -138,7 +138,7 @@ def test_a_file_that_holds_something_else_is_not_loaded(fitted: Classifiers, tmp
 def test_embedded_features_fit_images_of_other_sizes(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (40, *shape)).astype(np.uint8), rng.integers(5, 8, 40)
-    extractor = Embedded(dimensions=7, steps=1, epochs=1).fit(images, labels, seed=0)
+    extractor = Embedded(dimensions=7, fits=1, steps=1, epochs=1).fit(images, labels, seed=0)
     assert np.isfinite(extractor.extract(images)).all()
     assert extractor.extract(images).shape == (40, 7)
     with pytest.raises(InputError, match="are of images"):
