@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from leakfront.harness.plan.make import make_plan
@@ -18,6 +19,7 @@ from leakfront.results.metrics.classifier_accuracy import ClassifierAccuracy
 from leakfront.results.metrics.fid import FID
 from leakfront.results.metrics.kid import KID
 from leakfront.results.metrics.precision import Precision
+from leakfront.results.page.whole_run import whole_run
 from leakfront.results.report import write_report
 from leakfront.results.run.combined import combined
 from leakfront.results.run.data import RunData
@@ -82,6 +84,25 @@ def test_the_notes_say_on_what_the_numbers_rest(run: RunData) -> None:
         "Higher is better, except for FID and KID",
     ):
         assert part in notes
+
+
+def test_what_their_number_does_to_the_fid_of_held_out_images_is_said(run: RunData, tmp_path: Path) -> None:
+    rows = read_rows(run.folder / "results.csv")
+    held_out = rows[(rows["defense"] == "(held-out images)") & (rows["source"] == "fid")]
+    moved = held_out.assign(metric="fid_embedded_at_samples", value=3.25, n=150)
+    of_fit = held_out.assign(metric="fid_embedded_of_fit", level=1.0)
+    pd.concat([rows, moved, of_fit]).to_csv(tmp_path / "results.csv", index=False, na_rep="nan")
+    (tmp_path / "run.json").write_text(json.dumps(run.info))
+    table, before = quality_table(RunData(tmp_path)), quality_table(run)
+    assert table is not None
+    assert before is not None
+    assert [c.title for c in table.columns] == [c.title for c in before.columns]
+    assert "which at 150 images would have an FID of about 3.25" in " ".join(table.notes)
+    assert "would have" not in " ".join(before.notes)
+    summary = RunData(tmp_path).summary
+    [scale] = [found.text for found in whole_run(summary, summary.points) if "ends of the FID scale" in found.text]
+    assert "4 [3.6, 4.4] for 150 held-out images (about 3.25 at 150, the number of a model's samples, by" in scale
+    assert scale.endswith("520 [468, 572] for noise.")
 
 
 def test_a_run_with_fid_and_kid_alone_has_no_such_table_and_an_old_one_is_taken_away(

@@ -10,9 +10,10 @@ from leakfront.harness.stages.extractor import noise_set, pool_set, reference_se
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
-from leakfront.results.metrics import row_metric, row_name
+from leakfront.results.metrics import Metric, row_metric, row_name
+from leakfront.results.metrics.at_number import at_number
 from leakfront.results.metrics.image_set import ImageSet
-from leakfront.results.run.rows import ALL, HELD_OUT, NOISE, OF_FIT, Row, measured
+from leakfront.results.run.rows import ALL, AT_SAMPLES, HELD_OUT, NOISE, OF_FIT, Row, measured
 from leakfront.results.statistics.fits import over_fits
 from leakfront.seeds import derive_seed
 
@@ -22,19 +23,35 @@ def _settings(subject: Subject) -> list[str]:
 
 
 def _code(subject: Subject) -> list[str]:
-    here = ["leakfront.harness.stages.reference", "leakfront.results.statistics.fits"]
+    here = ["leakfront.harness.stages.reference", "leakfront.results.statistics.fits",
+            "leakfront.results.metrics.at_number"]  # fmt: skip
     return [*here, *(name for metric in subject.plan.metrics for name in plugin_code(metric))]
 
 
 def _run(work: Work) -> Files:
     """Measure real images, the pool's, and pure noise against the reference."""
     plan, layout, pool = work.plan, work.layout, work.pool
-    ends, reference = {HELD_OUT: pool_set(layout, pool), NOISE: noise_set(layout, pool)}, reference_set(layout, pool)
-    rows = [row for name, images in ends.items() for row in utility_rows(plan, images, reference, "", name, "", ALL)]
+    held_out, noise, reference = pool_set(layout, pool), noise_set(layout, pool), reference_set(layout, pool)
+    rows = utility_rows(plan, held_out, reference, "", HELD_OUT, "", ALL)
+    rows += _at_samples(plan, rows, held_out, reference)
+    rows += utility_rows(plan, noise, reference, "", NOISE, "", ALL)
     return {"rows.json": [vars(row) for row in rows]}
 
 
 REFERENCE = Stage("reference", "run", inputs=("extractor",), settings=_settings, code=_code, run=_run)
+
+
+def _at_samples(plan: Plan, rows: list[Row], held_out: ImageSet, reference: ImageSet) -> list[Row]:
+    """The metrics of held-out images that fall with their number, as they would be at a model's number of samples."""
+    of_row, images, more = {row.metric: row for row in rows}, plan.config.sampling.images, []
+    for metric in plan.metrics:
+        pairs = zip(held_out.of_each_fit(), reference.of_each_fit(), strict=True)
+        found = [at_number(metric, *pair, images, _seed(plan, metric)) for pair in pairs]
+        if known := [estimate for estimate in found if estimate is not None]:
+            row = of_row[row_metric(metric, plan.features)]
+            estimate = over_fits(known, metric.floor, metric.ceiling)
+            more.append(replace(row, metric=f"{row.metric}{AT_SAMPLES}", **measured(estimate), n=images))
+    return more
 
 
 def utility_rows(
@@ -46,7 +63,7 @@ def utility_rows(
     """
     rows = []
     for metric in plan.metrics:
-        seed = derive_seed(plan.config.seed, "metric", metric.name)
+        seed = _seed(plan, metric)
         pairs = zip(generated.of_each_fit(), real.of_each_fit(), strict=True)
         of_fits = [metric.estimate(*pair, seed) for pair in pairs]
         row = Row(
@@ -71,6 +88,10 @@ def utility_rows(
                 for number, estimate in enumerate(of_fits, start=1)
             ]
     return rows
+
+
+def _seed(plan: Plan, metric: Metric) -> int:
+    return derive_seed(plan.config.seed, "metric", metric.name)
 
 
 def reference_rows(layout: Layout) -> list[Row]:

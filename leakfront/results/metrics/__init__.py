@@ -11,7 +11,9 @@ from leakfront.registry import Plugin, Registry
 from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.statistics.estimate import Estimate
 
-registry = Registry("metric", "leakfront.results.metrics", "leakfront.metrics", not_plugins={"manifold", "image_set"})
+registry = Registry(
+    "metric", "leakfront.results.metrics", "leakfront.metrics", not_plugins={"at_number", "image_set", "manifold"}
+)
 register = registry.register
 
 __all__ = ["Estimate", "ImageSet", "Metric", "metric_facts", "register", "registry", "row_metric", "row_name"]
@@ -22,6 +24,7 @@ class Metric(Plugin):
 
     A metric overrides `minimum` and `estimate`. Class attributes: `higher_is_better`; `floor` and `ceiling`, the ends
     of the range that its values cannot leave (None: unbounded), at which intervals over splits are cut;
+    `falls_with_images`, whether the expected value is a limit plus a constant over the number of generated images;
     `needs_labels`, whether it needs the classes of the images, so that a run without classes is refused early.
     """
 
@@ -29,6 +32,7 @@ class Metric(Plugin):
     higher_is_better: ClassVar[bool]
     floor: ClassVar[float | None] = None
     ceiling: ClassVar[float | None] = None
+    falls_with_images: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
 
     def minimum(self, dimensions: int) -> int:

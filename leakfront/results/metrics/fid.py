@@ -174,6 +174,7 @@ class FID(Metric):
 
     higher_is_better = False
     floor = 0.0
+    falls_with_images = True
 
     def minimum(self, dimensions: int) -> int:
         """d + 1: with fewer images the covariance is singular and the distance says nothing about the model."""

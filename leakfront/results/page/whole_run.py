@@ -11,7 +11,7 @@ from leakfront.results.page.finding import Finding
 from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NOISE
 from leakfront.results.run.summary import Summary
-from leakfront.results.tables.table import shown
+from leakfront.results.tables.table import number, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,8 +76,17 @@ def _front(summary: Summary, points: list[Point]) -> Iterator[Finding]:
 
 
 def _scale(summary: Summary) -> Iterator[Finding]:
-    ends = [(end.strip("()"), summary.scale_end(end)) for end in (HELD_OUT, NOISE)]
-    known = [f"{shown(value)} for {name}" for name, value in ends if value is not None and value.known]
+    held_out, noise, at_samples = summary.scale_end(HELD_OUT), summary.scale_end(NOISE), summary.held_out_at_samples
+    known = []
+    if held_out is not None and held_out.known:
+        known.append(f"{shown(held_out)} for {held_out.n:,} held-out images")
+        if at_samples is not None and at_samples.known:
+            known[0] += (
+                f" (about {number(at_samples.value)} at {at_samples.n:,}, the number of a model's samples, by "
+                "extrapolation in 1/n)"
+            )
+    if noise is not None and noise.known:
+        known.append(f"{shown(noise)} for noise")
     if known:
         yield Finding("", f"The ends of the FID scale: {', '.join(known)}.")
 

@@ -21,6 +21,7 @@ ALL = "all"  # the split of a value over all splits
 HELD_OUT, NOISE = "(held-out images)", "(noise)"  # the two ends of the FID scale, in place of a defense
 WITH_WEIGHTS = "_with_weights"  # ends a metric of samples drawn past the defenses that guard the sampler
 OF_FIT = "_of_fit"  # ends a metric with the features of one fit of the extractor; its level is the fit's number
+AT_SAMPLES = "_at_samples"  # ends a metric of held-out images, as it would be at as many images as a model's samples
 NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
 _NUMBERS = ("level", "value", "ci_low", "ci_high")
 

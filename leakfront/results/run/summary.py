@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakfront.results.run.families import CONTROL, FAMILIES, family
 from leakfront.results.run.point import Point
-from leakfront.results.run.rows import ALL, HELD_OUT, NO_MODEL, NOISE, WITH_WEIGHTS
+from leakfront.results.run.rows import ALL, AT_SAMPLES, HELD_OUT, NO_MODEL, NOISE, WITH_WEIGHTS
 from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
@@ -185,6 +185,11 @@ class Summary:
     def scale_end(self, end: str) -> Value | None:
         """The FID of `HELD_OUT` or of `NOISE`."""
         return self.value(Point(end, ""), "fid", self.fid_metric)
+
+    @property
+    def held_out_at_samples(self) -> Value | None:
+        """The FID that held-out images would have if there were as many of them as samples of a model."""
+        return self.value(Point(HELD_OUT, ""), "fid", f"{self.fid_metric}{AT_SAMPLES}")
 
     def strongest(self, point: Point, metric: str, level: float | None = None) -> tuple[str, Value] | None:
         """The attack with the highest value of a metric, and that value; the first of equals, and never a control."""

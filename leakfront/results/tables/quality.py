@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from leakfront.results.run.conditions import stated
 from leakfront.results.run.point import Point
-from leakfront.results.run.rows import HELD_OUT, NO_MODEL, NOISE, OF_FIT
-from leakfront.results.tables.table import NOTHING, Column, Table
+from leakfront.results.run.rows import AT_SAMPLES, HELD_OUT, NO_MODEL, NOISE, OF_FIT
+from leakfront.results.tables.table import NOTHING, Column, Table, number
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -38,7 +38,11 @@ def quality_table(run: RunData) -> Table | None:
 def _metrics(run: RunData) -> dict[tuple[str, str], bool]:
     """Source and metric of the utility rows, in their order, with whether higher is better."""
     rows = run.rows
-    rows = rows[(rows["kind"] == "utility") & ~rows["metric"].isin(NO_MODEL) & ~rows["metric"].str.endswith(OF_FIT)]
+    rows = rows[
+        (rows["kind"] == "utility")
+        & ~rows["metric"].isin(NO_MODEL)
+        & ~rows["metric"].str.endswith((OF_FIT, AT_SAMPLES))
+    ]
     columns = (rows[column].tolist() for column in ("source", "metric", "higher_is_better"))
     return {(source, metric): bool(higher) for source, metric, higher in zip(*columns, strict=True)}
 
@@ -72,7 +76,15 @@ def _notes(run: RunData, lower: list[str]) -> tuple[str, str]:
     return (
         f"On {features} features of {stated(infos, 'samples_per_model')} samples from each model against "
         f"{stated(data, 'reference')} real images outside the pool. {HELD_OUT}: the pool's {stated(data, 'pool')} "
-        f"images; {NOISE}: as many noise images as a model has samples. Values at other numbers of images do not "
-        "compare.",
+        f"images{_at_samples(run)}; {NOISE}: as many noise images as a model has samples. Values at other numbers of "
+        "images do not compare.",
         f"{better} Means over splits with 95% intervals; {NOTHING}: no number.",
     )
+
+
+def _at_samples(run: RunData) -> str:
+    """What the number of held-out images does to their FID."""
+    found = run.summary.held_out_at_samples
+    if found is None or not found.known:
+        return ""
+    return f", which at {found.n:,} images would have an FID of about {number(found.value)} (a line in 1/n)"
