@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from leakfront.results.page.comparisons import Comparisons, Outcome
@@ -399,6 +400,48 @@ def test_a_fid_that_noise_has_is_said_to_be_no_better(tmp_path: Path) -> None:
     noisy = Strength("dp_sgd", "epsilon=1", fid=530, epsilon=1.0)
     run = synthetic_run(tmp_path, [TWO[0], noisy, replace(noisy, params="epsilon=9", fid=80, epsilon=9.0)], **SMALL)
     assert "(not shown to be better than noise at 1 of 2), against" in sentence(run, "Private training")
+
+
+def with_fits(run: RunData, folder: Path, factors: dict[float, dict[str, float]]) -> RunData:
+    """The run as if its features were fitted several times; factors: of each fit, by defense, 1 where none is given.
+
+    The interval of the mean is so wide that it shows nothing.
+    """
+    fids = run.rows["source"] == "fid"
+    parts = [run.rows[~fids], run.rows[fids].assign(ci_low=0.0, ci_high=1000.0)]
+    for level, of in factors.items():
+        fit = run.rows[fids].assign(level=level, metric="fid_embedded_of_fit")
+        times = [of.get(defense, 1.0) for defense in fit["defense"]]
+        parts.append(fit.assign(**{column: fit[column] * times for column in ("value", "ci_low", "ci_high")}))
+    folder.mkdir()
+    pd.concat(parts).to_csv(folder / "results.csv", index=False, na_rep="nan")
+    (folder / "run.json").write_text(json.dumps(run.info))
+    return RunData(folder)
+
+
+def test_fids_on_several_fits_of_the_features_differ_if_they_do_on_each(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path / "run", [replace(TWO[0], fid=30), replace(TWO[1], fid=14)], **SMALL)
+    defense = TWO[1].defense
+
+    def outcome(name: str, factors: dict[float, dict[str, float]]) -> int | None:
+        summary = with_fits(run, tmp_path / name, factors).summary
+        found = Comparisons(summary, summary.points).outcome("fid", summary.points[1])
+        return found.sign if found is not None else None
+
+    assert outcome("agree", {1.0: {}, 2.0: {defense: 0.8}, 3.0: {defense: 1.2}}) == -1
+    assert outcome("disagree", {1.0: {}, 2.0: {defense: 5.0}}) == 0
+    assert outcome("unclear", {1.0: {}, 2.0: {defense: 30 / 14}}) == 0
+
+
+def test_a_fid_is_worse_than_that_of_noise_if_it_is_on_each_fit_of_the_features(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path / "run", [TWO[0], replace(TWO[1], fid=2000)], **SMALL)
+
+    def relation(name: str, factor: float) -> list[int | None]:
+        summary = with_fits(run, tmp_path / name, {1.0: {}, 2.0: {TWO[1].defense: factor}}).summary
+        return [summary.against_noise(point) for point in summary.points]
+
+    assert relation("worse", 0.5) == [-1, 1]
+    assert relation("both", 0.05) == [-1, 0]
 
 
 def test_the_page_shows_the_sentences_before_the_table_and_the_paragraphs_in_a_fold(

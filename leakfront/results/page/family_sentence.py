@@ -123,10 +123,7 @@ def _above_chance(comparisons: Comparisons, points: Sequence[Point]) -> str:
 
 def _against_noise(summary: Summary, fids: dict[Point, Value]) -> str:
     """At how many points a FID is not shown to be better than that of noise."""
-    noise = summary.scale_end(NOISE)
-    if noise is None or not noise.known:
-        return ""
-    lost = sum(fid.has_interval and not fid.below(noise.value) for fid in fids.values())
+    lost = sum(summary.against_noise(point) in (0, 1) for point in fids)
     where = "" if len(fids) == 1 else f" at {_share(lost, len(fids))}"
     return f"not shown to be better than noise{where}" if lost else ""
 

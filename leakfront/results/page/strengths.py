@@ -81,9 +81,9 @@ def _quality(summary: Summary, comparisons: Comparisons, point: Point) -> str:
         outcome = comparisons.outcome("fid", point)
         verdict = f" ({outcome.said('better', 'worse')})" if outcome is not None else ""
         text += f" against {number(other.value)} for {baseline.label}{verdict}"
-    if noise is not None and noise.known and fid.has_interval and not fid.below(noise.value):
-        relation = "worse than" if fid.above(noise.value) else "not told apart from"
-        text += f", {relation} noise ({number(noise.value)})"
+    against = summary.against_noise(point)
+    if noise is not None and against in (0, 1):
+        text += f", {'worse than' if against else 'not told apart from'} noise ({number(noise.value)})"
     return text
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakfront.results.run.families import CONTROL, FAMILIES, family
 from leakfront.results.run.point import Point
-from leakfront.results.run.rows import ALL, AT_SAMPLES, HELD_OUT, NO_MODEL, NOISE, WITH_WEIGHTS
+from leakfront.results.run.rows import ALL, AT_SAMPLES, HELD_OUT, NO_MODEL, NOISE, OF_FIT, WITH_WEIGHTS
 from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
@@ -146,6 +146,24 @@ class Summary:
     def fid(self, point: Point) -> Value | None:
         """The FID, over all splits."""
         return self.value(point, "fid", self.fid_metric)
+
+    def fids_of_fits(self, point: Point) -> list[tuple[str, float | None]]:
+        """Metric and level of the FID with each fit of the features; that of `fid` alone if they were fitted once."""
+        of_fit = f"{self.fid_metric}{OF_FIT}"
+        return [(of_fit, level) for level in self.levels(point, "fid", of_fit)] or [(self.fid_metric, None)]
+
+    def against_noise(self, point: Point) -> int | None:
+        """-1 if the FID is shown to be lower than that of noise, 1 if higher, 0 if neither; None without an interval.
+
+        With several fits of the features it is shown if it is with each of them: FIDs compare within a fit.
+        """
+        found = set()
+        for metric, level in self.fids_of_fits(point):
+            fid, noise = (self.value(p, "fid", metric, level=level) for p in (point, Point(NOISE, "")))
+            if fid is None or noise is None or not fid.has_interval or not noise.known:
+                return None
+            found.add(-1 if fid.below(noise.value) else 1 if fid.above(noise.value) else 0)
+        return found.pop() if len(found) == 1 else 0
 
     def kid(self, point: Point) -> Value | None:
         """The KID, over all splits."""
