@@ -63,7 +63,7 @@ class Loss(Attack):
 
     An image's score is minus the squared error of the noise prediction at one timestep, averaged over draws of the
     noise. The timestep is the one that separates best on shadow models; without them it is `default_timestep`.
-    With `calibrated`, the score that the image would have as no member is subtracted (see
+    With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: draws x timesteps. It cannot tell a hard member from an easy decoy, because it
     does not know how hard an image is.

@@ -44,7 +44,7 @@ class PIA(Attack):
     Let e_0 be the noise that the model predicts for the image at t = 0. The image is noised with e_0 to t, and the
     score is minus the l_p distance, to the power p = `norm`, between e_0 and the prediction at t. The timestep is the
     one that separates best on shadow models; without them it is `default_timestep` (200, as in the source).
-    With `calibrated`, the score that the image would have as no member is subtracted (see
+    With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known). It draws no noise, so it is
     deterministic.

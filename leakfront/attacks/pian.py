@@ -49,7 +49,7 @@ class PIAN(Attack):
     mean absolute value of Gaussian noise, sqrt(2 / pi). The rescaled noise is added to the image, and the prediction at
     t is compared with it, as in the authors' code. The timestep is the one that separates best on shadow models;
     without them it is `default_timestep` (200, as in `pia`).
-    With `calibrated`, the score that the image would have as no member is subtracted (see
+    With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known), the first shared with `pia`. It
     is deterministic. The rescaling changes only the size of the noise; its pattern may still be far from Gaussian. If

@@ -10,6 +10,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.attacks.shadow_models.calibration import in_calibrated_form
 from leakfront.attacks.shadow_models.choice import best_score, source_default
 from leakfront.errors import InputError
 
@@ -56,7 +57,7 @@ class ReDiffuse(Attack):
     mean and the image, p = `norm`. The authors' code compares by l_2 for diffusion transformers and by SSIM for Stable
     Diffusion. For DDIM it compares by a ResNet-18, trained on the absolute differences of a fifth of the members and
     non-members under attack. Here the comparison is always by l_2, and nothing is learned or chosen.
-    With `calibrated`, the score that the image would have as no member is subtracted (see
+    With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py). t = 200 and steps
     of 100 are the settings of its DDIM.
     Access: loss; an interface that returns variations of an image is enough. Model calls per image: repeats x timestep
@@ -85,7 +86,7 @@ class ReDiffuse(Attack):
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         def scores(model: Target) -> dict[int, np.ndarray]:
-            return {self.timestep: -model.signals[self.signal]["errors"].astype(np.float64)}
+            return {self.timestep: -in_calibrated_form(model.signals[self.signal]["errors"], self.calibrated)}
 
         score = best_score(target, shadows, scores, self.timestep, self.calibrated)[0]
         return Scores(score, choices={"timestep": self.timestep, "chosen by": source_default(self, shadows)})

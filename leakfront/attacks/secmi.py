@@ -10,6 +10,7 @@ import numpy as np
 from annotated_types import Ge
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
+from leakfront.attacks.shadow_models.calibration import in_calibrated_form
 from leakfront.attacks.shadow_models.choice import best_score
 from leakfront.errors import InputError
 
@@ -57,8 +58,8 @@ class SecMI(Attack):
     that separates best on shadow models, and with `signed` so is the sign: members have smaller errors where a model
     has fitted their details, and larger ones where it was regularized. Without shadow models the timestep is
     `default_timestep` and smaller errors speak for membership. The source states t_sec = 100; its code inverts to 90
-    and steps 90, 100, 90, so 90 is the default. With `calibrated`, the error that the image would have as no member is
-    subtracted (see leakfront/attacks/shadow_models/calibration.py).
+    and steps 90, 100, 90, so 90 is the default. With `calibrated`, the logarithm of the error is compared with what it
+    would be if the image were no member (see leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: the largest timestep / interval + 2 (32), once for all timesteps; it is
     deterministic.
     """
@@ -82,7 +83,7 @@ class SecMI(Attack):
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         def scores(model: Target) -> dict[tuple[int, int], np.ndarray]:
-            errors = model.signals[self.signal]["errors"].astype(np.float64)
+            errors = in_calibrated_form(model.signals[self.signal]["errors"], self.calibrated)
             signs = (-1, 1) if self.signed else (-1,)
             return {(t, sign): sign * errors[:, i] for i, t in enumerate(self.timesteps) for sign in signs}
 

@@ -44,7 +44,7 @@ class SimA(Attack):
     on. The timestep is the one that separates best on shadow models; without them it is `default_timestep`. The
     authors' code tries t = 0, 20 … 100 and reports the best of them on the attacked model itself; this is not done
     here.
-    With `calibrated`, the score that the image would have as no member is subtracted (see
+    With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: timesteps (1 once the timestep is known). It is deterministic. It does not know
     how hard an image is, and at t the network was never trained on images without noise.

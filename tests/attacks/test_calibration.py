@@ -10,7 +10,7 @@ import pytest
 from leakfront.attacks import Attack, Shadow, registry
 from leakfront.attacks.loss import Loss
 from leakfront.attacks.secmi import SecMI
-from leakfront.attacks.shadow_models.calibration import as_non_members, calibrated
+from leakfront.attacks.shadow_models.calibration import as_non_members, calibrated, in_calibrated_form
 from leakfront.attacks.shadow_models.choice import shadow_auc
 from leakfront.attacks.shadow_models.fit import fit_and_score, logistic_regression
 from tests.attacks.test_loss_attacks import a_model, without_coins
@@ -63,6 +63,31 @@ def loss_models(attack: Attack, count: int, seed: int, shift: float = 0.5) -> li
         errors = difficulty - shift * members + 0.3 * rng.standard_normal(400)
         made.append(a_model(attack, {"errors": np.repeat(errors[:, None], len(attack.timesteps), 1)}, members))  # type: ignore[attr-defined]
     return made
+
+
+def test_errors_are_compared_as_ratios() -> None:
+    """An image whose error is 100 times as large scatters 100 times as much: plain differences drown in it."""
+    rng = np.random.default_rng(0)
+    attack = Loss(timesteps=(100,), calibrated=True)
+    difficulty, models = 10 ** rng.uniform(-2, 2, 400), []
+    for _ in range(4):
+        members = rng.random(400) < 0.5
+        errors = difficulty * np.exp(0.3 * rng.standard_normal(400) - 0.6 * members)
+        models.append(a_model(attack, {"errors": errors[:, None]}, members))
+    target, *known = models
+    score = attack.score(without_coins(target), known).score
+    logs = [-np.log(m.signals[attack.signal]["errors"][:, 0].astype(float)) for m in models]
+    coins = np.stack([m.members for m in known])
+    np.testing.assert_allclose(score, calibrated(logs[0], logs[1:], coins), rtol=1e-6)
+    plain = calibrated(-np.exp(-logs[0]), [-np.exp(-values) for values in logs[1:]], coins)
+    assert shadow_auc(score, target.members) > shadow_auc(plain, target.members) + 0.05
+
+
+def test_an_error_of_nothing_is_a_rounding_error() -> None:
+    found = in_calibrated_form(np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), True)
+    assert np.isfinite(found).all()
+    assert found[0, 0] == np.log(1e-6)
+    assert in_calibrated_form(np.array([0.0, 3.0]), False).tolist() == [0.0, 3.0]
 
 
 @pytest.mark.parametrize("shadows", [1, 2, 6])

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_SMALLEST = 1e-6  # as a share of the mean error
+
 
 def calibrated(values: np.ndarray, known: Sequence[np.ndarray], members: np.ndarray) -> np.ndarray:
     """A model's scores [P] minus the scores that the images would have as non-members, float64 [P].
@@ -15,6 +17,21 @@ def calibrated(values: np.ndarray, known: Sequence[np.ndarray], members: np.ndar
     """
     difference: np.ndarray = values - as_non_members(np.stack(known), members)
     return difference
+
+
+def in_calibrated_form(errors: np.ndarray, calibrate: bool) -> np.ndarray:
+    """Errors of a model, [P, …] and at least 0, in the form in which they are compared: as they are, or as logarithms.
+
+    Errors span orders of magnitude. In their plain differences, the scatter of the largest hides the gap of all others;
+    a difference of logarithms is a ratio, which means the same for every image. (Without a comparison, logarithms would
+    change no ranking.) Errors below 1e-6 times the mean count as that: they are rounding errors.
+    """
+    errors = errors.astype(np.float64)
+    if not calibrate:
+        return errors
+    smallest = _SMALLEST * errors.mean(axis=0)
+    logs: np.ndarray = np.log(np.maximum(errors, np.where(smallest > 0, smallest, 1.0)))
+    return logs
 
 
 def as_non_members(known: np.ndarray, members: np.ndarray) -> np.ndarray:

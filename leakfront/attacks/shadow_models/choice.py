@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from leakfront.attacks.contract import Scores, Shadow, Signal, Target
-from leakfront.attacks.shadow_models.calibration import calibrated
+from leakfront.attacks.shadow_models.calibration import calibrated, in_calibrated_form
 
 K = TypeVar("K")
 
@@ -84,11 +84,12 @@ def score_at_best_timestep(
 ) -> Scores:
     """Scores that are minus "errors" [P, T] of the signal at one timestep; see `best_score`.
 
+    To be calibrated, the errors are taken as logarithms; see `in_calibrated_form`.
     The timestep is the one that separates best on the shadow models; without them, the one nearest to `default`.
     """
 
     def by_timestep(model: Target) -> dict[int, np.ndarray]:
-        errors = model.signals[signal]["errors"].astype(np.float64)
+        errors = in_calibrated_form(model.signals[signal]["errors"], calibrate)
         return dict(zip(timesteps, -errors.T, strict=True))
 
     nearest = min(timesteps, key=lambda t: abs(t - default))
