@@ -55,6 +55,7 @@ def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout,
     training = [
         row("train", "training_seconds", trained["seconds"], 1, time),
         row("train", "training_steps", float(trained["steps"]), 1),
+        row("train", "training_images", float(trained["training_images"]), 1),
         row("train", "training_model_calls", float(trained["model_calls"]), 1),
         row("train", "peak_memory_mib", trained["peak_memory_mib"], 1),
     ]
