@@ -19,6 +19,7 @@ from leakfront.results.metrics.classifier_accuracy import ClassifierAccuracy
 from leakfront.results.metrics.fid import FID
 from leakfront.results.metrics.kid import KID
 from leakfront.results.metrics.precision import Precision
+from leakfront.results.page.comparisons import Comparisons
 from leakfront.results.page.whole_run import whole_run
 from leakfront.results.report import write_report
 from leakfront.results.run.combined import combined
@@ -100,7 +101,11 @@ def test_what_their_number_does_to_the_fid_of_held_out_images_is_said(run: RunDa
     assert "which at 150 images would have an FID of about 3.25" in " ".join(table.notes)
     assert "would have" not in " ".join(before.notes)
     summary = RunData(tmp_path).summary
-    [scale] = [found.text for found in whole_run(summary, summary.points) if "ends of the FID scale" in found.text]
+    [scale] = [
+        found.text
+        for found in whole_run(summary, Comparisons(summary, summary.points), summary.points)
+        if "ends of the FID scale" in found.text
+    ]
     assert "4 [3.6, 4.4] for 150 held-out images (about 3.25 at 150, the number of a model's samples, by" in scale
     assert scale.endswith("520 [468, 572] for noise.")
 

@@ -14,6 +14,7 @@ import pytest
 
 from leakfront.datasets import LabelledImages
 from leakfront.datasets.digits import Digits
+from leakfront.results.features import FittedExtractor
 from leakfront.results.features.pixels import Pixels
 from leakfront.results.figures import Drawn, Figure, NotDrawn
 from leakfront.results.metrics.fid import FID
@@ -71,7 +72,7 @@ def test_a_bad_metric_is_caught(plugin: Any, says: str) -> None:
     refused(check_metric, says, plugin)
 
 
-class Fitted:
+class Fitted(FittedExtractor):
     """Pixels as features, changed."""
 
     accuracy = None

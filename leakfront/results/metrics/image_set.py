@@ -45,6 +45,8 @@ class ImageSet:
     def stored(cls, folder: Path, labels: np.ndarray | None = None) -> ImageSet:
         """A set with the features that `store_features` wrote to `folder`; they are read when needed."""
         parts = tuple(sorted(folder.glob("*.safetensors")))
+        if not parts:  # a set without images
+            return cls(parts, labels)
         with safe_open(parts[0], framework="numpy") as file:
             fits = int((file.metadata() or {}).get("fits", 1))
         return cls(parts, labels, fits)

@@ -227,7 +227,8 @@ def test_a_run_names_the_weights_in_its_rows_and_keeps_which_they_were(folder: P
     plan, pool = check_everything(parse_config(small(metrics=metrics)), layout := Layout(tmp_path / "run"))
     for stage in (EXTRACTOR, REFERENCE):
         perform(stage, Work(plan=plan, layout=layout, pool=pool), plan.keys[stage.name])
-    assert {row.metric for row in reference_rows(layout)} == {f"fid_{plan.features}", f"kid_{plan.features}"}
+    fid, kid = f"fid_{plan.features}", f"kid_{plan.features}"
+    assert {row.metric for row in reference_rows(layout)} == {fid, f"{fid}_at_samples", kid}
     extractor = plan.extractor.load(layout.extractor / "extractor.safetensors")
     stored = reference_set(layout, pool).matrix()
     np.testing.assert_array_equal(extractor.extract(pool.reference_images)[:3], stored[:3])
