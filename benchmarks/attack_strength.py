@@ -156,28 +156,35 @@ def quality(scores: Sequence[np.ndarray], members: Sequence[np.ndarray]) -> dict
 def as_markdown(found: Mapping[str, Any]) -> str:
     """The conditions, the table, and ours without an official counterpart."""
     at = found["conditions"]
+    members = f"{min(at['members'])} to {max(at['members'])}"
     lines = [
-        f"{at['images']} images, {at['members']} of them members of the {at['splits']} splits; {at['steps']} steps; "
-        f"seed {at['seed']}; suite {at['suite']}; 95% intervals, paired bootstrap over images; {at['seconds']} s",
+        f"{at['images']} images of digits, {members} of them members; {at['splits']} models, {at['steps']} training "
+        f"steps each, seed {at['seed']}; suite {at['suite']}.",
         "",
-        "| official attack | AUC | TPR at 1% FPR | ours: AUC | TPR | ours - official | | "
-        "strongest form: AUC | TPR | strongest - official | |",
-        "|---|--:|--:|--:|--:|--:|---|--:|--:|--:|---|",
+        "| attack | official | ours | difference in AUC | our strongest form | difference in AUC |",
+        "|---|---|---|---|---|---|",
     ]
     for row in found["attacks"]:
-        cells = [row["official"], f"{row['auc']:.3f}", f"{row['tpr']:.3f}"]
-        lines.append("| " + " | ".join([*cells, *_compared(row.get("ours")), *_compared(row.get("strongest"))]) + " |")
+        ours, best = row.get("ours"), row.get("strongest")
+        same = ours is not None and best is not None and ours["label"] == best["label"]
+        cells = [row["official"], _both(row), *_compared(ours), *(["the same", ""] if same else _compared(best, True))]
+        lines.append("| " + " | ".join(cells) + " |")
     alone = found["without an official counterpart"]
     if alone:
         lines += ["", "Without an official counterpart, AUC: " + ", ".join(f"{k} {v:.3f}" for k, v in alone.items())]
     return "\n".join(lines)
 
 
-def _compared(ours: Mapping[str, Any] | None) -> list[str]:
+def _both(scores: Mapping[str, Any]) -> str:
+    """AUC and TPR at 1% FPR."""
+    return f"{scores['auc']:.3f}, {scores['tpr']:.3f}"
+
+
+def _compared(ours: Mapping[str, Any] | None, named: bool = False) -> list[str]:
     if ours is None:
-        return ["-"] * 4
-    gap = f"{ours['value']:+.3f} ({ours['low']:+.3f} … {ours['high']:+.3f})"
-    return [f"{ours['label']}: {ours['auc']:.3f}", f"{ours['tpr']:.3f}", gap, ours["verdict"]]
+        return ["–", "–"]
+    gap = f"{ours['value']:+.3f} [{ours['low']:+.3f}, {ours['high']:+.3f}] {ours['verdict']}"
+    return [f"{ours['label']}: {_both(ours)}" if named else _both(ours), gap.replace("-", "−")]
 
 
 if __name__ == "__main__":

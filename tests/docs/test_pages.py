@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from types import ModuleType
 import pytest
 
 import leakfront
+from benchmarks.attack_strength import as_markdown
 from leakfront import attacks, defenses
 from leakfront.results.run.rows import COLUMNS
 from tests.docs.markdown import PAGES, ROOT, anchors, blocks, links, named_paths, prose, read
@@ -100,6 +102,16 @@ def test_the_readmes_other_numbers_are_in_the_published_run() -> None:
     assert f"about {epochs[0]:.0f} times instead of {epochs[1]:.0f}" in text
     assert f"FID is {min(private):.0f} to {max(private):.0f}, where noise has {fids['(noise)']:.0f}" in text
     assert f"real digits {fids['(held-out images)']:.2f}" in text
+
+
+def test_the_tables_of_attack_strength_are_those_of_the_published_results() -> None:
+    text, files = read("docs/attack-strength.md"), sorted((ROOT / "published/attack-strength").glob("*.json"))
+    assert files
+    for file in files:
+        found = json.loads(file.read_text())
+        assert as_markdown(found) in text
+        weaker = [row["official"] for row in found["attacks"] if row["strongest"]["verdict"] == "weaker"]
+        assert not weaker
 
 
 def training_images(rows: list[dict[str, str]], defense: str) -> float:
