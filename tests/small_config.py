@@ -14,8 +14,12 @@ SETTINGS: dict[str, Any] = {
     "training": {"steps": 12, "batch_size": 16, "checkpoint_seconds": 0.001},
     "sampling": {"images": 80, "steps": 3},
     "statistics": {"audit_guesses": 20},
+    "metrics": {"features_params": {"steps": 5, "epochs": 1, "fits": 2}},
     "attacks": {"extraction": {"neighbours": 10}, "loss": {"timesteps": [50, 100], "draws": 2}, "secmi": {}},
 }
+
+
+FEATURES = "embedded-fits2-steps5-epochs1"  # what these features are called in rows
 
 
 def small(**changes: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 
 from leakfront.results.run.rows import read_rows
 from tests.command_line import leakfront
-from tests.small_config import small, write_toml
+from tests.small_config import FEATURES, small, write_toml
 
 THREE = [{"name": "none"}, {"name": "dedup"}, {"name": "dp_sgd", "epsilon": 10}]
 METRICS = ["fid", "kid", "precision", "recall", "density", "coverage"]
@@ -73,7 +73,7 @@ def test_every_cell_has_every_row(finished: tuple[Path, str]) -> None:
     assert set(rows[rows["metric"].str.contains("_at_fdr")]["level"]) == {0.05}
     for metric in ("extracted_at_fdr", "planted_extracted_at_fdr", "excess_adaptive", "excess_ratio"):
         assert ("extraction", metric) in found
-    for source, metric in (("fid", "fid_embedded"), ("kid", "kid_embedded"), ("dedup", "duplicate_recall")):
+    for source, metric in (("fid", f"fid_{FEATURES}"), ("kid", f"kid_{FEATURES}"), ("dedup", "duplicate_recall")):
         assert (source, metric) in found
     assert {"(held-out images)", "(noise)"} < set(rows["defense"])
 
@@ -82,8 +82,8 @@ def test_every_metric_has_its_rows_apart_from_those_of_attacks(finished: tuple[P
     rows = without_cost(finished[0])
     rows = rows[rows["kind"] == "utility"]
     for name in METRICS:
-        mine, of_fits = (rows[rows["metric"] == f"{name}_embedded{end}"] for end in ("", "_of_fit"))
-        assert len(of_fits) == 3 * len(mine)
+        mine, of_fits = (rows[rows["metric"] == f"{name}_{FEATURES}{end}"] for end in ("", "_of_fit"))
+        assert len(of_fits) == 2 * len(mine)
         assert len(mine) == 11  # three defenses on two splits and over both, and both ends of the scale
         assert set(mine["higher_is_better"]) == {name not in ("fid", "kid")}
         assert (mine["ci_low"] < mine["ci_high"]).all()

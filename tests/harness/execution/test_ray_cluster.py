@@ -45,7 +45,7 @@ from leakfront.harness.stages.reference import reference_rows
 from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import write_config
-from tests.small_config import small, write_toml
+from tests.small_config import FEATURES, small, write_toml
 
 SETTINGS = small(training__steps=120, attacks={"loss": {"timesteps": [50], "draws": 1}})
 
@@ -179,7 +179,7 @@ def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_
     going_on.join()
     ((rows, events),) = results
     assert rows == local[1]
-    assert {"auc", "fid_embedded"} <= {row["metric"] for row in rows}
+    assert {"auc", f"fid_{FEATURES}"} <= {row["metric"] for row in rows}
     assert ("train", 2) in attempts
     assert max(attempt for _, attempt in attempts) == 2
     lost = "  the worker process of none-split0: train or its node died; it is tried once more"

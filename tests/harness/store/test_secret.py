@@ -6,13 +6,16 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from leakfront.errors import InputError
+from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.secret import FILE, make_secret, read_secret
+from leakfront.models.unet import UNet
 from leakfront.seeds import derive_seed
 from tests.in_process import run_here
 from tests.small_config import small
@@ -102,6 +105,19 @@ def _private_weights(folder: Path) -> dict[str, str]:
     private = [model for model in models if json.loads((model / "train.json").read_text())["guarantee"]]
     assert len(private) == 4
     return {m.parent.name: hashlib.sha256(next(m.rglob("*.safetensors")).read_bytes()).hexdigest() for m in private}
+
+
+def test_the_private_models_of_a_run_share_no_noise(folder: Path) -> None:
+    """Models of one split start from the same weights, and differ in epsilon alone: their changes do not correlate."""
+    start = UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 10, derive_seed(0, "training", 0)).network
+    before = torch.cat([p.detach().flatten() for p in start.parameters()])
+    plan = make_plan(parse_config(SECRET))
+    changes = []
+    for cell in (cell for cell in plan.cells if cell.split == 0 and cell.point.line == "dp_sgd"):
+        network = plan.model.load(Layout(folder).model(cell.keys["train"]) / "model").network
+        changes.append(torch.cat([p.detach().flatten() for p in network.parameters()]) - before)
+    first, second = changes
+    assert abs(np.corrcoef(first.numpy(), second.numpy())[0, 1]) < 0.1
 
 
 def test_the_run_states_what_all_private_models_guarantee_together(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from leakfront.harness.training.draws import seed_private_step, seed_step
 from leakfront.harness.training.loop import TrainingRun, train
 from leakfront.harness.training.state import Checkpoints
 from leakfront.models.unet import UNet
+from leakfront.testing.training import training_setup
 from tests import oracle_targets as oracle
 
 KEY, OTHER = b"a" * 32, b"b" * 32
@@ -95,3 +97,40 @@ def test_a_guarantee_without_secret_draws_is_refused(tmp_path: Path, monkeypatch
         weights(tmp_path, KEY)
     assert not NoDefense().private
     assert Guarantee(1.0, 1e-5, "prv").history == ()
+
+
+def noised_mean(key: bytes, sigma: float, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    """What the first step of a private training releases: the sum of clipped gradients and noise, over the batch."""
+    setup = training_setup()
+    step = DPSGD(epsilon=10.0, max_grad_norm=1.0).private_step(setup)
+    step.optimizer.noise_multiplier = sigma
+    released: list[torch.Tensor] = []
+    add_noise = type(step.optimizer).add_noise
+
+    def seen(self: Any) -> None:
+        add_noise(self)
+        released.append(torch.cat([parameter.grad.flatten() for parameter in self.params]))
+
+    monkeypatch.setattr(type(step.optimizer), "add_noise", seen)
+    generator = torch.Generator()
+    seed_private_step(generator, key, 0)
+    indices = step.draw(generator)[:8]
+    seed_private_step(generator, key, 0)  # the draws after the batch are the same, whatever its size
+    images = torch.as_tensor(setup.dataset.images[indices]).float() / 127.5 - 1
+    step.update(images, torch.zeros(len(images), dtype=torch.long), generator)
+    monkeypatch.undo()
+    return released[0]
+
+
+def test_two_releases_give_away_a_sum_of_gradients_if_they_share_their_noise_and_not_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With shared noise z, (b (g + a z) - a (g + b z)) / (b - a) is the sum g itself."""
+    exact = noised_mean(KEY, 1e-9, monkeypatch)
+
+    def recovered(second: bytes) -> torch.Tensor:
+        a, b = 2.0, 3.0
+        return (b * noised_mean(KEY, a, monkeypatch) - a * noised_mean(second, b, monkeypatch)) / (b - a)
+
+    torch.testing.assert_close(recovered(KEY), exact, rtol=1e-3, atol=1e-5)
+    assert (recovered(OTHER) - exact).norm() > 100 * exact.norm()
