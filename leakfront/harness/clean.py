@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import Config, parse_config
 from leakfront.harness.stages import STAGES, TRAIN
+from leakfront.harness.store.inside import remove
 from leakfront.harness.store.layout import Layout, model_names
 from leakfront.harness.store.run_folder import locked
 from leakfront.harness.store.temporaries import clear_temporaries
@@ -30,7 +30,7 @@ def clean(layout: Layout, dry_run: bool = False) -> list[tuple[Path, int]]:
         if not dry_run:
             clear_temporaries(layout.root)
             for path in unused:
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path, layout.root)
     return sizes
 
 
@@ -60,8 +60,8 @@ def _unused(plan: Plan, layout: Layout) -> Iterator[Path]:
         if name not in plan.by_name:
             yield cell
             continue
-        for folder in sorted(path for path in cell.glob("[!.]*") if path.is_dir()):
+        for folder in layout.stages(name):
             if folder.name not in stages:
                 yield folder
             elif folder.name == "attack":
-                yield from (path for path in sorted(folder.glob("[!.]*")) if path.name not in plan.attacks)
+                yield from (path for path in layout.attacks(name) if path.name not in plan.attacks)

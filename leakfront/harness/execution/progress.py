@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
+
+from leakfront.harness.store.inside import without_links
 
 PLAIN_SECONDS = 30.0
 
@@ -83,7 +85,8 @@ class RunProgress:
 
     def __enter__(self) -> RunProgress:
         if self._log.is_file() and not self._log.read_bytes().endswith(b"\n"):
-            self._log.write_bytes(self._log.read_bytes() + b"\n")  # a line lost its end, for example on a full disk
+            with self._open() as file:
+                file.write("\n")  # a line lost its end, for example on a full disk
         if self._live is not None and self._work:
             self._live.start()
             self._bars[""] = self._live.add_task(f"{len(self._work)} models", total=1.0)
@@ -159,5 +162,8 @@ class RunProgress:
 
     def _write_log(self, facts: Mapping[str, Any]) -> None:
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts})
-        with self._log.open("a") as file:
+        with self._open() as file:
             file.write(line + "\n")
+
+    def _open(self) -> TextIO:
+        return open(self._log, "a", opener=without_links)

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
 from leakfront.harness.store.temporaries import temporary_beside
@@ -52,15 +52,21 @@ def write_manifest(folder: Path, key: str, names: Iterable[str]) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder; None if there is none, or if any byte of it has changed."""
+    """The manifest of a folder; None if there is none, if a byte of it has changed, or if it names files elsewhere."""
     try:
         text = (folder / MANIFEST).read_bytes().decode()
         found = json.loads(text)
         recorded = {n: Recorded(sha256=str(f["sha256"]), bytes=int(f["bytes"])) for n, f in found["files"].items()}
         manifest = Manifest(key=str(found["key"]), files=recorded)
-        return manifest if text == _as_text(manifest) else None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return manifest if text == _as_text(manifest) and all(map(_stays_inside, recorded)) else None
+    except (OSError, ValueError, OverflowError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether a name in a manifest is one that `write_manifest` gives: a path below the folder, on one line."""
+    path = PurePosixPath(name)
+    return name.isprintable() and name == str(path) != "." and not path.is_absolute() and ".." not in path.parts
 
 
 def _as_text(manifest: Manifest) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from leakfront.errors import InputError
 from leakfront.harness.store.artifacts import MANIFEST, checksum, read_manifest, write_manifest
+from leakfront.harness.store.inside import remove
 from leakfront.harness.store.layout import Layout
 
 # a finished run seals its artifacts' manifests, and these files at the top of its folder
@@ -60,9 +60,11 @@ def verify(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> tuple
 def remove_damaged(layout: Layout, cells: Collection[str], models: Collection[str]) -> list[str]:
     """Remove damaged artifacts, so that the next run rebuilds them. Returns a sentence for each.
 
-    The seal (the manifest of the whole folder) is removed too, until the next run ends.
+    The seal (the manifest of the whole folder) is removed too, until the next run ends. What it lists beside the
+    artifacts of a run is left alone.
     """
     _, faults = verify(layout, cells, models)
+    ours = {str(folder.relative_to(layout.root)) for folder in layout.artifacts(layout.cells, layout.models)}
     sentences = []
     for artifact in dict.fromkeys(fault.artifact for fault in faults):
         here = [fault.what for fault in faults if fault.artifact == artifact]
@@ -70,9 +72,12 @@ def remove_damaged(layout: Layout, cells: Collection[str], models: Collection[st
             kept = "the log is kept and continued"
             sentences += [f"{what}; {kept if what.startswith('log.') else 'it is written again'}" for what in here]
             continue
-        shutil.rmtree(layout.root / artifact, ignore_errors=True)
         more = f" (and {len(here) - 1} more)" if len(here) > 1 else ""
-        then = "training starts again" if artifact.endswith(".checkpoint") else "it is rebuilt"
+        if artifact not in ours and (layout.root / artifact).exists():
+            then = "it is left as it is"  # a manifest names it, and no run makes it
+        else:
+            remove(layout.root / artifact, layout.root)
+            then = "training starts again" if artifact.endswith(".checkpoint") else "it is rebuilt"
         sentences.append(f"{artifact}: {here[0]}{more}; {then}")
     (layout.root / MANIFEST).unlink(missing_ok=True)
     return sentences

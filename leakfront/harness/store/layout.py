@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from leakfront.harness.store.inside import is_plain
+
 SHORT = 16  # characters of a model's key that name its folder; its manifest holds the whole key
 
 
@@ -41,23 +43,31 @@ class Layout:
 
     @property
     def cells(self) -> list[str]:
-        """The names of the cells that have a folder."""
-        return _folders(self.root / "cells")
+        """The names of the cells that have a folder. Folders with a name that no run gives are not counted."""
+        return [folder.name for folder in self._inside("cells", hidden=True)]
 
     @property
     def models(self) -> list[str]:
         """The names of the models that have a folder; see `model`."""
-        return _folders(self.root / "models")
+        return [folder.name for folder in self._inside("models")]
 
     def artifacts(self, cells: Iterable[str], models: Iterable[str]) -> list[Path]:
         """The existing artifact folders of the run and of these cells and models."""
         found = [self.pool, self.extractor, self.reference, self.report]
         for name in models:
-            found += sorted((self.root / "models" / name).glob("[!.]*"))
+            found += self._inside(f"models/{name}")
         for name in cells:
-            for stage in sorted(self.cell(name).glob("[!.]*")):
-                found += sorted(stage.glob("[!.]*")) if stage.name == "attack" else [stage]
+            for stage in self.stages(name):
+                found += self.attacks(name) if stage.name == "attack" else [stage]
         return [folder for folder in found if folder.is_dir()]
+
+    def stages(self, cell: str) -> list[Path]:
+        """The folders of a cell's stages that exist."""
+        return self._inside(f"cells/{cell}")
+
+    def attacks(self, cell: str) -> list[Path]:
+        """The folders of a cell's scores that exist."""
+        return self._inside(f"cells/{cell}/attack")
 
     def cell(self, name: str) -> Path:
         """The folder of a cell; its stages are the folders in it."""
@@ -67,6 +77,11 @@ class Layout:
         """The folder of one stage of a cell: prepare, sample, features, probe, attack/NAME or measure."""
         return self.cell(cell) / stage
 
+    def _inside(self, place: str, hidden: bool = False) -> list[Path]:
+        """The folders in a place whose names a run can give; hidden: also those that begin with a dot."""
+        found = (self.root / place).glob("*" if hidden else "[!.]*")
+        return sorted(path for path in found if is_plain(path.name) and path.is_dir())
+
     def model(self, key: str, stage: str = "train") -> Path:
         """The folder of the weights with this key (stage `train`), or of their checkpoint."""
         return self.root / "models" / key[:SHORT] / stage
@@ -75,7 +90,3 @@ class Layout:
 def model_names(keys: Iterable[str]) -> list[str]:
     """The folder names of the models with these keys, without repeats."""
     return list(dict.fromkeys(key[:SHORT] for key in keys))
-
-
-def _folders(place: Path) -> list[str]:
-    return sorted(path.name for path in place.glob("*") if path.is_dir())

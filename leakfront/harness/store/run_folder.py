@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from leakfront.errors import InputError, is_of_disk
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.store.artifacts import write_atomically
+from leakfront.harness.store.inside import check_no_links, without_links
 from leakfront.harness.store.layout import Layout
 
 LOCK = ".lock"
@@ -23,13 +24,14 @@ _MAY_CHANGE = ("title", "defenses", "attacks", "metrics", "statistics", "splits"
 
 
 def check_compatible(layout: Layout, config: Config) -> None:
-    """Raise `InputError` if the folder holds a different run, or files that are not a run. Writes nothing."""
+    """Raise `InputError` if the folder holds a different run, files that are not a run, or links. Writes nothing."""
     try:
         is_held = layout.config.exists()
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         cause = getattr(error, "strerror", None) or error
         raise InputError(f"{layout.root} cannot be used ({cause}); give another folder with --out") from None
     if is_held:
+        check_no_links(layout.root)
         try:
             held = tomllib.loads(layout.config.read_text())
         except (OSError, ValueError, RecursionError) as error:
@@ -46,6 +48,8 @@ def check_compatible(layout: Layout, config: Config) -> None:
         raise InputError(f"{layout.root} is a file; give a folder with --out")
     elif layout.root.is_dir() and not all(_is_left_by_a_start(path.name) for path in layout.root.iterdir()):
         raise InputError(f"{layout.root} is not empty and holds no run; give another folder with --out")
+    else:
+        check_no_links(layout.root)
 
 
 def _is_left_by_a_start(name: str) -> bool:
@@ -79,12 +83,13 @@ def _differences(held: Any, wanted: Any, path: str) -> Iterator[tuple[str, Any, 
 
 @contextmanager
 def locked(layout: Layout) -> Iterator[None]:
-    """Lock the folder for this process. Raises `InputError` if another process (named) uses it, or it is read-only."""
+    """Lock the folder for this process. Raises `InputError` if another process (named) uses it, it is read-only, or
+    its lock is a link."""
     import fcntl
 
     try:
         layout.root.mkdir(parents=True, exist_ok=True)
-        file = (layout.root / LOCK).open("a+", errors="replace")
+        opened = without_links(layout.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         if is_of_disk(error) and error.errno != errno.EROFS:
             raise
@@ -92,7 +97,7 @@ def locked(layout: Layout) -> Iterator[None]:
             f"{layout.root} cannot be written to ({error.strerror}: {error.filename}); make it writable or give "
             "another folder with --out"
         ) from None
-    with file:
+    with os.fdopen(opened, "a+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -116,8 +121,9 @@ def _holder(file: TextIO) -> str:
 
 
 def find_run(folder: str) -> Layout:
-    """The layout of an existing run. Raises `InputError` if the folder holds none."""
+    """The layout of an existing run. Raises `InputError` if the folder holds none, or links."""
     layout = Layout(Path(folder))
     if not layout.config.is_file():
         raise InputError(f"{folder} holds no run (there is no config.toml in it)")
+    check_no_links(layout.root)
     return layout

@@ -11,6 +11,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+_PATTERN = re.compile(
+    r"\.(?P<of>[A-Za-z0-9][A-Za-z0-9.+=_-]*)\.((?P<host>\w+)-)?(?P<pid>[0-9]{1,9})(-[0-9a-f]{8})?\.(?P<end>tmp|old)"
+)
 _HOST = re.sub(r"\W", "_", socket.gethostname())
 WRITING_SECONDS = 3600.0  # stages are computed before they are written, which takes seconds; an hour is safe
 
@@ -23,15 +26,16 @@ def temporary_beside(path: Path, suffix: str = ".tmp") -> Path:
 def clear_temporaries(root: Path) -> None:
     """Remove the leftovers of killed writers, and restore a folder that one had moved aside but not yet replaced.
 
-    Files that another living process is writing are not removed.
+    Only what has a name that `temporary_beside` gives is touched, and no link is followed. Files that another living
+    process is writing are not removed.
     """
-    for left in root.rglob(".*.old"):
-        folder = left.with_name(left.name[1:].rsplit(".", 2)[0])
-        if not folder.exists():
+    for left, name in _leftovers(root):
+        folder = left.with_name(name["of"])
+        if name["end"] == "old" and not folder.exists():
             with suppress(OSError):  # its writer is alive, and was faster
                 left.rename(folder)
-    for left in [*root.rglob(".*.tmp"), *root.rglob(".*.old")]:
-        if _is_being_written(left):
+    for left, name in _leftovers(root):
+        if _is_being_written(left, name):
             continue
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -39,11 +43,16 @@ def clear_temporaries(root: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def _is_being_written(temporary: Path) -> bool:
+def _leftovers(root: Path) -> list[tuple[Path, re.Match[str]]]:
+    """The temporary files and folders below `root`, each with the parts of its name."""
+    found = [(Path(place), name) for place, folders, files in os.walk(root) for name in (*folders, *files)]
+    return [(place / name, parts) for place, name in found if (parts := _PATTERN.fullmatch(name))]
+
+
+def _is_being_written(temporary: Path, name: re.Match[str]) -> bool:
     """Whether its writer may be alive: on this machine judged by the process, on another by the age of the file."""
-    host, _, rest = temporary.stem.rpartition(".")[2].partition("-")
-    pid = rest.partition("-")[0]
-    if not pid.isdigit():
+    host, pid = name["host"], name["pid"]
+    if host is None:
         return False
     if host != _HOST:
         try:
