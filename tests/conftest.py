@@ -1,6 +1,7 @@
 """Settings that every test shares."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +11,15 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 # its tests register plug-ins, so test_registry.py runs them in a separate process
 collect_ignore = ["plugin_package"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The key that signs reports is made in a temporary folder, not in that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
 
 # The modules that take longest, longest first. `make test` begins with them, so that no process ends alone.
 LONG = (

@@ -120,7 +120,12 @@ def synthetic_run(folder: Path, strengths: Sequence[Strength] = TWO, **settings:
     protocol = Settings(**settings)
     images = np.round(load_digits().images * 255 / 16).astype(np.uint8)[: protocol.pool, None]
     copies = np.where(np.arange(protocol.pool) < 8, 16, 1)
-    _write(folder / "pool.safetensors", images=images, labels=np.zeros(protocol.pool, dtype=np.int64), copies=copies)
+    _write(
+        folder / "pool" / "pool.safetensors",
+        images=images,
+        labels=np.zeros(protocol.pool, dtype=np.int64),
+        copies=copies,
+    )
     rows = _ends_of_the_scale(protocol)
     cells = []
     for number, strength in enumerate(strengths):
@@ -369,7 +374,7 @@ def _info(protocol: Settings, strengths: Sequence[Strength], cells: list[dict[st
         "splits": protocol.splits,
         "threads": 1,
         "workers": 2,
-        "pool": "pool.safetensors",
+        "pool": "pool/pool.safetensors",
         "dataset": {"name": "digits", "checksum": "sha256:abc", "pool": protocol.pool, "coin": 0.5,
                     "planted_groups": 8, "copies": 16, "reference": 600, "extractor": 500},
         "samples_per_model": protocol.samples,

@@ -1,4 +1,4 @@
-"""Draw the report of one run or several: tables, figures and a page. It is redrawn only if something has changed."""
+"""Draw the report of one run or several: tables, figures and a page; anew unless it was drawn here and is current."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leakfront.errors import InputError
-from leakfront.harness.store.artifacts import MANIFEST, checksum, stored_key, writing
+from leakfront.harness.store.artifacts import MANIFEST, checksum, writing
 from leakfront.harness.store.code_keys import content_key, with_imports
 from leakfront.harness.store.integrity import check_results
 from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.own_pages import is_own, sign
 
 PAGE = "index.html"
 
@@ -35,11 +36,12 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme
     drawn_by = [type_name for name in figures.names() for type_name in with_imports(figures.get(name).__module__)]
     code = sorted({*with_imports("leakfront.results.report"), *drawn_by})
     key = content_key("report", [force, theme, assets.version()], inputs, code)
-    if stored_key(folder) != key:
+    if not is_own(folder, key):
         from leakfront.results.report import write_report
         from leakfront.results.run.data import RunData
 
         folder.parent.mkdir(parents=True, exist_ok=True)
         with writing(folder, key) as place:
             write_report([RunData(layout.root) for layout in runs], place, force, theme)
+        sign(folder)
     return folder / PAGE

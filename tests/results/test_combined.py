@@ -103,7 +103,7 @@ def test_equal_runs_have_nothing_to_say(runs: list[RunData]) -> None:
 
 def test_long_lists_and_checksums_are_cut_short(runs: list[RunData], tmp_path: Path) -> None:
     for name, run, size, checksum in (("a", runs[0], 22, "sha256:" + "0" * 64), ("b", runs[1], 4, None)):
-        info = {**run.info, "attacks": [f"attack {i}" for i in range(size)], "suite": "v1", "samples_per_model": 1}
+        info = {**run.info, "attacks": [f"attack_{i}" for i in range(size)], "suite": "v1", "samples_per_model": 1}
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(json.dumps({**info, "dataset": {"checksum": checksum}}))
     both = combined([RunData(tmp_path / "a"), RunData(tmp_path / "b")], force=True)

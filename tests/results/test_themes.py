@@ -148,7 +148,9 @@ def test_a_report_for_a_talk_has_the_same_files_and_the_next_one_is_again_a_pape
     page = draw_report([layout], out, theme="talk")
     talk = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert set(talk) == set(paper)
-    assert {path.parts[0] for path in paper if paper[path] != talk[path]} == {"figures", "index.html", "manifest.json"}
+    assert {path.parts[0] for path in paper if paper[path] != talk[path]} == {
+        "figures", "index.html", "manifest.json", "signature",
+    }  # fmt: skip
     on_slides, on_paper = Page(page.read_text()), Page(paper[Path("index.html")].decode())
     assert on_slides.tables == on_paper.tables
     assert "against FID (left) and images extracted" in on_slides.text

@@ -17,6 +17,7 @@ from leakfront.harness.plan.limits import check_models, check_names, check_weigh
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.sweeps import DefensePoint, expand
 from leakfront.harness.settings.sections import Config
+from leakfront.labels import NAME, is_name
 from leakfront.registry import build
 from leakfront.results import features as feature_extractors
 from leakfront.results import metrics
@@ -54,11 +55,8 @@ def make_plan(config: Config) -> Plan:
 
 def _attack(label: str, params: dict[str, Any]) -> Attack:
     check_names([label])
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
-        raise InputError(
-            f"attacks.{label}: a label must consist of letters, digits, dots, dashes and underscores, and begin with a "
-            "letter or a digit"
-        )
+    if not is_name(label):
+        raise InputError(f"attacks.{label}: {NAME}")
     name = params.get("attack", label)
     rest = {key: value for key, value in params.items() if key != "attack"}
     attack: Attack = build(attacks.registry, name, rest, f"attacks.{label}")

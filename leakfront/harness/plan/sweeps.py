@@ -11,9 +11,9 @@ from typing import Any
 from leakfront import defenses
 from leakfront.defenses import Defense
 from leakfront.errors import InputError
+from leakfront.labels import LABEL, is_label
 from leakfront.registry import build, default_values, find
 
-FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes a CSV cell that begins with one of these for a formula
 MAX_POINTS = 1000  # of one entry
 
 
@@ -54,10 +54,8 @@ def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
     label = entry.pop("label", None)
     if label is not None and (not isinstance(label, str) or not label.strip()):
         raise InputError(f"{where}.label is {label!r}; it must be a text that is not empty")
-    if label is not None and (not label.isprintable() or label.startswith(FORMULA)):
-        raise InputError(
-            f"{where}.label is {label!r}; it must be printable and must not begin with {' '.join(FORMULA)} (a formula)"
-        )
+    if label is not None and not is_label(label):
+        raise InputError(f"{where}.label is {label!r}; {LABEL}")
     stack = entry.pop("stack", None)
     if stack is not None and entry:
         raise InputError(f"{where} has both 'stack' and {sorted(entry)[0]!r}; put the parameters inside the stack")
@@ -85,6 +83,8 @@ def _points(number: int, entry: dict[str, Any]) -> list[DefensePoint]:
             for key, value in params.items()
             if not swept or (i, key) in swept
         ]
+        if not is_label(", ".join(shown)):
+            raise InputError(f"{where} has the parameters {', '.join(shown)!r}; they must be printable")
         points.append(DefensePoint(line, ", ".join(shown), built))
     return points
 

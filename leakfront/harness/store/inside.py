@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -11,20 +10,13 @@ from pathlib import Path
 
 from leakfront.errors import InputError
 
-_PLAIN = re.compile(r"[A-Za-z0-9.+=_-]+")
-
-
-def is_plain(name: str) -> bool:
-    """Whether a run can give this name to one of its folders: that of a cell, a model, a stage or an attack."""
-    return _PLAIN.fullmatch(name) is not None and name not in (".", "..")
-
 
 def check_no_links(root: Path) -> None:
     """Raise `InputError` if anything below a run's folder is a symbolic link, a pipe or a device; it names the first.
 
     The folder itself may be a link.
     """
-    for path, mode in _irregular(root):
+    for path, mode in irregular(root):
         if stat.S_ISLNK(mode):
             raise InputError(
                 f"{path} is a symbolic link, and a run's folder must not hold any, for what is done in it would reach "
@@ -33,7 +25,7 @@ def check_no_links(root: Path) -> None:
         raise InputError(f"{path} is neither a file nor a folder, and a run's folder holds nothing else; remove it")
 
 
-def _irregular(root: Path) -> Iterator[tuple[Path, int]]:
+def irregular(root: Path) -> Iterator[tuple[Path, int]]:
     """What is no file and no folder below `root`, with its mode, in the order of the paths. No link is followed."""
     waiting = [root]
     while waiting:

@@ -38,13 +38,13 @@ def verify(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> tuple
     """Check every file of the run and of these cells and models. Returns the number of files, and the faults."""
     folders = layout.artifacts(cells, models)
     with ThreadPoolExecutor() as pool:  # hashing releases Python's global lock
-        results = list(pool.map(_check_folder, folders))
+        results = list(pool.map(check_folder, folders))
     faults = [
         Fault(str(folder.relative_to(layout.root)), what)
         for folder, (_, found) in zip(folders, results, strict=True)
         for what in found
     ]
-    checked, at_the_top = _check_folder(layout.root) if (layout.root / MANIFEST).exists() else (0, [])
+    checked, at_the_top = check_folder(layout.root) if (layout.root / MANIFEST).exists() else (0, [])
     known = {fault.artifact for fault in faults}
     for what in at_the_top:
         name, _, rest = what.partition(" ")
@@ -98,7 +98,7 @@ def _changed(path: Path) -> InputError:
     return InputError(f"{path} has changed since it was written; rebuild it with: leakfront run")
 
 
-def _check_folder(folder: Path) -> tuple[int, list[str]]:
+def check_folder(folder: Path) -> tuple[int, list[str]]:
     """Check a folder against its manifest: (files checked, a sentence for each missing or changed file)."""
     if (manifest := read_manifest(folder)) is None:
         there = (folder / MANIFEST).exists()

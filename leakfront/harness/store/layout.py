@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from leakfront.harness.store.inside import is_plain
+from leakfront.labels import is_plain
 
 SHORT = 16  # characters of a model's key that name its folder; its manifest holds the whole key
 

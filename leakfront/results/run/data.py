@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from leakfront.errors import InputError
 from leakfront.results.run.old_names import translated
 from leakfront.results.run.point import Point
+from leakfront.results.run.received import check_attack, checked_info, checked_rows
 from leakfront.results.run.rows import read_rows
 from leakfront.results.run.summary import Summary
 
@@ -45,7 +46,10 @@ class Cell:
 
 
 class RunData:
-    """A run's folder: `results.csv`, `run.json` and the arrays of its cells."""
+    """A run's folder: `results.csv`, `run.json` and the arrays of its cells.
+
+    It may come from somebody else: paths follow from checked names, and no path in `run.json` is used.
+    """
 
     def __init__(self, folder: Path) -> None:
         """`folder` is a finished run's; files are read when they are needed."""
@@ -65,13 +69,13 @@ class RunData:
     def rows(self) -> pd.DataFrame:
         """All rows, with the columns of `leakfront.results.run.rows.Row`."""
         with _readable(self.folder / "results.csv") as path:
-            return read_rows(path)
+            return checked_rows(path, read_rows(path))
 
     @cached_property
     def info(self) -> dict[str, Any]:
         """`run.json`: name, config (resolved), versions, git, machine, suite, features, image counts, cells."""
         with _readable(self.folder / "run.json") as path:
-            return translated(json.loads(path.read_text()))
+            return checked_info(path, translated(json.loads(path.read_text())))
 
     @cached_property
     def summary(self) -> Summary:
@@ -93,7 +97,7 @@ class RunData:
     def cells(self) -> list[Cell]:
         """The cells that finished, in the order of the config, splits innermost."""
         return [
-            Cell(c["name"], c["defense"], c["params"], c["split"], self.folder / c["folder"])
+            Cell(c["name"], c["defense"], c["params"], c["split"], self.folder / "cells" / c["name"])
             for c in self.info["cells"]
         ]
 
@@ -106,7 +110,7 @@ class RunData:
     @cached_property
     def pool(self) -> Mapping[str, np.ndarray]:
         """images uint8 [P, C, H, W]; labels int64 [P]; copies int64 [P], how often a member is in the training set."""
-        return self._arrays(self.folder / self.info["pool"])
+        return self._arrays(self.folder / "pool" / "pool.safetensors")
 
     def pool_of(self, cell: Cell) -> Mapping[str, np.ndarray]:
         """The pool that a cell's arrays are about."""
@@ -127,6 +131,7 @@ class RunData:
         `neighbour_scores` float32 [G, n], the adaptive score of each such pair (below 1 counts as extracted);
         `nearest_sample` int64 [P], the generated image with the best score for each pool image, or -1.
         """
+        check_attack(attack, self.folder)
         return self._arrays(cell.folder / "attack" / attack / "scores.safetensors")
 
     @staticmethod
@@ -142,5 +147,7 @@ def _readable(path: Path) -> Iterator[Path]:
     """Turn any error in reading the file into one sentence that names it."""
     try:
         yield path
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); make it again with: leakfront run") from error

@@ -16,11 +16,12 @@ from leakfront.errors import InputError
 from leakfront.harness.execution.progress import RunProgress
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.store.artifacts import MANIFEST, read_manifest, stored_key, write_manifest, writing
-from leakfront.harness.store.inside import check_no_links, is_plain, remove
+from leakfront.harness.store.inside import check_no_links, remove
 from leakfront.harness.store.integrity import remove_damaged, verify
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import check_compatible, find_run, locked, resolved
 from leakfront.harness.store.temporaries import clear_temporaries
+from leakfront.labels import is_plain
 from tests.small_config import small, write_toml
 
 CELL = "none-split0"
