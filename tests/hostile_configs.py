@@ -186,6 +186,7 @@ FILES: tuple[bytes, ...] = (
     GOOD + b'name = "again"\n', GOOD + b"[data]\npool = 1\n", GOOD.replace(b"\n", b"\r"),
     GOOD.replace(b"\n", b"\r\n"), b"x = " + b"[" * 5_000, b"x = " + b"[" * 5_000 + b"]" * 5_000,
     b"x = " + b"{a=" * 5_000 + b"1" + b"}" * 5_000, b"[" + b"a." * 5_000 + b"a]\n", b"a." * 5_000 + b"a = 1\n",
+    b"[" + b"a." * 1_000 + b"a]\n" + b"".join(b"k%d." % i + b"a." * 999 + b"a = 1\n" for i in range(30)),
     b"seed = " + b"9" * 5_000, b"seed = 0x" + b"f" * 10_000, b"seed = 1e" + b"9" * 5_000, b'name = "\\ud800"',
     b'name = "\\U00110000"', b"name = 'a\0b'", b"\x1b[2J = 1", b'"\\u0000" = 1', b"seed = 0000-00-00", b"= 1", b"[[",
     b"[[defenses]", b"#" * 3_000_000, b"title = '" + b"a" * 3_000_000 + b"'", b"a = 1\n" * 200_000,

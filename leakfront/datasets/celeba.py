@@ -1,14 +1,16 @@
 """CelebA, through torchvision."""
 
+import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from annotated_types import Ge
 
-from leakfront.datasets import register
+from leakfront.datasets import register, user_path
+from leakfront.datasets.folder import Side, decode
 from leakfront.datasets.through_torchvision import ThroughTorchvision
 from leakfront.errors import InputError
+from leakfront.memory import memory
 
 CROP = 140  # pixels a side, of the aligned 178x218 pictures: the usual preparation for generative models
 
@@ -22,7 +24,7 @@ class CelebA(ThroughTorchvision):
     ("Smiling", …) as the label, 0 without it and 1 with it; None for one class.
     """
 
-    size: Annotated[int, Ge(1)] = 64
+    size: Side = 64
     attribute: str | None = None
 
     reader = "CelebA"
@@ -40,7 +42,10 @@ class CelebA(ThroughTorchvision):
         return ["https://drive.google.com"]
 
     def arrays(self, part: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The pictures, which torchvision reads one by one, cropped and resized; and their labels."""
+        """The pictures, read one by one as in a folder of images, cropped and resized; and their labels.
+
+        Torchvision would open any format that Pillow knows, at any size.
+        """
         from torchvision.transforms import CenterCrop, Compose, Resize
 
         labels = np.zeros(len(part), dtype=np.int64)
@@ -49,10 +54,18 @@ class CelebA(ThroughTorchvision):
             if self.attribute not in names:
                 raise InputError(f"CelebA has no attribute {self.attribute!r} (known: {', '.join(names)})")
             labels = part.attr[:, names.index(self.attribute)].numpy().astype(np.int64)
-        part.transform = Compose([CenterCrop(CROP), Resize((self.size, self.size))])
-        images = np.empty((len(part), 3, self.size, self.size), dtype=np.uint8)
+        shape = (len(part), 3, self.size, self.size)
+        if (need := math.prod(shape)) > memory() // 2:  # they are copied once
+            raise InputError(
+                f"data.params.size is {self.size}, at which {len(part):,} pictures take {need / 2**30:,.0f} GiB, more "
+                "than half the memory of this machine; lower it"
+            )
+        prepare = Compose([CenterCrop(CROP), Resize((self.size, self.size))])
+        folder = user_path(self.root) / part.base_folder / "img_align_celeba"
+        images = np.empty(shape, dtype=np.uint8)
         for index in range(len(part)):
-            images[index] = np.asarray(part[index][0].convert("RGB")).transpose(2, 0, 1)
+            picture = decode(folder / part.filename[index])
+            images[index] = np.asarray(prepare(picture).convert("RGB")).transpose(2, 0, 1)
         return images, labels
 
     def classes(self, part: Any) -> tuple[str, ...]:

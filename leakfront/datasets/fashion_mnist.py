@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leakfront.datasets import register
+from leakfront.datasets import LabelledImages, register, user_path
+from leakfront.datasets.mnist import refuse_pickles
 from leakfront.datasets.through_torchvision import ThroughTorchvision
 
 
@@ -20,3 +21,8 @@ class FashionMNIST(ThroughTorchvision):
     def files(self, reader: Any) -> dict[str, str | None]:
         """The four raw files. Torchvision has checksums of the archives only."""
         return {f"FashionMNIST/raw/{Path(archive).stem}": None for archive, _ in reader.resources}
+
+    def load(self) -> LabelledImages:
+        """All images of the raw files; `InputError` if there are pickles beside them, which torchvision would open."""
+        refuse_pickles(user_path(self.root) / "FashionMNIST" / "processed")
+        return super().load()

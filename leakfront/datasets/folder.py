@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from leakfront.datasets import Dataset, LabelledImages, register, user_path
@@ -20,8 +20,10 @@ from leakfront.memory import memory
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # the decoders that may run, whatever a file's extension
 MAX_PIXELS = 50_000_000  # of one file; a larger one counts as a decompression bomb
+MAX_SIDE = 4096  # pixels, of an image made by resizing
 MAX_LOOKED = 10_000  # folders below the classes that are searched for images at the wrong level
 MODES = {"grey": "L", "rgb": "RGB"}
+Side = Annotated[int, Ge(1), Le(MAX_SIDE)]  # a parameter `size`
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its messages on damaged files would go to the terminal
 
 
@@ -41,7 +43,7 @@ class ImageFolder(Dataset):
     """
 
     path: str
-    size: Annotated[int, Ge(1)] | None = None
+    size: Side | None = None
     mode: Literal["grey", "rgb"] | None = None
     skip_bad: bool = False
 
@@ -143,6 +145,8 @@ def class_folders(root: Path) -> set[str]:
 
 def decode(file: Path) -> Image.Image:
     """The image in `file` as 8-bit grey ("L") or RGB; `InputError` if the conversion would change it."""
+    if file.exists() and not file.is_file():
+        raise InputError(f"{file} is not a regular file; leave it out")  # a pipe would block for ever
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MAX_PIXELS is stricter than Pillow's own limit

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from annotated_types import Ge
 
 from leakfront.datasets import DECOY, MEMBER, OUTSIDE, Dataset, LabelledImages, register, user_path
-from leakfront.datasets.folder import ImageFolder, list_images
+from leakfront.datasets.folder import ImageFolder, Side, list_images
 from leakfront.errors import InputError
 
 
@@ -28,7 +27,7 @@ class MembersDecoys(Dataset):
     members: str
     decoys: str
     reference: str | None = None
-    size: Annotated[int, Ge(1)] | None = None
+    size: Side | None = None
     mode: Literal["grey", "rgb"] | None = None
     skip_bad: bool = False
 

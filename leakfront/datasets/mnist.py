@@ -1,11 +1,13 @@
 """MNIST, through torchvision."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leakfront.datasets import register
+from leakfront.datasets import LabelledImages, register, user_path
 from leakfront.datasets.through_torchvision import ThroughTorchvision
+from leakfront.errors import InputError
 
 
 @register("mnist")
@@ -20,3 +22,18 @@ class MNIST(ThroughTorchvision):
     def files(self, reader: Any) -> dict[str, str | None]:
         """The four raw files. Torchvision has checksums of the archives only."""
         return {f"MNIST/raw/{Path(archive).stem}": None for archive, _ in reader.resources}
+
+    def load(self) -> LabelledImages:
+        """All images of the raw files; `InputError` if there are pickles beside them, which torchvision would open."""
+        refuse_pickles(user_path(self.root) / "MNIST" / "processed")
+        return super().load()
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise `InputError` if the folder has the pickles that torchvision wrote before 0.9 and would read first."""
+    for name in ("training.pt", "test.pt"):
+        if os.path.lexists(folder / name):
+            raise InputError(
+                f"{folder / name} is a pickle, which can run code when it is loaded and has no checksum; delete it, "
+                "since the files in `raw` hold the same images"
+            )

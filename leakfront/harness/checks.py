@@ -34,7 +34,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
         check_threads(config.execution)
         check_device(config.execution)
     check_compatible(layout, config)
-    pool = draw_pool(plan, layout)
+    pool = _pool(plan, layout)
     for split in range(config.splits):
         coins = members_of(plan, layout, pool, split)
         members = int(coins.sum())
@@ -66,6 +66,14 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
     check_image_counts(plan, pool)
     check_labels(plan, pool)
     return plan, pool
+
+
+def _pool(plan: Plan, layout: Layout) -> Pool:
+    """The run's pool. A file of a stranger, nested beyond Python's stack, is refused in one sentence."""
+    try:
+        return draw_pool(plan, layout)
+    except RecursionError:
+        raise InputError(f"{layout.pool} holds a pool that is nested too deeply; delete the folder") from None
 
 
 def check_external_model(plan: Plan, pool: Pool, layout: Layout) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from leakfront.documents import load_toml
 from leakfront.errors import InputError
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
-from leakfront.harness.settings.sections import Config, parse_config
+from leakfront.harness.settings.file import overridden
+from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import STAGES, TRAIN
 from leakfront.harness.store.inside import remove
 from leakfront.harness.store.layout import Layout, model_names
@@ -37,13 +38,13 @@ def clean(layout: Layout, dry_run: bool = False) -> list[tuple[Path, int]]:
 def held_config(layout: Layout) -> Config:
     """The config in a run's folder. Raises `InputError` if it cannot be read."""
     try:
-        held = tomllib.loads(layout.config.read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        held = load_toml(layout.config)
+    except ValueError as error:
         raise InputError(
             f"{layout.config} cannot be read ({error}); it must be the file that `leakfront run` wrote"
         ) from None
     held.pop("provenance", None)
-    return parse_config(held)
+    return overridden(held)
 
 
 def _unused(plan: Plan, layout: Layout) -> Iterator[Path]:

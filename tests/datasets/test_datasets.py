@@ -239,16 +239,21 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> Non
     assert str(tmp_path / "a.png") in refusal(f"folder:{tmp_path}")
 
 
+def bomb(side: int) -> bytes:
+    """A PNG that states `side` x `side` pixels and holds none."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    body = struct.pack(">I", 4) + b"IDAT" + b"\0" * 4 + struct.pack(">I", zlib.crc32(b"IDAT" + b"\0" * 4))
+    return b"\x89PNG\r\n\x1a\n" + chunk + body
+
+
 @pytest.mark.parametrize(
     ("side", "words"), [(7_100, "pixels; at most"), (10_000, "pixels; at most"), (40_000, "exceeds limit")]
 )
 @pytest.mark.filterwarnings("error")
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int, words: str) -> None:
     assert side**2 > MAX_PIXELS
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    body = struct.pack(">I", 4) + b"IDAT" + b"\0" * 4 + struct.pack(">I", zlib.crc32(b"IDAT" + b"\0" * 4))
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + body)
+    (tmp_path / "a.png").write_bytes(bomb(side))
     said = refusal(f"folder:{tmp_path}")
     assert str(tmp_path / "a.png") in said
     assert words in said
@@ -440,6 +445,21 @@ def test_fashion_mnist_is_read_from_raw_files_and_damage_is_said(tmp_path: Path)
     assert "'fashion_mnist'" in refusal("fashion_mnist", root=str(tmp_path))
 
 
+@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
+@pytest.mark.parametrize("download", [False, True])
+def test_pickles_of_an_early_torchvision_are_not_opened(name: str, folder: str, download: bool, tmp_path: Path) -> None:
+    for part in ("train", "t10k"):
+        write_idx(tmp_path / folder / "raw", part, np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))
+    processed = tmp_path / folder / "processed"
+    processed.mkdir()
+    assert len(open_dataset(name, root=str(tmp_path)).load()) == 4
+    for file in ("training.pt", "test.pt"):
+        (processed / file).write_bytes(pickle.dumps(0))
+    assert f"{processed / 'training.pt'} is a pickle" in refusal(name, root=str(tmp_path), download=download)
+    (processed / "training.pt").unlink()
+    assert f"{processed / 'test.pt'} is a pickle" in refusal(name, root=str(tmp_path), download=download)
+
+
 def test_a_failed_download_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.datasets import MNIST
 
@@ -587,6 +607,32 @@ def test_celeba_names_a_damaged_portrait(celeba: str) -> None:
     path = Path(celeba) / "celeba" / "img_align_celeba" / "000002.png"
     path.write_bytes(b"")
     assert str(path) in refusal("celeba", root=celeba)
+
+
+def test_a_portrait_must_be_of_a_format_and_size_that_are_read(celeba: str) -> None:
+    path = Path(celeba) / "celeba" / "img_align_celeba" / "000002.png"
+    Image.fromarray(rgb(side=218)).save(path, "PPM")
+    assert f"{path} is no image that can be read; expected PNG, JPEG" in refusal("celeba", root=celeba)
+    path.write_bytes(bomb(7_100))
+    assert f"{path} has 7100x7100 pixels; at most" in refusal("celeba", root=celeba)
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path} is not a regular file" in refusal("celeba", root=celeba)
+
+
+@pytest.mark.parametrize("name", ["folder", "members_decoys", "celeba"])
+def test_a_size_beyond_every_memory_is_refused(name: str, celeba: str) -> None:
+    places = {"folder": {"path": celeba}, "members_decoys": {"members": celeba, "decoys": celeba}}
+    said = refusal(name, **places.get(name, {"root": celeba}), size=100_000)
+    assert "data.params.size is 100000; it must lie in 1 … 4096" in said
+
+
+def test_portraits_that_do_not_fit_into_memory_are_refused(celeba: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from leakfront.datasets import celeba as module
+
+    monkeypatch.setattr(module, "memory", lambda: 2 * 3 * 3 * 64 * 64)
+    assert len(open_dataset("celeba", root=celeba).load()) == 3
+    assert "data.params.size is 65, at which 3 pictures take" in refusal("celeba", root=celeba, size=65)
 
 
 def test_the_number_of_images_is_the_length() -> None:

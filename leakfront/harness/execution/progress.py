@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from leakfront.documents import parse_json
 from leakfront.harness.store.inside import without_links
 
 PLAIN_SECONDS = 30.0
@@ -39,7 +40,7 @@ def busy_seconds(log: Path) -> float:
     total, start, last = 0.0, 0.0, 0.0
     for text in log.read_text(errors="replace").splitlines():
         try:
-            line = json.loads(text)
+            line = parse_json(text)
             now = datetime.fromisoformat(line["time"]).timestamp()
         except (ValueError, KeyError, TypeError):
             continue

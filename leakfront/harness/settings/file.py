@@ -8,12 +8,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from leakfront.documents import parse_toml
 from leakfront.errors import InputError
 from leakfront.harness.settings.sections import Config, parse_config
 
 MAX_BYTES = 64 * 2**10  # of a config; the largest bundled one has 3 KiB
 MAX_DEPTH = 16  # of nested sections and lists; no meaningful config has more than 6
-MAX_DOTS = 1000  # in one line: the time to parse a dotted TOML key grows with the square of its parts
 INT64 = 2**63  # TOML's integers
 
 # --smoke lowers these settings to these values if they are higher or not set
@@ -52,7 +52,7 @@ def overridden(settings: dict[str, Any], overrides: tuple[str, ...] = (), smoke:
         if not equals or not key.strip():
             raise InputError(f"--set {override!r} must have the form key=value, for example training.steps=500")
         _set(settings, key.strip(), _toml_value(key.strip(), text.strip()))
-    _check_values(settings, ())
+    check_values(settings)
     return parse_config(settings)
 
 
@@ -131,35 +131,25 @@ def _read_toml(source: str) -> dict[str, Any]:
     if len(content) > MAX_BYTES:
         raise InputError(f"config {source!r} is larger than {MAX_BYTES // 1024} KiB; give a smaller TOML file")
     try:
-        return _parse(content.decode("utf-8-sig"))
+        return parse_toml(content.decode("utf-8-sig"))
     except ValueError as error:
         raise InputError(f"config {source!r} is not valid TOML: {error}") from None
 
 
-def _parse(text: str) -> dict[str, Any]:
-    """Parse TOML. Raises `ValueError` for invalid TOML, and for TOML that would take too long or nests too deeply."""
-    if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
-        raise ValueError(f"a line has more than {MAX_DOTS} dots")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from None
-
-
-def _check_values(value: Any, path: tuple[str, ...]) -> None:
+def check_values(value: Any, path: tuple[str, ...] = ()) -> None:
     """Raise `InputError` for integers that TOML does not have, and for nesting too deep for the code that follows."""
     if len(path) > MAX_DEPTH:
         raise InputError(f"{path[0]!r} in the config is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict | list):
         for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_values(inner, (*path, str(name)))
+            check_values(inner, (*path, str(name)))
     elif isinstance(value, int) and not -INT64 <= value < INT64:
         raise InputError(f"{'.'.join(path)!r} in the config is an integer beyond 64 bits; TOML has none")
 
 
 def _toml_value(key: str, text: str) -> Any:
     try:
-        settings = _parse(f"value = {text}")
+        settings = parse_toml(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     except ValueError as error:

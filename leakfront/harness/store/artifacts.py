@@ -13,9 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
+from leakfront.documents import parse_json, read_text
 from leakfront.harness.store.temporaries import temporary_beside
 
 MANIFEST = "manifest.json"
+MAX_MANIFEST = 64 * 2**20  # bytes; that of a run of 10,000 models takes 35 MiB
 
 
 class Recorded(TypedDict):
@@ -54,8 +56,8 @@ def write_manifest(folder: Path, key: str, names: Iterable[str]) -> None:
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a folder; None if there is none, if a byte of it has changed, or if it names files elsewhere."""
     try:
-        text = (folder / MANIFEST).read_bytes().decode()
-        found = json.loads(text)
+        text = read_text(folder / MANIFEST, MAX_MANIFEST)
+        found = parse_json(text)
         recorded = {n: Recorded(sha256=str(f["sha256"]), bytes=int(f["bytes"])) for n, f in found["files"].items()}
         manifest = Manifest(key=str(found["key"]), files=recorded)
         return manifest if text == _as_text(manifest) and all(map(_stays_inside, recorded)) else None

@@ -1,4 +1,8 @@
-"""Detect damaged artifacts by checksum, report them and rebuild them."""
+"""Detect damaged artifacts by checksum, report them and rebuild them.
+
+A folder from elsewhere may have matching checksums. So files that the stages parse must also keep to the limits of
+`leakfront.documents`; one that does not counts as damaged, before any stage opens it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from leakfront.documents import load_json, parse_json
 from leakfront.errors import InputError
 from leakfront.harness.store.artifacts import MANIFEST, checksum, read_manifest, write_manifest
 from leakfront.harness.store.inside import remove
@@ -110,4 +115,23 @@ def check_folder(folder: Path) -> tuple[int, list[str]]:
             found.append(f"{name} is missing")
         elif path.stat().st_size != recorded["bytes"] or checksum(path) != recorded["sha256"]:
             found.append(f"{name} has changed since it was written")
+        elif why := _unfit(path):
+            found.append(f"{name} cannot be read ({why})")
     return len(manifest["files"]), found
+
+
+def _unfit(path: Path) -> str:
+    """Why a JSON file, or the JSON in the header of a safetensors file, cannot be read; empty for any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.suffix == ".json":
+            load_json(path)
+        elif path.suffix == ".safetensors":
+            with safe_open(path, framework="numpy") as file:
+                for text in (file.metadata() or {}).values():
+                    if text.lstrip().startswith(("{", "[")):
+                        parse_json(text)
+    except (OSError, ValueError, SafetensorError) as error:
+        return str(error)
+    return ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from leakfront.documents import load_toml
 from leakfront.errors import InputError, is_of_disk
+from leakfront.harness.settings.file import check_values
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.inside import check_no_links, without_links
@@ -33,8 +34,9 @@ def check_compatible(layout: Layout, config: Config) -> None:
     if is_held:
         check_no_links(layout.root)
         try:
-            held = tomllib.loads(layout.config.read_text())
-        except (OSError, ValueError, RecursionError) as error:
+            held = load_toml(layout.config)
+            check_values(held)
+        except ValueError as error:
             raise InputError(
                 f"{layout.config} is not valid TOML ({error}); delete it if the run there is this one, "
                 "or give another folder with --out"

@@ -14,6 +14,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
+from leakfront.documents import load_json
 from leakfront.errors import InputError
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.temporaries import temporary_beside
@@ -57,11 +58,11 @@ def read_secret(layout: Layout) -> Secret:
     """The secret of a run. Raises `InputError` if there is no file that `make_secret` wrote."""
     path = layout.root / FILE
     try:
-        held = json.loads(path.read_text())
+        held = load_json(path)
         key, origin = bytes.fromhex(held["key"]), held["origin"]
         if len(key) != 32 or origin not in ("operating system", "privacy_seed"):
             raise ValueError("not the key of a run")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} cannot be read ({error}); delete it, and private models that are not finished are trained with a "
             "new secret"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from leakfront.documents import load_json
 from leakfront.errors import InputError
 from leakfront.models.contract import MAX_TIMESTEPS
 
@@ -106,11 +107,9 @@ def inside(folder: Path, name: str) -> Path:
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """The JSON object in the file `name` of the folder; `InputError` if it is no object or too large."""
     path = inside(folder, name)
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MiB, the limit for a file of settings")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        value = load_json(path, MAX_BYTES)
+    except ValueError as error:
         raise InputError(f"{path} cannot be read as JSON: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} must hold a JSON object")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge
 
+from leakfront.documents import load_json
 from leakfront.errors import InputError
 from leakfront.results.features import FeatureExtractor, register
 from leakfront.results.features.weights import PublishedNetwork, check_weights, checksum
@@ -111,7 +111,7 @@ class DINOv2(FeatureExtractor):
         if missing:
             raise InputError(f"{folder} lacks {' and '.join(missing)}; give {wanted}")
         try:
-            config = json.loads((folder / CONFIG).read_text())
+            config = load_json(folder / CONFIG)
             found = [config.get("model_type"), config.get("num_channels", 3), config.get("hidden_size", 768)]
         except (ValueError, AttributeError) as error:
             raise InputError(f"{folder / CONFIG} is no model's configuration ({error}); give {wanted}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 
+from leakfront.documents import load_json
 from leakfront.errors import InputError
 from leakfront.results.run.old_names import translated
 from leakfront.results.run.point import Point
@@ -75,7 +75,7 @@ class RunData:
     def info(self) -> dict[str, Any]:
         """`run.json`: name, config (resolved), versions, git, machine, suite, features, image counts, cells."""
         with _readable(self.folder / "run.json") as path:
-            return checked_info(path, translated(json.loads(path.read_text())))
+            return checked_info(path, translated(load_json(path)))
 
     @cached_property
     def summary(self) -> Summary:
