@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, packages_distributions
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
@@ -50,8 +50,8 @@ class Registry:
     """The plug-ins of one room, found by name.
 
     A plug-in `name` lives in the module `package.name` and registers itself with `@registry.register("name")`, or
-    another package offers it as the entry point `name` of `group`. The entry point wins if there are both. A module
-    whose name begins with "_" is no plug-in, nor is a sub-folder. Nothing is imported before it is asked for.
+    another package offers it as the entry point `name` of `group`. A name that is built in cannot be offered again. A
+    module whose name begins with "_" is no plug-in, nor is a sub-folder. Nothing is imported before it is asked for.
     """
 
     def __init__(self, kind: str, package: str, group: str, not_plugins: Iterable[str] = ()) -> None:
@@ -64,9 +64,19 @@ class Registry:
         self._outside: dict[str, type] = {}
 
     def register(self, name: str) -> Callable[[type[P]], type[P]]:
-        """Class decorator: register the class as `name`, and set its attribute `name`."""
+        """Class decorator: register the class as `name`, and set its attribute `name`.
+
+        Raises `InputError` for a class of another package under the name of a built-in plug-in.
+        """
 
         def add(plugin: type[P]) -> type[P]:
+            if not plugin.__module__.startswith(f"{self._package}.") and name in self._built_in():
+                top = plugin.__module__.partition(".")[0]
+                packages = ", ".join(packages_distributions().get(top, [])) or "no installed package"
+                raise InputError(
+                    f"{self.kind} {name!r} is built in ({self._package}.{name}), and {plugin.__module__} ({packages}) "
+                    "registers another of that name; choose another name"
+                )
             plugin.name = name  # type: ignore[attr-defined]
             self._registered[name] = plugin
             return plugin
@@ -75,15 +85,24 @@ class Registry:
 
     def names(self) -> list[str]:
         """All names that `get` finds, sorted. No plug-in is imported."""
-        package: ModuleType = importlib.import_module(self._package)
-        modules = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg and m.name[0] != "_"}
-        return sorted((modules - self._not_plugins) | set(self._entries) | set(self._registered))
+        return sorted(self._built_in() | set(self._entries) | set(self._registered))
+
+    def offered_by(self, name: str) -> str:
+        """The package that offers `name` as an entry point, with its version; empty for all others. Imports nothing.
+
+        Raises `InputError` as `get` does for a name that is offered twice.
+        """
+        entry = self._entry(name)
+        return _package_of(entry) if entry is not None else ""
 
     def get(self, name: str) -> type:
-        """The class registered as `name`; raises `InputError` with the nearest name if there is none."""
-        if name in self._entries:
+        """The class registered as `name`; raises `InputError` with the nearest name if there is none.
+
+        It also raises `InputError` if a package offers the name of a built-in plug-in, or two packages one name.
+        """
+        if (entry := self._entry(name)) is not None:
             if name not in self._outside:
-                self._outside[name] = self._load(self._entries[name])
+                self._outside[name] = self._load(entry)
             return self._outside[name]
         if name not in self._registered:
             if name not in self.names():
@@ -98,10 +117,36 @@ class Registry:
             )
         return self._registered[name]
 
+    def _built_in(self) -> set[str]:
+        """The names of the plug-ins that come with this package."""
+        package: ModuleType = importlib.import_module(self._package)
+        modules = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg and m.name[0] != "_"}
+        return modules - self._not_plugins
+
     @cached_property
-    def _entries(self) -> dict[str, EntryPoint]:
+    def _entries(self) -> dict[str, list[EntryPoint]]:
         """The entry points of other packages, by name."""
-        return {entry.name: entry for entry in entry_points(group=self.group)}
+        found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
+        for entry in entry_points(group=self.group):  # a package on two paths is seen twice
+            found.setdefault(entry.name, {})[_package_of(entry), entry.value] = entry
+        return {name: list(offers.values()) for name, offers in found.items()}
+
+    def _entry(self, name: str) -> EntryPoint | None:
+        """The entry point `name`, None if there is none; `InputError` if the name is built in, or offered twice."""
+        if not (offers := self._entries.get(name)):
+            return None
+        packages = [_package_of(entry) for entry in offers]
+        if name in self._built_in():
+            raise InputError(
+                f"{self.kind} {name!r} is built in ({self._package}.{name}), and the package {packages[0]} offers "
+                "another of that name; uninstall the package, or have it offer another name"
+            )
+        if len(offers) > 1:
+            raise InputError(
+                f"{self.kind} {name!r} is offered by {len(offers)} packages, {' and '.join(packages)}; uninstall all "
+                "but one"
+            )
+        return offers[0]
 
     def _load(self, entry: EntryPoint) -> type:
         """The class behind an entry point, registered whether it is decorated or not."""
@@ -109,6 +154,11 @@ class Registry:
         if not isinstance(plugin, type):
             raise InputError(f"the entry point {entry.name!r} of {self.group} must name a class: package.module:Class")
         return self.register(entry.name)(plugin)
+
+
+def _package_of(entry: EntryPoint) -> str:
+    """The package of an entry point, with its version."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "of unknown name"
 
 
 def build(registry: Registry, name: Any, params: Mapping[str, Any], where: str) -> Any:

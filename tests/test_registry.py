@@ -1,6 +1,8 @@
 """Plug-ins are found by name, loaded late, and can come from another package."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,7 +14,10 @@ import pytest
 from leakfront import attacks
 from leakfront import registry as registry_module
 from leakfront.errors import InputError
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.settings.sections import parse_config
 from leakfront.registry import Registry
+from tests.small_config import small
 
 ELSEWHERE = type("Elsewhere", (), {})
 
@@ -55,16 +60,44 @@ def test_another_package_adds_its_own_by_entry_point(monkeypatch: pytest.MonkeyP
     assert ELSEWHERE.name == "elsewhere"  # decorated or not
 
 
-def test_an_entry_point_wins_over_a_plug_in_of_the_same_name_imported_before_or_after(
+class Package:
+    """The distribution of an entry point."""
+
+    def __init__(self, name: str, version: str = "1.0") -> None:
+        self.name, self.version = name, version
+
+
+def offered(monkeypatch: pytest.MonkeyPatch, *offers: tuple[str, str]) -> Registry:
+    """The registry of attacks where packages offer (name, package), each of them `ELSEWHERE`."""
+    entries = []
+    for name, package in offers:
+        entry = EntryPoint(name, f"{__name__}:ELSEWHERE", "leakfront.attacks")
+        vars(entry).update(dist=Package(package))
+        entries.append(entry)
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: entries)
+    return Registry("attack", "leakfront.attacks", "leakfront.attacks")
+
+
+def test_a_built_in_plug_in_cannot_be_replaced_by_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = offered(monkeypatch, ("pia", "evil"), ("other", "evil"))
+    for ask in (fresh.get, fresh.offered_by):
+        with pytest.raises(
+            InputError, match=r"'pia' is built in \(leakfront\.attacks\.pia\), and the package evil 1\.0"
+        ):
+            ask("pia")
+    assert fresh.get("other") is ELSEWHERE
+    with pytest.raises(InputError, match=rf"'pia' is built in .*, and {__name__} \(.*\) registers another"):
+        fresh.register("pia")(type("Own", (), {}))
+
+
+def test_a_name_that_two_packages_offer_is_refused_and_one_package_seen_twice_is_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entry = EntryPoint("pia", f"{__name__}:ELSEWHERE", "leakfront.attacks")
-    monkeypatch.setattr(registry_module, "entry_points", lambda group: [entry])
-    fresh = Registry("attack", "leakfront.attacks", "leakfront.attacks")
-    own = fresh.register("pia")(type("Own", (), {}))
-    assert fresh.get("pia") is ELSEWHERE
-    fresh.register("pia")(own)
-    assert fresh.get("pia") is ELSEWHERE
+    fresh = offered(monkeypatch, ("other", "a"), ("other", "b"), ("mine", "a"), ("mine", "a"))
+    with pytest.raises(InputError, match=r"'other' is offered by 2 packages, a 1\.0 and b 1\.0"):
+        fresh.get("other")
+    assert fresh.get("mine") is ELSEWHERE
+    assert (fresh.offered_by("mine"), fresh.offered_by("pia")) == ("a 1.0", "")
 
 
 def test_an_entry_point_that_names_no_class_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,12 +174,51 @@ print(*sorted({type(plugin).__module__ for plugin in plugins}))
     assert modules == sorted(target.partition(":")[0] for group in entries for target in group.values())
 
 
-def test_the_plug_ins_of_a_package_are_listed_with_their_summaries(installed: dict[str, str]) -> None:
-    listed = run_in(installed, "-m", "leakfront", "list")
-    assert "how well the model restores an image from a noised copy" in listed
-    assert "fewer grey levels in the training images" in listed
-    for name in ("nearest_image", "stripes", "mean_distance", "row_means"):
-        assert name in listed
+def test_the_plug_ins_of_a_package_are_listed_and_none_is_loaded(installed: dict[str, str]) -> None:
+    code = """
+import sys
+from leakfront.harness.listing import print_listing
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.settings.file import load_config
+
+print_listing(None)
+make_plan(load_config("digits"))
+print("loaded", *(name for name in sys.modules if name.startswith("leakfront_toy")))
+"""
+    listed = run_in(installed, "-c", code)
+    for name in ("reconstruction", "quantize", "nearest_image", "stripes", "mean_distance", "row_means"):
+        assert re.search(rf"\b{name} +of leakfront-toy 0\.1, loaded only where a config names it\n", listed)
+    assert listed.endswith("loaded\n")
+
+
+def test_a_run_records_the_package_of_a_plug_in_and_draws_only_the_figures_that_it_names(
+    installed: dict[str, str],
+) -> None:
+    code = """
+from types import SimpleNamespace
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.packages import packages_of
+from leakfront.harness.settings.file import load_config
+from leakfront.results.figures import drawn_names, figures
+
+named = (
+    'suite=""', "attacks={r={attack='reconstruction'},loss={}}", 'figures=["auc_bars"]', 'defenses=[{name="quantize"}]',
+)
+print(packages_of(make_plan(load_config("digits", named))))
+for config in ({"figures": ["auc_bars", "gone"]}, {}, {"figures": 3}, None):
+    print(set(figures.names()) - set(drawn_names([SimpleNamespace(info={"config": config})])))
+"""
+    lines = run_in(installed, "-c", code).splitlines()
+    toy = "leakfront-toy 0.1"
+    wanted = {"attack reconstruction": toy, "defense quantize": toy, "figure auc_bars": toy}
+    assert ast.literal_eval(lines[0]) == wanted
+    assert lines[1:] == ["set()", *["{'auc_bars'}"] * 3]
+
+
+def test_a_figure_that_a_config_names_must_be_offered_by_a_package() -> None:
+    for name in ("auc_bar", "tradeoff"):
+        with pytest.raises(InputError, match=f"figures has '{name}'; it must be a figure of another package"):
+            make_plan(parse_config(small(figures=[name])))
 
 
 def test_the_plug_ins_of_a_package_keep_to_the_contracts(installed: dict[str, str]) -> None:

@@ -27,6 +27,8 @@ ROOMS: dict[str, Registry] = {
 def print_listing(what: str | None) -> None:
     """Print the name and the summary of each plug-in, of one kind (then with parameters and defaults) or of all.
 
+    Plug-ins of other packages are named with their package; they are not loaded.
+
     what: a key of `ROOMS`, or None for all.
     """
     console = Console(soft_wrap=True, highlight=False)
@@ -36,6 +38,9 @@ def print_listing(what: str | None) -> None:
         console.print(f"[bold]{title}[/bold]")
         width = max(map(len, registry.names())) + 2
         for name in registry.names():
+            if package := registry.offered_by(name):
+                console.print(f"  {name:<{width}}of {package}, loaded only where a config names it", markup=False)
+                continue
             plugin: type[Any] = registry.get(name)
             summary = plugin.summary or (inspect.getdoc(plugin) or "").split("\n")[0]
             console.print(f"  {name:<{width}}{summary}", markup=False)

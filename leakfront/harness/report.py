@@ -30,18 +30,19 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme
     if folder.exists() and any(folder.iterdir()) and not ((folder / MANIFEST).exists() and (folder / PAGE).exists()):
         raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
     inputs = [checksum(layout.root / name) for layout in runs for name in ("results.csv", "run.json")]
-    from leakfront.results.figures import figures
+    from leakfront.results.figures import drawn_names, figures
     from leakfront.results.page import assets
+    from leakfront.results.run.data import RunData
 
-    drawn_by = [type_name for name in figures.names() for type_name in with_imports(figures.get(name).__module__)]
+    data = [RunData(layout.root) for layout in runs]
+    drawn_by = [type_name for name in drawn_names(data) for type_name in with_imports(figures.get(name).__module__)]
     code = sorted({*with_imports("leakfront.results.report"), *drawn_by})
     key = content_key("report", [force, theme, assets.version()], inputs, code)
     if not is_own(folder, key):
         from leakfront.results.report import write_report
-        from leakfront.results.run.data import RunData
 
         folder.parent.mkdir(parents=True, exist_ok=True)
         with writing(folder, key) as place:
-            write_report([RunData(layout.root) for layout in runs], place, force, theme)
+            write_report(data, place, force, theme)
         sign(folder)
     return folder / PAGE

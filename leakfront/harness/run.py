@@ -13,6 +13,7 @@ from leakfront.harness.execution.progress import RunProgress, busy_seconds, dura
 from leakfront.harness.execution.schedule import execute, has_model, to_train, work_left
 from leakfront.harness.machine import provenance
 from leakfront.harness.plan.make import notes_on
+from leakfront.harness.plan.packages import packages_of
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.plan.query_cost import check_signals
 from leakfront.harness.settings.sections import Config
@@ -50,7 +51,12 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
     started = time.monotonic()
     plan, pool = check_everything(config, layout, cluster)
     check_signals(plan, pool.images.shape[1:])
-    facts = {"versions": provenance.versions(), "git": provenance.git_state(), "machine": provenance.machine()}
+    facts = {
+        "versions": provenance.versions(),
+        "plugins": packages_of(plan),
+        "git": provenance.git_state(),
+        "machine": provenance.machine(),
+    }
     with locked(layout):
         check_compatible(layout, config)  # again: another process may have used the folder in the meantime
         clear_temporaries(layout.root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leakfront.results.figures import Figure, NotDrawn, figures, save
+from leakfront.results.figures import Figure, NotDrawn, drawn_names, figures, save
 from leakfront.results.figures.drawing import themes
 from leakfront.results.page.findings import findings
 from leakfront.results.page.page import Contents, Picture, page
@@ -38,7 +38,7 @@ def write_report(runs: list[RunData], folder: Path, force: bool = False, theme: 
     run = combined(runs, force)
     pictures, not_drawn = [], {}
     with themes.use(theme):
-        for name in _names():
+        for name in _names(runs):
             figure: Figure = figures.get(name)()
             match _draw(figure, run, folder / "figures"):
                 case NotDrawn(reason):
@@ -53,9 +53,9 @@ def write_report(runs: list[RunData], folder: Path, force: bool = False, theme: 
     return index
 
 
-def _names() -> list[str]:
-    """Every figure, first those of `ORDER`."""
-    known = figures.names()
+def _names(runs: list[RunData]) -> list[str]:
+    """The figures to draw, first those of `ORDER`."""
+    known = drawn_names(runs)
     return [name for name in ORDER if name in known] + [name for name in known if name not in ORDER]
 
 

@@ -19,6 +19,7 @@ from leakfront.harness.execution.ray_cluster import needs_of
 from leakfront.harness.execution.tasks import run_task
 from leakfront.harness.execution.workers import Listener, Outcome
 from leakfront.harness.machine import provenance
+from leakfront.harness.plan.packages import packages_of
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.temporaries import temporary_beside
@@ -30,7 +31,12 @@ POLL_SECONDS = 0.5  # for events
 def fingerprint(plan: Plan) -> dict[str, str]:
     """What two machines must share to get the same results from a plan: versions, code, and the plan's keys."""
     keys = [*plan.keys.values(), *(key for cell in plan.cells for key in cell.keys.values())]
-    return {**provenance.versions(), "code": _code(), "plan": hashlib.sha256("".join(keys).encode()).hexdigest()}
+    return {
+        **provenance.versions(),
+        **packages_of(plan),
+        "code": _code(),
+        "plan": hashlib.sha256("".join(keys).encode()).hexdigest(),
+    }
 
 
 def _code() -> str:

@@ -14,6 +14,7 @@ from leakfront.errors import InputError
 from leakfront.harness.plan.external import check_external, external_notes, external_points
 from leakfront.harness.plan.keys import fill_keys
 from leakfront.harness.plan.limits import check_models, check_names, check_weights
+from leakfront.harness.plan.packages import check_figures
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.sweeps import DefensePoint, expand
 from leakfront.harness.settings.sections import Config
@@ -34,6 +35,7 @@ def make_plan(config: Config) -> Plan:
     points = external_points(model, expand(config.defenses))
     check_models(config.splits, len(points))
     check_weights(model.smallest)
+    check_figures(config.figures)
     extractor = config.metrics.features
     plan = Plan(
         config=config,

@@ -158,9 +158,10 @@ class Config(_Section):
     defenses: tables of a `name` and parameters; a list of values sweeps a parameter. suite: the name of a fixed list of
     attacks. attacks: adds attacks to the suite, or changes them. Each key is an attack's label in the rows, and its
     table holds the parameters, and the attack's name as `attack` if the label differs from it. Without a suite, the
-    attacks are those in `attacks`, or the suite "quick-v2" if there are none. privacy_seed: what private models draw
-    from, if their draws are to be repeated; by default a secret that is drawn for the run. It is never written to the
-    run's config, rows or report, and the guarantees hold only while it stays secret.
+    attacks are those in `attacks`, or the suite "quick-v2" if there are none. figures: the names of figures of other
+    packages that the report draws after its own. privacy_seed: what private models draw from, if their draws are to be
+    repeated; by default a secret that is drawn for the run. It is never written to the run's config, rows or report,
+    and the guarantees hold only while it stays secret.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -176,6 +177,7 @@ class Config(_Section):
     probe: Probe = Probe()
     defenses: tuple[dict[str, Any], ...] = ({"name": "none"},)
     attacks: dict[str, dict[str, Any]] = {}
+    figures: tuple[str, ...] = ()
     metrics: Metrics = Metrics()
     statistics: Statistics = Statistics()
     execution: Execution = Execution()

@@ -21,7 +21,8 @@ from leakfront.harness.store.layout import Layout
 LOCK = ".lock"
 # sections that may change between two runs on one folder: models, attacks and metrics may be added or dropped, and
 # executed in another way
-_MAY_CHANGE = ("title", "defenses", "attacks", "metrics", "statistics", "splits", "execution", "probe", "suite")
+_MAY_CHANGE = ("title", "defenses", "attacks", "metrics", "figures", "statistics", "splits", "execution", "probe",
+               "suite")  # fmt: skip
 
 
 def check_compatible(layout: Layout, config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -49,6 +50,16 @@ class Figure(Plugin):
     def draw(self, run: RunData) -> Drawn | NotDrawn:
         """Draw the figure, in the theme in force (`drawing.themes`), or say what the run lacks."""
         raise NotImplementedError
+
+
+def drawn_names(runs: Iterable[RunData]) -> list[str]:
+    """The figures of a report: those that are built in, and those of installed packages that a run's config names."""
+    named: list[Any] = []
+    for run in runs:
+        config = run.info.get("config")
+        listed = config.get("figures") if isinstance(config, dict) else None
+        named += listed if isinstance(listed, list) else []
+    return [name for name in figures.names() if name in named or not figures.offered_by(name)]
 
 
 def save(figure: MatplotlibFigure, folder: Path, name: str) -> list[Path]:

@@ -110,6 +110,7 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
         "seed": str(info.get("seed", "")),
         "code": commit + (" with uncommitted changes" if git.get("dirty") else ""),
         "versions": _flat(info.get("versions", {})),
+        "plug-ins of other packages": _flat(info.get("plugins", {})),
         "machine": _flat(info.get("machine", {})),
         "execution": ", ".join(counted(info.get(key), key) for key in ("workers", "threads")) + " each",
         "wall time": f"{number(float(info['wall_seconds']))} s" if info.get("wall_seconds") is not None else "",
