@@ -104,9 +104,9 @@ def test_by_default_a_data_set_consists_of_all_files_below_its_places(tmp_path: 
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"size": 0}, "data.params.size is 0; it must be at least 1"),
-        ({"size": 8.0}, "data.params.size is 8.0; it must be a whole number and at least 1: write 8"),
-        ({"size": True}, "data.params.size is True; it must be a whole number and at least 1"),
+        ({"size": 0}, "data.params.size is 0; it must lie in 1 … 4096"),
+        ({"size": 8.0}, "data.params.size is 8.0; it must be a whole number and lie in 1 … 4096: write 8"),
+        ({"size": True}, "data.params.size is True; it must be a whole number and lie in 1 … 4096"),
         ({"mode": "gray"}, "data.params.mode is 'gray'; it must be 'grey' or 'rgb'"),
         ({"skip_bad": "yes"}, "data.params.skip_bad is 'yes'; it must be true or false"),
     ],

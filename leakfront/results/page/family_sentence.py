@@ -105,6 +105,8 @@ def _others(summary: Summary, points: Sequence[Point]) -> str:
     attacks = [attack for attack in summary.attacks if attack not in summary.controls]
     if summary.in_front is None or len(attacks) < 2:
         return ""
+    if {found[0] for point in points if (found := summary.strongest(point, "auc"))} == {summary.in_front}:
+        return f"; none of the {len(attacks)} attacks has a higher one"
     return f"; the highest of {len(attacks)} attacks is {_span(points, _highest(summary), 2)}"
 
 

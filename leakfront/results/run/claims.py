@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,17 @@ def together(run: RunData) -> list[str]:
             if found["models"] < 2:
                 continue
             of = f" of {source.info.get('name', '')}" if len(run.sources) > 1 else ""
-            group = f" (ε = {found['group_epsilon']:.3g} for {found['group']} copies)" if "group" in found else ""
+            group = f" (ε = {_number(found['group_epsilon'])} for {found['group']} copies)" if "group" in found else ""
+            guarantee = f"ε = {_number(found['epsilon'])}{group}, δ = {found['delta']:g}"
             sentences.append(
-                f"The {found['models']} private models{of} together, if all are released: ε = "
-                f"{found['epsilon']:.3g}{group}, δ = {found['delta']:g}, per {found['unit']}, {_accountant(found)}."
+                f"The {found['models']} private models{of} together, if all are released: {guarantee}, per "
+                f"{found['unit']}, {_accountant(found)}."
             )
     return sentences
+
+
+def _number(epsilon: float) -> str:
+    return f"{epsilon:,.0f}" if 1000 <= epsilon < math.inf else f"{epsilon:.3g}"
 
 
 def secrecy(run: RunData) -> list[str]:
