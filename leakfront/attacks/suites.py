@@ -84,7 +84,7 @@ _LOSS = {"timesteps": [50, 100, 200, 300], "draws": 4, "default_timestep": 100}
 _PIA = {"timesteps": _BY_FIFTIES, "norm": 4.0, "default_timestep": 200}
 _SECMI_2 = {"timesteps": [20, 40, 60, 90], "interval": 10, "default_timestep": 90, "signed": True}
 _LIRA_2 = {
-    "attack": "lira", "timesteps": [50, 100, 200, 300], "draws": 4, "flips": False, "log": True, "shrink": False,
+    "attack": "lira", "timesteps": [50, 100, 200, 300], "draws": 4, "flips": False, "log": True, "shrink": True,
     "robust": True, "per_example_variance_from": 64,
 }  # fmt: skip
 
