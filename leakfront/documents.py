@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,19 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parse TOML. Raises `ValueError` if it is invalid, nested too deeply or would take too long."""
     if _steps(text) > MAX_STEPS:
         raise ValueError("its dotted keys are too long")
-    try:
-        found = tomllib.loads(text)
-    except RecursionError:
-        raise _too_deep() from None
-    _check_depth(found)
+    found: dict[str, Any] = _parsed(tomllib.loads, text)
     return found
 
 
 def parse_json(text: str) -> Any:
     """Parse JSON. Raises `ValueError` if it is invalid or nested too deeply."""
+    return _parsed(json.loads, text)
+
+
+def _parsed(parse: Callable[[str], Any], text: str) -> Any:
+    """What a parser makes of a text, unless it is nested too deeply."""
     try:
-        found = json.loads(text)
+        found = parse(text)
     except RecursionError:
         raise _too_deep() from None
     _check_depth(found)
