@@ -62,7 +62,8 @@ class Loss(Attack):
     """Loss threshold (Yeom et al. 2018, arXiv 1709.01604; for diffusion models Carlini et al. 2023, §5.2).
 
     An image's score is minus the squared error of the noise prediction at one timestep, averaged over draws of the
-    noise. The timestep is the one that separates best on shadow models; without them it is `default_timestep`.
+    noise. With shadow models, another timestep replaces `default_timestep` if its mean AUC on them is higher by more
+    than `margin` standard errors. So does the other sign, if `signed`: members can have the larger errors.
     With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: draws x timesteps. It cannot tell a hard member from an easy decoy, because it
@@ -76,6 +77,8 @@ class Loss(Attack):
     timesteps: Timesteps = (50, 100, 150, 200, 250, 300)
     draws: Annotated[int, Ge(1)] = 4
     default_timestep: Annotated[int, Ge(0)] = 100
+    signed: bool = True
+    margin: Annotated[float, Ge(0)] = 2.0
     calibrated: bool = False
 
     @property
@@ -83,6 +86,4 @@ class Loss(Attack):
         return NoiseErrors(self.timesteps, self.draws)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(
-            target, shadows, self.signal, self.timesteps, self.default_timestep, self.calibrated
-        )
+        return score_at_best_timestep(self, target, shadows)

@@ -42,8 +42,9 @@ class PIA(Attack):
     """Proximal initialization attack (Kong et al. 2023, arXiv 2305.18355, Eq. 11).
 
     Let e_0 be the noise that the model predicts for the image at t = 0. The image is noised with e_0 to t, and the
-    score is minus the l_p distance, to the power p = `norm`, between e_0 and the prediction at t. The timestep is the
-    one that separates best on shadow models; without them it is `default_timestep` (200, as in the source).
+    score is minus the l_p distance, to the power p = `norm`, between e_0 and the prediction at t. With shadow
+    models, another timestep replaces `default_timestep` (200, as in the source) if its mean AUC on them is higher by
+    more than `margin` standard errors. So does the other sign, if `signed`: members can have the larger errors.
     With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known). It draws no noise, so it is
@@ -57,6 +58,8 @@ class PIA(Attack):
     timesteps: Timesteps = tuple(range(10, 301, 10))
     norm: Annotated[float, Gt(0)] = 4.0
     default_timestep: Annotated[int, Ge(0)] = 200
+    signed: bool = True
+    margin: Annotated[float, Ge(0)] = 2.0
     calibrated: bool = False
 
     @property
@@ -64,6 +67,4 @@ class PIA(Attack):
         return ProximalErrors(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(
-            target, shadows, self.signal, self.timesteps, self.default_timestep, self.calibrated
-        )
+        return score_at_best_timestep(self, target, shadows)

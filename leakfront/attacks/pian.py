@@ -47,8 +47,8 @@ class PIAN(Attack):
 
     It is the attack `pia` with one change: within each image, the noise predicted at t = 0 is first rescaled to the
     mean absolute value of Gaussian noise, sqrt(2 / pi). The rescaled noise is added to the image, and the prediction at
-    t is compared with it, as in the authors' code. The timestep is the one that separates best on shadow models;
-    without them it is `default_timestep` (200, as in `pia`).
+    t is compared with it, as in the authors' code. The timestep and the sign are chosen
+    as in `pia`.
     With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: 1 + timesteps (2 once the timestep is known), the first shared with `pia`. It
@@ -63,6 +63,8 @@ class PIAN(Attack):
     timesteps: Timesteps = tuple(range(10, 301, 10))
     norm: Annotated[float, Gt(0)] = 4.0
     default_timestep: Annotated[int, Ge(0)] = 200
+    signed: bool = True
+    margin: Annotated[float, Ge(0)] = 2.0
     calibrated: bool = False
 
     @property
@@ -70,6 +72,4 @@ class PIAN(Attack):
         return NormalizedProximalErrors(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(
-            target, shadows, self.signal, self.timesteps, self.default_timestep, self.calibrated
-        )
+        return score_at_best_timestep(self, target, shadows)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from annotated_types import Ge
 
 from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
-from leakfront.attacks.shadow_models.calibration import in_calibrated_form
-from leakfront.attacks.shadow_models.choice import best_score
+from leakfront.attacks.shadow_models.choice import score_at_best_timestep
 from leakfront.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,11 +52,11 @@ class SecMI(Attack):
     """SecMI, the statistic form (Duan et al. 2023, arXiv 2302.01316, Eq. 9 and 10).
 
     Deterministic DDIM inverts the image to the latent at t, in steps of `interval`. The t-error is the squared distance
-    between this latent and the same latent after one step up and one step back. The timestep is the one of `timesteps`
-    that separates best on shadow models, and with `signed` so is the sign: members have smaller errors where a model
-    has fitted their details, and larger ones where it was regularized. Without shadow models the timestep is
-    `default_timestep` and smaller errors speak for membership. The source states t_sec = 100; its code inverts to 90
-    and steps 90, 100, 90, so 90 is the default. With `calibrated`, the logarithm of the error is compared with what it
+    between this latent and the same latent after one step up and one step back. With shadow models, another timestep
+    replaces `default_timestep` if its mean AUC on them is higher by more than `margin` standard errors. So does the
+    other sign, if `signed`: members have smaller errors where a model has fitted their details, and larger ones where
+    it was regularized. The source states t_sec = 100; its code inverts to 90 and steps 90, 100, 90, so 90 is the
+    default. With `calibrated`, the logarithm of the error is compared with what it
     would be if the image were no member (see leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: the largest timestep / interval + 2 (32), once for all timesteps; it is
     deterministic.
@@ -72,6 +70,7 @@ class SecMI(Attack):
     interval: Annotated[int, Ge(1)] = 10
     default_timestep: Annotated[int, Ge(0)] = 90
     signed: bool = True
+    margin: Annotated[float, Ge(0)] = 2.0
     calibrated: bool = False
 
     def validate(self) -> None:
@@ -82,12 +81,4 @@ class SecMI(Attack):
         return StepErrors(self.timesteps, self.interval)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        def scores(model: Target) -> dict[tuple[int, int], np.ndarray]:
-            errors = in_calibrated_form(model.signals[self.signal]["errors"], self.calibrated)
-            signs = (-1, 1) if self.signed else (-1,)
-            return {(t, sign): sign * errors[:, i] for i, t in enumerate(self.timesteps) for sign in signs}
-
-        nearest = min(self.timesteps, key=lambda t: abs(t - self.default_timestep))
-        score, (timestep, sign), reason = best_score(target, shadows, scores, (nearest, -1), self.calibrated)
-        members = "smaller" if sign < 0 else "larger"
-        return Scores(score, choices={"timestep": timestep, "errors of members": members, "chosen by": reason})
+        return score_at_best_timestep(self, target, shadows)

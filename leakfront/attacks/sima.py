@@ -41,9 +41,9 @@ class SimA(Attack):
 
     The score is minus the l_p norm, p = `norm` (4), of the noise that the model predicts for the clean image at t. The
     optimal prediction points from a mean of training images near x_0 to x_0, so it is short if x_0 itself was trained
-    on. The timestep is the one that separates best on shadow models; without them it is `default_timestep`. The
-    authors' code tries t = 0, 20 … 100 and reports the best of them on the attacked model itself; this is not done
-    here.
+    on. With shadow models, another timestep replaces `default_timestep` if its mean AUC on them is higher by more than
+    `margin` standard errors. So does the other sign, if `signed`: members can have the larger norms. The authors' code
+    tries t = 0, 20 … 100 and reports the best of them on the attacked model itself; this is not done here.
     With `calibrated`, the logarithm of the error is compared with what it would be if the image were no member (see
     leakfront/attacks/shadow_models/calibration.py).
     Access: loss. Model calls per image: timesteps (1 once the timestep is known). It is deterministic. It does not know
@@ -57,6 +57,8 @@ class SimA(Attack):
     timesteps: Timesteps = (10, 50, 100, 150, 200, 250, 300)
     norm: Annotated[float, Gt(0)] = 4.0
     default_timestep: Annotated[int, Ge(0)] = 100
+    signed: bool = True
+    margin: Annotated[float, Ge(0)] = 2.0
     calibrated: bool = False
 
     @property
@@ -64,6 +66,4 @@ class SimA(Attack):
         return CleanNorms(self.timesteps, self.norm)
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return score_at_best_timestep(
-            target, shadows, self.signal, self.timesteps, self.default_timestep, self.calibrated
-        )
+        return score_at_best_timestep(self, target, shadows)

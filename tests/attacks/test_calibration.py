@@ -111,7 +111,7 @@ def test_every_attack_on_the_loss_can_be_calibrated_and_then_needs_a_shadow(name
 
 
 def test_the_choice_says_that_it_is_calibrated() -> None:
-    attack = Loss(timesteps=(50, 100), calibrated=True)
+    attack = Loss(timesteps=(50, 100), margin=0, calibrated=True)
     target, *known = loss_models(attack, 3, 0)
     said = attack.score(without_coins(target), known).choices["chosen by"]
     assert said == "best mean AUC on 2 shadow models; calibrated on 2 shadow models"

@@ -120,7 +120,7 @@ def test_dedup_removed_every_planted_copy(finished: tuple[Path, str]) -> None:
 def test_the_attacker_knows_which_timestep_was_chosen_on_which_shadows(finished: tuple[Path, str]) -> None:
     choices = json.loads((finished[0] / "cells/none-split0/attack/loss/attack.json").read_text())
     assert choices["shadows"] == 1
-    assert choices["choices"]["chosen by"] == "best mean AUC on 1 shadow models"
+    assert "on 1 shadow model" in choices["choices"]["chosen by"]
 
 
 def test_a_second_run_trains_nothing_and_ends_in_seconds(finished: tuple[Path, str]) -> None:

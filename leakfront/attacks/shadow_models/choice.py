@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.stats import rankdata
@@ -16,22 +16,54 @@ K = TypeVar("K")
 
 def shadow_auc(score: np.ndarray, members: np.ndarray) -> float:
     """AUC of score [P] for members bool [P], where ties count half (the Mann-Whitney statistic)."""
-    m = int(members.sum())
-    n = len(members) - m
-    return float((rankdata(score)[members].sum() - m * (m + 1) / 2) / (m * n))
+    return float(np.mean(_placements(score, members)[0]))
 
 
-def best_on_shadows(candidates: Sequence[tuple[Mapping[K, np.ndarray], np.ndarray]], default: K) -> tuple[K, str]:
+def _placements(score: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each member the share of decoys below it, and for each decoy the share of members above it; ties count half.
+
+    The mean of either is the AUC.
+    """
+    inside, outside = score[members], score[~members]
+    ranks = rankdata(score)
+    below = (ranks[members] - rankdata(inside)) / len(outside)
+    above = 1 - (ranks[~members] - rankdata(outside)) / len(inside)
+    return below, above
+
+
+def best_on_shadows(
+    candidates: Sequence[tuple[Mapping[K, np.ndarray], np.ndarray]], default: K, margin: float = 0.0
+) -> tuple[K, str]:
     """The key whose scores have the highest AUC, averaged over shadow models, and the reason for `Scores.choices`.
 
     candidates: for each shadow model, the scores [P] under every key, and its coins bool [P]. A tie goes to the first
-    key. Without shadow models the key is `default`.
+    key. Without shadow models the key is `default`. With `margin`, another key is taken only if its mean AUC exceeds
+    that of the default by more than so many standard errors of the difference; so a few shadow models do not move the
+    choice by chance. The standard error is that of two AUCs on the same images (DeLong et al. 1988), averaged over
+    the shadow models as if they were independent.
     """
     if not candidates:
         return default, "the source's default (no shadow model)"
     keys = list(candidates[0][0])
-    mean = [np.mean([shadow_auc(scores[key], members) for scores, members in candidates]) for key in keys]
-    return keys[int(np.argmax(mean))], f"best mean AUC on {len(candidates)} shadow models"
+    placed = [{key: _placements(scores[key], members) for key in keys} for scores, members in candidates]
+    mean = {key: float(np.mean([np.mean(of[key][0]) for of in placed])) for key in keys}
+    on = f"on {len(candidates)} shadow model{'' if len(candidates) == 1 else 's'}"
+    if margin == 0:
+        return max(keys, key=lambda key: mean[key]), f"best mean AUC {on}"
+
+    def exceeds(key: K) -> bool:
+        variance = sum(_variance_of_difference(of[key], of[default]) for of in placed) / len(placed) ** 2
+        return bool(mean[key] - mean[default] > margin * variance**0.5)
+
+    better = [key for key in keys if key != default and exceeds(key)]
+    if not better:
+        return default, f"the source's default; no other is better by {margin:g} standard errors {on}"
+    return max(better, key=lambda key: mean[key]), f"best mean AUC {on}, by more than {margin:g} standard errors"
+
+
+def _variance_of_difference(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -> float:
+    """The variance of the difference of two AUCs on the same images, from their placements (DeLong et al. 1988)."""
+    return float(sum(np.var(a - b, ddof=1) / len(a) for a, b in zip(first, second, strict=True)))
 
 
 def best_score(
@@ -40,10 +72,11 @@ def best_score(
     scores_of: Callable[[Target], Mapping[K, np.ndarray]],
     default: K,
     calibrate: bool = False,
+    margin: float = 0.0,
 ) -> tuple[np.ndarray, K, str]:
     """The target's scores [P] under the key that separates best on the shadow models, the key, and the reason.
 
-    scores_of: a model's scores [P] under every key. default: the key without shadow models. calibrate: compare scores
+    scores_of: a model's scores [P] under every key. default, margin: as in `best_on_shadows`. calibrate: compare scores
     with those that the images would have as non-members, see `calibration`; each shadow model is then scored with the
     others, or raw if it is the only one.
     """
@@ -59,7 +92,7 @@ def best_score(
         ({key: compared(values, key, [j for j in range(len(shadows)) if j != i]) for key, values in own.items()}, coins)
         for i, (own, coins) in enumerate(zip(known, members, strict=True))
     ]
-    key, reason = best_on_shadows(candidates, default)
+    key, reason = best_on_shadows(candidates, default, margin)
     if calibrate:
         reason += "; " + _calibrated_on(shadows)
     return compared(scores_of(target)[key], key, range(len(shadows))), key, reason
@@ -74,24 +107,37 @@ def _calibrated_on(shadows: Sequence[Shadow]) -> str:
     return f"calibrated on {len(shadows)} shadow model{'' if len(shadows) == 1 else 's'}"
 
 
-def score_at_best_timestep(
-    target: Target,
-    shadows: Sequence[Shadow],
-    signal: Signal,
-    timesteps: Sequence[int],
-    default: int,
-    calibrate: bool = False,
-) -> Scores:
-    """Scores that are minus "errors" [P, T] of the signal at one timestep; see `best_score`.
+class AtOneTimestep(Protocol):
+    """The settings of an attack whose score is minus an error at one timestep."""
 
-    To be calibrated, the errors are taken as logarithms; see `in_calibrated_form`.
-    The timestep is the one that separates best on the shadow models; without them, the one nearest to `default`.
+    @property
+    def timesteps(self) -> tuple[int, ...]: ...
+    @property
+    def default_timestep(self) -> int: ...
+    @property
+    def signed(self) -> bool: ...
+    @property
+    def margin(self) -> float: ...
+    @property
+    def calibrated(self) -> bool: ...
+    @property
+    def signal(self) -> Signal: ...
+
+
+def score_at_best_timestep(attack: AtOneTimestep, target: Target, shadows: Sequence[Shadow]) -> Scores:
+    """Scores that are minus the "errors" [P, T] of the attack's signal at one timestep; see `best_score`.
+
+    To be calibrated, the errors are taken as logarithms; see `in_calibrated_form`. The timestep is chosen on the shadow
+    models, from the one nearest to `default_timestep`, which is taken without them. So is the sign, if `signed`.
     """
 
-    def by_timestep(model: Target) -> dict[int, np.ndarray]:
-        errors = in_calibrated_form(model.signals[signal]["errors"], calibrate)
-        return dict(zip(timesteps, -errors.T, strict=True))
+    def scores(model: Target) -> dict[tuple[int, int], np.ndarray]:
+        errors = in_calibrated_form(model.signals[attack.signal]["errors"], attack.calibrated)
+        signs = (-1, 1) if attack.signed else (-1,)
+        return {(t, sign): sign * errors[:, i] for i, t in enumerate(attack.timesteps) for sign in signs}
 
-    nearest = min(timesteps, key=lambda t: abs(t - default))
-    score, timestep, reason = best_score(target, shadows, by_timestep, nearest, calibrate)
-    return Scores(score, choices={"timestep": timestep, "chosen by": reason})
+    nearest = min(attack.timesteps, key=lambda t: abs(t - attack.default_timestep))
+    score, chosen, reason = best_score(target, shadows, scores, (nearest, -1), attack.calibrated, attack.margin)
+    members = "smaller" if chosen[1] < 0 else "larger"
+    choices = {"timestep": chosen[0], "errors of members": members, "chosen by": reason}
+    return Scores(score, choices=choices)
