@@ -91,7 +91,7 @@ def test_every_panel_shows_the_rows_with_their_intervals(tmp_path: Path) -> None
             assert value is not None
             assert (value.low, value.high) in bars
     assert f"AUC of {attack}, which has the highest" in plugin.caption
-    assert [ax.get_ylabel() for ax in plugin.figure.axes] == ["FID", "extracted, 5% FDR", f"AUC of {attack}"]
+    assert [ax.get_ylabel() for ax in plugin.figure.axes] == ["FID", "extracted,\n5% FDR", f"AUC of\n{attack}"]
     assert plugin.figure.axes[-1].get_xlabel() == "training steps"
 
 

@@ -100,11 +100,11 @@ def _panels(summary: Summary, lines: Sequence[_Line], attack: str | None) -> lis
 
     panels = [
         measure("FID", "fid", summary.fid),
-        measure(f"extracted, {summary.fdr} FDR", "count", summary.extracted),
+        measure(f"extracted,\n{summary.fdr} FDR", "count", summary.extracted),
     ]
     if attack is not None:
         panels.append(
-            measure(f"AUC of {style.shortened(attack, 16)}", "auc", lambda p: summary.value(p, attack, "auc"))
+            measure(f"AUC of\n{style.shortened(attack, 16)}", "auc", lambda p: summary.value(p, attack, "auc"))
         )
     return [panel for panel in panels if len(panel.values) > 1]
 
