@@ -85,16 +85,14 @@ def run(
 ) -> int:
     """Train, attack, measure, report.
 
-    CONFIG is a TOML file or the name of a bundled benchmark. Finished work is kept: a stopped run resumes, and adding a
-    defense trains that defense only.
+    CONFIG is a TOML file, the name of a bundled benchmark, or the folder of a run that goes on. Finished work is kept:
+    a stopped run resumes, and adding a defense trains that defense only.
     """
-    from leakfront.harness.settings.file import load_config
-    from leakfront.harness.store.layout import Layout
+    from leakfront.harness.held import config_and_folder
 
     if device is not None:
         overrides = (*overrides, f"execution.device={device}")
-    settings = load_config(config, overrides, smoke)
-    layout = Layout(out or Path("runs") / settings.name)
+    settings, layout = config_and_folder(config, out, overrides, smoke)
     from rich.console import Console
 
     from leakfront.harness.execution.devices import default_workers

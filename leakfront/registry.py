@@ -25,13 +25,15 @@ class Plugin:
     A range stands in the annotation, `steps: Annotated[int, Ge(1)] = 10` (annotated_types). It holds from a config and
     from Python alike. `validate` checks conditions on several parameters.
 
-    Class attributes: `name` (set by registration), `summary` (one line for `leakfront list`) and `section` (the key of
-    a config under which such plug-ins stand; errors name it).
+    Class attributes: `name` (set by registration), `summary` (one line for `leakfront list`), `section` (the key of
+    a config under which such plug-ins stand; errors name it) and `places` (the names of the parameters that are paths;
+    a run keeps them to itself).
     """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
     section: ClassVar[str] = ""
+    places: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_parameters(self, self.where())

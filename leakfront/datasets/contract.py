@@ -39,12 +39,11 @@ class Dataset(Plugin):
     """A data set, as a frozen dataclass of its parameters. Only `load` must be overridden.
 
     Class attributes: `known_membership`, whether the data set states who the members are (then no coins are flipped,
-    and `count` must be overridden too); `places`, the names of the parameters that are paths.
+    and `count` must be overridden too); `places`, the names of the parameters that are paths: of its files.
     """
 
     section = "data.params"
     known_membership: ClassVar[bool] = False
-    places: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def where(cls) -> str:

@@ -66,17 +66,19 @@ def run(
 ) -> Result:
     """Train, attack, measure and report, as `leakfront run` does; finished work is kept.
 
-    config: a TOML file, the name of a bundled benchmark, or the settings themselves. out: the run's folder, by default
-    runs/NAME. overrides: "dotted.key=value". smoke: shrink it to test that it runs. workers:
-    processes, by default one per core or GPU. console: where progress is shown. Raises `InputError` for wrong input. A
-    script must guard its call with `if __name__ == "__main__":`, because worker processes import the script.
+    config: a TOML file, the name of a bundled benchmark, the folder of a run that goes on, or the settings themselves.
+    out: the run's folder, by default runs/NAME. overrides: "dotted.key=value". smoke: shrink it to test that it runs.
+    workers: processes, by default one per core or GPU. console: where progress is shown. Raises `InputError` for wrong
+    input. A script must guard its call with `if __name__ == "__main__":`, because worker processes import the script.
     """
-    from leakfront.harness.settings.file import load_config, overridden
+    from leakfront.harness.held import config_and_folder
+    from leakfront.harness.settings.file import overridden
 
     if isinstance(config, Mapping):
         settings = overridden(copy.deepcopy(dict(config)), tuple(overrides), smoke)
     else:
-        settings = load_config(str(config), tuple(overrides), smoke)
+        settings, layout = config_and_folder(str(config), out, tuple(overrides), smoke)
+        out = layout.root
     return _execute(settings, out, workers, console)
 
 

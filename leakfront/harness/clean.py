@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from leakfront.documents import load_toml
 from leakfront.errors import InputError
+from leakfront.harness.held import held_config
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
-from leakfront.harness.settings.file import overridden
-from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import STAGES, TRAIN
 from leakfront.harness.store.inside import remove
 from leakfront.harness.store.layout import Layout, model_names
@@ -33,18 +31,6 @@ def clean(layout: Layout, dry_run: bool = False) -> list[tuple[Path, int]]:
             for path in unused:
                 remove(path, layout.root)
     return sizes
-
-
-def held_config(layout: Layout) -> Config:
-    """The config in a run's folder. Raises `InputError` if it cannot be read."""
-    try:
-        held = load_toml(layout.config)
-    except ValueError as error:
-        raise InputError(
-            f"{layout.config} cannot be read ({error}); it must be the file that `leakfront run` wrote"
-        ) from None
-    held.pop("provenance", None)
-    return overridden(held)
 
 
 def _unused(plan: Plan, layout: Layout) -> Iterator[Path]:

@@ -16,13 +16,14 @@ from leakfront.harness.plan.make import notes_on
 from leakfront.harness.plan.packages import packages_of
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.plan.query_cost import check_signals
+from leakfront.harness.settings.scrubbed import Scrubber
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import POOL, TRAIN
 from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.stages.train import is_diverged, is_private
 from leakfront.harness.store.integrity import remove_damaged, seal
 from leakfront.harness.store.layout import Layout, model_names
-from leakfront.harness.store.run_folder import check_compatible, locked, write_config
+from leakfront.harness.store.run_folder import check_compatible, locked, paths_of, write_config
 from leakfront.harness.store.secret import make_secret
 from leakfront.harness.store.temporaries import clear_temporaries
 
@@ -67,7 +68,8 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
         if any(is_private(point.stack) for point in plan.points):
             make_secret(layout, config.privacy_seed)
         perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name])
-        with RunProgress(work_left(plan, pool, layout), layout.log, console) as progress:
+        scrubber = Scrubber.of(paths_of(config), layout.root)
+        with RunProgress(work_left(plan, pool, layout), layout.log, console, scrubber) as progress:
             for sentence in damaged:
                 progress.say(sentence)
             progress.say(_opening(plan, layout, workers, str(cluster or "")), session="start")
@@ -79,7 +81,7 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
             for name in diverged:
                 progress.say(f"  {name}: training diverged; its row states the step, and it has no other results")
             progress.begins("results")
-            rows, info = collect(plan, pool, layout, diverged, failed)
+            rows, info = collect(plan, pool, layout, diverged, scrubber.all_in(failed))
             how = {"wall_seconds": busy_seconds(layout.log), "workers": workers, "cluster": str(cluster or "")}
             write_results(layout, rows, {**info, **facts, **how})
             progress.begins("report")

@@ -30,6 +30,7 @@ class Pipeline(ModelFamily):
     summary = "an external model, trained elsewhere: a diffusers pipeline folder of a UNet2DModel"
     trained = False
     external = True
+    places = ("path",)
 
     path: str
 

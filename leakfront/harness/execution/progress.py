@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from leakfront.documents import parse_json
+from leakfront.harness.settings.scrubbed import Scrubber
 from leakfront.harness.store.inside import without_links
 
 PLAIN_SECONDS = 30.0
@@ -62,13 +63,16 @@ class RunProgress:
     """Shows and logs the events of workers, with an estimate of the time left.
 
     work: for each cell without a finished model, the forward passes of each stage (see `plan/workload.py`).
-    log: the file that events are appended to.
+    log: the file that events are appended to. scrubber: takes paths and names out of what goes there.
     """
 
-    def __init__(self, work: Mapping[str, Mapping[str, float]], log: Path, console: Console) -> None:
+    def __init__(
+        self, work: Mapping[str, Mapping[str, float]], log: Path, console: Console, scrubber: Scrubber | None = None
+    ) -> None:
         self._work = work
         self._log = log
         self._console = console
+        self._scrubber = scrubber or Scrubber.of({}, log.parent)
         self._done: dict[tuple[str, str], float] = {}
         self._start = self._printed = time.monotonic()
         self._lock = threading.Lock()
@@ -162,7 +166,7 @@ class RunProgress:
         return f"about {duration(elapsed * (1 - fraction) / fraction)} left" if fraction < 1 else "training done"
 
     def _write_log(self, facts: Mapping[str, Any]) -> None:
-        line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts})
+        line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **self._scrubber.all_in(facts)})
         with self._open() as file:
             file.write(line + "\n")
 

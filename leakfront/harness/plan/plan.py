@@ -10,6 +10,7 @@ from typing import Any
 from leakfront.attacks.contract import Attack, signal_key
 from leakfront.harness.plan.external import NO_OUTSIDE
 from leakfront.harness.plan.sweeps import DefensePoint
+from leakfront.harness.settings.places import shortened
 from leakfront.harness.settings.sections import Config
 
 
@@ -48,6 +49,11 @@ class Plan:
     def by_name(self) -> dict[str, CellPlan]:
         """The cells by their names."""
         return {cell.name: cell for cell in self.cells}
+
+    @cached_property
+    def data_name(self) -> str:
+        """The data set as rows name it: a path by its last name, "folder:photos"."""
+        return str(shortened({"data": {"dataset": self.config.data.dataset}})["data"]["dataset"])
 
     @property
     def signals(self) -> list[Any]:

@@ -17,7 +17,7 @@ def row_of(plan: Plan, cell: CellPlan, split: str = "") -> Callable[..., Row]:
         Row,
         run=plan.config.name,
         cell="" if split else cell.name,
-        dataset=plan.config.data.dataset,
+        dataset=plan.data_name,
         model=plan.model.name,
         defense=cell.point.line,
         params=cell.point.params,

@@ -8,6 +8,7 @@ from typing import Any
 
 from leakfront.harness.plan.external import NO_AUDIT
 from leakfront.harness.plan.plan import CellPlan
+from leakfront.harness.settings.places import shortened
 from leakfront.harness.stages.attack import WITH_WEIGHTS, load_scores
 from leakfront.harness.stages.cost_rows import cost_rows, reports_of_defenses
 from leakfront.harness.stages.extractor import reference_set
@@ -25,8 +26,8 @@ from leakfront.results.run.rows import Row
 
 def _settings(subject: Subject) -> list[Any]:
     config = subject.plan.config
-    return [config.statistics.model_dump(), config.name, config.data.model_dump(), list(subject.plan.attacks),
-            len(subject.shadows)]  # fmt: skip
+    data = shortened({"data": config.data.model_dump()})["data"]  # where the files lie does not matter
+    return [config.statistics.model_dump(), config.name, data, list(subject.plan.attacks), len(subject.shadows)]
 
 
 def _code(subject: Subject) -> list[str]:

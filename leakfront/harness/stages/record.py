@@ -58,7 +58,7 @@ def collect(
         "threads": config.execution.threads,
         "pool": "pool/pool.safetensors",
         "dataset": {
-            "name": config.data.dataset, "checksum": pool.checksum, "pool": len(pool), **facts_of(plan, pool),
+            "name": plan.data_name, "checksum": pool.checksum, "pool": len(pool), **facts_of(plan, pool),
             "planted_groups": int((pool.copies > 1).sum()), "copies": int(pool.copies.max()),
             "copy_kind": config.data.duplicates.kind, "reference": len(pool.reference_images),
             "extractor": len(pool.extractor_images), "duplicates_dropped": pool.duplicates_dropped,

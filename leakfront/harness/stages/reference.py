@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.stages.extractor import noise_set, pool_set, reference_set
@@ -18,8 +19,8 @@ from leakfront.results.statistics.fits import over_fits
 from leakfront.seeds import derive_seed
 
 
-def _settings(subject: Subject) -> list[str]:
-    return [row_name(metric) for metric in subject.plan.metrics]
+def _settings(subject: Subject) -> list[Any]:
+    return [subject.plan.config.name, subject.plan.data_name, *(row_name(metric) for metric in subject.plan.metrics)]
 
 
 def _code(subject: Subject) -> list[str]:
@@ -69,7 +70,7 @@ def utility_rows(
         row = Row(
             run=plan.config.name,
             cell=cell,
-            dataset=plan.config.data.dataset,
+            dataset=plan.data_name,
             model=plan.model.name,
             defense=defense,
             params=params,

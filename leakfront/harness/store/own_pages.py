@@ -15,7 +15,7 @@ from pathlib import Path
 from leakfront.harness.store.artifacts import MANIFEST, read_manifest, write_atomically
 from leakfront.harness.store.inside import irregular, without_links
 from leakfront.harness.store.integrity import check_folder
-from leakfront.harness.store.temporaries import temporary_beside
+from leakfront.harness.store.private_file import write_private
 
 SIGNATURE = "signature"
 KEY = "report-key"
@@ -50,7 +50,8 @@ def _key() -> bytes | None:
     try:
         path = _state_folder() / KEY
         if not path.exists():
-            _make(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_private(path, secrets.token_bytes(BYTES))
         with os.fdopen(without_links(path, os.O_RDONLY), "rb") as file:
             found, key = os.fstat(file.fileno()), file.read(BYTES + 1)
     except (OSError, RuntimeError):  # RuntimeError: there is no home
@@ -63,15 +64,3 @@ def _state_folder() -> Path:
     """$XDG_STATE_HOME/leakfront, by default ~/.local/state/leakfront."""
     given = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (given if given.is_absolute() else Path.home() / ".local" / "state") / "leakfront"
-
-
-def _make(path: Path) -> None:
-    """Write a new key, for the user's eyes only from its first moment on; it is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = temporary_beside(path)
-    try:
-        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(BYTES))
-        place.rename(path)
-    finally:
-        place.unlink(missing_ok=True)

@@ -13,10 +13,13 @@ from typing import Any, TextIO
 from leakfront.documents import load_toml
 from leakfront.errors import InputError, is_of_disk
 from leakfront.harness.settings.file import check_values
+from leakfront.harness.settings.places import filled, is_alike, paths_at, places, short_name, shortened
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.inside import check_no_links, without_links
 from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.private_paths import FILE as PATHS
+from leakfront.harness.store.private_paths import absolute, is_another, read_paths, write_paths
 
 LOCK = ".lock"
 # sections that may change between two runs on one folder: models, attacks and metrics may be added or dropped, and
@@ -42,11 +45,13 @@ def check_compatible(layout: Layout, config: Config) -> None:
                 f"{layout.config} is not valid TOML ({error}); delete it if the run there is this one, "
                 "or give another folder with --out"
             ) from None
-        for key, there, here in _differences(held, resolved(config), ""):
+        paths = paths_of(config)
+        for key, there, here in _differences(_as_stated(held, paths), resolved(config), ""):
             raise InputError(
                 f"{layout.root} holds a different run ({key} is {there!r} there and {here!r} here); give another "
                 "folder with --out, or delete it"
             )
+        _check_paths(layout, read_paths(layout) or _unshortened(held, paths), paths)
     elif layout.root.is_file():
         raise InputError(f"{layout.root} is a file; give a folder with --out")
     elif layout.root.is_dir() and not all(_is_left_by_a_start(path.name) for path in layout.root.iterdir()):
@@ -60,15 +65,55 @@ def _is_left_by_a_start(name: str) -> bool:
     return name == LOCK or (name.startswith(".config.toml.") and name.endswith(".tmp"))
 
 
+def _as_stated(held: dict[str, Any], paths: dict[str, str]) -> dict[str, Any]:
+    """The settings in a run's folder, with paths as this version and this user state them."""
+    stated = paths_at(held, paths)
+    names = {k: short_name(paths[k]) if is_alike(text, paths[k]) else short_name(text) for k, text in stated.items()}
+    return filled(held, names)
+
+
+def _unshortened(held: dict[str, Any], paths: dict[str, str]) -> dict[str, str]:
+    """The whole paths that an earlier version wrote into config.toml."""
+    return {key: absolute(text) for key, text in paths_at(held, paths).items() if text != short_name(text)}
+
+
+def _check_paths(layout: Layout, known: dict[str, str], paths: dict[str, str]) -> None:
+    """Raise `InputError` for data or a model that lies elsewhere than that of the run, unless the latter is gone."""
+    for key, there in known.items():
+        if key in paths and is_another(there, absolute(paths[key])):
+            raise InputError(
+                f"{layout.root} holds a different run ({key} is {there!r} there and {absolute(paths[key])!r} here); "
+                f"give another folder with --out, or, if both hold the same, delete {layout.root / PATHS}"
+            )
+
+
 def write_config(layout: Layout, config: Config, provenance: dict[str, Any]) -> None:
-    """Write config.toml: every setting, defaults included, and the provenance (versions, commit, machine)."""
+    """Write config.toml: every setting, defaults included, and the provenance (versions, commit, machine).
+
+    Paths are stated by their last names. The paths themselves go to a file of their own; see `private_paths`.
+    """
     import tomli_w
 
-    write_atomically(layout.config, tomli_w.dumps({**resolved(config), "provenance": provenance}))
+    paths = paths_of(config)
+    write_paths(layout, paths)
+    head = f"# Of each path, this is the last name; the whole paths are in {PATHS}.\n" if paths else ""
+    write_atomically(layout.config, head + tomli_w.dumps({**resolved(config), "provenance": provenance}))
 
 
 def resolved(config: Config) -> dict[str, Any]:
-    """All settings in a form that TOML can hold; settings without a value, and the privacy seed, are left out."""
+    """All settings in a form that TOML can hold, for files of the run: of each path the last name.
+
+    Settings without a value, and the privacy seed, are left out.
+    """
+    return shortened(_settings(config))
+
+
+def paths_of(config: Config) -> dict[str, str]:
+    """The paths in a config by their keys, as they were given; see `settings.places`."""
+    return places(_settings(config))
+
+
+def _settings(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude_none=True, exclude={"privacy_seed"})
 
 

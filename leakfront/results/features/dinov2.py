@@ -48,6 +48,8 @@ class DINOv2(FeatureExtractor):
     weights are not read, and no code is taken from the folder or the hub.
     """
 
+    places = ("folder",)
+
     folder: str | None = None
     dimensions: Annotated[int, Ge(1)] = 1024
     download: bool = False

@@ -36,6 +36,8 @@ class Inception(FeatureExtractor):
     network. A file with another SHA-256 is refused, since it is a pickle, which can run code when it is loaded.
     """
 
+    places = ("weights",)
+
     weights: str | None = None
     download: bool = False
     batch_size: Annotated[int, Ge(1)] = 32
