@@ -168,18 +168,33 @@ def attack(
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: RUN/report, or report]")
+@click.option(
+    "--out", type=click.Path(path_type=Path),
+    help="Folder of the report.  [default: RUN/report or RUN/shareable; of several runs: report or shareable]",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Merge runs that differ in suite or protocol; the report says how.")
 @click.option("--theme", type=click.Choice(["paper", "talk"]), default="paper", show_default=True,
               help="Figures for a paper column, or for slides (16:9, larger type, wider lines).")  # fmt: skip
-def report(runs: tuple[str, ...], out: Path | None, force: bool, theme: str) -> None:
-    """Redraw tables and figures; several runs share one report."""
-    from leakfront.harness.report import draw_report
+@click.option("--shareable", is_flag=True,
+              help="Leave out pictures of images, paths, and names of files, folders and users.")  # fmt: skip
+def report(runs: tuple[str, ...], out: Path | None, force: bool, theme: str, shareable: bool) -> None:
+    """Redraw tables and figures; several runs share one report.
+
+    With --shareable, a report of its own that may be given away; it says what it leaves out.
+    """
+    from leakfront.harness.report import SHAREABLE, draw_report, draw_shareable, written_elsewhere
     from leakfront.harness.store.run_folder import find_run
 
     layouts = [find_run(folder) for folder in runs]
-    page = draw_report(layouts, out or (layouts[0].report if len(layouts) == 1 else Path("report")), force, theme)
+    name = SHAREABLE if shareable else "report"
+    folder = out or (layouts[0].root / name if len(layouts) == 1 else Path(name))
+    with written_elsewhere(folder):
+        if not shareable:
+            click.echo(draw_report(layouts, folder, force, theme))
+            return
+        page, left_out = draw_shareable(layouts, folder, force, theme)
     click.echo(page)
+    click.echo("\n".join(["It leaves out:", *(f"* {sentence}" for sentence in left_out)]), err=True)
 
 
 @main.command()

@@ -9,7 +9,7 @@ import pytest
 
 from leakfront.documents import MAX_DEPTH, load_json, load_toml, parse_json, parse_toml
 from leakfront.errors import InputError
-from leakfront.harness.clean import held_config
+from leakfront.harness.held import held_config
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.store.artifacts import stored_key, writing
 from leakfront.harness.store.integrity import Fault, remove_damaged, verify

@@ -38,16 +38,19 @@ class Result:
         """The cells that failed, each with the reason."""
         return dict(self._info["failed"])
 
-    def report(self, folder: str | Path | None = None, theme: str = "paper") -> Path:
+    def report(self, folder: str | Path | None = None, theme: str = "paper", shareable: bool = False) -> Path:
         """Draw tables and figures into `folder` (default: the run's own `report`) and return the path of the page.
 
-        theme: "paper" or "talk", for the figures.
+        theme: "paper" or "talk", for the figures. shareable: leave out pictures of images, paths, and names of files,
+        folders and users; the default folder is then the run's own `shareable`.
         """
-        from leakfront.harness.report import draw_report
+        from leakfront.harness.report import SHAREABLE, draw_report, draw_shareable
         from leakfront.harness.store.layout import Layout
 
         layout = Layout(self.folder)
-        return draw_report([layout], Path(folder) if folder is not None else layout.report, theme=theme)
+        if shareable:
+            return draw_shareable([layout], Path(folder or layout.root / SHAREABLE), theme=theme)[0]
+        return draw_report([layout], Path(folder or layout.report), theme=theme)
 
     @property
     def _info(self) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from leakfront.errors import InputError
@@ -13,6 +15,8 @@ from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.own_pages import is_own, sign
 
 PAGE = "index.html"
+SHAREABLE = "shareable"
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme: str = "paper") -> Path:
@@ -21,14 +25,9 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme
     theme: that of the figures, see `drawing.themes`. force: merge runs even if their numbers are not comparable (they
     differ in suite or protocol); the report then says so. An existing folder is replaced only if it holds a report.
     Raises `InputError` for unfinished or damaged runs, for runs that cannot be merged, and for a folder that holds
-    anything else.
+    anything else; and `OSError`.
     """
-    for layout in runs:
-        if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
-            raise InputError(f"{layout.root} holds no results yet; finish it with: leakfront run")
-        check_results(layout)
-    if folder.exists() and any(folder.iterdir()) and not ((folder / MANIFEST).exists() and (folder / PAGE).exists()):
-        raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
+    _check(runs, folder)
     inputs = [checksum(layout.root / name) for layout in runs for name in ("results.csv", "run.json")]
     from leakfront.results.figures import drawn_names, figures
     from leakfront.results.page import assets
@@ -41,8 +40,55 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme
     if not is_own(folder, key):
         from leakfront.results.report import write_report
 
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with writing(folder, key) as place:
-            write_report(data, place, force, theme)
+        _write(folder, key, lambda place: write_report(data, place, force, theme))
         sign(folder)
     return folder / PAGE
+
+
+def draw_shareable(
+    runs: Sequence[Layout], folder: Path, force: bool = False, theme: str = "paper"
+) -> tuple[Path, list[str]]:
+    """Write a report that may be shared, and return its page and what it leaves out, in sentences.
+
+    It has no pictures of images, and no paths, names of files, folders and users; see `results.run.shareable`. It is
+    always drawn anew, and not signed. The rest is as in `draw_report`.
+    """
+    _check(runs, folder)
+    from leakfront.harness.shareable import left_out, shareable_runs
+    from leakfront.results.report import write_report
+
+    data = shareable_runs(runs)
+    sentences = left_out(data)
+    _write(folder, SHAREABLE, lambda place: write_report([*data], place, force, theme, sentences))
+    return folder / PAGE, sentences
+
+
+def _check(runs: Sequence[Layout], folder: Path) -> None:
+    """Raise `InputError` for unfinished or damaged runs, and for a folder that holds anything but a report."""
+    for layout in runs:
+        if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
+            raise InputError(f"{layout.root} holds no results yet; finish it with: leakfront run")
+        check_results(layout)
+    if folder.exists() and any(folder.iterdir()) and not ((folder / MANIFEST).exists() and (folder / PAGE).exists()):
+        raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
+
+
+def _write(folder: Path, key: str, draw: Callable[[Path], object]) -> None:
+    """Draw a report and put it in place of what the folder holds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing(folder, key) as place:
+        draw(place)
+
+
+@contextmanager
+def written_elsewhere(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal to write a report to a folder into one sentence that says where to write it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        there = "; the report in it was drawn elsewhere or is out of date" if (folder / PAGE).exists() else ""
+        raise InputError(
+            f"{folder} cannot be written to ({error.strerror}){there}; give a folder of your own with --out"
+        ) from None

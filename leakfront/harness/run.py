@@ -19,6 +19,7 @@ from leakfront.harness.plan.query_cost import check_signals
 from leakfront.harness.settings.scrubbed import Scrubber
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import POOL, TRAIN
+from leakfront.harness.stages.guarantees import is_begun
 from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.stages.train import is_diverged, is_private
 from leakfront.harness.store.integrity import remove_damaged, seal
@@ -65,8 +66,8 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
         models = model_names(cell.keys[TRAIN.name] for cell in plan.cells)
         damaged = remove_damaged(layout, cells, models)
         write_config(layout, config, facts)
-        if any(is_private(point.stack) for point in plan.points):
-            make_secret(layout, config.privacy_seed)
+        if private := [cell for cell in plan.cells if is_private(cell.point.stack)]:
+            make_secret(layout, config.privacy_seed, begun=any(is_begun(cell, layout) for cell in private))
         perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name])
         scrubber = Scrubber.of(paths_of(config), layout.root)
         with RunProgress(work_left(plan, pool, layout), layout.log, console, scrubber) as progress:

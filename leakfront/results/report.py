@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from leakfront.results.figures import Figure, NotDrawn, drawn_names, figures, save
@@ -30,16 +31,23 @@ TABLES = {
 PAPER = themes.PAPER.name
 
 
-def write_report(runs: list[RunData], folder: Path, force: bool = False, theme: str = PAPER) -> Path:
+def write_report(
+    runs: list[RunData], folder: Path, force: bool = False, theme: str = PAPER, left_out: Sequence[str] | None = None
+) -> Path:
     """Write figures, tables and `index.html` into `folder`; return the page's path. The same run gives the same bytes.
 
     theme: of the figures, "paper" or "talk". force: merge runs that cannot be compared; else they raise `InputError`.
+    left_out: what a report that may be shared leaves out, in sentences; it has no figures that show images. None: the
+    report is for those who may see the images, and says so if it shows any.
     """
     run = combined(runs, force)
     pictures, not_drawn = [], {}
     with themes.use(theme):
         for name in _names(runs):
             figure: Figure = figures.get(name)()
+            if left_out is not None and figure.shows_images:
+                not_drawn[figure.title] = "since this report may be shared, and the figure shows images"
+                continue
             match _draw(figure, run, folder / "figures"):
                 case NotDrawn(reason):
                     not_drawn[figure.title] = reason
@@ -49,7 +57,8 @@ def write_report(runs: list[RunData], folder: Path, force: bool = False, theme: 
     for name, table in tables.items():
         _write(table, folder / "tables", name)
     index = folder / "index.html"
-    index.write_text(page(run, Contents(findings(run), tables, pictures, not_drawn)), encoding="utf-8")
+    contents = Contents(findings(run), tables, pictures, not_drawn, left_out)
+    index.write_text(page(run, contents), encoding="utf-8")
     return index
 
 
@@ -69,7 +78,7 @@ def _draw(figure: Figure, run: RunData, folder: Path) -> Picture | NotDrawn:
     save(drawn.figure, folder, figure.name)
     wide = drawn.figure.get_figwidth() > themes.current().broad
     svg = (folder / f"{figure.name}.svg").read_bytes()
-    return Picture(figure.name, drawn.title, drawn.caption, svg, wide)
+    return Picture(figure.name, drawn.title, drawn.caption, svg, wide, figure.shows_images)
 
 
 def _write(table: Table | None, folder: Path, name: str) -> None:

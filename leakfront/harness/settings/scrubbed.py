@@ -49,7 +49,8 @@ class Scrubber:
     def __call__(self, text: str) -> str:
         """The text without absolute paths and the user's name."""
         for path in sorted(self.known, key=len, reverse=True):
-            text = text.replace(path, self.known[path])
+            whole = rf"(?<![\w/.~-]){re.escape(path)}(?![\w-])"
+            text = re.sub(whole, lambda _, path=path: self.known[path], text)  # type: ignore[misc]
         text = _HOME.sub("~", text)
         text = _QUOTED.sub(lambda found: _last(found[0]), text)
         text = _BARE.sub(lambda found: _last(found[0]), text)

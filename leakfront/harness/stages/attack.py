@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +18,7 @@ from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.probe import load_generated, load_outside, load_signals
 from leakfront.harness.stages.sample import load_sample_labels, load_samples, load_unguarded_samples
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.stages.stored_json import read_facts
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.registry import parameters
@@ -91,8 +91,7 @@ def _target(work: Work, cell: CellPlan, view: PoolView, seed: int) -> Target:
 
 def load_facts(name: str, cell: CellPlan, layout: Layout) -> dict[str, Any]:
     """The facts of an attack: choices (what it chose, and on what), shadows (their number), seconds (of scoring)."""
-    facts: dict[str, Any] = json.loads((layout.stage(cell.name, f"attack/{name}") / "attack.json").read_text())
-    return facts
+    return read_facts(layout.stage(cell.name, f"attack/{name}") / "attack.json", seconds=(int, float))
 
 
 def load_scores(name: str, cell: CellPlan, layout: Layout) -> dict[str, np.ndarray]:

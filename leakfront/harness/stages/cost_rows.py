@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from leakfront.harness.machine.clock import kind_of_time
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.stages.attack import load_facts
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.prepare import load_notes
+from leakfront.harness.stages.stored_json import read_facts
 from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import Row
@@ -41,8 +39,12 @@ def reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]
 def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout, pool: int) -> list[Row]:
     """The cost of training, sampling, probing and scoring; the training of an external model is unknown."""
     trained = load_training(cell, layout)
-    sampled = _read(layout.stage(cell.name, "sample") / "sample.json")
-    probed = _read(layout.stage(cell.name, "probe") / "probe.json")
+    number = (int, float)
+    sampled = read_facts(
+        layout.stage(cell.name, "sample") / "sample.json", seconds=number, model_calls_per_image=number
+    )
+    probed = read_facts(layout.stage(cell.name, "probe") / "probe.json", seconds=number, model_calls_per_image=number,
+                        model_calls_per_image_alone=dict)  # fmt: skip
     sampling, time = plan.config.sampling, kind_of_time(plan.config.execution.device)
     alone = {name: float(probed["model_calls_per_image_alone"][name]) for name in judged}
     together = probed["model_calls_per_image"] + sampling.images * sampling.steps / pool
@@ -71,7 +73,3 @@ def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout,
         row("suite", "model_calls_per_image_apart", sum(alone.values()), pool),
         *(row(name, "scoring_seconds", load_facts(name, cell, layout)["seconds"], 1, time) for name in judged),
     ]
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text())

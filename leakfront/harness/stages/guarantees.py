@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from leakfront.errors import InputError
 from leakfront.harness.plan.plan import CellPlan, Plan
-from leakfront.harness.stages.train import TRAIN, load_facts
+from leakfront.harness.stages.train import CHECKPOINT, TRAIN, load_facts
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.secret import read_secret
 
@@ -17,7 +18,7 @@ def facts_of_privacy(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -
     by_model: dict[str, dict[str, Any]] = {}
     by_label: dict[str, dict[str, Any] | None] = {point.label: None for point in plan.points}
     for cell in measured:
-        found: dict[str, Any] | None = load_facts(cell, layout)["guarantee"]
+        found = _guarantee(cell, layout)
         if found is None:
             continue
         by_model[cell.keys[TRAIN.name]] = found  # cells with the same weights release one model
@@ -27,8 +28,28 @@ def facts_of_privacy(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -
     facts: dict[str, Any] = {"guarantees": by_label}
     if by_model:
         facts["composed_guarantees"] = composed(list(by_model.values()))
-        facts["private_draws"] = read_secret(layout).origin
+        secret = read_secret(layout)
+        facts |= {"private_draws": secret.origin, "private_draws_before": secret.before}
     return facts
+
+
+def is_begun(cell: CellPlan, layout: Layout) -> bool:
+    """Whether the folder holds the cell's model, or the state of its unfinished training."""
+    key = cell.keys[TRAIN.name]
+    return layout.model(key).is_dir() or layout.model(key, CHECKPOINT).is_dir()
+
+
+def _guarantee(cell: CellPlan, layout: Layout) -> dict[str, Any] | None:
+    """The guarantee of a cell's model. Raises `InputError` for one of another form than training writes."""
+    found: dict[str, Any] | None = load_facts(cell, layout).get("guarantee")
+    if found is None:
+        return None
+    kinds: dict[str, Any] = {"epsilon": (int, float), "delta": (int, float), "unit": str, "group": int, "history": list}
+    good = isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in kinds.items())
+    if not good or not all(isinstance(part, list) and len(part) == 3 for part in found["history"]):
+        folder = layout.model(cell.keys[TRAIN.name])
+        raise InputError(f"{folder / 'train.json'} has a guarantee of another form; delete {folder} to train again")
+    return found
 
 
 def composed(guarantees: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

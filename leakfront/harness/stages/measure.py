@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.privacy_rows import extraction_rows, left_out, membership_rows, set_rows
 from leakfront.harness.stages.reference import utility_rows
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.stages.stored_json import read_stored_rows
 from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.code_keys import with_imports
 from leakfront.harness.store.layout import Layout
@@ -72,4 +72,4 @@ MEASURE = Stage(
 
 def cell_rows(cell: CellPlan, layout: Layout) -> list[Row]:
     """The rows of a measured cell."""
-    return [Row(**row) for row in json.loads((layout.stage(cell.name, MEASURE.name) / "rows.json").read_text())]
+    return read_stored_rows(layout.stage(cell.name, MEASURE.name) / "rows.json")

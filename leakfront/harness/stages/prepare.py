@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from leakfront.harness.plan.plan import CellPlan
 from leakfront.harness.pool.pool import training_set
 from leakfront.harness.stages.pool import member_share, members_of
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.stages.stored_json import read_facts
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.registry import parameters
@@ -53,13 +53,13 @@ def load_prepared(cell: CellPlan, layout: Layout) -> tuple[TrainingSet, float]:
     """The prepared training set of a cell, and its expected size."""
     folder = layout.stage(cell.name, PREPARE.name)
     arrays = load_file(folder / "training_set.safetensors")
-    facts = json.loads((folder / "prepare.json").read_text())
+    facts = read_facts(folder / "prepare.json", notes=dict, expected_size=(int, float))
     return TrainingSet(**arrays, notes=facts["notes"]), facts["expected_size"]
 
 
 def load_notes(cell: CellPlan, layout: Layout) -> dict[str, float]:
     """The numbers that defenses reported about their work on the training set."""
-    notes: dict[str, float] = json.loads((layout.stage(cell.name, PREPARE.name) / "prepare.json").read_text())["notes"]
+    notes: dict[str, float] = read_facts(layout.stage(cell.name, PREPARE.name) / "prepare.json", notes=dict)["notes"]
     return notes
 
 

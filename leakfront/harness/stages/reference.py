@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.stages.extractor import noise_set, pool_set, reference_set
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
+from leakfront.harness.stages.stored_json import read_stored_rows
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import Metric, row_metric, row_name
@@ -97,4 +97,4 @@ def _seed(plan: Plan, metric: Metric) -> int:
 
 def reference_rows(layout: Layout) -> list[Row]:
     """The rows of held-out images and noise."""
-    return [Row(**row) for row in json.loads((layout.reference / "rows.json").read_text())]
+    return read_stored_rows(layout.reference / "rows.json")

@@ -62,7 +62,7 @@ def check_compatible(layout: Layout, config: Config) -> None:
 
 def _is_left_by_a_start(name: str) -> bool:
     """Whether a run that was killed before it wrote its config leaves a file of this name."""
-    return name == LOCK or (name.startswith(".config.toml.") and name.endswith(".tmp"))
+    return name in (LOCK, PATHS) or (name.startswith((".config.toml.", f".{PATHS}.")) and name.endswith(".tmp"))
 
 
 def _as_stated(held: dict[str, Any], paths: dict[str, str]) -> dict[str, Any]:

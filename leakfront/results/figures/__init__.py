@@ -41,11 +41,14 @@ class NotDrawn:
 class Figure(Plugin):
     """A plug-in that draws one figure of a run.
 
-    Class attribute: `title`, used where nothing is drawn, and as the title of what is drawn unless `draw` sets another.
+    Class attributes: `title`, used where nothing is drawn, and as the title of what is drawn unless `draw` sets
+    another; `shows_images`, False for a figure that draws numbers alone. Reports that may be shared have only such
+    figures.
     """
 
     section = "figures"
     title: ClassVar[str]
+    shows_images: ClassVar[bool] = True
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
         """Draw the figure, in the theme in force (`drawing.themes`), or say what the run lacks."""

@@ -29,6 +29,7 @@ class Audit(Figure):
     """Left: claims, with the diagonal that no bound may cross. Right: defenses without a claim."""
 
     title = "Claimed and audited epsilon"
+    shows_images = False
     caption = (
         "Lower bound on epsilon that a one-run audit proves at 95% confidence against the epsilon that the defense "
         "claims; axes are logarithmic above 1. Markers: the highest bound over attacks, splits and numbers of "

@@ -28,6 +28,7 @@ class Cost(Figure):
     """Two panels with training seconds on the x axis: FID above, extracted images below."""
 
     title = "Training time"
+    shows_images = False
     caption = (
         "Training time of one model on this run's machine, mean over splits, against FID ({0}) and images extracted at "
         "the run's false-discovery rate ({1}; square-root axis). Bars are 95% intervals."

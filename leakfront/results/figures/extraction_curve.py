@@ -26,6 +26,7 @@ class ExtractionCurve(Figure):
     """Two panels: a controlled false-discovery rate, and the fixed threshold of Carlini et al. with its decoys."""
 
     title = "Extraction against the number of samples"
+    shows_images = False
     caption = (
         "Unique pool images matched by the first m samples in the order drawn, mean over splits (thick steps; shaded: "
         "range over splits). Each defense is shown at the strength that leaks the most images. Thin dashes: the "

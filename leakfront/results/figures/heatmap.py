@@ -23,6 +23,7 @@ class Heatmap(Figure):
     """Attacks by family in rows, defenses at each strength in columns, TPR at 1% FPR in the cells."""
 
     title = "Every attack against every defense"
+    shows_images = False
     caption = (
         "True-positive rate at a false-positive rate of 1%, mean over splits: the share of members found while one "
         "decoy in a hundred is called a member. Guessing gives .01 (pale; darker is higher, on a logarithmic scale). "

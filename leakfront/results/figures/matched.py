@@ -31,6 +31,7 @@ class MatchedFigure(Figure):
     """At each FID, a row for each defense: the AUC of one attack, and the images extracted."""
 
     title = "Leakage at equal quality"
+    shows_images = False
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
         found, summary = at_equal_fid(run), run.summary

@@ -32,6 +32,7 @@ class Membership(Figure):
     """A row for each defense and strength, with a marker and interval for each attack; a matrix for many attacks."""
 
     title = "Membership inference under each defense"
+    shows_images = False
     caption = (
         "Area under the ROC curve (AUC) of every attack on every defense, mean over splits with 95% interval. At 0.5 "
         "(vertical line) an attack cannot tell members from decoys; an open marker has an interval that covers 0.5. A "

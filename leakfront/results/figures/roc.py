@@ -32,6 +32,7 @@ class Roc(Figure):
     """A panel for each attack with its band, the other attacks in grey; a panel for each family if there are many."""
 
     title = "ROC of every attack on the undefended model"
+    shows_images = False
     rates = (
         "True-positive rate against false-positive rate of each attack on the undefended model of the first split "
         "(the first model, if the run has no undefended one)"

@@ -51,6 +51,7 @@ class Timeline(Figure):
     """Panels with the training steps on the x axis: FID, images extracted, the AUC of one attack."""
 
     title = "Quality and leakage against training steps"
+    shows_images = False
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = run.summary

@@ -23,6 +23,7 @@ class Tradeoff(Figure):
     """
 
     title = "Privacy against utility"
+    shows_images = False
     caption = (
         "Image quality (FID: further left is better) against the number of unique training images extracted at a "
         "controlled false-discovery rate (FDR; lower is better, square-root axis)."

@@ -19,6 +19,7 @@ class TradeoffAuc(Figure):
     """The front of one attack against all defenses: the one in front, or that with the highest AUC where none is."""
 
     title = "Membership inference against utility"
+    shows_images = False
     caption = (
         "Image quality (FID: further left is better) against the area under the ROC curve of one attack (AUC; lower is "
         "better, 0.5 is guessing)."

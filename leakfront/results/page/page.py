@@ -23,13 +23,14 @@ _NAMED = 6  # attacks named in a sentence
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report. wide: it spans both columns of a paper."""
+    """A figure of the report. wide: it spans both columns of a paper. shows_images: it shows images of a run."""
 
     name: str
     title: str
     caption: str
     svg: bytes
     wide: bool
+    shows_images: bool
 
     @property
     def source(self) -> str:
@@ -42,13 +43,15 @@ class Contents:
     """Everything that is shown.
 
     tables: main, matched, quality, cost, suite and attacks; None for one that the run does not have. not_drawn: the
-    title of each figure that is missing, and the reason.
+    title of each figure that is missing, and the reason. left_out: what a report that may be shared leaves out; None
+    for any other report.
     """
 
     findings: Findings
     tables: Mapping[str, Table | None]
     pictures: Sequence[Picture]
     not_drawn: Mapping[str, str]
+    left_out: Sequence[str] | None = None
 
 
 def page(run: RunData, contents: Contents) -> str:
@@ -61,6 +64,8 @@ def page(run: RunData, contents: Contents) -> str:
     return environment.from_string(assets.read(assets.TEMPLATE)).render(
         title=run.info.get("title") or run.info.get("name", "Report"),
         about=_about(run),
+        showing=[picture.title for picture in contents.pictures if picture.shows_images],
+        left_out=contents.left_out,
         findings=contents.findings,
         tables=contents.tables,
         cell_class=cell_class,
@@ -127,7 +132,7 @@ def _toml(config: dict[str, Any]) -> str:
     def without_null(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: without_null(v) for key, v in value.items() if v is not None}
-        return [without_null(v) for v in value] if isinstance(value, list) else value
+        return [without_null(v) for v in value if v is not None] if isinstance(value, list) else value
 
     return tomli_w.dumps(without_null(config))
 

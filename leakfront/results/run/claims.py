@@ -28,6 +28,12 @@ _SECRECY = {
         "who have the weights but not the seeds."
     ),
 }
+_BEFORE = (
+    "Some private models may have drawn from another secret, which the installation that finished this run did not "
+    "make or could not recognize: they were in its folder before. Whoever made that secret can repeat their draws, and "
+    "against them these models have no guarantee. Private models that were trained since draw from a secret of that "
+    "installation."
+)
 _SHORT = {"samples, loss, gradients": "all access", "samples as served; nothing with the weights": AS_SERVED}
 
 
@@ -70,12 +76,10 @@ def _number(epsilon: float) -> str:
 
 def secrecy(run: RunData) -> list[str]:
     """Against whom the guarantees of a run's private models hold; nothing for a run without any."""
-    known = dict.fromkeys(
-        source.info.get("private_draws", "")
-        for source in run.sources
-        if any(source.info.get("guarantees", {}).values())
-    )
-    return [_SECRECY[origin] for origin in known]
+    private = [source.info for source in run.sources if any(source.info.get("guarantees", {}).values())]
+    known = dict.fromkeys(info.get("private_draws", "") for info in private)
+    before = [_BEFORE] if any(info.get("private_draws_before") for info in private) else []
+    return [*(_SECRECY[origin] for origin in known), *before]
 
 
 def _accountant(guarantee: dict[str, Any]) -> str:

@@ -14,6 +14,17 @@ from safetensors import SafetensorError
 
 from leakfront.documents import load_json
 from leakfront.errors import InputError
+from leakfront.results.run.forms import (
+    COINS,
+    EVIDENCE,
+    POOL,
+    SAMPLES,
+    SCORES,
+    Forms,
+    check_arrays,
+    check_info,
+    shape_of,
+)
 from leakfront.results.run.old_names import translated
 from leakfront.results.run.point import Point
 from leakfront.results.run.received import check_attack, checked_info, checked_rows
@@ -75,7 +86,9 @@ class RunData:
     def info(self) -> dict[str, Any]:
         """`run.json`: name, config (resolved), versions, git, machine, suite, features, image counts, cells."""
         with _readable(self.folder / "run.json") as path:
-            return checked_info(path, translated(load_json(path)))
+            held = load_json(path)
+            check_info(held)  # what is translated has to have the form of facts
+            return checked_info(path, translated(held))
 
     @cached_property
     def summary(self) -> Summary:
@@ -110,7 +123,7 @@ class RunData:
     @cached_property
     def pool(self) -> Mapping[str, np.ndarray]:
         """images uint8 [P, C, H, W]; labels int64 [P]; copies int64 [P], how often a member is in the training set."""
-        return self._arrays(self.folder / "pool" / "pool.safetensors")
+        return self._arrays(self._pool, POOL)
 
     def pool_of(self, cell: Cell) -> Mapping[str, np.ndarray]:
         """The pool that a cell's arrays are about."""
@@ -118,11 +131,15 @@ class RunData:
 
     def members(self, cell: Cell) -> np.ndarray:
         """The coins of a cell, bool [P]: True for a member, False for a decoy."""
-        return self._arrays(cell.folder / "prepare" / "coins.safetensors")["members"].astype(bool)
+        path = cell.folder / "prepare" / "coins.safetensors"
+        members = self._arrays(path, COINS, {"P": self._length(self._pool, "images")})["members"].astype(bool)
+        if members.all() or not members.any():
+            raise InputError(f"{path} has {int(members.sum())} members among {len(members)} images; a run has both")
+        return members
 
     def samples(self, cell: Cell) -> np.ndarray:
         """The generated images, uint8 [G, C, H, W]."""
-        return self._arrays(cell.folder / "sample" / "samples.safetensors")["images"]
+        return self._arrays(self._samples(cell), SAMPLES)["images"]
 
     def scores(self, cell: Cell, attack: str) -> Mapping[str, np.ndarray]:
         """`score` float64 [P], higher for likelier members, and the attack's evidence.
@@ -132,14 +149,36 @@ class RunData:
         `nearest_sample` int64 [P], the generated image with the best score for each pool image, or -1.
         """
         check_attack(attack, self.folder)
-        return self._arrays(cell.folder / "attack" / attack / "scores.safetensors")
+        sizes = {"P": self._length(self._pool, "images")}
+        plugin = str(self.info.get("attack_facts", {}).get(attack, {}).get("attack"))
+        evidence = EVIDENCE.get(plugin, {}) | EVIDENCE.get(attack, {})
+        if "neighbours" in evidence:
+            sizes["G"] = self._length(self._samples(cell), "images")
+        return self._arrays(cell.folder / "attack" / attack / "scores.safetensors", SCORES | evidence, sizes)
+
+    @property
+    def _pool(self) -> Path:
+        return self.folder / "pool" / "pool.safetensors"
 
     @staticmethod
-    def _arrays(path: Path) -> Mapping[str, np.ndarray]:
+    def _samples(cell: Cell) -> Path:
+        return cell.folder / "sample" / "samples.safetensors"
+
+    @staticmethod
+    def _length(path: Path, name: str) -> int:
+        """The number of entries of an array, read from the header of its file."""
+        with _readable(path):
+            return shape_of(path, name)[0]
+
+    @staticmethod
+    def _arrays(path: Path, forms: Forms, sizes: Mapping[str, int] | None = None) -> Mapping[str, np.ndarray]:
+        """The arrays of a file, among them those of these forms."""
         from safetensors.numpy import load_file
 
         with _readable(path):
-            return load_file(path)
+            arrays = load_file(path)
+            check_arrays(arrays, forms, sizes)
+            return arrays
 
 
 @contextmanager

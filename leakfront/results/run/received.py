@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from leakfront.errors import InputError
 from leakfront.labels import FORMULA, LABEL, NAME, PLAIN, is_label, is_name, is_plain, without_controls
+from leakfront.results.run.forms import check_info
+from leakfront.results.run.rows import HELD_OUT, NOISE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +34,17 @@ def checked_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
         for value in rows[column].unique():
             if value and not is_right(value):
                 raise InputError(f"{path}: {column} is {value!r}; {right}")
+    if rows["defense"].isin((HELD_OUT, NOISE)).all():
+        raise InputError(f"{path} has no row of a model")
     return rows.assign(dataset=[without_controls(name) for name in rows["dataset"]])
 
 
 def checked_info(path: Path, info: dict[str, Any]) -> dict[str, Any]:
-    """The facts of `path`, with control codes escaped. Raises `InputError` for a label or name that no config gives."""
+    """The facts of `path`, with control codes escaped.
+
+    Raises `ValueError` for facts of another form, and `InputError` for a label or name that no config gives.
+    """
+    check_info(info)
     for number, cell in enumerate(info.get("cells", ())):
         for key in ("name", "defense", "params", "split"):
             is_right, right = _RULES["cell" if key == "name" else key]
@@ -49,7 +57,7 @@ def checked_info(path: Path, info: dict[str, Any]) -> dict[str, Any]:
             if text.startswith(FORMULA) or (key == "name" and not is_label(text)):
                 raise InputError(f"{path}: {key} holds {text!r}; {LABEL}")
     escaped: dict[str, Any] = _escaped(info)
-    return escaped
+    return {"name": "", "cells": [], **escaped}
 
 
 def check_attack(label: str, path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from leakfront.errors import InputError
+from leakfront.memory import memory
 from leakfront.results.run.old_names import metric_and_level
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ WITH_WEIGHTS = "_with_weights"  # ends a metric of samples drawn past the defens
 OF_FIT = "_of_fit"  # ends a metric with the features of one fit of the extractor; its level is the fit's number
 AT_SAMPLES = "_at_samples"  # ends a metric of held-out images, as it would be at as many images as a model's samples
 NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
+MAX_BYTES = 2**30  # of results.csv; that of 10,000 models under 31 attacks has about as many
+MAX_HEADER = 64 * 2**10  # bytes of its first line, which names 20 columns
+_IN_MEMORY = 32  # bytes that pandas takes at most for one of the file, while it reads texts
 _NUMBERS = ("level", "value", "ci_low", "ci_high")
 
 
@@ -84,11 +90,13 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
 def read_rows(path: Path) -> pd.DataFrame:
     """Read `results.csv`: numbers exactly as written, text as text (`split` too), higher_is_better or None.
 
-    A file of an earlier version, which has no column `level`, is read as if it had one.
+    A file of an earlier version, which has no column `level`, is read as if it had one. Raises `InputError` for a file
+    that is too large.
     """
     import pandas as pd
 
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    _check_size(path)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=lambda column: column in COLUMNS)
     if "level" not in table.columns:
         names = [metric_and_level(old) for old in table["metric"]]
         table["metric"] = [metric for metric, _ in names]
@@ -100,3 +108,18 @@ def read_rows(path: Path) -> pd.DataFrame:
     directions = [{"True": True, "False": False}.get(text) for text in table["higher_is_better"]]
     table["higher_is_better"] = pd.Series(directions, index=table.index, dtype=object)
     return table
+
+
+def _check_size(path: Path) -> None:
+    """Raise `InputError` for a file that could fill this machine's memory, which takes `_IN_MEMORY` times its size."""
+    most = min(MAX_BYTES, memory() // _IN_MEMORY)
+    with path.open("rb") as file:
+        if len(file.readline(MAX_HEADER + 1)) > MAX_HEADER:
+            raise InputError(
+                f"{path} has a first line of more than {MAX_HEADER // 2**10} KiB; it must name the columns"
+            )
+        if (size := file.seek(0, os.SEEK_END)) > most:
+            raise InputError(
+                f"{path} has {size / 2**20:,.0f} MiB; on this machine a file of rows may have {most / 2**20:,.0f} MiB, "
+                "so use one with more memory, or a run with fewer models"
+            )

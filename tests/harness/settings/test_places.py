@@ -84,11 +84,11 @@ def test_the_masked_name_of_another_user_is_taken_for_theirs(monkeypatch: pytest
 
 def test_the_names_of_accounts_that_every_machine_has_are_no_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: Path("/root"))
-    monkeypatch.setattr(user.getpass, "getuser", lambda: "root")
+    monkeypatch.setattr("getpass.getuser", lambda: "root")
     assert user.user_names() == frozenset()
-    monkeypatch.setattr(user.getpass, "getuser", lambda: "maria")
+    monkeypatch.setattr("getpass.getuser", lambda: "maria")
     assert user.user_names() == {"maria"}
-    monkeypatch.setattr(user.getpass, "getuser", lambda: (_ for _ in ()).throw(KeyError("uid")))
+    monkeypatch.setattr("getpass.getuser", lambda: (_ for _ in ()).throw(KeyError("uid")))
     assert user.user_names() == frozenset()
 
 
@@ -103,7 +103,8 @@ def test_the_names_of_accounts_that_every_machine_has_are_no_user(monkeypatch: p
         ("results in /scratch/p q/run", "results in run"),
         ("D:\\scans\\one.png cannot be read", "one.png cannot be read"),
         ("the job of maria, not of mariana", f"the job of {USER}, not of mariana"),
-        ("../clinic/scans/2.png", "scans/2.png"),
+        ("../clinic/scans/2.png and /data/deep/other", "scans/2.png and other"),
+        ("not my../clinic/scans", "not my../clinic/scans"),
     ],
 )
 def test_texts_for_files_lose_paths_and_the_user(text: str, left: str, monkeypatch: pytest.MonkeyPatch) -> None:

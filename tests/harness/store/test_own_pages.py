@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 
 from leakfront.harness.report import draw_report
 from leakfront.harness.store.artifacts import MANIFEST, read_manifest, write_manifest, writing
+from leakfront.harness.store.installation import KEY
 from leakfront.harness.store.layout import Layout
-from leakfront.harness.store.own_pages import KEY, SIGNATURE, is_own, sign
+from leakfront.harness.store.own_pages import SIGNATURE, is_own, sign
 from tests.synthetic_run import TWO, synthetic_run
+from tests.test_cli import invoke, refused
 
 
 @pytest.fixture
@@ -106,3 +109,24 @@ def test_a_page_that_the_sender_wrote_is_drawn_anew(state: Path, tmp_path: Path)
     assert draw_report([layout], layout.report).stat().st_mtime_ns == when
     (layout.report / MANIFEST).write_text("{}")
     assert draw_report([layout], layout.report).read_bytes() == honest
+
+
+def test_a_report_of_somebody_else_in_a_folder_that_cannot_be_written_to_is_one_sentence(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    page(run / "report")
+    for name in ("config.toml", "results.csv", "run.json"):
+        (run / name).write_text("")
+
+    def refuse(runs: object, folder: Path, *more: object) -> None:
+        if folder.is_relative_to(run):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr("leakfront.harness.report.draw_report", refuse)
+    said = refused(invoke("report", run))
+    assert said == (
+        f"error: {run / 'report'} cannot be written to (Permission denied); the report in it was drawn elsewhere or is "
+        "out of date; give a folder of your own with --out"
+    )
+    assert invoke("report", run, "--out", tmp_path / "mine").exit_code == 0

@@ -21,8 +21,9 @@ from leakfront.harness.held import config_and_folder, held_config
 from leakfront.harness.settings import places
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.store.layout import Layout
-from leakfront.harness.store.private_paths import FILE
+from leakfront.harness.store.private_paths import FILE, write_paths
 from leakfront.harness.store.run_folder import check_compatible, resolved, write_config
+from leakfront.harness.store.temporaries import temporary_beside
 from leakfront.results.run.data import RunData
 from tests.in_process import Here, run_here
 from tests.small_config import small, write_toml
@@ -79,6 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(places, "user_names", lambda: frozenset({USER}))
         patch.setattr(Here, "outcomes", failing(root, data))
+        patch.setattr("leakfront.results.report._names", lambda _: [])  # no figures, which take long
         outcome, printed = run_here(config(data), root / "runs" / "small")
     assert str(root) in printed  # the user's own terminal
     assert list(outcome.failed) == ["none-split1"]
@@ -195,6 +197,12 @@ def test_a_path_in_a_list_is_given_in_the_file(tmp_path: Path) -> None:
     write_toml(layout.config, {**small(), "defenses": [{"name": "dedup", "public": "/there/images"}]})
     with pytest.raises(InputError, match=r"/there/images, which is defenses.0.public .* write its path into .*: \{"):
         held_config(layout)
+
+
+def test_a_start_that_was_killed_before_it_wrote_the_config_is_taken_up(tmp_path: Path) -> None:
+    write_paths(Layout(tmp_path), {"data.dataset": "x"})
+    temporary_beside(tmp_path / FILE).touch()
+    check_compatible(Layout(tmp_path), parse_config(small()))
 
 
 def test_a_run_without_paths_has_no_such_file(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.secret import FILE, make_secret, read_secret
 from leakfront.models.unet import UNet
+from leakfront.results.run.claims import secrecy
 from leakfront.seeds import derive_seed
 from tests.in_process import run_here
 from tests.small_config import small
@@ -57,6 +61,61 @@ def test_a_broken_file_is_one_sentence(content: str, tmp_path: Path) -> None:
         read_secret(Layout(tmp_path))
 
 
+@pytest.fixture
+def received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A folder with a secret that another installation made."""
+    layout = Layout(tmp_path / "run")
+    layout.root.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "sender"))
+    make_secret(layout, None)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "receiver"))
+    return layout
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_secret_from_elsewhere_is_replaced_once_and_what_was_trained_before_is_stated(
+    begun: bool, received: Layout
+) -> None:
+    theirs = read_secret(received)
+    make_secret(received, None, begun=begun)
+    ours = read_secret(received)
+    assert ours.key != theirs.key
+    assert (ours.origin, ours.before) == ("operating system", begun)
+    assert ((received.root / FILE).stat().st_mode & 0o777) == 0o600
+    make_secret(received, None, begun=True)  # ours by now, so all models begun since are
+    assert read_secret(received) == ours
+
+
+def test_a_secret_without_a_mark_or_with_that_of_another_is_from_elsewhere(received: Layout) -> None:
+    make_secret(received, None)
+    ours = json.loads((received.root / FILE).read_text())
+    for change in ({"mark": None}, {"mark": "é"}, {"mark": "0" * 64}, {"key": "11" * 32}):
+        (received.root / FILE).write_text(json.dumps(ours | change))
+        make_secret(received, None)
+        assert read_secret(received).key.hex() not in (ours["key"], "11" * 32)
+
+
+def test_a_secret_that_is_gone_is_drawn_anew_and_that_of_a_stated_seed_is_kept(received: Layout) -> None:
+    (received.root / FILE).unlink()
+    make_secret(received, None, begun=True)
+    assert read_secret(received).before
+    (received.root / FILE).unlink()
+    make_secret(received, 3)
+    (received.root / FILE).write_text(json.dumps({"key": read_secret(received).key.hex(), "origin": "privacy_seed"}))
+    make_secret(received, 3)
+    assert read_secret(received).origin == "privacy_seed"
+    make_secret(received, None, begun=True)
+    assert (read_secret(received).origin, read_secret(received).before) == ("operating system", True)
+
+
+def test_the_claims_state_models_that_may_have_drawn_from_the_secret_of_somebody_else() -> None:
+    info: dict[str, Any] = {"guarantees": {"dp_sgd": {"epsilon": 1.0}}, "private_draws": "operating system"}
+    run: Any = SimpleNamespace(sources=[SimpleNamespace(info=info)])
+    assert len(secrecy(run)) == 1
+    info["private_draws_before"] = True
+    assert "against them these models have no guarantee" in secrecy(run)[1]
+
+
 PRIVATE = {"name": "dp_sgd", "epsilon": [5.0, 50.0], "physical_batch_size": 16}
 SECRET = {
     key: value
@@ -93,6 +152,7 @@ def test_a_reader_of_config_log_and_rows_cannot_repeat_the_noise(folder: Path) -
 
     seed_private_step(secret, read_secret(Layout(folder)).key, 0)
     assert not torch.equal(torch.rand(50, generator=public), torch.rand(50, generator=secret))
+    assert info["private_draws_before"] is False
     again = folder.parent / "again"  # the same config: another secret, so other weights
     run_here(SECRET, again, report=False)
     assert _private_weights(folder).keys() == _private_weights(again).keys()
@@ -155,6 +215,21 @@ def test_a_run_with_a_privacy_seed_can_be_repeated_and_never_writes_it_down(fold
 
 def _checksums(folder: Path) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("models/*/train/model/*.safetensors")]
+
+
+def test_private_models_trained_after_receiving_a_run_draw_from_a_secret_of_this_installation(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = Path(shutil.copytree(folder, tmp_path / "received"))
+    theirs, before = read_secret(Layout(received)), _private_weights(received)
+    missing = min(before)
+    shutil.rmtree(received / "models" / missing)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "receiver"))
+    run_here(SECRET, received, report=False)
+    assert read_secret(Layout(received)).key != theirs.key
+    after = _private_weights(received)
+    assert [model for model in before if after[model] != before[model]] == [missing]  # their secret would repeat it
+    assert json.loads((received / "run.json").read_text())["private_draws_before"] is True
 
 
 def test_a_run_without_private_models_has_no_secret(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ class AUCBars(Figure):
     """One bar for each attack: its AUC, the mean over all models of the run."""
 
     title = "AUC of every attack"
+    shows_images = False
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
         from leakfront.results.figures.drawing import style
