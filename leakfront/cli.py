@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import click
 
+from leakfront import completion
+from leakfront.look_up import list_plugins, schema
 from leakfront.version import __version__
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -63,11 +65,12 @@ def main(debug: bool) -> None:
 
 
 @main.command()
-@click.argument("config", default="digits")
+@click.argument("config", default="digits", shell_complete=completion.benchmarks)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/NAME]")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. training.steps=500."
-)
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. training.steps=500.",
+    shell_complete=completion.settings,
+)  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core or GPU]")
 @click.option("--ray", metavar="ADDRESS", help="Run on a Ray cluster: HOST:PORT of its head node, auto, or local.")
 @click.option("--device", help="cpu, cuda or cuda:N.")
@@ -118,13 +121,18 @@ def run(
 
 
 @main.command()
-@click.argument("pipeline", metavar="PIPELINE")
-@click.option("--members", required=True, metavar="DIR", help="Images that the model was trained on.")
-@click.option("--decoys", required=True, metavar="DIR", help="Images of the same distribution that it never saw.")
-@click.option("--reference", metavar="DIR", help="Images that are neither, for FID.  [default: no FID]")
+@click.argument("pipeline", metavar="PIPELINE", shell_complete=completion.folders)
+@click.option("--members", required=True, metavar="DIR", help="Images that the model was trained on.",
+              shell_complete=completion.folders)  # fmt: skip
+@click.option("--decoys", required=True, metavar="DIR", help="Images of the same distribution that it never saw.",
+              shell_complete=completion.folders)  # fmt: skip
+@click.option("--reference", metavar="DIR", help="Images that are neither, for FID.  [default: no FID]",
+              shell_complete=completion.folders)  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/attack-NAME]")
-@click.option("--suite", default="quick-v2", show_default=True, help="The attacks: quick-v2 or v2 (before: quick, v1).")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, as in run.")
+@click.option("--suite", default="quick-v2", show_default=True, help="The attacks: quick-v2 or v2 (before: quick, v1).",
+              shell_complete=completion.suites)  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, as in run.",
+              shell_complete=completion.settings)  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: as in run]")
 @click.option("--device", help="cpu, cuda or cuda:N.")
 def attack(
@@ -167,7 +175,7 @@ def attack(
 
 
 @main.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=completion.folders)
 @click.option(
     "--out", type=click.Path(path_type=Path),
     help="Folder of the report.  [default: RUN/report or RUN/shareable; of several runs: report or shareable]",
@@ -198,7 +206,7 @@ def report(runs: tuple[str, ...], out: Path | None, force: bool, theme: str, sha
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN")
+@click.argument("run_folder", metavar="RUN", shell_complete=completion.folders)
 def show(run_folder: str) -> None:
     """Print the table of a run."""
     from rich.console import Console
@@ -218,7 +226,7 @@ def show(run_folder: str) -> None:
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN")
+@click.argument("run_folder", metavar="RUN", shell_complete=completion.folders)
 def verify(run_folder: str) -> int:
     """Check every artifact of a run against its checksum."""
     from leakfront.harness.store.integrity import verify as verify_files
@@ -233,7 +241,7 @@ def verify(run_folder: str) -> int:
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN")
+@click.argument("run_folder", metavar="RUN", shell_complete=completion.folders)
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 def clean(run_folder: str, dry_run: bool) -> None:
     """Remove models and cells that a run's config no longer uses."""
@@ -248,15 +256,8 @@ def clean(run_folder: str, dry_run: bool) -> None:
     click.echo(f"{len(removed)} folders {'can be removed' if dry_run else 'removed'}, {total:.1f} MiB")
 
 
-@main.command("list")
-@click.argument(
-    "what", required=False, type=click.Choice(["defenses", "attacks", "metrics", "features", "models", "datasets"])
-)
-def list_plugins(what: str | None) -> None:
-    """List the plug-ins that a config can name, with one line on each."""
-    from leakfront.harness.listing import print_listing
-
-    print_listing(what)
+main.add_command(list_plugins)
+main.add_command(schema)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import unicodedata
 
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes a CSV cell that begins with one of these for a formula
 LABEL = f"it must be printable and must not begin with {' '.join(FORMULA)} (a formula)"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 NAME = "a label must consist of letters, digits, dots, dashes and underscores, and begin with a letter or a digit"
 PLAIN = "it must consist of letters, digits and . + = _ - alone"
 
@@ -18,7 +19,7 @@ def is_label(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Whether a run or an attack may be called so."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) is not None
+    return re.fullmatch(NAME_PATTERN, text) is not None
 
 
 def is_plain(text: str) -> bool:

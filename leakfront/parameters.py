@@ -49,7 +49,7 @@ def checked(plugin: type, values: Mapping[str, Any], where: str) -> dict[str, An
     for name, value in values.items():
         plain = _plain(value)
         try:
-            found[name] = _adapters(plugin)[name].validate_python(plain)
+            found[name] = adapters(plugin)[name].validate_python(plain)
         except ValidationError:
             raise InputError(sentence(plugin, name, plain, where)) from None
         if isinstance(plain, bool) and not isinstance(found[name], bool):  # Literal[1, 2] would take True for 1
@@ -182,7 +182,7 @@ def _hints(plugin: type) -> dict[str, Any]:
 
 
 @cache
-def _adapters(plugin: type) -> dict[str, Any]:
+def adapters(plugin: type) -> dict[str, Any]:
     from pydantic import ConfigDict, TypeAdapter
 
     settings = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)

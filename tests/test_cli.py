@@ -209,7 +209,7 @@ def test_the_plan_is_printed_and_nothing_is_done(tmp_path: Path) -> None:
 
 
 def test_everything_registered_is_listed() -> None:
-    from leakfront.harness.listing import ROOMS
+    from leakfront.harness.rooms import ROOMS
 
     output = invoke("list").output
     registry: Registry

@@ -1,6 +1,7 @@
 """Plug-ins are found by name, loaded late, and can come from another package."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -189,6 +190,27 @@ print("loaded", *(name for name in sys.modules if name.startswith("leakfront_toy
     for name in ("reconstruction", "quantize", "nearest_image", "stripes", "mean_distance", "row_means"):
         assert re.search(rf"\b{name} +of leakfront-toy 0\.1, loaded only where a config names it\n", listed)
     assert listed.endswith("loaded\n")
+
+
+def test_the_schema_has_the_plug_ins_of_a_package_and_the_list_one_that_is_named(installed: dict[str, str]) -> None:
+    code = """
+import json, sys
+from leakfront.harness.listing import listing
+from leakfront.harness.schema.config import config_schema
+
+sys.modules["leakfront_toy.stripes"] = None  # which makes its import fail
+whole, named = listing("defenses")["defenses"], listing("defenses", "quantize")["defenses"]
+print(json.dumps([[one for one in whole if one["name"] == "quantize"], named, *config_schema()]))
+"""
+    (listed,), (named,), schema, not_loaded = json.loads(run_in(installed, "-c", code))
+    assert listed == {"name": "quantize", "package": "leakfront-toy 0.1", "summary": None, "parameters": None}
+    assert (named["package"], named["parameters"][0]["name"]) == ("leakfront-toy 0.1", "levels")
+    levels = schema["$defs"]["defense_quantize"]["properties"]["levels"]["anyOf"][0]
+    assert (levels["minimum"], levels["maximum"]) == (2, 256)
+    assert schema["properties"]["figures"]["items"] == {"enum": ["auc_bars"]}
+    assert schema["$defs"]["dataset_stripes"] == {"type": "object"}
+    (sentence,) = not_loaded
+    assert sentence.startswith("dataset 'stripes' of leakfront-toy 0.1 cannot be loaded")
 
 
 def test_a_run_records_the_package_of_a_plug_in_and_draws_only_the_figures_that_it_names(

@@ -71,7 +71,7 @@ class Reader:
     def command(self, words: list[str]) -> None:
         """Check a command without running it."""
         match words:
-            case ["leakfront", *arguments]:
+            case ["leakfront", *arguments, ">", _] | ["leakfront", *arguments]:
                 self._leakfront(arguments)
             case ["make", *targets]:
                 for target in targets:

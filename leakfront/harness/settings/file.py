@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from leakfront.configs import bundled
 from leakfront.documents import parse_toml
 from leakfront.errors import InputError
 from leakfront.harness.settings.sections import Config, parse_config
@@ -100,13 +101,6 @@ def _lower_guesses(statistics: Any) -> None:
         held = [min(entry, SMOKE_GUESSES) if is_whole else entry for entry, is_whole in zip(held, whole, strict=True)]
     statistics["audit_guesses"] = held
     _lower(statistics, "audit_guesses", SMOKE_GUESSES)
-
-
-def bundled() -> list[str]:
-    """Names of the benchmarks that come with the package."""
-    return sorted(
-        p.name.removesuffix(".toml") for p in resources.files("leakfront.configs").iterdir() if p.name.endswith(".toml")
-    )
 
 
 def _read_toml(source: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from leakfront.errors import InputError
@@ -16,6 +16,8 @@ from leakfront.errors import InputError
 Whole = Annotated[int, Field(strict=True)]
 Positive = Annotated[Whole, Field(ge=1)]
 Number = Annotated[float, Field(strict=True)]
+
+SHARE = r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,5}$"  # a share of the coins, such as 1/3
 
 MAX_SPLITS = 1000  # per defense; each is a model to train, and LiRA's study of shadow models has 256
 
@@ -79,6 +81,12 @@ class Probe(_Section):
     outside: Positive = 256
 
 
+_NUMBER = {"type": "integer", "minimum": 2, "multipleOf": 2}
+_SHARE = {"type": "string", "pattern": SHARE}
+_SEVERAL = {"type": "array", "items": {"anyOf": [_NUMBER, _SHARE]}, "minItems": 1}
+_GUESSES = {"anyOf": [_NUMBER, _SHARE, _SEVERAL]}  # what the check below takes, for editors
+
+
 class Statistics(_Section):
     """The level of the extracted count, and the guesses and delta of the one-run audit, all fixed in advance.
 
@@ -86,7 +94,7 @@ class Statistics(_Section):
     """
 
     false_discovery_rate: Number = Field(0.05, gt=0, lt=1)
-    audit_guesses: int | str | tuple[int | str, ...] = (100, "1/3")
+    audit_guesses: Annotated[int | str | tuple[int | str, ...], WithJsonSchema(_GUESSES)] = (100, "1/3")
     audit_delta: Number = Field(1e-5, gt=0, lt=1)
 
     @field_validator("audit_guesses", mode="before")
@@ -110,7 +118,7 @@ class Statistics(_Section):
 
 def _is_number_of_guesses(value: Any) -> bool:
     """Whether it is an even whole number from 2 up, or a text like "1/3" for a share above 0 and up to 1."""
-    if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", value):
+    if isinstance(value, str) and re.fullmatch(SHARE, value):
         return Fraction(value) <= 1
     return isinstance(value, int) and not isinstance(value, bool) and value >= 2 and value % 2 == 0
 

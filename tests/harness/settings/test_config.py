@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from leakfront.configs import bundled
 from leakfront.errors import InputError
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.sweeps import expand
-from leakfront.harness.settings.file import bundled, load_config
+from leakfront.harness.settings.file import load_config
 from leakfront.harness.settings.sections import parse_config
 from tests.small_config import small, write_toml
 

@@ -1,0 +1,1 @@
+"""Settings and parameters as JSON Schema, for editors and for `leakfront list --json`."""
