@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 
 import leakfront
-from benchmarks.digits_model import step_of
 from benchmarks.side_by_side import compare
+from benchmarks.training_step import step_of
 from leakfront.defenses.ambient import Ambient
 from leakfront.defenses.augment import Augment
 from leakfront.defenses.capacity import Capacity

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,9 @@ from typing import Any
 import torch
 
 import leakfront
-from benchmarks.digits_model import blank
+from benchmarks.training_step import blank, step_on, training_setup
 from leakfront.attacks import registry as attacks
-from leakfront.defenses import TrainingSetup
 from leakfront.defenses.dp_sgd import DPSGD
-from leakfront.defenses.training.gradient_check import CHECKED_BATCHES
-from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.harness.stages.probe import ProbeSettings, measure_signals
 from leakfront.models.sampling import SamplerSettings, make_sampler
 from leakfront.models.unet import UNet
@@ -125,32 +121,11 @@ def _timed(work: Callable[[], object], images: int, device: str) -> dict[str, fl
 
 
 def _step(model: Any, examples: int, device: str, draws: int, private: bool) -> dict[str, float]:
-    network = model.network.to(device).train().requires_grad_(True)
-    setup = TrainingSetup(
-        network=network,
-        loss=model.loss(),
-        dataset=replace(blank(50_000), labels=torch.zeros(50_000, dtype=torch.long).numpy()),
-        public=blank(0),
-        expected_size=50_000.0,
-        steps=100,
-        batch_size=examples,
-        learning_rate=1e-4,
-        ema_decay=0.999,
-        make_step=PlainStep,
-        device=device,
-    )
+    setup = training_setup(model, examples, blank(50_000), steps=100, learning_rate=1e-4, device=device)
     images = (torch.rand(examples, *SHAPE) * 2 - 1).to(device)
-    if private:
-        physical = examples * draws
-        privacy = DPSGD(noise_multiplicity=draws, accountant="rdp", physical_batch_size=physical)
-        setup = privacy.training(setup)
-    else:
-        images = images.repeat_interleave(draws, 0)
-    labels = torch.zeros(len(images), dtype=torch.long, device=device)
-    step, generator = setup.make_step(setup), torch.Generator().manual_seed(0)
-    for _ in range(CHECKED_BATCHES):  # in which a private step compares its gradients with autograd's
-        step.update(images[:2], labels[:2], generator)
-    return _timed(lambda: step.update(images, labels, generator), len(images), device)
+    rows = examples * draws
+    privacy = DPSGD(noise_multiplicity=draws, accountant="rdp", physical_batch_size=rows) if private else None
+    return _timed(step_on(setup, images, draws, privacy), examples if private else rows, device)
 
 
 def _evaluated(model: Any, device: str) -> Any:

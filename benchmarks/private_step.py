@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,9 @@ from rich.table import Table
 
 import leakfront
 from benchmarks import opacus_steps
-from benchmarks.digits_model import blank
 from benchmarks.side_by_side import compare
-from leakfront.defenses import TrainingSetup
+from benchmarks.training_step import blank, step_on, training_setup
 from leakfront.defenses.dp_sgd import DPSGD
-from leakfront.defenses.training.gradient_check import CHECKED_BATCHES
-from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.models.unet import UNet
 
 # name: widths, image shape, examples in a batch, rounds
@@ -62,36 +58,17 @@ def _names(draws: int) -> list[str]:
 
 def _make(network: str, draws: int, name: str) -> Callable[[], object]:
     channels, shape, examples, _ = NETWORKS[network]
-    model = UNet(channels=channels).build(shape, 10, 0)
-    setup = TrainingSetup(
-        network=model.network.train(),
-        loss=model.loss(),
-        dataset=replace(blank(640), images=torch.zeros(640, *shape, dtype=torch.uint8).numpy()),
-        public=blank(0),
-        expected_size=640.0,
-        steps=200,
-        batch_size=examples,
-        learning_rate=3e-3,
-        ema_decay=0.999,
-        make_step=PlainStep,
-    )
-    images, labels = torch.rand(examples, *shape) * 2 - 1, torch.zeros(examples, dtype=torch.long)
+    setup = training_setup(UNet(channels=channels).build(shape, 10, 0), examples, blank(640, shape))
+    images = torch.rand(examples, *shape) * 2 - 1
     others: dict[str, Any] = {
         "Opacus hooks": opacus_steps.hooks,
         "Opacus ghost": opacus_steps.ghost,
         "vmap(grad)": opacus_steps.vmap_grad,
     }
     if name in others:
-        made: Callable[[], object] = others[name](setup, images, labels, draws)
+        made: Callable[[], object] = others[name](setup, images, torch.zeros(examples, dtype=torch.long), draws)
         return made
-    if name == "ours":
-        setup = DPSGD(noise_multiplicity=draws, accountant="rdp").training(setup)
-    else:
-        images, labels = images.repeat_interleave(draws, 0), labels.repeat_interleave(draws, 0)
-    step, generator = setup.make_step(setup), torch.Generator().manual_seed(0)
-    for _ in range(CHECKED_BATCHES):  # in which a private step compares its gradients with autograd's
-        step.update(images[:2], labels[:2], generator)
-    return lambda: step.update(images, labels, generator)
+    return step_on(setup, images, draws, DPSGD(noise_multiplicity=draws, accountant="rdp") if name == "ours" else None)
 
 
 def _peak(network: str, draws: str, name: str) -> float:

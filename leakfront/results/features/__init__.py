@@ -10,7 +10,10 @@ import numpy as np
 from leakfront.registry import Plugin, Registry, parameters
 
 registry = Registry(
-    "feature extractor", "leakfront.results.features", "leakfront.features", not_plugins={"chunks", "weights"}
+    "feature extractor",
+    "leakfront.results.features",
+    "leakfront.features",
+    not_plugins={"chunks", "small_classifier", "weights"},
 )
 register = registry.register
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,15 +13,11 @@ from annotated_types import Ge
 
 from leakfront.errors import InputError
 from leakfront.results.features import FeatureExtractor, FittedExtractor, register
-from leakfront.results.features.chunks import filled_chunks
+from leakfront.results.features.small_classifier import classifier, outputs, scaled, train
 from leakfront.seeds import derive_seed
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-
-_BATCH = 128  # images per training step, and per chunk that is embedded
-_WIDTH = 32  # channels of the first convolutions
 
 
 @register("embedded")
@@ -90,9 +85,9 @@ class Embedded(FeatureExtractor):
         held_out = _a_fifth(targets, seed)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            network = _network(images.shape[1:], self.dimensions, int(targets.max()) + 1)
-            _train(network, _scaled(images[~held_out]), torch.from_numpy(targets[~held_out]), self.steps, self.epochs)
-        guesses = _forward(network.eval(), images[held_out]).argmax(axis=1)
+            network = classifier(images.shape[1:], self.dimensions, int(targets.max()) + 1)
+            train(network, scaled(images[~held_out]), torch.from_numpy(targets[~held_out]), self.steps, self.epochs)
+        guesses = outputs(network.eval(), images[held_out]).argmax(axis=1)
         return network, float((guesses == targets[held_out]).mean())
 
     def load(self, path: Path) -> Classifiers:
@@ -104,7 +99,7 @@ class Embedded(FeatureExtractor):
                 about = json.loads((file.metadata() or {})["embedded"])
                 weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
             shape, accuracy = tuple(about["shape"]), float(about["accuracy"])
-            networks = [_network(shape, self.dimensions, len(weights["0.1.1.bias"])) for _ in range(self.fits)]
+            networks = [classifier(shape, self.dimensions, len(weights["0.1.1.bias"])) for _ in range(self.fits)]
             _together(networks).load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
@@ -134,7 +129,7 @@ class Classifiers(FittedExtractor):
             raise InputError(f"the embedded features are of images {self.shape}, got {images.shape[1:]}")
         if not len(images):
             return np.empty((0, self.fits * self.dimensions))
-        return np.concatenate([_forward(network[0], images) for network in self.networks], axis=1)
+        return np.concatenate([outputs(network[0], images) for network in self.networks], axis=1)
 
     def save(self, path: Path) -> None:
         """Write weights and accuracy to `path` as safetensors; the same fit gives the same bytes."""
@@ -150,20 +145,6 @@ def _together(networks: Sequence[nn.Sequential]) -> nn.ModuleList:
     return nn.ModuleList(networks)
 
 
-def _forward(layers: nn.Module, images: np.ndarray) -> np.ndarray:
-    """Outputs float64 [N, …] for images uint8 [N, C, H, W], N at least 1.
-
-    Images pass in chunks of one size, the last one filled up, so that no image's result depends on the others.
-    """
-    import torch
-
-    chunks = []
-    with torch.inference_mode():
-        for filled, count in filled_chunks(images, _BATCH):
-            chunks.append(layers(_scaled(filled))[:count].double().numpy())
-    return np.concatenate(chunks)
-
-
 def _a_fifth(targets: np.ndarray, seed: int) -> np.ndarray:
     """A random fifth of the images, the same share of each class up to rounding, as a mask [N]."""
     order = np.random.default_rng(seed).permutation(len(targets))
@@ -171,60 +152,3 @@ def _a_fifth(targets: np.ndarray, seed: int) -> np.ndarray:
     mask = np.zeros(len(targets), dtype=bool)
     mask[order[2::5]] = True
     return mask
-
-
-def _scaled(images: np.ndarray) -> torch.Tensor:
-    """uint8 -> float32 in [-1, 1]."""
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(images)).float() / 127.5 - 1.0
-
-
-def _network(shape: tuple[int, ...], dimensions: int, classes: int) -> nn.Sequential:
-    """(Four convolutions and a global average, a linear layer); the first has a stride to at most 16 x 16 positions."""
-    from torch import nn
-
-    def block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-        convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
-
-    channels, height, width = shape
-    layers = [*block(channels, _WIDTH, ceil(max(height, width) / 16)), *block(_WIDTH, _WIDTH), nn.MaxPool2d(2)]
-    layers += [*block(_WIDTH, 2 * _WIDTH), *block(2 * _WIDTH, dimensions), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(nn.Sequential(*layers), nn.Sequential(nn.Dropout(0.3), nn.Linear(dimensions, classes)))
-
-
-def _train(network: nn.Sequential, images: torch.Tensor, targets: torch.Tensor, steps: int, epochs: int) -> None:
-    """Cross-entropy under AdamW with one learning-rate cycle, on shifted and noised images, from torch's random state.
-
-    There is no early stopping: it would choose the weights on the images that `accuracy` is measured on.
-    """
-    import torch
-    from torch.nn import functional
-
-    steps = max(steps, ceil(epochs * len(images) / _BATCH))
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
-    reach = max(1, min(images.shape[2:]) // 16)
-    network.train()
-    for _ in range(steps):
-        chosen = torch.randint(len(images), (_BATCH,))
-        batch = _shifted(images[chosen], reach)
-        loss = functional.cross_entropy(network(batch + 0.1 * torch.randn_like(batch)), targets[chosen])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-
-
-def _shifted(batch: torch.Tensor, reach: int) -> torch.Tensor:
-    """Move each image by up to `reach` pixels in both directions, repeating its border."""
-    import torch
-    from torch.nn import functional
-
-    count, _, height, width = batch.shape
-    padded = functional.pad(batch, (reach,) * 4, mode="replicate")
-    down, right = torch.randint(2 * reach + 1, (2, count))
-    rows = (down[:, None] + torch.arange(height))[:, :, None]
-    columns = (right[:, None] + torch.arange(width))[:, None, :]
-    return padded[torch.arange(count)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)

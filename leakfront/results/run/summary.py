@@ -1,14 +1,15 @@
-"""The rows of a run, found by point: a defense at a strength is one row of a table and one point of a plot."""
+"""The numbers of a run that tables, figures and sentences name: quality, extraction, the attack in front."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from leakfront.results.run.families import CONTROL, FAMILIES, family
+from leakfront.results.run.numbers import Numbers
 from leakfront.results.run.point import Point
-from leakfront.results.run.rows import ALL, AT_SAMPLES, HELD_OUT, NO_MODEL, NOISE, OF_FIT, WITH_WEIGHTS
+from leakfront.results.run.rows import ALL, AT_SAMPLES, HELD_OUT, NOISE, OF_FIT, WITH_WEIGHTS
 from leakfront.results.run.value import Value
 
 if TYPE_CHECKING:
@@ -16,13 +17,11 @@ if TYPE_CHECKING:
 
 EXTRACTION = "extraction"  # the attack whose count is the privacy axis
 _EXTRACTED = "extracted_at_fdr"
-_TIMES = ("training_seconds", "sampling_seconds", "probe_seconds", "scoring_seconds")
-_READ = ("run", "defense", "params", "split", "source", "metric", "level", "value", "ci_low", "ci_high", "n",
-         "ci_method")  # fmt: skip
+_READ = ("source", "metric", "level")
 
 
-class Summary:
-    """The rows of a run by point, source, metric, level and split; points in the order of the rows.
+class Summary(Numbers):
+    """The numbers of a run by name: quality, extraction, and the attacks with what is known of them.
 
     attacks: those with an AUC somewhere; suite: these and those that were left out everywhere; both in the order of the
     run. facts: run.json's facts about each attack. rate: the false-discovery rate of the extracted count.
@@ -31,30 +30,16 @@ class Summary:
 
     def __init__(self, rows: pd.DataFrame, info: Mapping[str, Any]) -> None:
         """rows: with the columns of `rows.Row`. info: run.json."""
-        self._values: dict[tuple[Point, str, str, float | None], dict[str, Value]] = {}  # by split
-        self._splits: dict[Point, dict[str, None]] = {}
-        self._run_of: dict[str, str] = {}
-        order: dict[Point, None] = {}
+        super().__init__(rows)
         attacks: dict[str, None] = {}
         names: dict[str, str] = {}  # of the first metric of each source
         self.rate = 0.05
-        for run, defense, params, split, source, metric, number, value, low, high, n, method in zip(
-            *(rows[column].tolist() for column in _READ), strict=True
-        ):
-            point, level = Point(defense, params), None if math.isnan(number) else float(number)
-            by_split = self._values.setdefault((point, source, metric, level), {})
-            by_split[split] = Value(value, low, high, int(n), method)
-            if defense not in (HELD_OUT, NOISE):
-                order[point] = None
-                self._run_of.setdefault(defense, run)
-            if split != ALL and metric not in NO_MODEL:
-                self._splits.setdefault(point, {})[split] = None
+        for source, metric, level in zip(*(rows[column].tolist() for column in _READ), strict=True):
             if metric == "auc":
                 attacks[source] = None
             names.setdefault(source, metric)
-            if (source, metric) == (EXTRACTION, _EXTRACTED) and level is not None:
-                self.rate = level
-        self.points: list[Point] = _by_defense(order)
+            if (source, metric) == (EXTRACTION, _EXTRACTED) and not math.isnan(level):
+                self.rate = float(level)
         self.suite = list(dict.fromkeys((*info.get("attacks", ()), *attacks)))
         self.attacks = [attack for attack in self.suite if attack in attacks]
         self.facts: dict[str, dict[str, Any]] = info.get("attack_facts", {})
@@ -66,18 +51,6 @@ class Summary:
     def fdr(self) -> str:
         """The false-discovery rate of the extracted count, as text: "5%"."""
         return f"{100 * self.rate:g}%"
-
-    @property
-    def seconds(self) -> str:
-        """The unit of times: "CPU s" if they are CPU time, else "s"."""
-        times = (by_split for (_, _, metric, _), by_split in self._values.items() if metric in _TIMES)
-        kinds = {value.method for by_split in times for split, value in by_split.items() if split != ALL}
-        return "CPU s" if kinds == {"CPU time"} else "s"
-
-    @property
-    def defenses(self) -> list[str]:
-        """The lines of the plots."""
-        return list(dict.fromkeys(point.defense for point in self.points))
 
     @property
     def controls(self) -> list[str]:
@@ -93,55 +66,6 @@ class Summary:
     def attacks_on(self, point: Point, split: str) -> list[str]:
         """The attacks made on one model; an attack that lacked shadow models for it is not among them."""
         return [attack for attack in self.attacks if self.value(point, attack, "auc", split) is not None]
-
-    @property
-    def undefended(self) -> Point:
-        """The undefended model (of the first run), else the first point."""
-        return (self.baselines or self.points)[0]
-
-    @property
-    def subject(self) -> str:
-        """The name of the model of `undefended` in a heading; an external model may have been defended."""
-        if self.baselines or not self.points:
-            return "the undefended model"
-        return "the model" if len(self.points) == 1 else self.undefended.label
-
-    @property
-    def baselines(self) -> list[Point]:
-        """The undefended models: one, or one for each of several runs drawn together."""
-        return [point for point in self.points if self._is_baseline(point)]
-
-    def baseline_of(self, point: Point) -> Point | None:
-        """The undefended model of the point's run."""
-        run = self._run_of.get(point.defense)
-        return next((b for b in self.baselines if self._run_of.get(b.defense) == run), None)
-
-    def value(
-        self, point: Point, source: str, metric: str, split: str = ALL, level: float | None = None
-    ) -> Value | None:
-        """The row's value; for a point with a single split, that split's row stands in for a missing row over all.
-
-        level: of the metric, for one that has levels.
-        """
-        found = self._values.get((point, source, metric, level), {})
-        if split == ALL and ALL not in found:
-            return next(iter(found.values())) if len(found) == 1 else None
-        return found.get(split)
-
-    def levels(self, point: Point, source: str, metric: str) -> list[float]:
-        """The levels at which a metric was measured, lowest first."""
-        return sorted(n for p, s, m, n in self._values if (p, s, m) == (point, source, metric) and n is not None)
-
-    def per_split(self, point: Point, source: str, metric: str, level: float | None = None) -> dict[str, Value]:
-        """The values of each split, in the order of the splits."""
-        found = self._values.get((point, source, metric, level), {})
-        return {split: found[split] for split in sorted(found, key=_by_number) if split != ALL}
-
-    def reason(self, point: Point, source: str, metric: str, level: float | None = None) -> str:
-        """Why there is no number, from the row of the first split that has none; empty if there is one."""
-        unknown = [value for value in self.per_split(point, source, metric, level).values() if not value.known]
-        value = unknown[0] if unknown else self.value(point, source, metric, level=level)
-        return value.method if value is not None and not value.known else ""
 
     def fid(self, point: Point) -> Value | None:
         """The FID, over all splits."""
@@ -248,30 +172,3 @@ class Summary:
             if self.in_front
             else f"has the highest AUC on {self.subject}"
         )
-
-    def diverged(self, point: Point) -> dict[str, int]:
-        """The splits whose training diverged, with the step at which it did."""
-        return {split: int(v.value) for split, v in self.per_split(point, "train", "diverged").items()}
-
-    def failed(self, point: Point) -> list[str]:
-        """The splits that could not be finished."""
-        return list(self.per_split(point, "run", "failed"))
-
-    def splits(self, point: Point) -> list[str]:
-        """The splits that were measured."""
-        return sorted(self._splits.get(point, ()), key=_by_number)
-
-    def _is_baseline(self, point: Point) -> bool:
-        return point.defense in ("none", f"{self._run_of.get(point.defense)}: none")
-
-
-def _by_number(split: str) -> tuple[int, str]:
-    return len(split), split
-
-
-def _by_defense(points: Iterable[Point]) -> list[Point]:
-    """The points of one defense together, otherwise in the order given."""
-    groups: dict[str, list[Point]] = {}
-    for point in points:
-        groups.setdefault(point.defense, []).append(point)
-    return [point for group in groups.values() for point in group]
