@@ -9,6 +9,7 @@ from typing import Literal
 from leakfront.errors import InputError
 from leakfront.harness.store.integrity import check_results
 from leakfront.harness.store.layout import Layout
+from leakfront.labels import is_name
 
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 PROJECT = "leakfront"
@@ -37,6 +38,8 @@ def export_run(layout: Layout, to: Tracker, folder: Path | None = None, project:
     if to == "tensorboard":
         from leakfront.results.export import tensorboard
 
+        if folder is None and not is_name(export.name):  # of a run from somebody else, which must not lead elsewhere
+            raise InputError(f"{layout.root} calls its run {export.name!r}, which names no folder; give one with --out")
         folder = folder or Path("tensorboard") / export.name
         tensorboard.write(export, folder)
         where = f"{folder}; show it with: tensorboard --logdir {folder}"

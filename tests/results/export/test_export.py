@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,6 +209,18 @@ def test_tensorboard_gets_a_scalar_for_each_number_and_the_settings(
     again = invoke(folder, "--to", "tensorboard")
     assert (again.exit_code, len(writer)) == (2, 1)
     assert "tensorboard/synthetic is not an empty folder" in again.stderr
+
+
+def test_the_name_of_a_received_run_leads_to_no_other_folder(
+    folder: Path, tmp_path: Path, writer: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    received = shutil.copytree(folder, tmp_path / "received")
+    info = json.loads((received / "run.json").read_text())
+    (received / "run.json").write_text(json.dumps({**info, "name": "../elsewhere"}))
+    result = invoke(received, "--to", "tensorboard")
+    assert (result.exit_code, writer) == (2, [])
+    assert "calls its run '../elsewhere', which names no folder; give one with --out" in result.stderr
 
 
 def test_the_stand_in_has_the_arguments_of_the_writer_of_torch() -> None:
