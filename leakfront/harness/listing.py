@@ -96,9 +96,10 @@ def print_listing(what: str | None, name: str | None = None) -> None:
             console.print(f"  {one.name:<{width}}{one.summary}", markup=False)
             if what is None or one.plugin is None:
                 continue
-            if issubclass(one.plugin, attacks.Attack):
-                console.print(f"      access: {one.plugin.access}; shadow models: {one.plugin.shadows}", markup=False)
-            for field in dataclasses.fields(one.plugin):
+            plugin: type[Any] = one.plugin
+            if issubclass(plugin, attacks.Attack):
+                console.print(f"      access: {plugin.access}; shadow models: {plugin.shadows}", markup=False)
+            for field in dataclasses.fields(plugin):
                 console.print(f"      {_shown(field)}", markup=False)
     if what in (None, "attacks") and name is None:
         console.print("[bold]suites[/bold]")
