@@ -15,6 +15,7 @@ from leakfront.models.unet import UNet
 from leakfront.results.run.rows import read_rows
 from leakfront.results.statistics.counts import extracted_at_fdr
 from tests.datasets.test_members_decoys import picture, write
+from tests.in_process import command_here
 from tests.test_cli import invoke, refused
 
 MEMBERS, DECOYS = 40, 20
@@ -40,7 +41,7 @@ def command(root: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = inputs(tmp_path_factory.mktemp("attack"))
-    result = invoke(*command(root))
+    result = command_here(*command(root))
     assert result.exit_code == 0, result.output
     assert "external model" in result.output  # the table
     return root
@@ -91,7 +92,7 @@ def test_the_report_says_that_membership_is_known_and_what_is_left_out(finished:
 def test_a_second_call_makes_nothing_again_and_the_other_commands_take_the_folder(finished: Path) -> None:
     cells = finished / "run" / "cells"
     before = {path: path.stat().st_mtime_ns for path in cells.rglob("*") if path.is_file()}
-    assert invoke(*command(finished)).exit_code == 0
+    assert command_here(*command(finished)).exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in cells.rglob("*") if path.is_file()} == before
     for other in ("verify", "show", "report"):
         result = invoke(other, finished / "run")

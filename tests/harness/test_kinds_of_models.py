@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from leakfront.results.run.rows import read_rows
+from tests.few_figures import only
 from tests.in_process import run_here
 from tests.small_config import small
 
 
 def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_path: Path) -> None:
-    defenses = [{"name": "none"}, {"name": "dp_sgd", "epsilon": 10, "learning_rate": 1e30}]
-    outcome, _ = run_here(small(defenses=defenses), tmp_path / "run")
+    defenses = [{"name": "none"}, {"name": "dp_sgd", "accountant": "rdp", "learning_rate": 1e30}]
+    with only("tradeoff"):
+        outcome, _ = run_here(small(defenses=defenses), tmp_path / "run")
     assert len(outcome.diverged) == 2
     assert all(name.startswith("dp_sgd") for name in outcome.diverged)
     rows = read_rows(tmp_path / "run" / "results.csv")
@@ -22,14 +24,15 @@ def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_p
     assert (diverged["defense"] == "dp_sgd").all()
     assert (rows["defense"] == "none").sum() > 50
     assert "diverged" in (tmp_path / "run" / "report" / "index.html").read_text()
-    again, said = run_here(small(defenses=defenses), tmp_path / "run")
+    again, said = run_here(small(defenses=defenses), tmp_path / "run", report=False)
     assert again.diverged == outcome.diverged
     assert "0 models to train" in said
 
 
 @pytest.mark.parametrize("model", ["memorizer", "gaussian"])
 def test_the_oracles_are_the_two_ends_of_the_scale(model: str, tmp_path: Path) -> None:
-    outcome, _ = run_here(small(model={"name": model}, sampling={"images": 300, "steps": 20}), tmp_path / "run")
+    settings = small(model={"name": model}, sampling={"images": 300, "steps": 20})
+    outcome, _ = run_here(settings, tmp_path / "run", report=False)
     assert not outcome.failed
     rows = read_rows(tmp_path / "run" / "results.csv")
     everything = rows[rows["split"] == "all"].set_index(["source", "metric"])["value"]
@@ -45,7 +48,8 @@ def test_a_guarded_model_is_attacked_as_served_and_with_its_weights(tmp_path: Pa
     """Without the guard it is the undefended model. Redrawing costs model calls, which are counted."""
     defenses = [{"name": "none"}, {"name": "guidance", "threshold": 1.0}, {"name": "filter", "ratio": 0.5}]
     settings = small(model={"name": "memorizer"}, sampling={"images": 300, "steps": 20}, defenses=defenses)
-    outcome, _ = run_here(settings, tmp_path / "run")
+    with only("tradeoff"):
+        outcome, _ = run_here(settings, tmp_path / "run")
     assert not outcome.failed
     rows = read_rows(tmp_path / "run" / "results.csv")
     rows = rows[rows["split"] == "all"].set_index(["defense", "source", "metric"])["value"]

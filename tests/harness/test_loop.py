@@ -16,6 +16,7 @@ import pytest
 
 from leakfront.results.run.rows import read_rows
 from tests.command_line import leakfront
+from tests.in_process import command_here
 from tests.small_config import FEATURES, small, write_toml
 
 THREE = [{"name": "none"}, {"name": "dedup"}, {"name": "dp_sgd", "epsilon": 10}]
@@ -127,8 +128,8 @@ def test_a_second_run_trains_nothing_and_ends_in_seconds(finished: tuple[Path, s
     run, config = finished
     before, page = (run / "results.csv").read_bytes(), (run / "report" / "index.html").stat().st_mtime_ns
     start = time.monotonic()
-    result = leakfront("run", config, "--out", run)
-    assert result.returncode == 0
+    result = command_here("run", config, "--out", run)
+    assert result.exit_code == 0
     assert "0 models to train" in result.stdout
     assert (run / "results.csv").read_bytes() == before
     assert (run / "report" / "index.html").stat().st_mtime_ns == page
@@ -142,13 +143,13 @@ def test_the_report_can_be_redrawn_without_a_model(finished: tuple[Path, str], t
     shutil.rmtree(run / "report")
     for model in run.glob("models/*/train/model"):
         shutil.rmtree(model)
-    assert leakfront("report", run).returncode == 0
+    assert command_here("report", run).exit_code == 0
     assert (run / "report" / "index.html").read_bytes() == first
 
 
 def test_show_prints_the_table(finished: tuple[Path, str]) -> None:
-    result = leakfront("show", finished[0])
-    assert result.returncode == 0
+    result = command_here("show", finished[0])
+    assert result.exit_code == 0
     for word in ("none", "dedup", "dp_sgd"):
         assert word in result.stdout
 
@@ -156,13 +157,13 @@ def test_show_prints_the_table(finished: tuple[Path, str]) -> None:
 def test_verify_finds_a_changed_file(finished: tuple[Path, str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)
-    assert leakfront("verify", run).returncode == 0
+    assert command_here("verify", run).exit_code == 0
     samples = run / "cells" / "none-split0" / "sample" / "samples.safetensors"
     content = bytearray(samples.read_bytes())
     content[-1] ^= 1
     samples.write_bytes(content)
-    result = leakfront("verify", run)
-    assert result.returncode == 1
+    result = command_here("verify", run)
+    assert result.exit_code == 1
     assert "cells/none-split0/sample: samples.safetensors has changed" in result.stderr
 
 
@@ -177,9 +178,9 @@ def test_damaged_files_are_reported_and_rebuilt_to_the_same_bytes(finished: tupl
         content[-9] ^= 1
         path.write_bytes(content)
     shutil.rmtree(cell / "attack" / "loss")
-    assert leakfront("show", run).returncode == leakfront("report", run).returncode == 2
-    result = leakfront("run", finished[1], "--out", run, report=False)
-    assert result.returncode == 0, result.stderr
+    assert command_here("show", run).exit_code == command_here("report", run).exit_code == 2
+    result = command_here("run", finished[1], "--out", run, report=False)
+    assert result.exit_code == 0, result.stderr
     for sentence in (
         f"{model.relative_to(run)}: model/unet/diffusion_pytorch_model.safetensors has changed since it was written",
         "cells/none-split0/sample: manifest.json ",
@@ -192,7 +193,7 @@ def test_damaged_files_are_reported_and_rebuilt_to_the_same_bytes(finished: tupl
     assert bytes_without_cost(run) == bytes_without_cost(finished[0])
     for path in finished[0].rglob("*.safetensors"):
         assert (run / path.relative_to(finished[0])).read_bytes() == path.read_bytes()
-    assert leakfront("verify", run).returncode == 0
+    assert command_here("verify", run).exit_code == 0
 
 
 def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], tmp_path: Path) -> None:
@@ -202,8 +203,8 @@ def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], t
     config = write_toml(
         tmp_path / "more.toml", small(defenses=[*THREE, {"name": "early_stop"}], metrics__names=METRICS)
     )
-    result = leakfront("run", config, "--out", run, report=False)
-    assert result.returncode == 0, result.stderr
+    result = command_here("run", config, "--out", run, report=False)
+    assert result.exit_code == 0, result.stderr
     assert "8 cells (4 defenses x 2 splits), 2 models to train" in result.stdout
     assert all(p.stat().st_mtime_ns == time for p, time in kept.items())
     old, new = without_cost(finished[0]), without_cost(run)
@@ -212,8 +213,9 @@ def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], t
 
 
 def test_workers_and_order_of_cells_change_no_row(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """One process does here what several did there, in another order."""
     config = write_toml(tmp_path / "other.toml", small(defenses=list(reversed(THREE)), metrics__names=METRICS))
-    assert leakfront("run", config, "--out", tmp_path / "run", "--workers", "1", report=False).returncode == 0
+    assert command_here("run", config, "--out", tmp_path / "run", report=False).exit_code == 0
     here, there = (
         frame.sort_values(["defense", "split", "source", "metric"]).reset_index(drop=True)
         for frame in (without_cost(finished[0]), without_cost(tmp_path / "run"))
@@ -253,4 +255,4 @@ def test_an_interrupted_run_keeps_its_state_and_exits_with_130(finished: tuple[P
     assert process.returncode == 130
     assert "resumes from there" in errors
     assert "Traceback" not in errors
-    assert leakfront("verify", tmp_path / "run").returncode == 0
+    assert command_here("verify", tmp_path / "run").exit_code == 0

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +19,10 @@ from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table
 from leakfront.results.tables.matched import matched_table
+from tests.few_figures import only
 from tests.results.test_report import SMALL, Page
 from tests.synthetic_run import Strength, synthetic_run
+from tests.test_cli import invoke
 
 CURVE = (Strength("none", fid=10, copied=29, leak=1), Strength("capacity", "width=8", fid=12, copied=25, leak=0.8),
          Strength("capacity", "width=4", fid=45, leak=0.1))  # fmt: skip
@@ -117,15 +116,12 @@ def test_without_force_the_command_refuses_and_names_the_way(runs: list[RunData]
         combined(runs)
     for run in runs:
         (run.folder / "config.toml").touch()
-    command = [sys.executable, "-m", "leakfront.cli", "report", *(str(run.folder) for run in runs)]
-    made = {
-        flag: subprocess.run([*command, "--out", str(tmp_path / "both"), *flag], capture_output=True, text=True,
-                             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, check=False)
-        for flag in ((), ("--force",))
-    }  # fmt: skip
-    assert made[()].returncode == 2
-    assert "with --force" in made[()].stderr
-    assert made["--force",].returncode == 0, made["--force",].stderr
+    command = ("report", *(run.folder for run in runs), "--out", tmp_path / "both")
+    with only("tradeoff"):
+        refused, made = invoke(*command), invoke(*command, "--force")
+    assert refused.exit_code == 2
+    assert "with --force" in refused.stderr
+    assert made.exit_code == 0, made.stderr
     assert SENTENCE in (tmp_path / "both" / "index.html").read_text()
 
 

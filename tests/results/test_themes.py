@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
-import subprocess
-import sys
 import zlib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,13 @@ from leakfront.results.figures import NotDrawn, figures, save
 from leakfront.results.figures.drawing import enlarge, style, themes
 from leakfront.results.report import ORDER
 from leakfront.results.run.data import RunData
-from tests.results.test_report import SMALL, Page, assert_legible, drawn, written
+from tests.few_figures import only
+from tests.results.test_report import SMALL, Page, assert_legible, drawn, drawn_of, texts_in
 from tests.synthetic_run import TWELVE, TWO, V1, synthetic_run
+from tests.test_cli import invoke
 
 SLIDE = 13 + 1 / 3  # inches
+Shown = Callable[[str, str, str], Figure | None]
 
 
 @pytest.fixture(scope="module")
@@ -45,31 +47,43 @@ def least(figure: Figure) -> float:
     return float(min(SLIDE / width, SLIDE * 9 / 16 / height) * min(text.get_fontsize() for text in shown))
 
 
+@pytest.fixture(scope="module")
+def shown(runs: dict[str, RunData]) -> Shown:
+    """Draws a figure of a run in a theme, once for all tests; None where the run has nothing to draw."""
+
+    @cache
+    def of(name: str, which: str, theme: str) -> Figure | None:
+        with themes.use(theme):
+            found = figures.get(name)().draw(runs[which])
+        return None if isinstance(found, NotDrawn) else found.figure
+
+    return of
+
+
 @pytest.mark.parametrize("name", ORDER)
 def test_on_a_slide_nothing_overlaps_and_type_is_larger(
-    name: str, runs: dict[str, RunData], monkeypatch: pytest.MonkeyPatch
+    name: str, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = 0
-    for which, run in runs.items():
-        on_paper = figures.get(name)().draw(run)
-        if isinstance(on_paper, NotDrawn):
+    for which in drawn_of(name):
+        on_paper, figure = (shown(name, which, theme) for theme in ("paper", "talk"))
+        if on_paper is None or figure is None:
+            assert on_paper is figure
             continue
-        with themes.use("talk"):
-            figure = drawn(name, run).figure
-            assert figure.get_figwidth() / figure.get_figheight() == pytest.approx(16 / 9)
-            assert_legible(*written(name, run, monkeypatch))
+        assert figure.get_figwidth() / figure.get_figheight() == pytest.approx(16 / 9)
+        assert_legible(*texts_in(figure, monkeypatch))
         assert least(figure) >= (16 if which == "two" else 9.9)
-        assert least(figure) >= least(on_paper.figure) - 1e-6
+        assert least(figure) >= least(on_paper) - 1e-6
         compared += 1
     assert compared >= 2
 
 
 @pytest.mark.parametrize("name", ["tradeoff", "cost", "membership", "audit", "timeline"])
-def test_a_slide_shows_what_the_paper_shows(name: str, runs: dict[str, RunData]) -> None:
+def test_a_slide_shows_what_the_paper_shows(name: str, shown: Shown) -> None:
     def data(theme: str) -> list[tuple[float, ...]]:
-        with themes.use(theme):
-            axes = drawn(name, runs["twelve"]).figure.axes
-        lines = [li for ax in axes for li in ax.lines if li.get_marker() not in ("None", "", "|", "_")]
+        figure = shown(name, "twelve", theme)
+        assert figure is not None
+        lines = [li for ax in figure.axes for li in ax.lines if li.get_marker() not in ("None", "", "|", "_")]
         return sorted({(round(float(x), 9),) for li in lines for x in li.get_xdata()})
 
     assert data("talk") == data("paper")
@@ -143,10 +157,11 @@ def test_a_report_for_a_talk_has_the_same_files_and_the_next_one_is_again_a_pape
     runs: dict[str, RunData], tmp_path: Path
 ) -> None:
     layout, out = Layout(runs["two"].folder), tmp_path / "report"
-    draw_report([layout], out)
-    paper = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    page = draw_report([layout], out, theme="talk")
-    talk = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with only("tradeoff", "heatmap", "cost"):
+        draw_report([layout], out)
+        paper = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        page = draw_report([layout], out, theme="talk")
+        talk = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert set(talk) == set(paper)
     assert {path.parts[0] for path in paper if paper[path] != talk[path]} == {
         "figures", "index.html", "manifest.json", "signature",
@@ -155,17 +170,17 @@ def test_a_report_for_a_talk_has_the_same_files_and_the_next_one_is_again_a_pape
     assert on_slides.tables == on_paper.tables
     assert "against FID (left) and images extracted" in on_slides.text
     assert "against FID (above) and images extracted" in on_paper.text
-    draw_report([layout], out)
+    with only("tradeoff", "heatmap", "cost"):
+        draw_report([layout], out)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == paper
 
 
 def test_the_command_draws_for_a_talk_and_refuses_what_is_no_theme(runs: dict[str, RunData], tmp_path: Path) -> None:
     (runs["two"].folder / "config.toml").touch()
-    command = [sys.executable, "-m", "leakfront.cli", "report", str(runs["two"].folder), "--out", str(tmp_path / "r")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = {theme: subprocess.run([*command, "--theme", theme], capture_output=True, text=True, env=environment,
-                                  check=False) for theme in ("poster", "talk")}  # fmt: skip
-    assert done["poster"].returncode == 2
-    assert "'paper', 'talk'" in done["poster"].stderr
-    assert done["talk"].returncode == 0, done["talk"].stderr
+    command = ("report", runs["two"].folder, "--out", tmp_path / "r", "--theme")
+    with only("tradeoff"):
+        poster, talk = (invoke(*command, theme) for theme in ("poster", "talk"))
+    assert poster.exit_code == 2
+    assert "'paper', 'talk'" in poster.stderr
+    assert talk.exit_code == 0, talk.stderr
     assert Image.open(tmp_path / "r" / "figures" / "tradeoff.png").size == (1920, 1080)

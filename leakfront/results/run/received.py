@@ -36,7 +36,8 @@ def checked_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
                 raise InputError(f"{path}: {column} is {value!r}; {right}")
     if rows["defense"].isin((HELD_OUT, NOISE)).all():
         raise InputError(f"{path} has no row of a model")
-    return rows.assign(dataset=[without_controls(name) for name in rows["dataset"]])
+    escaped = {name: without_controls(name) for name in rows["dataset"].unique()}
+    return rows.assign(dataset=[escaped[name] for name in rows["dataset"]])
 
 
 def checked_info(path: Path, info: dict[str, Any]) -> dict[str, Any]:

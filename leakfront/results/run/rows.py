@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,7 +82,7 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
     """The rows as a table with the columns of `Row`, in the order given; a missing level is nan."""
     import pandas as pd
 
-    table = pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
+    table = pd.DataFrame([vars(row) for row in rows], columns=list(COLUMNS))
     table["level"] = table["level"].astype(float)
     return table
 

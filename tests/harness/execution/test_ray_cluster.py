@@ -45,9 +45,12 @@ from leakfront.harness.stages.reference import reference_rows
 from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import write_config
+from tests.command_line import WITHOUT_REPORT
+from tests.in_process import in_process
 from tests.small_config import FEATURES, small, write_toml
 
-SETTINGS = small(training__steps=120, attacks={"loss": {"timesteps": [50], "draws": 1}})
+SETTINGS = small(attacks={"loss": {"timesteps": [50], "draws": 1}})
+LONG = {**SETTINGS, "training": {**SETTINGS["training"], "steps": 120}}  # enough to be interrupted and to lose a node
 
 
 class Recording(RunProgress):
@@ -62,9 +65,11 @@ class Recording(RunProgress):
         super().event(event)
 
 
-def carry_out(folder: Path, cluster: RayCluster | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def carry_out(
+    folder: Path, cluster: RayCluster | None = None, settings: dict[str, Any] = SETTINGS
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """All stages of the small benchmark: (its rows except costs, the events)."""
-    config, layout = parse_config(SETTINGS), Layout(folder)
+    config, layout = parse_config(settings), Layout(folder)
     plan, pool = check_everything(config, layout)
     folder.mkdir(exist_ok=True)
     write_config(layout, config, {})
@@ -93,9 +98,10 @@ def steps_done(folder: Path) -> int:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """A run by worker processes: (its folder, its rows)."""
+    """A run on this machine: (its folder, its rows)."""
     folder = tmp_path_factory.mktemp("local") / "run"
-    return folder, carry_out(folder)[0]
+    with in_process():
+        return folder, carry_out(folder)[0]
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +148,6 @@ def hears_interrupts() -> Iterator[None]:
 def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_run(
     cluster: Any,
     one_node: tuple[Any, RayCluster],
-    local: tuple[Path, list[dict[str, Any]]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,7 +162,7 @@ def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        carry_out(folder, joined)
+        carry_out(folder, joined, LONG)
     until(lambda: ray.available_resources().get("CPU") == 1, 30)  # no task is still running
     assert not (folder / "cells/none-split1/sample").exists()
     stopped = steps_done(folder)
@@ -171,14 +176,14 @@ def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_
 
     monkeypatch.setattr(RayWorkers, "submit", count)
     results: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = []
-    going_on = threading.Thread(target=lambda: results.append(carry_out(folder, joined)), daemon=True)
+    going_on = threading.Thread(target=lambda: results.append(carry_out(folder, joined, LONG)), daemon=True)
     going_on.start()
     until(lambda: steps_done(folder) >= stopped + 10)
     cluster.remove_node(node, allow_graceful=False)
     cluster.add_node(num_cpus=1, include_log_monitor=False)
     going_on.join()
     ((rows, events),) = results
-    assert rows == local[1]
+    assert rows == carry_out(tmp_path / "local", settings=LONG)[0]
     assert {"auc", f"fid_{FEATURES}"} <= {row["metric"] for row in rows}
     assert ("train", 2) in attempts
     assert max(attempt for _, attempt in attempts) == 2
@@ -229,7 +234,7 @@ def test_ray_on_this_machine_leaves_nothing_in_the_home_folder(
     sessions = tempfile.mkdtemp(prefix="ray")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"HOME": str(tmp_path / "home"), "RAY_TMPDIR": sessions, "MPLCONFIGDIR": str(tmp_path)}
-    command = [sys.executable, "-m", "leakfront.cli", "run", write_toml(tmp_path / "c.toml", SETTINGS)]
+    command = [sys.executable, "-c", WITHOUT_REPORT, "run", write_toml(tmp_path / "c.toml", SETTINGS)]
     options = ["--out", str(run), "--ray", "local", "--workers", "1"]
     result = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
     shutil.rmtree(sessions)

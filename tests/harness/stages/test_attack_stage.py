@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
 from leakfront.attacks import Scores, Target
 from leakfront.harness.plan.keys import late_keys
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import CellPlan, Plan
-from leakfront.harness.run import run
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages import ATTACK
 from leakfront.harness.stages import attack as stage
@@ -37,12 +35,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Layout]:
     """A finished run of suite v1, on models that train in seconds."""
     settings = small(suite="v1", splits=SPLITS)
     del settings["attacks"]
-    config = parse_config(settings)
     layout = Layout(tmp_path_factory.mktemp("suite") / "run")
-    result = run(config, layout, 2, Console(quiet=True))
+    result, _ = run_here(settings, layout.root, report=False)
     assert not result.failed
     assert not result.diverged
-    return make_plan(config), layout
+    return make_plan(parse_config(settings)), layout
 
 
 def attack(plan: Plan, cell: CellPlan, shadows: Sequence[CellPlan], layout: Layout) -> None:
@@ -162,7 +159,7 @@ def test_an_attack_that_asks_for_coins_is_stopped(finished: tuple[Plan, Layout])
 
 def test_an_attack_with_too_few_shadows_is_left_out_with_a_row_that_says_why(tmp_path: Path) -> None:
     settings = small(splits=1, attacks={"loss": {"timesteps": [50], "draws": 1}, "lira": {}, "secmi": {}})
-    outcome, said = run_here(settings, tmp_path / "run")
+    outcome, said = run_here(settings, tmp_path / "run", report=False)
     assert not outcome.failed
     rows = read_rows(tmp_path / "run" / "results.csv")
     left_out = rows[rows["metric"] == "left_out"]

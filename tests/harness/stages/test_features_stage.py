@@ -54,7 +54,7 @@ def extracted_by(root: Path, settings: dict[str, Any]) -> int:
             return extract(self, images)
 
         patch.setattr(Classifiers, "extract", counting)
-        outcome, _ = run_here(settings, root)
+        outcome, _ = run_here(settings, root, report=False)
     assert not outcome.failed
     assert not outcome.diverged
     return sum(counts)
@@ -156,7 +156,7 @@ def test_features_are_keyed_by_the_images_and_the_extractor_and_nothing_else() -
 
 def test_several_fits_are_one_row_whose_interval_covers_them_and_a_row_each(tmp_path: Path) -> None:
     root = tmp_path / "run"
-    outcome, _ = run_here(quick(metrics__features_params={"dimensions": 16, "steps": 5, "fits": 3}), root)
+    outcome, _ = run_here(quick(metrics__features_params={"dimensions": 16, "steps": 5, "fits": 3}), root, report=False)
     assert not outcome.failed
     rows = read_rows(root / "results.csv")
     rows = rows[rows["source"] == "fid"].set_index(["defense", "split"])

@@ -30,7 +30,7 @@ from leakfront.harness.stages.stage import Files, Stage, Work
 from leakfront.harness.stages.train import load_facts
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import read_rows
-from tests.in_process import in_process
+from tests.in_process import in_process, without_report
 from tests.small_config import small
 
 DEFENSES = [{"name": "none"}, {"name": "early_stop", "steps": [4, 8]}, {"name": "filter", "ratio": 1.0}]
@@ -39,13 +39,13 @@ DEFENSES = [{"name": "none"}, {"name": "early_stop", "steps": [4, 8]}, {"name": 
 def settings(defenses: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     """Settings of a run that takes seconds."""
     quick = {"splits": 1, "attacks": {"loss": {"timesteps": [50], "draws": 1}},
-             "metrics__features_params": {"dimensions": 16, "steps": 5}}  # fmt: skip
+             "metrics__features_params": {"dimensions": 16, "steps": 5, "fits": 1}}  # fmt: skip
     return small(defenses=defenses, **{**quick, **changes})
 
 
 def carried_out(folder: Path, defenses: list[dict[str, Any]], **changes: Any) -> Counter[str]:
     """Run in this process; counts the performed stages by name."""
-    with in_process() as done:
+    with in_process() as done, without_report():
         result = run(parse_config(settings(defenses, **changes)), Layout(folder), 1, Console(quiet=True))
     assert not result.failed
     return Counter(task.stage for task in done)
@@ -123,7 +123,7 @@ def test_a_lost_snapshot_is_trained_again_by_itself(shared: tuple[Path, Counter[
 
 
 def test_if_a_training_diverges_so_do_the_shorter_trainings_that_it_includes(tmp_path: Path) -> None:
-    with in_process() as done:
+    with in_process() as done, without_report():
         result = run(
             parse_config(settings(DEFENSES, training__learning_rate=1e30)), Layout(tmp_path), 1, Console(quiet=True)
         )

@@ -21,7 +21,8 @@ from leakfront.harness.store.secret import FILE, make_secret, read_secret
 from leakfront.models.unet import UNet
 from leakfront.results.run.claims import secrecy
 from leakfront.seeds import derive_seed
-from tests.in_process import run_here
+from tests.few_figures import only
+from tests.in_process import run_here, train_here
 from tests.small_config import small
 
 
@@ -116,7 +117,7 @@ def test_the_claims_state_models_that_may_have_drawn_from_the_secret_of_somebody
     assert "against them these models have no guarantee" in secrecy(run)[1]
 
 
-PRIVATE = {"name": "dp_sgd", "epsilon": [5.0, 50.0], "physical_batch_size": 16}
+PRIVATE = {"name": "dp_sgd", "epsilon": [5.0, 50.0], "physical_batch_size": 16, "accountant": "rdp"}
 SECRET = {
     key: value
     for key, value in small(defenses=[PRIVATE], attacks={"loss": {"timesteps": [50], "draws": 1}}).items()
@@ -128,7 +129,8 @@ SECRET = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with two private defenses, without a privacy seed."""
     folder: Path = tmp_path_factory.mktemp("secret") / "run"
-    _, printed = run_here(SECRET, folder)
+    with only("tradeoff"):
+        _, printed = run_here(SECRET, folder)
     (folder.parent / "printed").write_text(printed)
     return folder
 
@@ -154,7 +156,7 @@ def test_a_reader_of_config_log_and_rows_cannot_repeat_the_noise(folder: Path) -
     assert not torch.equal(torch.rand(50, generator=public), torch.rand(50, generator=secret))
     assert info["private_draws_before"] is False
     again = folder.parent / "again"  # the same config: another secret, so other weights
-    run_here(SECRET, again, report=False)
+    train_here(SECRET, again)
     assert _private_weights(folder).keys() == _private_weights(again).keys()
     assert not set(_private_weights(folder).values()) & set(_private_weights(again).values())
 
@@ -205,7 +207,12 @@ def test_a_run_with_a_privacy_seed_can_be_repeated_and_never_writes_it_down(fold
     )
     found = []
     for name in "ab":
-        run_here({**settings, "privacy_seed": number}, tmp_path / name, report=name == "a")
+        seeded = {**settings, "privacy_seed": number}
+        if name == "a":
+            with only("tradeoff"):
+                run_here(seeded, tmp_path / name)
+        else:
+            train_here(seeded, tmp_path / name)
         found += [sorted(_checksums(tmp_path / name))]
     assert found[0] == found[1]
     for path in (tmp_path / "a").rglob("*"):

@@ -121,12 +121,7 @@ def _side(ax: Axes, fid: float) -> str:
 
 def _fitted(text: str, size: float, width: float) -> str:
     """The text no wider than `width` (points); its middle is left out where needed."""
-    from matplotlib.textpath import TextPath
-
-    def wide(shown: str) -> float:
-        return float(TextPath((0, 0), shown, size=size).get_extents().width)
-
     most = len(text)
-    while most > 3 and (excess := wide(style.shortened(text, most)) / width) > 1:
+    while most > 3 and (excess := style.width_of(style.shortened(text, most), size) / width) > 1:
         most = max(3, min(most - 1, int(1.2 * most / excess)))
     return style.shortened(text, most)

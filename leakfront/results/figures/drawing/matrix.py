@@ -133,6 +133,4 @@ def _ink(colour: tuple[float, float, float, float]) -> str:
 
 def _inches(text: str) -> float:
     """The width of a label."""
-    from matplotlib.textpath import TextPath
-
-    return float(TextPath((0, 0), text, size=_TEXT).get_extents().width) / 72
+    return style.width_of(text, _TEXT) / 72

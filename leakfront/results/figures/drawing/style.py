@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from leakfront.results.figures.drawing.themes import PAPER, current
@@ -123,6 +124,14 @@ def ticks(ax: Axes, which: Literal["x", "y"], candidates: Sequence[float] = STEP
             shown.append(tick)
     axis.set_ticks(sorted(shown), [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in sorted(shown)])
     axis.set_ticks([], minor=True)
+
+
+@lru_cache(maxsize=4096)  # figures of one report show the same names
+def width_of(text: str, size: float) -> float:
+    """The width in points of a text of `size` points, in the type of the figures. Call it within `theme`."""
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size=size).get_extents().width)
 
 
 def shortened(name: str, most: int = 22) -> str:
