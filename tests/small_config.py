@@ -10,7 +10,7 @@ SETTINGS: dict[str, Any] = {
     "privacy_seed": 1,
     "splits": 2,
     "data": {"pool": 96, "reference": 200, "duplicates": {"groups": 8, "copies": 4}},
-    "model": {"name": "unet", "channels": [8, 8], "head_channels": 8},
+    "model": {"name": "unet", "channels": [8], "head_channels": 8},
     "training": {"steps": 12, "batch_size": 16, "checkpoint_seconds": 0.001},
     "sampling": {"images": 80, "steps": 3},
     "statistics": {"audit_guesses": 20},

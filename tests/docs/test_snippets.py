@@ -35,6 +35,8 @@ from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.external import external_config
 from leakfront.harness.settings.file import load_config
 from tests.docs.markdown import PAGES, ROOT, Block, blocks, commands, inline_commands
+from tests.few_figures import only
+from tests.in_process import in_process
 
 IMAGES = 200  # in each folder of images that a snippet names
 ROOMS: dict[str, ModuleType] = {"leakfront/attacks": leakfront.attacks, "leakfront/defenses": leakfront.defenses}
@@ -175,7 +177,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """A reader; plug-ins that they add are gone afterwards."""
     registries = [leakfront.attacks.registry, leakfront.defenses.registry]
     before, modules = [set(registry._registered) for registry in registries], set(sys.modules)
-    yield Reader(tmp_path, monkeypatch)
+    with in_process(), only("membership"):  # what a run does in other processes, and draws, has tests of its own
+        yield Reader(tmp_path, monkeypatch)
     for registry, names in zip(registries, before, strict=True):
         for name in set(registry._registered) - names:
             module = registry._registered[name].__module__

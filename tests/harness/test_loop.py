@@ -239,7 +239,7 @@ def test_a_killed_and_restarted_run_ends_with_the_same_bytes(
 
 def test_an_interrupted_run_keeps_its_state_and_exits_with_130(finished: tuple[Path, str], tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("leakfront")  # "python -m" may exit by the signal
-    command = [str(script), "run", finished[1], "--out", str(tmp_path / "run")]
+    command = [str(script), "run", finished[1], "--out", str(tmp_path / "run"), "--workers", "1"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

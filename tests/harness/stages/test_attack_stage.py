@@ -79,28 +79,20 @@ def test_the_suite_together_needs_at_most_half_of_the_calls(finished: tuple[Plan
     assert calls["model_calls_per_image"] <= calls["model_calls_per_image_apart"] / 2
 
 
-def test_attacks_run_without_the_coins_of_the_target(copied: tuple[Plan, Layout]) -> None:
-    plan, layout = copied
-    cell = plan.by_name["none-split1"]
-    attacks, coins = layout.stage(cell.name, "attack"), layout.stage(cell.name, "prepare")
-    before = {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")}
-    assert set(before) == set(plan.attacks)
-    shutil.rmtree(attacks)
-    shutil.rmtree(coins)
-    attack(plan, cell, plan.siblings(cell), layout)
-    assert {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")} == before
+def scores_of(cell: CellPlan, layout: Layout) -> dict[str, bytes]:
+    """The stored scores of a cell by attack."""
+    return {p.parent.name: p.read_bytes() for p in layout.stage(cell.name, "attack").glob("*/scores.safetensors")}
 
 
 def test_scores_do_not_depend_on_the_coins_of_the_target(copied: tuple[Plan, Layout]) -> None:
     """Swap everything from which an attack could read the target's coins: no score changes."""
     plan, layout = copied
     cell = plan.by_name["none-split1"]
-    attacks, coins = layout.stage(cell.name, "attack"), layout.stage(cell.name, "prepare") / "coins.safetensors"
-    before = {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")}
+    before, coins = scores_of(cell, layout), layout.stage(cell.name, "prepare") / "coins.safetensors"
     save_file({"members": ~load_file(coins)["members"].astype(bool)}, coins)
-    shutil.rmtree(attacks)
+    shutil.rmtree(layout.stage(cell.name, "attack"))
     attack(plan, cell, plan.siblings(cell), layout)
-    assert {p.parent.name: p.read_bytes() for p in attacks.glob("*/scores.safetensors")} == before
+    assert scores_of(cell, layout) == before
 
 
 def test_a_cell_cannot_be_its_own_shadow(finished: tuple[Plan, Layout]) -> None:
@@ -118,11 +110,13 @@ class Sealed(Target):
         raise AssertionError(f"an attack asked the target for {name!r}")
 
 
-def test_attacks_read_only_what_the_contract_gives_them(
+def test_attacks_read_only_what_the_contract_gives_them_and_run_without_the_coins_of_the_target(
     copied: tuple[Plan, Layout], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, layout = copied
     cell = plan.by_name["none-split0"]
+    before = scores_of(cell, layout)
+    assert set(before) == set(plan.attacks)
     asked: list[str] = []
 
     def sealed(*arguments: Any) -> Target:
@@ -136,8 +130,10 @@ def test_attacks_read_only_what_the_contract_gives_them(
     build, load_members = stage._target, stage.load_members
     monkeypatch.setattr(stage, "_target", sealed)
     monkeypatch.setattr(stage, "load_members", refuse)
-    shutil.rmtree(layout.stage(cell.name, "attack"))
+    for stage_name in ("attack", "prepare"):
+        shutil.rmtree(layout.stage(cell.name, stage_name))
     attack(plan, cell, plan.siblings(cell), layout)
+    assert scores_of(cell, layout) == before
     assert set(asked) == {"none-split1", "none-split2"}
     assert {field.name for field in fields(Sealed)} == {field.name for field in fields(Target)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from leakfront.harness.store.artifacts import MANIFEST, read_manifest, write_man
 from leakfront.harness.store.installation import KEY
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.own_pages import SIGNATURE, is_own, sign
+from tests.few_figures import only
 from tests.synthetic_run import TWO, synthetic_run
 from tests.test_cli import invoke, refused
 
@@ -94,6 +96,13 @@ def test_without_a_key_of_ones_own_no_page_is_known(state: Path, tmp_path: Path)
     assert not (drawn / SIGNATURE).exists()
 
 
+@pytest.fixture
+def one_figure() -> Iterator[None]:
+    with only("tradeoff"):
+        yield
+
+
+@pytest.mark.usefixtures("one_figure")
 def test_a_page_that_the_sender_wrote_is_drawn_anew(state: Path, tmp_path: Path) -> None:
     """The key, the sizes and the checksums are right: whoever sends the folder can make them so."""
     layout = Layout(

@@ -171,7 +171,7 @@ def _private_weights(folder: Path) -> dict[str, str]:
 
 def test_the_private_models_of_a_run_share_no_noise(folder: Path) -> None:
     """Models of one split start from the same weights, and differ in epsilon alone: their changes do not correlate."""
-    start = UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 10, derive_seed(0, "training", 0)).network
+    start = UNet(channels=(8,), head_channels=8).build((1, 8, 8), 10, derive_seed(0, "training", 0)).network
     before = torch.cat([p.detach().flatten() for p in start.parameters()])
     plan = make_plan(parse_config(SECRET))
     changes = []

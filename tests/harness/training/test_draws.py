@@ -24,14 +24,14 @@ from tests import oracle_targets as oracle
 KEY, OTHER = b"a" * 32, b"b" * 32
 
 
-def weights(folder: Path, key: bytes, steps: int = 1, **params: float) -> torch.Tensor:
+def weights(folder: Path, key: bytes, steps: int = 1, **params: Any) -> torch.Tensor:
     """How a private training moved the weights, as one vector; without Adam's scaling, one step is the noisy sum."""
     model = UNet(channels=(8, 8), head_channels=8, dropout=0.0).build((1, 8, 8), 10, 3)
     before = torch.cat([p.detach().clone().flatten() for p in model.network.parameters()])
     data = TrainingSet(oracle.digits()[:40], np.zeros(40, np.int64), np.arange(40))
     public = TrainingSet(oracle.digits()[100:140], np.zeros(40, np.int64), np.full(40, -1))
     budget = sections.Training(steps=steps, batch_size=8, learning_rate=1e-3, ema_decay=0.0)
-    run = TrainingRun(budget, (DPSGD(**params),), seed=7, privacy_key=key)
+    run = TrainingRun(budget, (DPSGD(**{"accountant": "rdp", **params}),), seed=7, privacy_key=key)
     train(model, data, public, 40.0, run, Checkpoints(folder, "key", 60.0), lambda *_: None)
     return torch.cat([p.detach().flatten() for p in model.network.parameters()]) - before
 
@@ -102,7 +102,7 @@ def test_a_guarantee_without_secret_draws_is_refused(tmp_path: Path, monkeypatch
 def noised_mean(key: bytes, sigma: float, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
     """What the first step of a private training releases: the sum of clipped gradients and noise, over the batch."""
     setup = training_setup()
-    step = DPSGD(epsilon=10.0, max_grad_norm=1.0).private_step(setup)
+    step = DPSGD(epsilon=10.0, max_grad_norm=1.0, accountant="rdp").private_step(setup)
     step.optimizer.noise_multiplier = sigma
     released: list[torch.Tensor] = []
     add_noise = type(step.optimizer).add_noise
