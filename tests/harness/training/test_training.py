@@ -128,7 +128,8 @@ def keeping(kept: Kept) -> Snapshot:
 def test_a_snapshot_equals_the_shorter_training_bit_for_bit(
     stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leakfront.harness.training.state.ENTRIES", 5)  # the longest training has an entry for every other step
+    # so that the longest training has an entry for every other step
+    monkeypatch.setattr("leakfront.harness.training.state.ENTRIES", 5)
     kept: Kept = {}
     seldom = {"checkpoint_seconds": 3600.0}
     long, weights = run(tmp_path / "long", stack, steps=12, snapshots=frozenset({4, 9}), keep=keeping(kept), **seldom)
