@@ -127,12 +127,19 @@ FEW: dict[str, dict[str, Any]] = {
     "inpainting": {"repeats": 2, "keep": 1, "steps": 2},
     "gsa": {"timesteps": [100, 700]},
     "trajectory": {"timesteps": [100, 700]},
-    "lira": {"timesteps": [100], "draws": 2},
+    "lira": {"timesteps": [100], "draws": 2, "flips": True},
+    "loss": {"timesteps": [100], "draws": 2},
+    "quantile": {"timesteps": [100], "draws": 2},
+    "pia": {"timesteps": [100, 200]},
+    "pian": {"timesteps": [100, 200]},
+    "sima": {"timesteps": [100]},
+    "rediffuse": {"repeats": 2},
     "secmi": {"timesteps": [10, 90]},
     "pfami": {"timesteps": [100], "crops": 2},
     "side": {"steps": 2, "clusters": 3},
 }
-ATTACKS: list[Attack] = [attacks.get(name)(**FEW.get(name, {})) for name in attacks.names()]
+OF_OTHERS = {"dataset_inference"}  # asks what other attacks ask, at length
+ATTACKS: list[Attack] = [attacks.get(name)(**FEW.get(name, {})) for name in attacks.names() if name not in OF_OTHERS]
 SIGNALS = {signal_key(s): s for attack in ATTACKS for s in (*attack.signals(), *attack.outside_signals())}
 
 
