@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,9 @@ def auc_attack(run: RunData) -> str:
     return strongest[0]
 
 
+@cache
 def drawn(name: str, run: RunData) -> tuple[Figure, str]:
-    """A figure and its caption."""
+    """A figure and its caption; tests of one run share it."""
     result = figures.get(name)().draw(run)
     assert isinstance(result, Drawn), result
     return result.figure, result.caption
