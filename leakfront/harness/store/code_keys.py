@@ -62,19 +62,21 @@ def plugin_code(plugin: Any) -> tuple[str, ...]:
     return with_imports(type(plugin).__module__)
 
 
-def _imported(source: Path, name: str) -> list[str]:
+@cache  # plug-ins share most of what they import
+def _imported(source: Path, name: str) -> tuple[str, ...]:
     """The names that module `name` imports: modules, and names in modules, which may be modules themselves."""
     package = name if source.stem == "__init__" else name.rpartition(".")[0]
-    imported = []
+    imported: list[str] = []
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
             imported += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else str(node.module)
             imported += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    return imported
+    return tuple(imported)
 
 
+@cache
 def _source(module: str) -> Path | None:
     """The source file of a module, found without importing it or its package.
 
