@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from leakfront.harness.execution import process, schedule
 from leakfront.harness.execution.process import Task
 from leakfront.harness.execution.tasks import run_task
 from leakfront.harness.execution.workers import Outcome
-from leakfront.harness.plan.plan import Plan
 from leakfront.harness.run import Outcome as RunOutcome
 from leakfront.harness.run import run
 from leakfront.harness.settings.sections import parse_config
@@ -81,11 +80,8 @@ def without_report(wanted: bool = True) -> Iterator[None]:
         yield
 
 
-def train_here(settings: dict[str, Any], folder: Path, cells: Sequence[str] = ()) -> Plan:
-    """Train the models of a run in this process, and no more: nothing is sampled, attacked or measured.
-
-    cells: the names of those whose models are trained; all if there are none.
-    """
+def train_here(settings: dict[str, Any], folder: Path) -> None:
+    """Train the models of a run in this process, and no more: nothing is sampled, attacked or measured."""
     config, layout = parse_config(settings), Layout(folder)
     plan, pool = check_everything(config, layout)
     folder.mkdir(exist_ok=True)
@@ -93,10 +89,9 @@ def train_here(settings: dict[str, Any], folder: Path, cells: Sequence[str] = ()
     make_secret(layout, config.privacy_seed)
     perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys["pool"])
     with in_process():
-        for cell in cells or plan.by_name:
+        for cell in plan.by_name:
             for stage in ("prepare", "train"):
                 run_task(Task(stage, folder, config.model_dump_json(), cell))
-    return plan
 
 
 def run_here(settings: dict[str, Any], folder: Path, report: bool = True) -> tuple[RunOutcome, str]:

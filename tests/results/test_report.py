@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -121,6 +122,9 @@ def drawn(name: str, run: RunData) -> Drawn:
         result = figures.get(name)().draw(run)
     assert isinstance(result, Drawn), result
     return result
+
+
+shared = cache(drawn)  # for tests that only look at the figure of one run
 
 
 def row(
@@ -279,7 +283,7 @@ def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path
 def test_a_matrix_prints_the_rows_and_marks_what_is_told_apart(
     name: str, metric: str, level: float | None, guess: float, twelve_v1: RunData
 ) -> None:
-    (ax,) = drawn(name, twelve_v1).figure.axes
+    (ax,) = shared(name, twelve_v1).figure.axes
     attacks = {round(y, 3): text.get_text() for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
     printed = {}
     for text in ax.texts:
@@ -299,14 +303,14 @@ def test_numbers_in_a_matrix_are_short() -> None:
 
 
 def test_what_was_left_out_is_hatched(two_v1: RunData) -> None:
-    (ax,) = drawn("heatmap", two_v1).figure.axes
+    (ax,) = shared("heatmap", two_v1).figure.axes
     hatched = {patch.get_y() + 0.5 for patch in ax.patches if patch.get_hatch()}
     rows = {text.get_text(): y for y, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
     assert hatched == {rows["gsa1"]}
 
 
 def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: RunData) -> None:
-    roc = drawn("roc", two_v1)
+    roc = shared("roc", two_v1)
     families = {name: group for name, group in two_v1.summary.families().items() if name != "control"}
     assert len(roc.figure.axes) == len(families)
     for ax, (name, group) in zip(roc.figure.axes, families.items(), strict=True):
@@ -323,7 +327,7 @@ def test_many_roc_curves_have_a_panel_for_each_family_with_the_control(two_v1: R
 
 
 def test_inpainting_shows_the_best_of_both_sides_with_their_errors(two_v1: RunData, two: RunData) -> None:
-    figure = drawn("inpainting", two_v1).figure
+    figure = shared("inpainting", two_v1).figure
     cell = two_v1.undefended_cell
     assert cell is not None
     assert (cell.defense, cell.split) == ("none", "0")
@@ -517,7 +521,7 @@ def test_no_two_texts_of_a_figure_overlap(
 ) -> None:
     runs = {"two": two, "twelve": twelve, "two, v1": two_v1, "twelve, v1": twelve_v1}
     for which in drawn_of(name):
-        assert_legible(*written(name, runs[which], monkeypatch))
+        assert_legible(*texts_in(shared(name, runs[which]).figure, monkeypatch))
 
 
 def test_fonts_are_embedded_and_figures_are_one_column_wide(two_report: Path) -> None:
