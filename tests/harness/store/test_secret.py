@@ -200,7 +200,7 @@ def test_the_run_states_what_all_private_models_guarantee_together(folder: Path)
     assert "privacy-secret.json" in page
 
 
-def test_a_run_with_a_privacy_seed_can_be_repeated_and_never_writes_it_down(folder: Path, tmp_path: Path) -> None:
+def test_a_run_with_a_privacy_seed_can_be_repeated_and_never_writes_it_down(tmp_path: Path) -> None:
     number = 987_654_321_987
     settings = small(
         splits=1, defenses=[{**PRIVATE, "epsilon": 5.0}], attacks={"loss": {"timesteps": [50], "draws": 1}}
