@@ -215,13 +215,14 @@ def test_a_run_with_a_privacy_seed_can_be_repeated_and_never_writes_it_down(tmp_
             train_here(seeded, tmp_path / name)
         found += [sorted(_checksums(tmp_path / name))]
     assert found[0] == found[1]
+    assert len(found[0]) == 2
     for path in (tmp_path / "a").rglob("*"):
         assert not path.is_file() or str(number).encode() not in path.read_bytes(), path
     assert "only while this number stays secret" in (tmp_path / "a/report/index.html").read_text()
 
 
 def _checksums(folder: Path) -> list[str]:
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("models/*/train/model/*.safetensors")]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("models/*/train/model/**/*.safetensors")]
 
 
 def test_private_models_trained_after_receiving_a_run_draw_from_a_secret_of_this_installation(
