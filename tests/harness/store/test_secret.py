@@ -222,7 +222,9 @@ def test_a_run_with_a_privacy_seed_can_be_repeated_and_never_writes_it_down(tmp_
 
 
 def _checksums(folder: Path) -> list[str]:
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("models/*/train/model/**/*.safetensors")]
+    return [
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("models/*/train/model/**/*.safetensors")
+    ]
 
 
 def test_private_models_trained_after_receiving_a_run_draw_from_a_secret_of_this_installation(
