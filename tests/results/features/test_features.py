@@ -265,7 +265,12 @@ def test_inception_features_take_grey_as_three_equal_channels_in_any_order(trust
 def test_every_extractor_stands_in_for_its_fit_when_it_is_loaded(trusted: Path, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8)).astype(np.uint8)
     tiny = {"folder": str(saved(tmp_path / "tiny")), "dimensions": 16}
-    settings = {"embedded": {"steps": 2}, "inception": {"weights": str(trusted)}, "dinov2": tiny, "pixels": {"side": 4}}
+    settings = {
+        "embedded": {"steps": 2},
+        "inception": {"weights": str(trusted), "batch_size": 2},
+        "dinov2": tiny,
+        "pixels": {"side": 4},
+    }
     for name in registry.names():
         extractor = registry.get(name)(**settings.get(name, {}))
         fitted = extractor.fit(images, np.arange(12) % 2, seed=0)
