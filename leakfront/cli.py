@@ -212,7 +212,7 @@ def show(run_folder: str) -> None:
     from rich.console import Console
 
     from leakfront.errors import InputError
-    from leakfront.harness.store.integrity import check_results
+    from leakfront.harness.store.integrity import check_results, is_sealed
     from leakfront.harness.store.run_folder import find_run
 
     layout = find_run(run_folder)
@@ -220,9 +220,14 @@ def show(run_folder: str) -> None:
         raise InputError(f"{run_folder} holds no results yet; finish it with: leakfront run")
     check_results(layout)
     from leakfront.results.run.data import RunData
+    from leakfront.results.run.state import UNFINISHED
     from leakfront.results.tables.main import terminal
 
-    Console().print(terminal(RunData(layout.root)))
+    run, console = RunData(layout.root, finished=is_sealed(layout)), Console()
+    table = terminal(run)
+    if not run.finished:
+        console.print(UNFINISHED, highlight=False, markup=False)
+    console.print(table)
 
 
 @main.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 
 from stress.benchmark import Running, differences, finish, undisturbed, workplace
 from stress.counts import Counts
@@ -22,7 +23,7 @@ def run(seed: int, budget: float = 1.0) -> Counts:
         codes = [one.process.wait() for one in both]
         refused += codes.count(2)
         for one, other in (both, both[::-1]):
-            named = f"is in use by process {other.process.pid};" in one.said()[1]
+            named = f"is in use by process {other.process.pid} on {socket.gethostname()};" in one.said()[1]
             if one.process.returncode not in (0, 2) or (one.process.returncode == 2 and not named):
                 failures.append(f"pair {number}: {codes}, {one.said()[1][-500:]!r}")
         failures += [] if 0 in codes else [f"pair {number}: {codes}"]
@@ -41,7 +42,7 @@ def _second_comer() -> list[str]:
     first.wait_for("reference")
     with first.paused():
         second = finish(folder)
-    named = f"is in use by process {first.process.pid};" in second.stderr
+    named = f"is in use by process {first.process.pid} on {socket.gethostname()};" in second.stderr
     failures = [] if second.returncode == 2 and named else [f"second comer: {second.returncode} {second.stderr!r}"]
     code = first.process.wait()
     return failures + ([f"first comer: exit code {code}"] if code else differences(folder))

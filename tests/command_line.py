@@ -8,7 +8,7 @@ from pathlib import Path
 
 # for tests that look at rows alone: a report takes longer than the models of small runs
 WITHOUT_REPORT = (
-    "from leakfront.harness import report; report.draw_report = lambda runs, folder: folder; "
+    "from leakfront.harness import report; report.draw_report = lambda runs, folder, **_: folder; "
     "from leakfront.cli import main; main()"
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -111,7 +112,10 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
 
     config = write_toml(tmp_path / "c.toml", small())
     with locked(Layout(tmp_path / "run")):
-        assert f"is in use by process {os.getpid()};" in refused(invoke("run", config, "--out", tmp_path / "run"))
+        said = refused(invoke("run", config, "--out", tmp_path / "run"))
+        assert f"is in use by process {os.getpid()} on {socket.gethostname()};" in said
+        (tmp_path / "run/.lock").write_text("17")  # as earlier versions write it
+        assert "is in use by process 17;" in refused(invoke("run", config, "--out", tmp_path / "run"))
 
 
 def test_a_lock_that_nobody_holds_is_taken_over(tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ def test_a_lock_that_nobody_holds_is_taken_over(tmp_path: Path) -> None:
     for stale in (b"1", b"\xff\x00", b"999999999"):
         (tmp_path / ".lock").write_bytes(stale)
         with locked(Layout(tmp_path)):
-            assert (tmp_path / ".lock").read_text() == str(os.getpid())
+            assert (tmp_path / ".lock").read_text() == f"{os.getpid()} {socket.gethostname()}"
 
 
 def test_a_run_killed_before_it_wrote_its_config_leaves_its_folder_free(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,30 +14,33 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from leakfront.harness.settings.sections import Config
+    from leakfront.results.run.data import RunData
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run in its folder."""
+    """A run in its folder, read once: after another `run` there, take a new one.
+
+    finished: whether the last run in the folder came to its end.
+    """
 
     folder: Path
+    finished: bool = True
 
     @property
     def rows(self) -> pd.DataFrame:
         """All rows, one number each, with the columns of `leakfront.results.run.rows.Row`."""
-        from leakfront.results.run.data import RunData
-
-        return RunData(self.folder).rows
+        return self._data.rows
 
     @property
     def diverged(self) -> list[str]:
         """The cells whose training diverged; they have no other results."""
-        return list(self._info["diverged"])
+        return list(self._data.info["diverged"])
 
     @property
     def failed(self) -> dict[str, str]:
         """The cells that failed, each with the reason."""
-        return dict(self._info["failed"])
+        return dict(self._data.info["failed"])
 
     def report(self, folder: str | Path | None = None, theme: str = "paper", shareable: bool = False) -> Path:
         """Draw tables and figures into `folder` (default: the run's own `report`) and return the path of the page.
@@ -52,11 +56,11 @@ class Result:
             return draw_shareable([layout], Path(folder or layout.root / SHAREABLE), theme=theme)[0]
         return draw_report([layout], Path(folder or layout.report), theme=theme)
 
-    @property
-    def _info(self) -> dict[str, Any]:
+    @cached_property
+    def _data(self) -> RunData:
         from leakfront.results.run.data import RunData
 
-        return RunData(self.folder).info
+        return RunData(self.folder)
 
 
 def run(
@@ -111,16 +115,16 @@ def attack(
 
 
 def load(folder: str | Path) -> Result:
-    """Read a finished run. Raises `InputError` if the folder holds none, or if its results have changed."""
+    """Read a run. Raises `InputError` if the folder holds none, or if its results have changed."""
     from leakfront.errors import InputError
-    from leakfront.harness.store.integrity import check_results
+    from leakfront.harness.store.integrity import check_results, is_sealed
     from leakfront.harness.store.run_folder import find_run
 
     layout = find_run(str(folder))
     if not (layout.root / "results.csv").is_file():
         raise InputError(f"{folder} holds no results yet; finish it with: leakfront run")
     check_results(layout)
-    return Result(layout.root)
+    return Result(layout.root, is_sealed(layout))
 
 
 def _execute(settings: Config, out: str | Path | None, workers: int | None, console: Console | None) -> Result:

@@ -10,7 +10,7 @@ from pathlib import Path
 from leakfront.errors import InputError
 from leakfront.harness.store.artifacts import MANIFEST, checksum, writing
 from leakfront.harness.store.code_keys import content_key, with_imports
-from leakfront.harness.store.integrity import check_results
+from leakfront.harness.store.integrity import check_results, is_sealed
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.own_pages import is_own, sign
 
@@ -19,13 +19,16 @@ SHAREABLE = "shareable"
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme: str = "paper") -> Path:
-    """Write the report of finished runs to `folder` and return its page.
+def draw_report(
+    runs: Sequence[Layout], folder: Path, force: bool = False, theme: str = "paper", ending: bool = False
+) -> Path:
+    """Write the report of runs to `folder` and return its page. Unfinished runs are labelled there.
 
     theme: that of the figures, see `drawing.themes`. force: merge runs even if their numbers are not comparable (they
-    differ in suite or protocol); the report then says so. An existing folder is replaced only if it holds a report.
-    Raises `InputError` for unfinished or damaged runs, for runs that cannot be merged, and for a folder that holds
-    anything else; and `OSError`.
+    differ in suite or protocol); the report then says so. ending: the run draws its own report, just before its seal;
+    then it has no label. An existing folder is replaced only if it holds a report.
+    Raises `InputError` for runs without results or damaged ones, for runs that cannot be merged, and for a folder that
+    holds anything else; and `OSError`.
     """
     _check(runs, folder)
     inputs = [checksum(layout.root / name) for layout in runs for name in ("results.csv", "run.json")]
@@ -33,10 +36,11 @@ def draw_report(runs: Sequence[Layout], folder: Path, force: bool = False, theme
     from leakfront.results.page import assets
     from leakfront.results.run.data import RunData
 
-    data = [RunData(layout.root) for layout in runs]
+    data = [RunData(layout.root, finished=ending or is_sealed(layout)) for layout in runs]
     drawn_by = [type_name for name in drawn_names(data) for type_name in with_imports(figures.get(name).__module__)]
     code = sorted({*with_imports("leakfront.results.report"), *drawn_by})
-    key = content_key("report", [force, theme, assets.version()], inputs, code)
+    finished = [run.finished for run in data]
+    key = content_key("report", [force, theme, finished, assets.version()], inputs, code)
     if not is_own(folder, key):
         from leakfront.results.report import write_report
 
@@ -64,7 +68,7 @@ def draw_shareable(
 
 
 def _check(runs: Sequence[Layout], folder: Path) -> None:
-    """Raise `InputError` for unfinished or damaged runs, and for a folder that holds anything but a report."""
+    """Raise `InputError` for runs without results or damaged ones, and for a folder that holds anything but a report."""
     for layout in runs:
         if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
             raise InputError(f"{layout.root} holds no results yet; finish it with: leakfront run")
@@ -75,7 +79,6 @@ def _check(runs: Sequence[Layout], folder: Path) -> None:
 
 def _write(folder: Path, key: str, draw: Callable[[Path], object]) -> None:
     """Draw a report and put it in place of what the folder holds."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with writing(folder, key) as place:
         draw(place)
 

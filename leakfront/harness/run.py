@@ -76,8 +76,10 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
             progress.say(_opening(plan, layout, workers, str(cluster or "")), session="start")
             for note in notes_on(plan):
                 progress.say(f"  {note}")
-            failed = execute(plan, layout, workers, cluster, progress)
-            clear_temporaries(layout.root)  # left by workers and nodes that died
+            try:
+                failed = execute(plan, layout, workers, cluster, progress)
+            finally:
+                clear_temporaries(layout.root)  # left by workers and nodes that died
             diverged = [c.name for c in plan.cells if c.name not in failed and is_diverged(c, layout)]
             for name in diverged:
                 progress.say(f"  {name}: training diverged; its row states the step, and it has no other results")
@@ -86,7 +88,7 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
             how = {"wall_seconds": busy_seconds(layout.log), "workers": workers, "cluster": str(cluster or "")}
             write_results(layout, rows, {**info, **facts, **how})
             progress.begins("report")
-            page = draw_report([layout], layout.report)
+            page = draw_report([layout], layout.report, ending=True)
             progress.say(f"done in {duration(time.monotonic() - started)}; the report is {page}")
             seal(layout, cells, models)
     return Outcome(diverged, failed)

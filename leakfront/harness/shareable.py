@@ -12,6 +12,7 @@ from leakfront.documents import load_toml
 from leakfront.harness.machine.user import user_names
 from leakfront.harness.plan.external import LABEL
 from leakfront.harness.settings.places import paths_at, places
+from leakfront.harness.store.integrity import is_sealed
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.private_paths import read_paths
 from leakfront.results import features, metrics
@@ -25,7 +26,7 @@ _ROOTS = ("home", "Users")  # whose folders are those of users
 
 def shareable_runs(layouts: Sequence[Layout]) -> list[Shareable]:
     """The runs as they may be shown. Raises `InputError` for a run whose files are not as they should be."""
-    runs = [RunData(layout.root) for layout in layouts]
+    runs = [RunData(layout.root, finished=is_sealed(layout)) for layout in layouts]
     data = list(dict.fromkeys(str(run.info.get("dataset", {}).get("checksum")) for run in runs))
     return [
         Shareable(run, _names(run, layout), number, 1 + data.index(str(run.info.get("dataset", {}).get("checksum"))))

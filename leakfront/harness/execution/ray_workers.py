@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from leakfront.harness.execution.workers import Listener, Outcome
 from leakfront.harness.machine import provenance
 from leakfront.harness.plan.packages import packages_of
 from leakfront.harness.plan.plan import Plan
+from leakfront.harness.store.attempts import Attempt, begin, working_on
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.temporaries import temporary_beside
 
@@ -51,8 +53,8 @@ def _code() -> str:
 class _Ticket:
     """What a process of the cluster needs in order to work on a run.
 
-    fingerprint: that of the driver, which the node's must equal. marker: a file in the run's folder, which the node
-    must see. working_folder: that of the driver, where relative paths of the config start. threads: of each process.
+    fingerprint: that of the driver, which the node's must equal. marker: a folder in the run's, which the node must
+    see, with a file for each task that was begun (see `Attempt`). working_folder: that of the driver, where relative paths of the config start. threads: of each process.
     """
 
     fingerprint: dict[str, str]
@@ -64,20 +66,21 @@ class _Ticket:
 _admitted: Path | None = None  # the marker of the run that this process has been admitted to
 
 
-def _run(task: Task, ticket: _Ticket, mailbox: Any) -> None:
-    """Run a task in a process of the cluster."""
+def _run(task: Task, ticket: _Ticket, attempt: Attempt, mailbox: Any) -> None:
+    """Run a task in a process of the cluster. Raises `LateAttemptError` if it was given to another in the meantime."""
     global _admitted
     if _admitted != ticket.marker:
         _admit(task, ticket)
         _admitted = ticket.marker
     set_up(_Sender(mailbox), ticket.threads)
-    run_task(task)
+    with working_on(attempt):
+        run_task(task)
 
 
 def _admit(task: Task, ticket: _Ticket) -> None:
     """Raise `InputError` unless this node has the driver's folder, code, libraries and data."""
     node = socket.gethostname()
-    if not ticket.marker.is_file():
+    if not ticket.marker.is_dir():
         raise InputError(
             f"the Ray node {node} does not see the run's folder {task.root}; put it (--out) on a file system that all "
             "nodes share under the same path"
@@ -137,6 +140,7 @@ class RayWorkers:
     layout: Layout
     listener: Listener
     _running: dict[Any, tuple[Task, int]] = field(default_factory=dict)
+    _held: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> RayWorkers:
         import ray
@@ -145,8 +149,8 @@ class RayWorkers:
         execution = self.plan.config.execution
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
-        marker = temporary_beside(self.layout.root.absolute() / "ray")
-        marker.touch()
+        marker = self._held.enter_context(temporary_beside(self.layout.root.absolute() / "ray"))
+        marker.mkdir()
         self._ticket = _Ticket(fingerprint(self.plan), marker, Path.cwd(), execution.threads)
         needs = needs_of(execution)
         options: dict[str, Any] = {
@@ -173,12 +177,13 @@ class RayWorkers:
         self._ended.set()
         self._reader.join()
         ray.kill(self._mailbox)
-        self._ticket.marker.unlink(missing_ok=True)
+        self._held.close()  # removes the marker: from now on no task can replace an artifact
 
     def submit(self, task: Task, attempt: int = 1) -> None:
         """Queue a task; `outcomes` yields its outcome."""
         there = replace(task, root=task.root.absolute())
-        self._running[self._remote.remote(there, self._ticket, self._mailbox)] = (task, attempt)
+        latest = begin(self._ticket.marker / f"{task.stage} {task.cell}")
+        self._running[self._remote.remote(there, self._ticket, latest, self._mailbox)] = (task, attempt)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcome of each task as it ends, until none is left; more may be submitted in the meantime."""

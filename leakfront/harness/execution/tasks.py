@@ -14,6 +14,7 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages import BY_NAME, TRAIN
 from leakfront.harness.stages.pool import stored_pool
 from leakfront.harness.stages.stage import Stage, Work, is_stored, perform, silent
+from leakfront.harness.store.durable import make_folder
 from leakfront.harness.store.layout import Layout
 
 
@@ -63,7 +64,9 @@ def _train(task: Task, work: Work, key: str) -> None:
 
     execution = work.plan.config.execution
     size = execution.processes if work.plan.model.trained else 1
-    with training_ranks(partial(_train_rank, task), size, execution.device, execution.threads) as ranks:
+    near = work.layout.model(key, "meeting")
+    make_folder(near.parent)
+    with training_ranks(partial(_train_rank, task), size, execution.device, execution.threads, near) as ranks:
         perform(TRAIN, replace(work, ranks=ranks), key)
     remove_checkpoint_of(work.cell, work.layout)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Collection, Sequence
@@ -16,6 +17,7 @@ from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import Metric, registry
 from leakfront.results.run.rows import ALL, NO_MODEL, OF_FIT, Row, frame, measured
+from leakfront.results.run.state import CHECKSUMS
 from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.fits import mean_over_fits, widened
 from leakfront.results.statistics.splits import over_splits
@@ -84,10 +86,17 @@ def _range(row: Row) -> tuple[float | None, float | None]:
 
 
 def write_results(layout: Layout, rows: Sequence[Row], info: dict[str, Any]) -> None:
-    """Write results.csv, results.parquet and run.json, each in one step."""
+    """Write results.csv, results.parquet and run.json, each in one step.
+
+    run.json is the last and holds the checksums of the others, so that rows of one state beside a run.json of another
+    are noticed by every reader.
+    """
     table = frame(replace(row, suite=info["suite"]) for row in rows)
-    write_atomically(layout.root / "results.csv", table.to_csv(index=False, lineterminator="\n"))
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
-    write_atomically(layout.root / "results.parquet", buffer.getvalue())
-    write_atomically(layout.root / "run.json", json.dumps(info, indent=1))
+    csv = table.to_csv(index=False, lineterminator="\n").encode()
+    files = {"results.csv": csv, "results.parquet": buffer.getvalue()}
+    for name, content in files.items():
+        write_atomically(layout.root / name, content)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    write_atomically(layout.root / "run.json", json.dumps({**info, CHECKSUMS: sums}, indent=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from leakfront.harness.plan.workload import training_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.prepare import load_prepared
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work, store
+from leakfront.harness.store.artifacts import discard
 from leakfront.harness.store.code_keys import content_key, plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.secret import read_secret
@@ -172,7 +172,7 @@ def load_facts(cell: CellPlan, layout: Layout) -> dict[str, Any]:
 
 def remove_checkpoint_of(cell: CellPlan, layout: Layout) -> None:
     """Delete the state of an unfinished training, if there is one."""
-    shutil.rmtree(layout.model(cell.keys[TRAIN.name], CHECKPOINT), ignore_errors=True)
+    discard(layout.model(cell.keys[TRAIN.name], CHECKPOINT))
 
 
 def is_diverged(cell: CellPlan, layout: Layout) -> bool:

@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
 from leakfront.documents import parse_json, read_text
-from leakfront.harness.store.temporaries import temporary_beside
+from leakfront.harness.store.attempts import if_latest
+from leakfront.harness.store.durable import make_folder, sync, sync_tree
+from leakfront.harness.store.temporaries import aside, temporary_beside
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 64 * 2**20  # bytes; that of a run of 10,000 models takes 35 MiB
@@ -35,22 +37,22 @@ class Manifest(TypedDict):
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file in one step: a reader sees the old or the new content, and a kill leaves no partial file."""
-    temporary = temporary_beside(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+    """Replace a file in one step: a reader sees the old or the new content, also after a kill or a loss of power."""
+    with temporary_beside(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        sync(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        sync(path.parent)
 
 
 def write_manifest(folder: Path, key: str, names: Iterable[str]) -> None:
     """Record these files of a folder with their checksums."""
+    write_atomically(folder / MANIFEST, _manifest_of(folder, key, names))
+
+
+def _manifest_of(folder: Path, key: str, names: Iterable[str]) -> str:
     files = {n: Recorded(sha256=checksum(folder / n), bytes=(folder / n).stat().st_size) for n in sorted(names)}
-    write_atomically(folder / MANIFEST, _as_text(Manifest(key=key, files=files)))
+    return _as_text(Manifest(key=key, files=files))
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -89,28 +91,31 @@ def stored_key(folder: Path) -> str | None:
 def writing(folder: Path, key: str) -> Iterator[Path]:
     """Yield a temporary folder for a stage's files. It replaces `folder` when the block ends without error.
 
-    Several machines may do this at once: a reader sees one of their complete folders, or for a moment none. A full disk
-    raises `OSError`, whichever library met it.
+    All of it is on the disk before anything of the folder that it replaces is removed. Several machines may do this at
+    once: a reader sees one of their complete folders, or for a moment none. A full disk raises `OSError`, whichever
+    library met it. Raises `LateAttemptError` if another attempt was begun at this process's task.
     """
-    temporary = temporary_beside(folder)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        write_manifest(temporary, key, [str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file()])
-        _replace(folder, temporary)
-    except Exception as error:
-        # libraries in Rust (safetensors) wrap the system's error in their own, with its number in the text
-        if not isinstance(error, OSError) and (number := re.search(r"\(os error (\d+)\)", str(error))):
-            code = int(number[1])
-            raise OSError(code, os.strerror(code), str(folder)) from error
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    make_folder(folder.parent)
+    with temporary_beside(folder) as temporary:
+        temporary.mkdir()
+        try:
+            yield temporary
+            names = [str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file()]
+            (temporary / MANIFEST).write_text(_manifest_of(temporary, key, names))
+            sync_tree(temporary)
+            with if_latest():
+                _replace(folder, temporary)
+        except Exception as error:
+            # libraries in Rust (safetensors) wrap the system's error in their own, with its number in the text
+            if not isinstance(error, OSError) and (number := re.search(r"\(os error (\d+)\)", str(error))):
+                code = int(number[1])
+                raise OSError(code, os.strerror(code), str(folder)) from error
+            raise
 
 
 def _replace(folder: Path, new: Path) -> None:
     """Rename `new` to `folder`. A folder that is there, or appears in the meantime, is moved aside and then removed."""
-    aside = []
+    moved: list[Path] = []
     while True:
         try:
             new.rename(folder)
@@ -118,12 +123,21 @@ def _replace(folder: Path, new: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        old = temporary_beside(folder, ".old")
+        old = aside(new, len(moved))
         with suppress(FileNotFoundError):  # another writer was faster
             folder.rename(old)
-            aside.append(old)
-    for old in aside:
+            moved.append(old)
+    sync(folder.parent)
+    for old in moved:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove an artifact that is no longer needed; a kill or a loss of power leaves all of it or nothing."""
+    if folder.is_dir():
+        with if_latest(), temporary_beside(folder) as temporary:
+            folder.rename(temporary)
+            sync(folder.parent)
 
 
 def checksum(path: Path) -> str:

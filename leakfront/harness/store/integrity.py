@@ -14,8 +14,10 @@ from pathlib import Path
 from leakfront.documents import load_json, parse_json
 from leakfront.errors import InputError
 from leakfront.harness.store.artifacts import MANIFEST, checksum, read_manifest, write_manifest
+from leakfront.harness.store.durable import sync
 from leakfront.harness.store.inside import remove
 from leakfront.harness.store.layout import Layout
+from leakfront.results.run.state import TABLES, belongs
 
 # a finished run seals its artifacts' manifests, and these files at the top of its folder
 _TOP = ("config.toml", "results.csv", "results.parquet", "run.json", "log.jsonl")
@@ -34,9 +36,16 @@ def seal(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> None:
 
     The report is not included, because it can be redrawn at any time.
     """
+    if layout.log.is_file():
+        sync(layout.log)  # the one file that is not written by way of a temporary
     manifests = [folder / MANIFEST for folder in layout.artifacts(cells, models) if folder != layout.report]
     files = [*(layout.root / name for name in _TOP), *manifests]
     write_manifest(layout.root, "run", [str(path.relative_to(layout.root)) for path in files if path.is_file()])
+
+
+def is_sealed(layout: Layout) -> bool:
+    """Whether the last run in the folder came to its end: the seal is removed when a run begins."""
+    return (layout.root / MANIFEST).exists()
 
 
 def verify(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> tuple[int, list[Fault]]:
@@ -49,7 +58,9 @@ def verify(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> tuple
         for folder, (_, found) in zip(folders, results, strict=True)
         for what in found
     ]
-    checked, at_the_top = check_folder(layout.root) if (layout.root / MANIFEST).exists() else (0, [])
+    checked, at_the_top = check_folder(layout.root) if is_sealed(layout) else (0, [])
+    named = {what.partition(" ")[0] for what in at_the_top}
+    at_the_top += [what for what in _torn_results(layout.root) if what.partition(" ")[0] not in named]
     known = {fault.artifact for fault in faults}
     for what in at_the_top:
         name, _, rest = what.partition(" ")
@@ -84,19 +95,34 @@ def remove_damaged(layout: Layout, cells: Collection[str], models: Collection[st
             remove(layout.root / artifact, layout.root)
             then = "training starts again" if artifact.endswith(".checkpoint") else "it is rebuilt"
         sentences.append(f"{artifact}: {here[0]}{more}; {then}")
-    (layout.root / MANIFEST).unlink(missing_ok=True)
+    if is_sealed(layout):
+        (layout.root / MANIFEST).unlink()
+        sync(layout.root)  # before anything changes, else the changes would be mistaken for damage
     return sentences
 
 
 def check_results(layout: Layout) -> None:
     """Raise `InputError` if the results of a finished run have changed since they were written."""
     if (manifest := read_manifest(layout.root)) is None:
-        if not (layout.root / MANIFEST).exists():  # the run is not finished
+        if not is_sealed(layout):
             return
         raise _changed(layout.root / MANIFEST)
     for name in ("results.csv", "run.json"):
         if (recorded := manifest["files"].get(name)) and checksum(layout.root / name) != recorded["sha256"]:
             raise _changed(layout.root / name)
+
+
+def _torn_results(root: Path) -> list[str]:
+    """A sentence for each table that was not written together with run.json."""
+    if not (root / "run.json").exists():
+        return []
+    try:
+        info = load_json(root / "run.json")
+        there = {name: (root / name).read_bytes() for name in TABLES if (root / name).is_file()}
+        torn = [name for name, content in there.items() if not belongs(info, name, content)]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return [f"run.json cannot be read ({error})"]
+    return [f"{name} does not belong to run.json" for name in torn]
 
 
 def _changed(path: Path) -> InputError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +18,10 @@ from leakfront.harness.settings.file import check_values
 from leakfront.harness.settings.places import filled, is_alike, paths_at, places, short_name, shortened
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.store.artifacts import write_atomically
+from leakfront.harness.store.durable import make_folder
 from leakfront.harness.store.inside import check_no_links, without_links
 from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.locks import CANNOT, try_lock
 from leakfront.harness.store.private_paths import FILE as PATHS
 from leakfront.harness.store.private_paths import absolute, is_another, read_paths, write_paths
 
@@ -62,7 +66,8 @@ def check_compatible(layout: Layout, config: Config) -> None:
 
 def _is_left_by_a_start(name: str) -> bool:
     """Whether a run that was killed before it wrote its config leaves a file of this name."""
-    return name in (LOCK, PATHS) or (name.startswith((".config.toml.", f".{PATHS}.")) and name.endswith(".tmp"))
+    begun = name.startswith((".config.toml.", f".{PATHS}.")) and name.endswith((".tmp", ".lock"))
+    return name in (LOCK, PATHS) or begun
 
 
 def _as_stated(held: dict[str, Any], paths: dict[str, str]) -> dict[str, Any]:
@@ -131,12 +136,13 @@ def _differences(held: Any, wanted: Any, path: str) -> Iterator[tuple[str, Any, 
 
 @contextmanager
 def locked(layout: Layout) -> Iterator[None]:
-    """Lock the folder for this process. Raises `InputError` if another process (named) uses it, it is read-only, or
-    its lock is a link."""
-    import fcntl
+    """Lock the folder for this process.
 
+    Raises `InputError` if another process uses it (named, with its host), if it is read-only or on a file system that
+    cannot lock, or if its lock is a link.
+    """
     try:
-        layout.root.mkdir(parents=True, exist_ok=True)
+        make_folder(layout.root)
         opened = without_links(layout.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         if is_of_disk(error) and error.errno != errno.EROFS:
@@ -146,24 +152,37 @@ def locked(layout: Layout) -> Iterator[None]:
             "another folder with --out"
         ) from None
     with os.fdopen(opened, "a+", errors="replace") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _try_lock(layout, file):
             raise InputError(
                 f"{layout.root} is in use by process {_holder(file)}; wait for it or give another folder with --out"
-            ) from None
+            )
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} {socket.gethostname()}")
         file.flush()
         yield
 
 
+def _try_lock(layout: Layout, file: TextIO) -> bool:
+    """Lock the file, unless another process has. Raises `InputError` on a file system that cannot lock."""
+    try:
+        return try_lock(file.fileno(), layout.root / LOCK)
+    except OSError as error:
+        if error.errno not in CANNOT:
+            raise
+        raise InputError(
+            f"{layout.root} lies on a file system that cannot lock files ({os.strerror(error.errno)}), so two runs "
+            "there could not notice each other; give a folder elsewhere with --out, or have it mounted with locks "
+            "(Lustre: with flock; NFS: without nolock)"
+        ) from None
+
+
 def _holder(file: TextIO) -> str:
-    """The number of the process that holds the lock; it writes the number just after locking."""
+    """The process that holds the lock, and its host: "17 on node-3"; it writes both just after locking."""
     for _ in range(20):
         file.seek(0)
-        if (number := file.read().strip()).isdigit():
-            return number
+        # a run of an earlier version writes the number alone
+        if found := re.fullmatch(r"(\d{1,10})(?: (\S{1,255}))?", file.read(300).strip()):
+            return f"{found[1]} on {found[2]}" if found[2] else found[1]
         time.sleep(0.05)
     return "unknown"
 

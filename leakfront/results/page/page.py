@@ -12,6 +12,7 @@ from leakfront.results.page.explanations import limits, reading
 from leakfront.results.page.findings import Findings
 from leakfront.results.page.layout import breakable, cell_class, of_numbers
 from leakfront.results.run.conditions import conditions
+from leakfront.results.run.state import UNFINISHED
 from leakfront.results.tables.table import Table, counted, number
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def page(run: RunData, contents: Contents) -> str:
     return environment.from_string(assets.read(assets.TEMPLATE)).render(
         title=run.info.get("title") or run.info.get("name", "Report"),
         about=_about(run),
+        unfinished=_unfinished(run),
         showing=[picture.title for picture in contents.pictures if picture.shows_images],
         left_out=contents.left_out,
         findings=contents.findings,
@@ -86,6 +88,16 @@ def page(run: RunData, contents: Contents) -> str:
             for r in run.sources
         ],
     )
+
+
+def _unfinished(run: RunData) -> list[str]:
+    """A sentence for each run that did not come to its end."""
+    sources = run.sources
+    return [
+        UNFINISHED if len(sources) == 1 else f"{source.info.get('name', '')}: {UNFINISHED}"
+        for source in sources
+        if not source.finished
+    ]
 
 
 def _about(run: RunData) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from leakfront.results.run.old_names import translated
 from leakfront.results.run.point import Point
 from leakfront.results.run.received import check_attack, checked_info, checked_rows
 from leakfront.results.run.rows import read_rows
+from leakfront.results.run.state import belongs
 from leakfront.results.run.summary import Summary
 
 if TYPE_CHECKING:
@@ -62,9 +64,9 @@ class RunData:
     It may come from somebody else: paths follow from checked names, and no path in `run.json` is used.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is a finished run's; files are read when they are needed."""
-        self.folder = folder
+    def __init__(self, folder: Path, finished: bool = True) -> None:
+        """Files of `folder` are read when they are needed. finished: whether the last run in it came to its end."""
+        self.folder, self.finished = folder, finished
 
     @property
     def sources(self) -> list[RunData]:
@@ -79,8 +81,15 @@ class RunData:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """All rows, with the columns of `leakfront.results.run.rows.Row`."""
+        info = self.info
         with _readable(self.folder / "results.csv") as path:
-            return checked_rows(path, read_rows(path))
+            content = path.read_bytes()
+            if not belongs(info, path.name, content):
+                raise InputError(
+                    f"{path} does not belong to the run.json beside it, because a run was stopped while it wrote them "
+                    "or is at work there; finish it with: leakfront run"
+                )
+            return checked_rows(path, read_rows(io.BytesIO(content)))
 
     @cached_property
     def info(self) -> dict[str, Any]:

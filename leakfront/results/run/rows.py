@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from leakfront.errors import InputError
 from leakfront.memory import memory
@@ -87,16 +87,17 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
     return table
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: Path, file: BinaryIO | None = None) -> pd.DataFrame:
     """Read `results.csv`: numbers exactly as written, text as text (`split` too), higher_is_better or None.
 
-    A file of an earlier version, which has no column `level`, is read as if it had one. Raises `InputError` for a file
+    file: the same file, if it is open already. A file of an earlier version, which has no column `level`, is read as if
+    it had one. Raises `InputError` for a file
     that is too large.
     """
     import pandas as pd
 
     _check_size(path)
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=lambda column: column in COLUMNS)
+    table = pd.read_csv(file or path, dtype=str, keep_default_na=False, usecols=lambda column: column in COLUMNS)
     if "level" not in table.columns:
         names = [metric_and_level(old) for old in table["metric"]]
         table["metric"] = [metric for metric, _ in names]

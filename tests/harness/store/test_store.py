@@ -1,11 +1,7 @@
 """Artifacts are complete or absent, their keys change with what decides them, and changes on disk are detected."""
 
-import os
 import resource
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,7 @@ from safetensors.numpy import save_file
 from leakfront.errors import is_of_disk
 from leakfront.harness.store.artifacts import read_manifest, stored_key, write_atomically, writing
 from leakfront.harness.store.code_keys import code_version, content_key, with_imports
-from leakfront.harness.store.temporaries import clear_temporaries, temporary_beside
+from leakfront.harness.store.temporaries import clear_temporaries
 
 
 def put(folder: Path, key: str, text: str = "content") -> None:
@@ -90,60 +86,6 @@ def test_an_artifact_may_come_or_go_while_another_takes_its_place(
     put(tmp_path / "stage", "two")
     assert lost
     assert stored_key(tmp_path / "stage") == "two"
-
-
-def test_leftovers_of_a_killed_writer_are_cleared(tmp_path: Path) -> None:
-    (tmp_path / "cells").mkdir()
-    temporary_beside(tmp_path / "cells" / "stage").mkdir()  # with our own process number, from an earlier process
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    left = temporary_beside(tmp_path / "config.toml")
-    left.with_name(left.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")).write_text("")
-    (tmp_path / ".run.json.1.tmp").write_text("")  # without a host, so of no living process
-    (tmp_path / "kept.txt").write_text("")
-    clear_temporaries(tmp_path)
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["cells", "kept.txt"]
-
-
-def test_what_another_process_is_writing_is_not_cleared(tmp_path: Path) -> None:
-    mine = temporary_beside(tmp_path / "stage")
-    neighbour = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-"))
-    elsewhere = tmp_path / ".stage.another_host-1-00000000.tmp"
-    neighbour.mkdir()
-    elsewhere.mkdir()
-    clear_temporaries(tmp_path)
-    assert neighbour.exists()
-    assert elsewhere.exists()
-    os.utime(elsewhere, (0, 0))  # of another machine, and too old for anybody to be still writing it
-    clear_temporaries(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [neighbour.name]
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
-def test_files_of_a_dead_process_are_cleared_before_its_parent_collects_it(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    assert dead.stdout is not None
-    dead.stdout.read()  # until it ends
-    until = time.monotonic() + 10
-    while Path(f"/proc/{dead.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.monotonic() < until
-    mine = temporary_beside(tmp_path / "stage")
-    mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")).mkdir()
-    clear_temporaries(tmp_path)
-    dead.wait()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_moved_aside_by_a_killed_writer_is_restored(tmp_path: Path) -> None:
-    folder = tmp_path / "train.checkpoint"
-    put(folder, "k")
-    folder.rename(temporary_beside(folder, ".old"))
-    clear_temporaries(tmp_path)
-    assert stored_key(folder) == "k"
-    put(temporary_beside(folder, ".old"), "older")
-    clear_temporaries(tmp_path)
-    assert stored_key(folder) == "k"
-    assert [path.name for path in tmp_path.iterdir()] == ["train.checkpoint"]
 
 
 def test_a_writer_killed_while_it_replaces_an_artifact_loses_nothing(
