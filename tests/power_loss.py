@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Union
+from typing import Any
 
 import pytest
 
@@ -43,7 +43,7 @@ class Folder:
         return {name: node for name, node in found.items() if node is not None}
 
 
-Node = Union[File, Folder]
+Node = File | Folder
 _MOVES = ("rename", "replace")
 
 
@@ -117,17 +117,15 @@ class Disk:
 
     def _observe(self, folder: Folder, place: Path) -> None:
         """Take note of what came and went without a recorded call: files, by whichever library they were opened."""
-        there = {entry.name: entry for entry in os.scandir(place)}
-        for name in set(folder.entries()) - set(there):
-            folder.pending.append({name: None})
-        for entry in there.values():
-            known = folder.entries()
-            if entry.name not in known:
+        there, known = {entry.name: entry for entry in os.scandir(place)}, folder.entries()
+        folder.pending += [{name: None} for name in known if name not in there]
+        for name, entry in there.items():
+            node = known.get(name)
+            if node is None:
                 node = Folder() if entry.is_dir(follow_symlinks=False) else File()
-                folder.pending.append({entry.name: node})
-            node = folder.entries()[entry.name]
+                folder.pending.append({name: node})
             if isinstance(node, Folder):
-                self._observe(node, place / entry.name)
+                self._observe(node, place / name)
 
     def _harden(self, folder: Folder, place: Path) -> None:
         folder.durable, folder.pending = folder.entries(), []
@@ -152,8 +150,8 @@ class Disk:
 
     def _path(self, argument: Any, dir_fd: int | None) -> Path:
         if isinstance(argument, int):
-            return Path(os.readlink(f"/proc/self/fd/{argument}"))
-        start = Path.cwd() if dir_fd is None else Path(os.readlink(f"/proc/self/fd/{dir_fd}"))
+            return Path(f"/proc/self/fd/{argument}").readlink()
+        start = Path.cwd() if dir_fd is None else Path(f"/proc/self/fd/{dir_fd}").readlink()
         return Path(os.path.normpath(start / os.fspath(argument)))
 
     def _folder(self, path: Path) -> Folder:

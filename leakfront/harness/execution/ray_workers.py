@@ -54,7 +54,8 @@ class _Ticket:
     """What a process of the cluster needs in order to work on a run.
 
     fingerprint: that of the driver, which the node's must equal. marker: a folder in the run's, which the node must
-    see, with a file for each task that was begun (see `Attempt`). working_folder: that of the driver, where relative paths of the config start. threads: of each process.
+    see, with a file for each task that was begun (see `Attempt`). working_folder: that of the driver, where relative
+    paths of the config start. threads: of each process.
     """
 
     fingerprint: dict[str, str]

@@ -48,11 +48,11 @@ def begin(file: Path) -> Attempt:
 def working_on(attempt: Attempt) -> Iterator[None]:
     """In the block, this process works on an attempt."""
     global _current
-    _current = attempt
+    before, _current = _current, attempt
     try:
         yield
     finally:
-        _current = None
+        _current = before
 
 
 @contextmanager

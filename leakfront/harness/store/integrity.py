@@ -58,9 +58,7 @@ def verify(layout: Layout, cells: Iterable[str], models: Iterable[str]) -> tuple
         for folder, (_, found) in zip(folders, results, strict=True)
         for what in found
     ]
-    checked, at_the_top = check_folder(layout.root) if is_sealed(layout) else (0, [])
-    named = {what.partition(" ")[0] for what in at_the_top}
-    at_the_top += [what for what in _torn_results(layout.root) if what.partition(" ")[0] not in named]
+    checked, at_the_top = check_folder(layout.root) if is_sealed(layout) else (0, _torn_results(layout.root))
     known = {fault.artifact for fault in faults}
     for what in at_the_top:
         name, _, rest = what.partition(" ")

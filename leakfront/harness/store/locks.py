@@ -14,8 +14,8 @@ POLL_SECONDS = 0.05
 def try_lock(descriptor: int, path: os.PathLike[str]) -> bool:
     """Lock an open file; False if another process holds the lock. It ends when the file is closed.
 
-    descriptor: open for writing, as NFS asks for. path: for the error. Raises `OSError` with an error number in `CANNOT`
-    if the file system cannot lock.
+    descriptor: open for writing, as NFS asks for. path: for the error. Raises `OSError`, with an error number in
+    `CANNOT` if the file system cannot lock.
     """
     import fcntl
 

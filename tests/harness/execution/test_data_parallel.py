@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +22,8 @@ import torch
 from leakfront.defenses.training.ranks import Ranks
 from leakfront.errors import InputError
 from leakfront.harness.checks import check_everything
-from leakfront.harness.execution import process
+from leakfront.harness.execution import data_parallel, process
+from leakfront.harness.execution.data_parallel import training_ranks
 from leakfront.harness.execution.process import Task
 from leakfront.harness.execution.tasks import run_task
 from leakfront.harness.plan import limits
@@ -137,6 +143,48 @@ def test_a_killed_process_costs_its_model_one_retry(tmp_path: Path) -> None:
     assert run.returncode == 0
     assert "the worker process of none-split0: train died (exit code 1); it is tried once more" in said
     assert (tmp_path / "run/results.csv").exists()
+
+
+class Starting:
+    """What a process does when it unpickles its arguments, before it has met the others."""
+
+    def __init__(self, call: Callable[[int], object], argument: int) -> None:
+        self._does = call, (argument,)
+
+    def __reduce__(self) -> Any:
+        return self._does
+
+
+@pytest.mark.parametrize(
+    ("starting", "says"),
+    [
+        (Starting(os._exit, 3), "process 2 of 2 of a training ended with exit code 3 before it met the others"),
+        (Starting(time.sleep, 600), "process 2 of 2 of a training did not meet the others within 0.2 s"),
+        (Starting(signal.raise_signal, signal.SIGKILL), "  process 2 of 2 of a training was killed (SIGKILL)"),
+    ],
+    ids=["ends", "hangs", "is killed"],
+)
+def test_a_process_that_dies_before_it_meets_the_others_is_named_in_time(
+    starting: Any, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[dict[str, str]] = []
+
+    def end(code: int) -> None:
+        raise Killed(code)
+
+    monkeypatch.setattr(data_parallel, "MEETING_SECONDS", 0.2 if "0.2" in says else 120)
+    monkeypatch.setattr(data_parallel, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(process, "_events", SimpleNamespace(put=said.append))
+    monkeypatch.setattr(os, "_exit", end)
+    killed = "SIGKILL" in says
+    with (
+        pytest.raises(Killed if killed else RuntimeError, match="1" if killed else re.escape(says)),
+        training_ranks(starting, 2, "cpu", 1, tmp_path / "meeting"),
+    ):
+        pass
+    assert said == ([{"message": says}] if killed else [])
+    assert not torch.distributed.is_initialized()
+    assert not list(tmp_path.iterdir())
 
 
 def same(together: dict[str, Any], found: torch.Tensor, alone: dict[str, Any], expected: torch.Tensor) -> None:

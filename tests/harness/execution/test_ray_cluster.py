@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,11 +30,11 @@ from leakfront import version
 from leakfront.cli import main
 from leakfront.errors import InputError
 from leakfront.harness.checks import check_everything
-from leakfront.harness.execution import ray_cluster
+from leakfront.harness.execution import ray_cluster, ray_workers
 from leakfront.harness.execution.process import Task
 from leakfront.harness.execution.progress import RunProgress
 from leakfront.harness.execution.ray_cluster import RayCluster, _fits, join, needs_of
-from leakfront.harness.execution.ray_workers import RayWorkers, _admit, _Ticket, fingerprint
+from leakfront.harness.execution.ray_workers import RayWorkers, _admit, _run, _Ticket, fingerprint
 from leakfront.harness.execution.schedule import execute
 from leakfront.harness.machine import provenance
 from leakfront.harness.plan.make import make_plan
@@ -43,6 +44,8 @@ from leakfront.harness.stages import POOL
 from leakfront.harness.stages.measure import cell_rows
 from leakfront.harness.stages.reference import reference_rows
 from leakfront.harness.stages.stage import Work, perform
+from leakfront.harness.store.artifacts import writing
+from leakfront.harness.store.attempts import LateAttemptError
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import write_config
 from tests.command_line import WITHOUT_REPORT
@@ -299,7 +302,7 @@ def plan() -> Plan:
 def admission(plan: Plan, folder: Path) -> tuple[Task, _Ticket]:
     """A task, and a ticket that admits this process."""
     marker = folder / "marker"
-    marker.touch()
+    marker.mkdir()
     task = Task("extractor", folder, plan.config.model_dump_json())
     return task, _Ticket(fingerprint(plan), marker, Path.cwd(), 1)
 
@@ -322,9 +325,45 @@ def test_a_node_that_differs_from_the_driver_is_refused(name: str, says: str, pl
 
 def test_a_node_that_does_not_see_the_folder_is_refused(plan: Plan, tmp_path: Path) -> None:
     task, ticket = admission(plan, tmp_path)
-    ticket.marker.unlink()
+    ticket.marker.rmdir()
     with pytest.raises(InputError, match=r"does not see the run's folder .*; put it \(--out\) on a file system"):
         _admit(task, ticket)
+
+
+def test_what_a_node_still_writes_that_was_believed_dead_is_not_kept(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task was given to another; each attempt here writes its number, the later one before the first ends."""
+    task, ticket = admission(plan, tmp_path)
+    workers, sent, written = RayWorkers(plan, Layout(tmp_path), print), [], []
+
+    def remote(*arguments: Any) -> object:
+        sent.append(arguments)
+        return object()
+
+    def work(_: Task) -> None:
+        number = len(written) + 1
+        written.append(number)
+        with writing(tmp_path / "extractor", "key") as place:
+            (place / "attempt.txt").write_text(str(number))
+            if number == 1:
+                workers.submit(task, attempt=2)
+                _run(*sent[1])
+
+    monkeypatch.setattr(workers, "_ticket", ticket, raising=False)
+    monkeypatch.setattr(workers, "_mailbox", None, raising=False)
+    monkeypatch.setattr(workers, "_remote", SimpleNamespace(remote=remote), raising=False)
+    monkeypatch.setattr(ray_workers, "run_task", work)
+    monkeypatch.setattr(ray_workers, "set_up", lambda *_: None)
+    workers.submit(task)
+    with pytest.raises(LateAttemptError, match="another attempt at this task was begun"):
+        _run(*sent[0])
+    assert (tmp_path / "extractor" / "attempt.txt").read_text() == "2"
+    shutil.rmtree(ticket.marker)  # as the end of the run does
+    with pytest.raises(LateAttemptError, match="the run that this task belongs to has ended"):
+        _run(*sent[1])
+    assert (tmp_path / "extractor" / "attempt.txt").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["extractor"]
 
 
 def test_the_fingerprint_changes_with_the_code(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
