@@ -21,7 +21,7 @@ from leakfront.harness.store.temporaries import clear_temporaries
 from stress.benchmark import CONFIG, undisturbed, workplace
 from stress.chain import ended_well
 from stress.counts import Counts
-from tests.power_loss import Disk, keep_any, keep_least, keep_most, keep_names
+from tests.power_loss import Disk, keep_any, keep_least, keep_most, keep_names, write
 
 LOSSES = 20
 CALLS = 3000  # that a run makes, about: synced, renamed, made or removed files and folders
@@ -45,7 +45,7 @@ def run(seed: int, budget: float = 1.0) -> Counts:
         moment = len(disk.calls)
         way = rng.choice([keep_least, keep_names, keep_most, keep_any((seed, moment))])
         left = kept / str(moment)
-        disk.after_power_loss(left, way)
+        write(disk.after_power_loss(way), left)
         failures.extend(f"power loss (seed {seed}) at call {moment}: {what}" for what in _torn(left))
         if rng.random() > 1 / CHECKED:
             shutil.rmtree(left)

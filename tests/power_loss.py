@@ -19,6 +19,7 @@ import pytest
 
 # of so many possible states of "entries" or a "content", which one; the first keeps the least, the last the most
 Choice = Callable[[str, int], int]
+Contents = dict[str, bytes | None]  # of files, by their paths; folders have none
 
 
 @dataclass(eq=False)
@@ -47,6 +48,15 @@ Node = File | Folder
 _MOVES = ("rename", "replace")
 
 
+def write(contents: Contents, place: Path) -> None:
+    """Write contents of a disk to the new folder `place`."""
+    for name, content in contents.items():
+        if content is None:
+            (place / name).mkdir()
+        else:
+            (place / name).write_bytes(content)
+
+
 class Disk:
     """The disk below `root`. moment: called before each recorded call, and at the end."""
 
@@ -68,9 +78,9 @@ class Disk:
             yield self
         self._tell()
 
-    def after_power_loss(self, place: Path, choose: Choice) -> None:
-        """Write what the disk may hold after a loss of power at this moment to the new folder `place`."""
-        self._write(self._top, self.root, place, choose)
+    def after_power_loss(self, choose: Choice) -> Contents:
+        """What the disk may hold after a loss of power at this moment."""
+        return dict(self._left(self._top, self.root, "", choose))
 
     def _recorded(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -135,18 +145,20 @@ class Disk:
             else:
                 node.durable = (place / name).read_bytes()
 
-    def _write(self, folder: Folder, live: Path | None, place: Path, choose: Choice) -> None:
-        place.mkdir()
+    def _left(self, folder: Folder, live: Path | None, name: str, choose: Choice) -> Iterator[tuple[str, bytes | None]]:
+        """What is left of a folder. live: where it is now; None if it was removed."""
+        yield name, None
         where = {id(node): name for name, node in folder.entries().items()}
-        for name, node in folder.entries(choose("entries", len(folder.pending) + 1)).items():
+        for entry, node in folder.entries(choose("entries", len(folder.pending) + 1)).items():
             now = live / where[id(node)] if live is not None and id(node) in where else None
+            path = f"{name}/{entry}" if name else entry
             if isinstance(node, Folder):
-                self._write(node, now, place / name, choose)
+                yield from self._left(node, now, path, choose)
             else:
                 present = now.read_bytes() if now is not None else node.durable
                 if present != node.durable:
                     present = (node.durable, b"", present)[choose("content", 3)]
-                (place / name).write_bytes(present)
+                yield path, present
 
     def _path(self, argument: Any, dir_fd: int | None) -> Path:
         if isinstance(argument, int):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from itertools import count
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,24 +25,32 @@ from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoi
 from leakfront.results.run.data import RunData
 from leakfront.results.run.rows import Row
 from tests.harness.training import test_training as training
-from tests.power_loss import Choice, Disk, keep_any, keep_least, keep_most, keep_names
+from tests.power_loss import Choice, Disk, keep_any, keep_least, keep_most, keep_names, write
 
 KEY = "0123456789abcdef and more"
 Check = Callable[[Path], None]
+RANDOM = 2  # ways at each moment, beside those that keep the least and the most
 
 
 class Losses:
-    """Lets the power fail at every moment, in several ways, and checks what is left."""
+    """Lets the power fail at every moment, in several ways, and checks what is left, equal states once.
 
-    def __init__(self, place: Path, check: Check, random: int) -> None:
-        self._place, self._check, self._random = place, check, random
-        self._numbers = count()
+    done: what was finished so far, which a check may depend on.
+    """
+
+    def __init__(self, place: Path, check: Check, done: Sequence[object]) -> None:
+        self._place, self._check, self._done = place, check, done
+        self._seen: set[object] = set()
 
     def __call__(self, disk: Disk) -> None:
         ways: list[Choice] = [keep_least, keep_names, keep_most]
-        for way in [*ways, *(keep_any((len(disk.calls), number)) for number in range(self._random))]:
-            left = self._place / f"left-{next(self._numbers)}"
-            disk.after_power_loss(left, way)
+        for way in [*ways, *(keep_any((len(disk.calls), number)) for number in range(RANDOM))]:
+            contents = disk.after_power_loss(way)
+            if (state := (frozenset(contents.items()), len(self._done))) in self._seen:
+                continue
+            self._seen.add(state)
+            left = self._place / f"left-{len(self._seen)}"
+            write(contents, left)
             clear_temporaries(left)  # as the next run does first
             assert not list(left.rglob(".*.*"))
             self._check(left)
@@ -61,15 +69,15 @@ def put(folder: Path, key: str) -> None:
         (place / "deep" / "file.txt").write_text(f"content of {key}")
 
 
-def through_power_losses(root: Path, work: Callable[[], None], check: Check, random: int = 2) -> Disk:
-    """Do some work in `root`; `check` gets what is left at every moment of it."""
+def through_power_losses(root: Path, work: Callable[[], None], check: Check, done: Sequence[object] = ()) -> Disk:
+    """Do some work in `root`; `check` gets what is left at every moment of it. done: see `Losses`."""
     (root.parent / "losses").mkdir(exist_ok=True)
-    with Disk(root, Losses(root.parent / "losses", check, random)).recording() as disk:
+    with Disk(root, Losses(root.parent / "losses", check, done)).recording() as disk:
         work()
     return disk
 
 
-def test_the_simulated_disk_loses_what_was_not_synced(root: Path) -> None:
+def test_the_simulated_disk_loses_what_was_not_synced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the other tests would show nothing."""
     held: set[str] = set()
 
@@ -81,7 +89,8 @@ def test_the_simulated_disk_loses_what_was_not_synced(root: Path) -> None:
         held.add(",".join(f"{path.name}={path.read_text()}" for path in sorted(left.iterdir())))
 
     (root / "b").write_text("old")
-    through_power_losses(root, work, look, random=20)
+    monkeypatch.setattr(sys.modules[__name__], "RANDOM", 20)
+    through_power_losses(root, work, look)
     assert held == {"b=old", "a=,b=old", "a=new,b=old", "b=", "b=new"}
 
 
@@ -102,7 +111,7 @@ def test_an_artifact_is_the_old_or_the_new_one_and_the_new_one_once_it_was_finis
 
     if before:
         put(root / folder, before)
-    disk = through_power_losses(root, work, check)
+    disk = through_power_losses(root, work, check, finished)
     assert len(disk.calls) > 10
 
 
@@ -126,7 +135,7 @@ def test_a_file_is_the_old_or_the_new_one(root: Path) -> None:
         assert (left / "file").read_text() in (finished or ["old", "new"])
 
     write_atomically(root / "file", "old")
-    through_power_losses(root, work, check)
+    through_power_losses(root, work, check, finished)
 
 
 def test_a_training_goes_on_from_its_last_checkpoint_or_the_one_that_was_being_written(
@@ -151,7 +160,7 @@ def test_a_training_goes_on_from_its_last_checkpoint_or_the_one_that_was_being_w
         _, weights = training.run(root.parent / "whole", plain, steps=2)
         saved[1:] = []
         through_power_losses(
-            root, lambda: training.run(root / "models/k/train.checkpoint", plain, steps=2), check, random=0
+            root, lambda: training.run(root / "models/k/train.checkpoint", plain, steps=2), check, saved
         )
     assert saved[-1] == 2
     assert len(lost) == 2
@@ -215,7 +224,7 @@ def test_rows_and_facts_are_of_one_state_or_are_refused(
 
     if before:
         results(before)
-    through_power_losses(root, work, check)
+    through_power_losses(root, work, check, finished)
     assert bool(refused) == (before is not None)
 
 
@@ -265,7 +274,7 @@ def test_what_a_run_changes_after_a_sealed_one_is_never_taken_for_damage(
 
     layout.config.write_text("")
     a_run("one")
-    through_power_losses(root, lambda: a_run("two"), check, random=1)
+    through_power_losses(root, lambda: a_run("two"), check, ended)
 
 
 def test_a_secret_is_there_or_not(root: Path) -> None:
@@ -279,4 +288,4 @@ def test_a_secret_is_there_or_not(root: Path) -> None:
         if finished or (left / "privacy-secret.json").exists():
             assert read_secret(Layout(left)).origin == "privacy_seed"
 
-    through_power_losses(root, work, check)
+    through_power_losses(root, work, check, finished)
