@@ -35,7 +35,8 @@ def run(seed: int, budget: float = 1.0) -> Counts:
     folder, kept = workplace() / "power-loss" / "run", workplace() / "power-loss" / "left"
     folder.mkdir(parents=True)
     kept.mkdir()
-    rng, checked, failures = random.Random(f"power {seed}"), 0, []
+    rng, checked = random.Random(f"power {seed}"), 0
+    failures: list[str] = []
 
     def fail(disk: Disk) -> None:
         nonlocal checked

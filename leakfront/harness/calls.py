@@ -30,7 +30,7 @@ class Result:
     @property
     def rows(self) -> pd.DataFrame:
         """All rows, one number each, with the columns of `leakfront.results.run.rows.Row`."""
-        return self._data.rows
+        return self._data.rows.copy()
 
     @property
     def diverged(self) -> list[str]:

@@ -76,14 +76,14 @@ def _join_group(ranks: Ranks, meeting: Path, device: str, others: Sequence[Any] 
     """Join the process group of all ranks, which find each other through a file. others: the processes to wait for."""
     if device == "cuda":
         torch.cuda.set_device(ranks.rank)
-    store = dist.FileStore(str(meeting), ranks.size)
+    store = dist.FileStore(str(meeting), ranks.size)  # type: ignore[attr-defined]  # documented, not re-exported
     store.set(_here(ranks.rank), "")
     _wait_for(others, store, ranks.size)
     backend = "nccl" if device == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.size)
 
 
-def _wait_for(others: Sequence[Any], store: dist.Store, size: int) -> None:
+def _wait_for(others: Sequence[Any], store: Any, size: int) -> None:
     """Wait until the other processes are about to join: joining waits half an hour for one that has died.
 
     Raises `RuntimeError` if one ends before, or is not there after `MEETING_SECONDS`.
