@@ -155,7 +155,7 @@ def test_an_error_of_the_system_is_one_sentence(tmp_path: Path) -> None:
     result = invoke("report", tmp_path, "--out", tmp_path / "file" / "report")
     assert result.exit_code == 1
     (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("error: File exists: ")
+    assert line.startswith("error: Not a directory: ")
 
 
 @pytest.mark.parametrize("name", ["results.csv", "run.json", "manifest.json"])
