@@ -68,7 +68,7 @@ def draw_shareable(
 
 
 def _check(runs: Sequence[Layout], folder: Path) -> None:
-    """Raise `InputError` for runs without results or damaged ones, and for a folder that holds anything but a report."""
+    """Raise `InputError` for runs without results, for damaged ones, and for a folder that holds no report."""
     for layout in runs:
         if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
             raise InputError(f"{layout.root} holds no results yet; finish it with: leakfront run")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,14 +82,14 @@ class RunData:
     def rows(self) -> pd.DataFrame:
         """All rows, with the columns of `leakfront.results.run.rows.Row`."""
         info = self.info
-        with _readable(self.folder / "results.csv") as path:
-            content = path.read_bytes()
-            if not belongs(info, path.name, content):
+        with _readable(self.folder / "results.csv") as path, path.open("rb") as file:
+            if not belongs(info, path.name, hashlib.file_digest(file, "sha256").hexdigest()):
                 raise InputError(
                     f"{path} does not belong to the run.json beside it, because a run was stopped while it wrote them "
                     "or is at work there; finish it with: leakfront run"
                 )
-            return checked_rows(path, read_rows(io.BytesIO(content)))
+            file.seek(0)
+            return checked_rows(path, read_rows(path, file))
 
     @cached_property
     def info(self) -> dict[str, Any]:

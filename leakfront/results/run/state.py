@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 CHECKSUMS = "tables_sha256"  # in run.json: those of the tables that were written with it; earlier versions state none
@@ -13,10 +12,10 @@ UNFINISHED = (
 )
 
 
-def belongs(info: dict[str, Any], name: str, content: bytes) -> bool:
-    """Whether a table with this content was written together with run.json; True if `info`, from run.json, is older.
+def belongs(info: dict[str, Any], name: str, checksum: str) -> bool:
+    """Whether a table with this SHA-256 was written together with run.json; True if `info`, from run.json, is older.
 
     Raises `TypeError` or `LookupError` for checksums in another form.
     """
     stated = info.get(CHECKSUMS)
-    return bool(stated is None or hashlib.sha256(content).hexdigest() == stated[name])
+    return bool(stated is None or checksum == stated[name])
