@@ -24,7 +24,7 @@ from stress.counts import Counts
 from tests.power_loss import Disk, keep_any, keep_least, keep_most, keep_names, write
 
 LOSSES = 20
-CALLS = 3000  # that a run makes, about: synced, renamed, made or removed files and folders
+CALLS = 1400  # that a run makes, about: synced, renamed, made or removed files and folders
 CHECKED = 20  # for each loss after which the run is finished, those after which its folder is only checked
 
 
