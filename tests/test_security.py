@@ -31,7 +31,6 @@ EXCEPTIONS = {
     ("leakfront/datasets/fashion_mnist.py", "http://"),  # where to take the files by hand
     ("leakfront/datasets/svhn.py", "http://"),
     ("leakfront/harness/schema/config.py", "http://"),  # the name of a draft of JSON Schema; nothing is read from there
-    ("leakfront/datasets/through_torchvision.py", "import_module"),  # torchvision.datasets
     ("leakfront/registry.py", "import_module"),  # plug-ins: only names of files in the room
     ("leakfront/harness/machine/torchvision_operators.py", "import_module"),  # torch
     ("leakfront/testing/__init__.py", "import_module"),  # its own modules

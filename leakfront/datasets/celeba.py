@@ -58,7 +58,7 @@ class CelebA(ThroughTorchvision):
         if (need := math.prod(shape)) > memory() // 2:  # they are copied once
             raise InputError(
                 f"data.params.size is {self.size}, at which {len(part):,} pictures take {need / 2**30:,.0f} GiB, more "
-                "than half the memory of this machine; lower it"
+                "than half the memory that this process may use; lower it"
             )
         prepare = Compose([CenterCrop(CROP), Resize((self.size, self.size))])
         folder = user_path(self.root) / part.base_folder / "img_align_celeba"

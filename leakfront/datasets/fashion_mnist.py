@@ -1,10 +1,13 @@
 """Fashion-MNIST, through torchvision."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leakfront.datasets import LabelledImages, register, user_path
+import numpy as np
+
+from leakfront.datasets import register, user_path
 from leakfront.datasets.mnist import refuse_pickles
 from leakfront.datasets.through_torchvision import ThroughTorchvision
 
@@ -22,7 +25,7 @@ class FashionMNIST(ThroughTorchvision):
         """The four raw files. Torchvision has checksums of the archives only."""
         return {f"FashionMNIST/raw/{Path(archive).stem}": None for archive, _ in reader.resources}
 
-    def load(self) -> LabelledImages:
-        """All images of the raw files; `InputError` if there are pickles beside them, which torchvision would open."""
+    def _read(self) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray], tuple[str, ...]]:
+        """The raw files; `InputError` if there are pickles beside them, which torchvision would open."""
         refuse_pickles(user_path(self.root) / "FashionMNIST" / "processed")
-        return super().load()
+        return super()._read()

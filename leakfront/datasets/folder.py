@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from leakfront.memory import memory
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # the decoders that may run, whatever a file's extension
 MAX_PIXELS = 50_000_000  # of one file; a larger one counts as a decompression bomb
+MAX_HASHED = 256 * 2**20  # bytes of one file; uncompressed, 50 million RGB pixels take 150 million
 MAX_SIDE = 4096  # pixels, of an image made by resizing
 MAX_LOOKED = 10_000  # folders below the classes that are searched for images at the wrong level
 MODES = {"grey": "L", "rgb": "RGB"}
@@ -48,6 +50,7 @@ class ImageFolder(Dataset):
     skip_bad: bool = False
 
     places: ClassVar[tuple[str, ...]] = ("path",)
+    hashed: ClassVar[int | None] = MAX_HASHED
 
     def listed(self) -> dict[str, list[Path]]:
         """The image files."""
@@ -55,12 +58,11 @@ class ImageFolder(Dataset):
 
     def load(self) -> LabelledImages:
         """All images; `InputError` names the folder or file that is not as it should be."""
-        return self.load_with_files()[0]
+        return self.load_with_files(self.found["path"])[0]
 
-    def load_with_files(self) -> tuple[LabelledImages, list[Path]]:
-        """All images, as `load` returns them, and the file of each."""
+    def load_with_files(self, files: Sequence[Path]) -> tuple[LabelledImages, list[Path]]:
+        """The images in files of the folder, as `load` returns them, and the file of each."""
         root = user_path(self.path)
-        files = list_images(root)
         room = memory() // 2  # the images are in memory one by one, and then as one array
         images: dict[Path, np.ndarray] = {}
         failure: InputError | None = None
@@ -78,8 +80,8 @@ class ImageFolder(Dataset):
                 failure = failure or error
         if room < 0:
             raise InputError(
-                f"the {len(files)} images in {root} take more than the {memory() / 2**30:,.0f} GiB of this machine; "
-                "set size to make them smaller"
+                f"the {len(files)} images in {root} take more than half the {memory() / 2**30:,.1f} GiB that this "
+                "process may use; set size to make them smaller"
             )
         if not images:
             raise InputError(f"none of the {len(files)} images in {root} can be used: {failure}")

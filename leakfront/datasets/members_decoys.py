@@ -8,9 +8,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from leakfront.datasets import DECOY, MEMBER, OUTSIDE, Dataset, LabelledImages, register, user_path
-from leakfront.datasets.folder import ImageFolder, Side, list_images
+from leakfront.datasets import DECOY, MEMBER, OUTSIDE, Dataset, LabelledImages, register
+from leakfront.datasets.folder import MAX_HASHED, ImageFolder, Side, list_images
 from leakfront.errors import InputError
+
+_ROLES = {"members": MEMBER, "decoys": DECOY, "reference": OUTSIDE}
 
 
 @register("members_decoys")
@@ -33,6 +35,7 @@ class MembersDecoys(Dataset):
 
     known_membership: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("members", "decoys", "reference")
+    hashed: ClassVar[int | None] = MAX_HASHED
 
     @property
     def has_outside(self) -> bool:
@@ -41,7 +44,7 @@ class MembersDecoys(Dataset):
 
     def count(self) -> int:
         """The number of image files in `members` and `decoys`."""
-        return len(list_images(user_path(self.members))) + len(list_images(user_path(self.decoys)))
+        return len(self.found["members"]) + len(self.found["decoys"])
 
     def listed(self) -> dict[str, list[Path]]:
         """The image files of each folder."""
@@ -49,8 +52,12 @@ class MembersDecoys(Dataset):
 
     def load(self) -> LabelledImages:
         """All images with their roles; `InputError` names the folder or file that is not as it should be."""
-        loaded = [(role, *folder.load_with_files()) for role, folder in self._folders()]
-        first, what = loaded[0][1], ("members", "decoys", "reference")
+        loaded = [
+            (role, *self._folder(place).load_with_files(self.found[place]))
+            for place, role in _ROLES.items()
+            if place in self.found
+        ]
+        first, what = loaded[0][1], tuple(_ROLES)
         for (_, found, _), name in zip(loaded, what, strict=False):
             if found.images.shape[1:] != first.images.shape[1:]:
                 raise InputError(
@@ -75,10 +82,8 @@ class MembersDecoys(Dataset):
             roles=np.concatenate([np.full(len(found), role, np.int8) for role, found, _ in loaded]),
         )
 
-    def _folders(self) -> list[tuple[int, ImageFolder]]:
-        named = [(MEMBER, self.members), (DECOY, self.decoys)]
-        named += [(OUTSIDE, self.reference)] if self.reference is not None else []
-        return [(role, ImageFolder(path, self.size, self.mode, self.skip_bad)) for role, path in named]
+    def _folder(self, place: str) -> ImageFolder:
+        return ImageFolder(getattr(self, place), self.size, self.mode, self.skip_bad)
 
 
 def _refuse_shared(members: tuple[LabelledImages, list[Path]], decoys: tuple[LabelledImages, list[Path]]) -> None:

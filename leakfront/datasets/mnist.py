@@ -1,11 +1,14 @@
 """MNIST, through torchvision."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leakfront.datasets import LabelledImages, register, user_path
+import numpy as np
+
+from leakfront.datasets import register, user_path
 from leakfront.datasets.through_torchvision import ThroughTorchvision
 from leakfront.errors import InputError
 
@@ -23,10 +26,10 @@ class MNIST(ThroughTorchvision):
         """The four raw files. Torchvision has checksums of the archives only."""
         return {f"MNIST/raw/{Path(archive).stem}": None for archive, _ in reader.resources}
 
-    def load(self) -> LabelledImages:
-        """All images of the raw files; `InputError` if there are pickles beside them, which torchvision would open."""
+    def _read(self) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray], tuple[str, ...]]:
+        """The raw files; `InputError` if there are pickles beside them, which torchvision would open."""
         refuse_pickles(user_path(self.root) / "MNIST" / "processed")
-        return super().load()
+        return super()._read()
 
 
 def refuse_pickles(folder: Path) -> None:

@@ -99,7 +99,7 @@ class NumpyArchive(Dataset):
 
 def _require_room(archive: np.lib.npyio.NpzFile, key: str) -> None:
     """Raise `ValueError` for an array that declares more bytes than the archive holds, `InputError` for one that is too
-    large for this machine.
+    large for the memory that this process may use.
 
     NumPy allocates an array from its header before it reads the data.
     """
@@ -118,6 +118,6 @@ def _require_room(archive: np.lib.npyio.NpzFile, key: str) -> None:
         raise ValueError(f"array {key!r} declares {declared:,} bytes and has fewer")
     if declared > memory() // 2:
         raise InputError(
-            f"array {key!r} of {archive.zip.filename} has {declared / 2**30:,.0f} GiB, more than half the memory of "
-            "this machine; make it smaller"
+            f"array {key!r} of {archive.zip.filename} has {declared / 2**30:,.0f} GiB, more than half the memory "
+            "that this process may use; make it smaller"
         )

@@ -1,6 +1,6 @@
 """The base of the data sets that torchvision reads: all their parts together, and errors that say what is missing."""
 
-import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from leakfront.datasets import Dataset, LabelledImages, user_path
+from leakfront.datasets.contract import files_below
 from leakfront.errors import InputError
 
 SECURE = ("https://",)
@@ -34,9 +35,16 @@ class ThroughTorchvision(Dataset):
     by_hand: ClassVar[str]
     parts: ClassVar[tuple[dict[str, Any], ...]] = ({"train": True}, {"train": False})
 
+    def fetch(self) -> None:
+        """Download the files, if `download` is set and one of them is missing."""
+        root = user_path(self.root)
+        if self.download and not all((root / file).exists() for file in self.files(self._reader())):
+            self._read()
+
     def listed(self) -> dict[str, list[Path]]:
-        """Nothing: the name of the data set says what its files hold, and `root` may hold much else."""
-        return {}
+        """The files that torchvision reads, those in folders too; `root` may hold much else."""
+        root = user_path(self.root)
+        return {"root": [path for file in self.files(self._reader()) for path in files_below(root / file)]}
 
     def files(self, reader: Any) -> dict[str, str | None]:
         """The files that torchvision's class `reader` expects below `root`: path -> MD5 checksum, None if unknown."""
@@ -58,26 +66,35 @@ class ThroughTorchvision(Dataset):
 
     def load(self) -> LabelledImages:
         """All images of all parts; `InputError` if files are missing or damaged, or a download failed."""
-        user_path(self.root)
-        reader = getattr(importlib.import_module("torchvision.datasets"), self.reader)
-        if self.download:
-            reader = self._over_https(reader)
-        try:
-            parts = [reader(self.root, download=self.download, **part) for part in self.parts]
-            images, labels = zip(*(self.arrays(part) for part in parts), strict=True)
-        except InputError:
-            raise
-        except Exception as error:  # torchvision raises nearly anything on files that are missing, cut or foreign
-            raise InputError(self._explain(reader, error)) from error
-        everything = LabelledImages(
-            np.ascontiguousarray(np.concatenate(images)), np.concatenate(labels), self.classes(parts[0])
-        )
+        images, labels, classes = self._read()
+        everything = LabelledImages(np.ascontiguousarray(np.concatenate(images)), np.concatenate(labels), classes)
         if len(everything.images) != len(everything.labels):
             raise InputError(
                 f"dataset {self.name!r} in {self.root} has {len(everything.images)} images and "
                 f"{len(everything.labels)} labels: its files do not belong together{self._remedy()}"
             )
         return everything
+
+    def _read(self) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray], tuple[str, ...]]:
+        """The images and the labels of each part, and the classes, after a download if one is allowed and needed."""
+        user_path(self.root)
+        reader = self._reader()
+        if self.download:
+            reader = self._over_https(reader)
+        try:
+            parts = [reader(self.root, download=self.download, **part) for part in self.parts]
+            images, labels = zip(*(self.arrays(part) for part in parts), strict=True)
+            return images, labels, self.classes(parts[0])
+        except InputError:
+            raise
+        except Exception as error:  # torchvision raises nearly anything on files that are missing, cut or foreign
+            raise InputError(self._explain(reader, error)) from error
+
+    def _reader(self) -> Any:
+        """The class of torchvision that reads the data set."""
+        import torchvision.datasets
+
+        return getattr(torchvision.datasets, self.reader)
 
     def sources(self, reader: Any) -> list[str]:
         """The addresses that torchvision's class `reader` downloads from."""
@@ -115,7 +132,6 @@ class ThroughTorchvision(Dataset):
         return problem + self._remedy()
 
     def _remedy(self) -> str:
-        reader = getattr(importlib.import_module("torchvision.datasets"), self.reader)
-        offered = any(source.startswith(SECURE) for source in self.sources(reader))
+        offered = any(source.startswith(SECURE) for source in self.sources(self._reader()))
         first = "" if self.download or not offered else "set download = true, or "
         return f"; {first}take it from {self.url} and {self.by_hand.format(root=user_path(self.root))}"

@@ -29,7 +29,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
 
     With a cluster, the cores and GPUs of this machine are not checked: `ray_cluster.join` has checked the nodes.
     """
-    plan = make_plan(config)
+    plan = make_plan(config, layout)
     if cluster is None:
         check_threads(config.execution)
         check_device(config.execution)

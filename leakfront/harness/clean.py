@@ -22,7 +22,7 @@ def clean(layout: Layout, dry_run: bool = False) -> list[tuple[Path, int]]:
     dry_run: remove nothing. Raises `InputError` if the config uses none of the models: then this version of leakfront
     or of a library would train all of them again, and only a new run can tell which are needed.
     """
-    plan = make_plan(held_config(layout))
+    plan = make_plan(held_config(layout), layout)
     with locked(layout):
         unused = list(_unused(plan, layout))
         sizes = [(path, sum(file.stat().st_size for file in path.rglob("*") if file.is_file())) for path in unused]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,10 +16,12 @@ from leakfront.harness.plan.make import notes_on
 from leakfront.harness.plan.packages import packages_of
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.plan.query_cost import check_signals
+from leakfront.harness.pool.data_files import record
 from leakfront.harness.settings.scrubbed import Scrubber
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import POOL, TRAIN
 from leakfront.harness.stages.guarantees import is_begun
+from leakfront.harness.stages.pool import stored_pool
 from leakfront.harness.stages.stage import Work, perform
 from leakfront.harness.stages.train import is_diverged, is_private
 from leakfront.harness.store.integrity import remove_damaged, seal
@@ -48,27 +50,28 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
     """
     from leakfront.harness.report import draw_report
     from leakfront.harness.stages.aggregate import write_results
+    from leakfront.harness.stages.made import ways_of
     from leakfront.harness.stages.record import collect
+    from leakfront.results.run.made import differing_machines
 
     started = time.monotonic()
     plan, pool = check_everything(config, layout, cluster)
     check_signals(plan, pool.images.shape[1:])
-    facts = {
-        "versions": provenance.versions(),
-        "plugins": packages_of(plan),
-        "git": provenance.git_state(),
-        "machine": provenance.machine(),
-    }
+    plugins = packages_of(plan)
+    session = {"versions": provenance.versions(), "git": provenance.git_state(), "machine": provenance.machine()}
     with locked(layout):
         check_compatible(layout, config)  # again: another process may have used the folder in the meantime
         clear_temporaries(layout.root)
         cells = [cell.name for cell in plan.cells]
         models = model_names(cell.keys[TRAIN.name] for cell in plan.cells)
         damaged = remove_damaged(layout, cells, models)
-        write_config(layout, config, facts)
+        write_config(layout, config, {**session, "plugins": plugins})
+        record(plan.data, layout)
         if private := [cell for cell in plan.cells if is_private(cell.point.stack)]:
             make_secret(layout, config.privacy_seed, begun=any(is_begun(cell, layout) for cell in private))
-        perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name])
+        made = provenance.made_by(config.execution.threads)  # on no GPU, which workers alone use
+        perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name], made)
+        pool = replace(stored_pool(layout, check=False), membership=pool.membership)  # mapped
         scrubber = Scrubber.of(paths_of(config), layout.root)
         with RunProgress(work_left(plan, pool, layout), layout.log, console, scrubber) as progress:
             for sentence in damaged:
@@ -86,7 +89,10 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
             progress.begins("results")
             rows, info = collect(plan, pool, layout, diverged, scrubber.all_in(failed))
             how = {"wall_seconds": busy_seconds(layout.log), "workers": workers, "cluster": str(cluster or "")}
-            write_results(layout, rows, {**info, **facts, **how})
+            info |= {**how, "plugins": plugins, "made": ways_of(plan.cells, layout), "last_session": session}
+            write_results(layout, rows, info)
+            if said := differing_machines(info):
+                progress.say(f"  {said}")
             progress.begins("report")
             page = draw_report([layout], layout.report, ending=True)
             progress.say(f"done in {duration(time.monotonic() - started)}; the report is {page}")

@@ -55,9 +55,10 @@ def test_digits_have_no_places_and_coins_decide_their_membership() -> None:
     assert (digits.listed(), digits.fingerprint()) == ({}, [])
 
 
-def test_a_data_set_that_torchvision_reads_is_known_by_its_name_alone(tmp_path: Path) -> None:
+def test_of_a_data_set_that_torchvision_reads_only_its_own_files_count(tmp_path: Path) -> None:
     write(tmp_path / "something_else.png")
-    assert open_dataset("mnist", root=str(tmp_path)).fingerprint() == []
+    mnist = open_dataset("mnist", root=str(tmp_path))
+    assert (mnist.facts(), mnist.fingerprint()) == ([], [["root", []]])
 
 
 def test_a_fingerprint_follows_the_files_and_not_where_they_lie(tmp_path: Path) -> None:
@@ -67,11 +68,14 @@ def test_a_fingerprint_follows_the_files_and_not_where_they_lie(tmp_path: Path) 
     assert [name for name, *_ in before[0][1]] == ["a/0.png", "a/1.png", "b/0.png"]
     shutil.copytree(tmp_path / "here", tmp_path / "there")
     assert open_dataset(f"folder:{tmp_path / 'there'}").fingerprint() == before
+    facts = open_dataset(f"folder:{tmp_path / 'there'}").facts()
     os.utime(tmp_path / "there" / "b" / "0.png", (0, 0))
-    changed = open_dataset(f"folder:{tmp_path / 'there'}").fingerprint()
-    assert changed != before
+    assert open_dataset(f"folder:{tmp_path / 'there'}").fingerprint() == before
+    assert open_dataset(f"folder:{tmp_path / 'there'}").facts() != facts
     (tmp_path / "there" / "notes.txt").write_text("no image")
-    assert open_dataset(f"folder:{tmp_path / 'there'}").fingerprint() == changed
+    assert open_dataset(f"folder:{tmp_path / 'there'}").fingerprint() == before
+    (tmp_path / "there" / "b" / "0.png").write_bytes(b"another")
+    assert open_dataset(f"folder:{tmp_path / 'there'}").fingerprint() != before
 
 
 def test_members_and_decoys_are_told_apart_in_a_fingerprint(tmp_path: Path) -> None:

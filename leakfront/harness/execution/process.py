@@ -16,21 +16,23 @@ from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 
 _events: Any = None
-_plans: dict[str, Plan] = {}
+_plans: dict[tuple[str, str | None], Plan] = {}
 
 
 @dataclass(frozen=True)
 class Task:
     """One stage of one cell, or of the whole run; small enough to send to another process.
 
-    root: the run's folder. settings: the resolved config, as JSON. shadows: the cells whose models serve as shadow
-    models. snapshots: for a training, as (steps, key of the weights); see `Work`.
+    root: the run's folder. settings: the resolved config, as JSON. data: what the files of the data set hold, from the
+    plan of the process that sends the task; with None, they are examined where the task runs. shadows: the
+    cells whose models serve as shadow models. snapshots: for a training, as (steps, key of the weights); see `Work`.
     """
 
     stage: str
     root: Path
     settings: str
     cell: str = ""
+    data: str | None = None
     shadows: tuple[str, ...] = ()
     snapshots: tuple[tuple[int, str], ...] = ()
 
@@ -79,13 +81,14 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def plan_of(settings: str) -> Plan:
-    """The plan of a resolved config (JSON), made once per process."""
+def plan_of(task: Task) -> Plan:
+    """The plan of a task's run, made once per process."""
     from leakfront.harness.settings.sections import Config
 
-    if settings not in _plans:
-        _plans[settings] = make_plan(Config.model_validate_json(settings))
-    return _plans[settings]
+    known = (task.settings, task.data)
+    if known not in _plans:
+        _plans[known] = make_plan(Config.model_validate_json(task.settings), data=task.data)
+    return _plans[known]
 
 
 def emit(event: dict[str, Any]) -> None:

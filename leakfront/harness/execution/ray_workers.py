@@ -79,7 +79,7 @@ def _run(task: Task, ticket: _Ticket, attempt: Attempt, mailbox: Any) -> None:
 
 
 def _admit(task: Task, ticket: _Ticket) -> None:
-    """Raise `InputError` unless this node has the driver's folder, code, libraries and data."""
+    """Raise `InputError` unless this node has the driver's folder, code, libraries and plug-ins."""
     node = socket.gethostname()
     if not ticket.marker.is_dir():
         raise InputError(
@@ -88,7 +88,7 @@ def _admit(task: Task, ticket: _Ticket) -> None:
         )
     if ticket.working_folder.is_dir():
         os.chdir(ticket.working_folder)
-    here = fingerprint(plan_of(task.settings))
+    here = fingerprint(plan_of(task))
     for name, there in ticket.fingerprint.items():
         if here[name] != there:
             raise InputError(_difference(node, name, here[name], there))
@@ -100,8 +100,8 @@ def _difference(node: str, name: str, here: str, there: str) -> str:
         return f"the Ray node {node} has other code of leakfront than this machine; install the same code on all nodes"
     if name == "plan":
         return (
-            f"the Ray node {node} computes other keys for the run's stages than this machine; plug-ins and data set "
-            "must be the same on all nodes, under the same path"
+            f"the Ray node {node} computes other keys for the run's stages than this machine; plug-ins and external "
+            "models must be the same on all nodes, under the same path"
         )
     return f"the Ray node {node} has {name} {here}, this machine has {there}; install the same version on all nodes"
 

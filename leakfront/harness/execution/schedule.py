@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -191,7 +191,7 @@ class Schedule:
     def _task(self, node: Node) -> Task | None:
         """The task of a node whose inputs are done; None if it is stored already, or the cell has no usable model."""
         stage, plan, layout = BY_NAME[node.stage], self._plan, self._layout
-        task = Task(node.stage, layout.root, self._settings, node.cell)
+        task = Task(node.stage, layout.root, self._settings, node.cell, plan.data.content)
         if stage.scope == "run":
             return None if is_stored(stage, layout, plan.keys[stage.name]) else task
         cell = plan.by_name[node.cell]
@@ -208,7 +208,7 @@ class Schedule:
         stored = (is_stored(stage, layout, key, cell, part) for part, key in keys.items())
         if all(stored):
             return None
-        return Task(node.stage, layout.root, self._settings, cell.name, tuple(shadow.name for shadow in shadows))
+        return replace(task, shadows=tuple(shadow.name for shadow in shadows))
 
     def _training(self, task: Task, cell: CellPlan) -> Task | None:
         """The training of a cell's model, with the snapshots to store on the way; None if it failed or is stored."""
@@ -220,7 +220,7 @@ class Schedule:
             for other in pending_models(self._plan, self._layout)
             if other.family == model.family and other.steps < model.steps
         ]
-        return Task(task.stage, task.root, task.settings, task.cell, snapshots=tuple(shorter))
+        return replace(task, snapshots=tuple(shorter))
 
     def _usable(self, cell: CellPlan) -> bool:
         """Whether a cell has a model that can be sampled and attacked."""

@@ -33,7 +33,7 @@ def run_task(task: Task) -> None:
 
 def work_of(task: Task) -> Work:
     """The `Work` of a task: its plan, pool, cell and folder."""
-    plan, layout = plan_of(task.settings), Layout(task.root)
+    plan, layout = plan_of(task), Layout(task.root)
     return Work(
         plan=plan,
         of_cell=plan.by_name[task.cell] if task.cell else None,
@@ -47,8 +47,8 @@ def work_of(task: Task) -> Work:
 
 @lru_cache(1)
 def _pool(root: Path, key: str) -> Pool:
-    """The pool of a run, read once per process."""
-    return stored_pool(Layout(root))
+    """The pool of a run, mapped once per process. The process that started the run has checked it."""
+    return stored_pool(Layout(root), check=False)
 
 
 def _key(stage: Stage, work: Work) -> str:
@@ -60,14 +60,15 @@ def _key(stage: Stage, work: Work) -> str:
 def _train(task: Task, work: Work, key: str) -> None:
     """Train a model, with several processes if the config says so, and remove its checkpoint."""
     from leakfront.harness.execution.data_parallel import training_ranks
-    from leakfront.harness.stages.train import remove_checkpoint_of
+    from leakfront.harness.stages.train import history, remove_checkpoint_of
 
     execution = work.plan.config.execution
     size = execution.processes if work.plan.model.trained else 1
     near = work.layout.model(key, "meeting")
     make_folder(near.parent)
+    made = history(work)  # before the checkpoint is written again
     with training_ranks(partial(_train_rank, task), size, execution.device, execution.threads, near) as ranks:
-        perform(TRAIN, replace(work, ranks=ranks), key)
+        perform(TRAIN, replace(work, ranks=ranks), key, made)
     remove_checkpoint_of(work.cell, work.layout)
 
 

@@ -1,9 +1,10 @@
-"""Where a result comes from: versions, git state, machine."""
+"""Where a result comes from: versions, git state, machine, threads."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,28 @@ from leakfront.memory import memory
 
 PACKAGES = (
     "torch", "torchvision", "diffusers", "opacus", "torch-fidelity", "scikit-learn", "scipy", "numpy", "pandas",
-    "faiss-cpu",
+    "faiss-cpu", "Pillow",
 )  # fmt: skip
 
 
+def made_by(threads: int, device: str = "cpu") -> dict[str, Any]:
+    """How a process with this number of threads makes an artifact on a device: versions, commit, machine, threads.
+
+    Machine: processor, cores, memory, system, the instruction set that torch uses, and the GPU if it is on one.
+    """
+    import torch
+
+    state = git_state()
+    on = {"gpu": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}
+    return {
+        "versions": versions(),
+        "commit": state["commit"] + (" with uncommitted changes" if state["dirty"] else ""),
+        "machine": {**machine(), "instruction_set": torch.backends.cpu.get_cpu_capability(), **on},
+        "threads": threads,
+    }
+
+
+@cache
 def versions() -> dict[str, str]:
     """Versions of this package, of Python and of the libraries that affect results."""
     found = {"leakfront": package.__version__, "python": platform.python_version()}
@@ -29,6 +48,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def git_state() -> dict[str, Any]:
     """The commit, and whether the working tree differs from it; outside a git checkout the commit is empty."""
     folder = package.PACKAGE.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.stages import BY_NAME, STAGES
 from leakfront.harness.stages.stage import Stage, Subject
-from leakfront.harness.store.code_keys import content_key
+from leakfront.harness.store.code_keys import SEEDS, content_key, with_imports
 
 
 def fill_keys(plan: Plan) -> None:
@@ -19,12 +19,15 @@ def fill_keys(plan: Plan) -> None:
 
 
 def key_of(stage: Stage, subject: Subject) -> str:
-    """The key of a stage's artifact: a hash of its settings, its inputs' keys and its code.
+    """The key of a stage's artifact: a hash of its settings, its inputs' keys, its code, and the libraries that this
+    imports.
 
-    Nothing else enters. In particular, the key does not depend on which other cells the config has.
+    Its code: what the stage declares, the module of its `run` with what that imports of the rooms, and the derivation
+    of seeds. Nothing else enters. In particular, the key does not depend on which other cells the config has, and not
+    on the machine: its number of threads and its instruction set are recorded with the artifact.
     """
     inputs = [key for name in inputs_of(stage, subject.plan) for key in _input_keys(BY_NAME[name], stage, subject)]
-    code = sorted({*stage.code(subject), stage.run.__module__})
+    code = sorted({*stage.code(subject), *with_imports(stage.run.__module__), SEEDS})
     return content_key(stage.name, stage.settings(subject), inputs, code)
 
 

@@ -34,12 +34,12 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def check_weights(smallest: int) -> None:
-    """Raise `InputError` if a network of at least `smallest` parameters cannot be trained in this machine's memory."""
+    """Raise `InputError` if a network of at least `smallest` parameters cannot be trained in this process's memory."""
     _require(smallest * 4 * WEIGHTS_IN_TRAINING, "model.channels and model.layers_per_block make a network that takes")
 
 
 def check_data(config: Config, image: int) -> None:
-    """Raise `InputError` if the images alone, of `image` bytes each, exceed this machine's memory."""
+    """Raise `InputError` if the images alone, of `image` bytes each, exceed the memory that this process may use."""
     planted = config.data.duplicates
     if planted.groups * planted.copies > MAX_PLANTED:
         raise InputError(
@@ -63,5 +63,5 @@ def check_threads(execution: Execution) -> None:
 def _require(need: int, what: str) -> None:
     if need > memory():
         raise InputError(
-            f"{what} at least {need / 2**30:,.0f} GiB, but this machine has {memory() / 2**30:,.0f} GiB; lower it"
+            f"{what} at least {need / 2**30:,.1f} GiB, but this process may use {memory() / 2**30:,.1f} GiB; lower it"
         )

@@ -17,7 +17,9 @@ from leakfront.harness.plan.limits import check_models, check_names, check_weigh
 from leakfront.harness.plan.packages import check_figures
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.sweeps import DefensePoint, expand
+from leakfront.harness.pool.data_files import DataFiles, examine
 from leakfront.harness.settings.sections import Config
+from leakfront.harness.store.layout import Layout
 from leakfront.labels import NAME, is_name
 from leakfront.registry import build
 from leakfront.results import features as feature_extractors
@@ -25,13 +27,18 @@ from leakfront.results import metrics
 from leakfront.results.metrics import row_name
 
 
-def make_plan(config: Config) -> Plan:
-    """Check every name and parameter of a config, and key every stage. Raises `InputError`."""
+def make_plan(config: Config, layout: Layout | None = None, data: str | None = None) -> Plan:
+    """Check every name and parameter of a config, and key every stage. Raises `InputError`.
+
+    layout: the run's folder, which may record what the files of the data set hold. data: what they hold, from a process
+    that has examined them; then they are not listed again.
+    """
     model_settings = dict(config.model)
     suite, chosen = chosen_attacks(config.suite, config.attacks)
     model = build(models.registry, model_settings.pop("name", None), model_settings, "model")
     dataset = open_dataset(config.data.dataset, **config.data.params)
-    check_external(config, model, dataset)
+    if data is None:
+        check_external(config, model, dataset)
     points = external_points(model, expand(config.defenses))
     check_models(config.splits, len(points))
     check_weights(model.smallest)
@@ -44,6 +51,7 @@ def make_plan(config: Config) -> Plan:
         attacks={label: _attack(label, params) for label, params in chosen.items()},
         model=model,
         dataset=dataset,
+        data=examine(dataset, layout) if data is None else DataFiles(data),
         metrics=_metrics(config.metrics.names),
         extractor=build(feature_extractors.registry, extractor, config.metrics.features_params, "metrics"),
         cells=_cells(points, config.splits),

@@ -10,6 +10,7 @@ from typing import Any
 from leakfront.attacks.contract import Attack, signal_key
 from leakfront.harness.plan.external import NO_OUTSIDE
 from leakfront.harness.plan.sweeps import DefensePoint
+from leakfront.harness.pool.data_files import DataFiles
 from leakfront.harness.settings.places import shortened
 from leakfront.harness.settings.sections import Config
 
@@ -31,7 +32,7 @@ class CellPlan:
 class Plan:
     """A checked config, with an instance of every plug-in that it names.
 
-    keys: by stage, for the stages of the whole run.
+    keys: by stage, for the stages of the whole run. data: what the files of the data set hold.
     """
 
     config: Config
@@ -40,6 +41,7 @@ class Plan:
     attacks: dict[str, Attack]
     model: Any
     dataset: Any
+    data: DataFiles
     metrics: list[Any]
     extractor: Any
     cells: list[CellPlan]

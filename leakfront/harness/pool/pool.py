@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from leakfront.datasets import OUTSIDE, LabelledImages
 from leakfront.defenses.contract import TrainingSet
 from leakfront.errors import InputError
 from leakfront.harness.pool.planted_duplicates import COPY_KINDS, CopyKind, altered_copies
+from leakfront.harness.store.mapped import mapped
 from leakfront.seeds import derive_seed
 
 
@@ -90,7 +91,8 @@ class Pool:
         """SHA-256, in hexadecimal, of all arrays and the class names."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for name, array in _stored_arrays(self).items():
-            digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(array.data)
         return digest.hexdigest()
 
 
@@ -178,23 +180,32 @@ def training_set(pool: Pool, members: np.ndarray) -> TrainingSet:
 
 
 def save_pool(pool: Pool, path: Path) -> None:
-    """Write `pool` to `path` as one safetensors file."""
-    facts = {k: v for k, v in vars(pool).items() if not isinstance(v, np.ndarray) and k != "membership"}
-    save_file(_stored_arrays(pool), path, metadata={"facts": json.dumps({**facts, "checksum": pool.checksum})})
+    """Write `pool` to `path` as one safetensors file.
+
+    If there are altered copies, the file has all variants in addition to the images, so that both can be mapped.
+    """
+    facts = {k: v for k, v in vars(pool).items() if k not in ("membership", "checksum") and not _is_array(v)}
+    arrays = _stored_arrays(pool)
+    if len(arrays.pop("altered")):
+        arrays["variants"] = np.ascontiguousarray(pool.variants)
+    save_file(arrays, path, metadata={"facts": json.dumps({**facts, "checksum": pool.checksum})})
 
 
-def load_pool(path: Path) -> Pool:
-    """Read a pool that `save_pool` wrote. Raises `InputError` if the file is missing, is no pool, or has changed."""
+def load_pool(path: Path, check: bool = True) -> Pool:
+    """A pool that `save_pool` wrote, mapped: processes that read it share its memory.
+
+    check: whether to compare its checksum, for which every image is read. Raises `InputError` if the file is missing,
+    is no pool, or has changed.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             facts: dict[str, Any] = json.loads((file.metadata() or {})["facts"])
         checksum, facts["classes"] = facts.pop("checksum"), tuple(facts["classes"])
-        altered = (arrays := load_file(path)).pop("altered")
-        variants = np.concatenate([arrays["images"], altered]) if len(altered) else arrays["images"]
-        pool = Pool(**{**facts, **arrays, "variants": variants})
+        arrays = mapped(path)
+        pool = Pool(**{"variants": arrays["images"], **facts, **arrays})
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a pool ({error}); delete it so that it is drawn again") from error
-    if pool.checksum != checksum:
+    if check and pool.checksum != checksum:
         raise InputError(f"the pool in {path} does not have its checksum; delete it so that it is drawn again")
     return pool
 
@@ -202,7 +213,11 @@ def load_pool(path: Path) -> Pool:
 def _stored_arrays(pool: Pool) -> dict[str, np.ndarray]:
     """The arrays of a pool by name; of the variants only the altered ones."""
     arrays = {**vars(pool), "variants": None, "membership": None, "altered": pool.variants[len(pool) :]}
-    return {name: np.ascontiguousarray(value) for name, value in arrays.items() if isinstance(value, np.ndarray)}
+    return {name: np.ascontiguousarray(value) for name, value in arrays.items() if _is_array(value)}
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def _reference_size(n: int, distinct: int, settings: PoolSettings) -> int:

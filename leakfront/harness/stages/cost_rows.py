@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
+from leakfront.attacks.contract import Attack, signal_key
 from leakfront.harness.machine.clock import kind_of_time
 from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.query_cost import model_calls
+from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.attack import load_facts
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.prepare import load_notes
@@ -36,17 +40,18 @@ def reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]
     return rows
 
 
-def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout, pool: int) -> list[Row]:
+def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout, images: Pool) -> list[Row]:
     """The cost of training, sampling, probing and scoring; the training of an external model is unknown."""
+    pool = len(images)
     trained = load_training(cell, layout)
     number = (int, float)
     sampled = read_facts(
         layout.stage(cell.name, "sample") / "sample.json", seconds=number, model_calls_per_image=number
     )
     probed = read_facts(layout.stage(cell.name, "probe") / "probe.json", seconds=number, model_calls_per_image=number,
-                        model_calls_per_image_alone=dict)  # fmt: skip
+                        generation_calls=dict)  # fmt: skip
     sampling, time = plan.config.sampling, kind_of_time(plan.config.execution.device)
-    alone = {name: float(probed["model_calls_per_image_alone"][name]) for name in judged}
+    alone = {name: _calls_alone(plan, plan.attacks[name], images, probed["generation_calls"]) for name in judged}
     together = probed["model_calls_per_image"] + sampling.images * sampling.steps / pool
 
     def row(source: str, metric: str, value: float, n: int, ci_method: str = "") -> Row:
@@ -73,3 +78,15 @@ def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout,
         row("suite", "model_calls_per_image_apart", sum(alone.values()), pool),
         *(row(name, "scoring_seconds", load_facts(name, cell, layout)["seconds"], 1, time) for name in judged),
     ]
+
+
+def _calls_alone(plan: Plan, attack: Attack, pool: Pool, generation_calls: dict[str, int]) -> float:
+    """The model calls per pool image that an attack would need if it were the only one, samples included."""
+
+    def calls(signals: Sequence[Any]) -> int:
+        return model_calls(signals, pool.images.shape[1:], plan.model.timesteps)
+
+    other = calls(attack.outside_signals()) * min(plan.config.probe.outside, len(pool.reference_images))
+    other += sum(generation_calls[signal_key(generation)] for generation in attack.generations())
+    other += plan.config.sampling.images * plan.config.sampling.steps if attack.extracts else 0
+    return calls(attack.signals()) + other / len(pool)

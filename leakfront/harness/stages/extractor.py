@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,7 @@ IMAGE_SETS = "leakfront.results.metrics.image_set"  # the code that stores and r
 
 def _settings(subject: Subject) -> list[Any]:
     config, extractor = subject.plan.config, subject.plan.extractor
-    libraries = {name: version(name) for name in ("torch", "torch-fidelity")}
-    return [extractor.name, extractor.version(), config.seed, config.sampling.images, libraries]
+    return [extractor.name, extractor.version(), config.seed, config.sampling.images]
 
 
 def _code(subject: Subject) -> list[str]:

@@ -25,15 +25,15 @@ from leakfront.results.run.rows import Row
 
 
 def _settings(subject: Subject) -> list[Any]:
-    config = subject.plan.config
+    config, cell = subject.plan.config, subject.cell
+    named = [config.name, subject.plan.model.name, cell.name, cell.point.line, cell.point.params]  # in every row
     data = shortened({"data": config.data.model_dump()})["data"]  # where the files lie does not matter
-    return [config.statistics.model_dump(), config.name, data, list(subject.plan.attacks), len(subject.shadows)]
+    return [config.statistics.model_dump(), named, data, list(subject.plan.attacks), len(subject.shadows)]
 
 
 def _code(subject: Subject) -> list[str]:
-    statistics = [f"leakfront.results.statistics.{name}" for name in ("roc", "counts", "set_test", "one_run_f_dp")]
     makers = [f"leakfront.harness.stages.{name}_rows" for name in ("cell", "privacy", "audit", "cost")]
-    return [*makers, *with_imports("leakfront.results.statistics.one_run_best"), *statistics]
+    return [name for maker in makers for name in with_imports(maker)]
 
 
 def _run(work: Work) -> Files:
@@ -60,7 +60,7 @@ def _run(work: Work) -> Files:
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += reports_of_defenses(plan, cell, layout)
-    rows += cost_rows(plan, cell, judged, layout, len(pool))
+    rows += cost_rows(plan, cell, judged, layout, pool)
     return {"rows.json": [vars(row) for row in rows]}
 
 

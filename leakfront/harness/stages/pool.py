@@ -57,9 +57,9 @@ def draw_pool(plan: Plan, layout: Layout) -> Pool:
         raise InputError(f"data: {error}") from None
 
 
-def stored_pool(layout: Layout) -> Pool:
-    """The pool in the run's folder, without its membership."""
-    return load_pool(layout.pool / "pool.safetensors")
+def stored_pool(layout: Layout, check: bool = True) -> Pool:
+    """The pool in the run's folder, mapped, without its membership. check: see `load_pool`."""
+    return load_pool(layout.pool / "pool.safetensors", check)
 
 
 def members_of(plan: Plan, layout: Layout, pool: Pool, split: int) -> np.ndarray:
@@ -81,12 +81,14 @@ def _settings(subject: Subject) -> list[Any]:
     params = {key: value for key, value in parameters(dataset).items() if key not in nowhere}
     data = config.data
     return [type(dataset).__name__, params, data.pool, data.reference, data.duplicates.model_dump(), config.seed,
-            dataset.fingerprint()]  # fmt: skip
+            subject.plan.data.content]  # fmt: skip
 
 
 def _code(subject: Subject) -> list[str]:
-    files = ["pool", "planted_duplicates", *(["known_membership"] if subject.plan.known_membership else [])]
-    return [*(f"leakfront.harness.pool.{name}" for name in files), *plugin_code(subject.plan.dataset)]
+    plan, planted = subject.plan, subject.plan.config.data.duplicates
+    altered = ["planted_duplicates"] if planted.groups and planted.kind != "exact" else []
+    files = ["pool", *altered, *(["known_membership"] if plan.known_membership else [])]
+    return [*(f"leakfront.harness.pool.{name}" for name in files), *plugin_code(plan.dataset)]
 
 
 def _run(work: Work) -> Files:

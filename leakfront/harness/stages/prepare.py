@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
 
-from leakfront.defenses import TrainingSet
+from leakfront.defenses import Defense, TrainingSet
 from leakfront.harness.plan.plan import CellPlan
-from leakfront.harness.pool.pool import training_set
+from leakfront.harness.pool.pool import Pool, training_set
 from leakfront.harness.stages.pool import member_share, members_of
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.stages.stored_json import read_facts
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.mapped import mapped
 from leakfront.registry import parameters
 
 
@@ -35,24 +37,32 @@ def _run(work: Work) -> Files:
     coin's probability. The real size depends on the coins.
     """
     members = members_of(work.plan, work.layout, work.pool, work.cell.split)
-    dataset, everything = training_set(work.pool, members), training_set(work.pool, np.ones_like(members))
-    for defense in work.cell.point.stack:
-        dataset, everything = defense.prepare(dataset), defense.prepare(everything)
+    preparing = [layer for layer in work.cell.point.stack if layer.overrides("prepare")]
+    dataset = _prepared(preparing, work.pool, members)
+    total = len(_prepared(preparing, work.pool, np.ones_like(members))) if preparing else int(work.pool.copies.sum())
     arrays = {"images": dataset.images, "labels": dataset.labels, "pool_index": dataset.pool_index}
     return {
         "coins.safetensors": {"members": members},
         "training_set.safetensors": {name: np.ascontiguousarray(values) for name, values in arrays.items()},
-        "prepare.json": {"expected_size": len(everything) * member_share(work.plan, members), "notes": dataset.notes},
+        "prepare.json": {"expected_size": total * member_share(work.plan, members), "notes": dataset.notes},
     }
+
+
+def _prepared(layers: Sequence[Defense], pool: Pool, members: np.ndarray) -> TrainingSet:
+    """The training set of `members`, bool [P], after the preparation by `layers`."""
+    dataset = training_set(pool, members)
+    for defense in layers:
+        dataset = defense.prepare(dataset)
+    return dataset
 
 
 PREPARE = Stage("prepare", "cell", inputs=("pool",), settings=_settings, code=_code, run=_run)
 
 
 def load_prepared(cell: CellPlan, layout: Layout) -> tuple[TrainingSet, float]:
-    """The prepared training set of a cell, and its expected size."""
+    """The prepared training set of a cell, mapped (see `store.mapped`), and its expected size."""
     folder = layout.stage(cell.name, PREPARE.name)
-    arrays = load_file(folder / "training_set.safetensors")
+    arrays = mapped(folder / "training_set.safetensors")
     facts = read_facts(folder / "prepare.json", notes=dict, expected_size=(int, float))
     return TrainingSet(**arrays, notes=facts["notes"]), facts["expected_size"]
 

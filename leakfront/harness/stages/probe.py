@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import safe_open
 
-from leakfront.attacks import Attack, Outside, Signals
+from leakfront.attacks import Outside, Signals
 from leakfront.attacks.contract import signal_key
 from leakfront.harness.plan.plan import CellPlan, Plan
-from leakfront.harness.plan.query_cost import model_calls
 from leakfront.harness.plan.workload import probing_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.features import sample_set
@@ -50,9 +49,10 @@ def _settings(subject: Subject) -> list[Any]:
 
 
 def _code(subject: Subject) -> list[str]:
-    of_attacks = [name for attack in subject.plan.attacks.values() for name in plugin_code(attack)]
+    plan = subject.plan
+    asked = [name for one in (*plan.signals, *plan.outside_signals, *plan.generations) for name in plugin_code(one)]
     queries, sampling = "leakfront.attacks.queries.queries", "leakfront.models.sampling"
-    return [*of_attacks, *with_imports(queries), *with_imports(sampling)]
+    return [*asked, *with_imports(queries), *with_imports(sampling)]
 
 
 def _run(work: Work) -> Files:
@@ -60,7 +60,6 @@ def _run(work: Work) -> Files:
     import torch
 
     from leakfront.harness.machine.clock import Stopwatch
-    from leakfront.harness.training.loop import to_unit_range
 
     plan, cell, pool = work.plan, work.cell, work.pool
     model, device = load_model(plan, cell, work.layout), plan.config.execution.device
@@ -69,8 +68,8 @@ def _run(work: Work) -> Files:
     watch = Stopwatch(device)
 
     def measured(signals: Sequence[Any], images: np.ndarray, labels: np.ndarray, progress: Progress) -> Any:
-        on_device = to_unit_range(images).to(device), torch.as_tensor(labels).to(device)
-        return measure_signals(signals, model, *on_device, settings, progress)
+        shown = InBatches(images, device), torch.as_tensor(labels).to(device)
+        return measure_signals(signals, model, *shown, settings, progress)
 
     signals, calls = measured(plan.signals, pool.images, pool.labels, work.progress)
     of_outside, outside_calls = measured(plan.outside_signals, *outside, silent)
@@ -78,12 +77,11 @@ def _run(work: Work) -> Files:
     # the calls for all attacks together, per pool image; the sample stage counts its own calls
     per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
     seconds = watch.seconds
-    alone = _alone(plan, pool, len(outside[0]), generation_calls)
     return {
         "signals.safetensors": signals,
         "outside.safetensors": of_outside,
         "generated.safetensors": generated,
-        "probe.json": {"seconds": seconds, "model_calls_per_image": per_image, "model_calls_per_image_alone": alone},
+        "probe.json": {"seconds": seconds, "model_calls_per_image": per_image, "generation_calls": generation_calls},
     }
 
 
@@ -93,10 +91,29 @@ PROBE = Stage(
 )  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class InBatches:
+    """Images as a model sees them, float32 [n, C, H, W] in [-1, 1] on a device, made one slice at a time.
+
+    images: uint8 [N, C, H, W].
+    """
+
+    images: np.ndarray
+    device: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        from leakfront.harness.training.loop import to_unit_range
+
+        return to_unit_range(self.images[rows]).to(self.device)
+
+
 def measure_signals(
     signals: Sequence[Any],
     model: DiffusionModel,
-    images: torch.Tensor,
+    images: torch.Tensor | InBatches,
     labels: torch.Tensor,
     settings: ProbeSettings,
     progress: Progress,
@@ -147,21 +164,6 @@ def _generate(
         )
         arrays[f"{key}/images"], calls[key] = np.ascontiguousarray(images), counted.calls
     return arrays, calls
-
-
-def _alone(plan: Plan, pool: Pool, outside: int, generation_calls: dict[str, int]) -> dict[str, float]:
-    """The model calls per pool image that each attack would need if it were the only one, samples included."""
-
-    def calls(signals: Sequence[Any]) -> int:
-        return model_calls(signals, pool.images.shape[1:], plan.model.timesteps)
-
-    def alone(attack: Attack) -> float:
-        other = calls(attack.outside_signals()) * outside
-        other += sum(generation_calls[signal_key(g)] for g in attack.generations())
-        other += plan.config.sampling.images * plan.config.sampling.steps if attack.extracts else 0
-        return calls(attack.signals()) + other / len(pool)
-
-    return {label: alone(plan.attacks[label]) for label in plan.judged_by(plan.config.splits - 1)}
 
 
 class StoredArrays(Mapping[str, np.ndarray]):

@@ -20,13 +20,13 @@ from leakfront.seeds import derive_seed
 
 
 def _settings(subject: Subject) -> list[Any]:
-    return [subject.plan.config.name, subject.plan.data_name, *(row_name(metric) for metric in subject.plan.metrics)]
+    plan = subject.plan
+    named = [plan.config.name, plan.data_name, plan.model.name]  # in every row
+    return [*named, *(row_name(metric) for metric in plan.metrics)]
 
 
 def _code(subject: Subject) -> list[str]:
-    here = ["leakfront.harness.stages.reference", "leakfront.results.statistics.fits",
-            "leakfront.results.metrics.at_number"]  # fmt: skip
-    return [*here, *(name for metric in subject.plan.metrics for name in plugin_code(metric))]
+    return [name for metric in subject.plan.metrics for name in plugin_code(metric)]
 
 
 def _run(work: Work) -> Files:

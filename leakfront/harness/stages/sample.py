@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.workload import sampling_work
@@ -15,6 +14,7 @@ from leakfront.harness.stages.stage import Files, Progress, Stage, Subject, Work
 from leakfront.harness.stages.train import load_model
 from leakfront.harness.store.code_keys import plugin_code, with_imports
 from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.mapped import mapped
 from leakfront.registry import parameters
 from leakfront.seeds import derive_seed
 
@@ -145,4 +145,4 @@ def load_unguarded_samples(cell: CellPlan, layout: Layout) -> np.ndarray | None:
 
 
 def _load(cell: CellPlan, layout: Layout) -> dict[str, np.ndarray]:
-    return load_file(layout.stage(cell.name, SAMPLE.name) / "samples.safetensors")
+    return mapped(layout.stage(cell.name, SAMPLE.name) / "samples.safetensors")

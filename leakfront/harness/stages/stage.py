@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from leakfront.defenses.training.ranks import ALONE, Ranks
+from leakfront.harness.machine.provenance import made_by
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.store.artifacts import stored_key, writing
@@ -101,17 +102,22 @@ def is_stored(stage: Stage, layout: Layout, key: str, cell: CellPlan | None = No
     return stored_key(stage.folder(layout, key, cell, part)) == key
 
 
-def perform(stage: Stage, work: Work, key: str) -> None:
-    """Make the stage's artifact, unless it is stored under this key. This is the only place that decides it."""
+def perform(stage: Stage, work: Work, key: str, made: Mapping[str, Any] | None = None) -> None:
+    """Make the stage's artifact, unless it is stored under this key. This is the only place that decides it.
+
+    made: how it is made; by default as a worker makes things.
+    """
     if not is_stored(stage, work.layout, key, work.of_cell, work.part):
-        store(stage.folder(work.layout, key, work.of_cell, work.part), key, stage.run(work))
+        execution = work.plan.config.execution
+        made = made_by(execution.threads, execution.device) if made is None else made
+        store(stage.folder(work.layout, key, work.of_cell, work.part), key, stage.run(work), made)
 
 
-def store(folder: Path, key: str, files: Files) -> None:
+def store(folder: Path, key: str, files: Files, made: Mapping[str, Any]) -> None:
     """Write the files of an artifact, which are computed by now, and replace the folder in one step."""
     from safetensors.numpy import save_file
 
-    with writing(folder, key) as place:
+    with writing(folder, key, made) as place:
         for name, content in files.items():
             if callable(content):
                 content(place / name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,14 @@ import numpy as np
 
 from leakfront.defenses import Defense, TrainingSet
 from leakfront.errors import DivergedError, InputError
+from leakfront.harness.machine.provenance import made_by
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.trainings import weights_of
 from leakfront.harness.plan.workload import training_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.prepare import load_prepared
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work, store
-from leakfront.harness.store.artifacts import discard
+from leakfront.harness.store.artifacts import discard, read_manifest
 from leakfront.harness.store.code_keys import content_key, plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.secret import read_secret
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "train.checkpoint"
 _SEVERAL = ("leakfront.harness.execution.data_parallel",)
-_LIBRARIES = ("torch", "torchvision", "diffusers", "opacus")
 
 
 def _settings(subject: Subject) -> list[Any]:
@@ -43,8 +42,7 @@ def _settings(subject: Subject) -> list[Any]:
         training["processes"] = config.execution.processes
     layers = [[layer.name, parameters(layer)] for layer in weights.layers]
     device = config.execution.device.partition(":")[0]  # which of several GPUs does not matter
-    libraries = {name: version(name) for name in _LIBRARIES}
-    return [training, model.name, model.version(), layers, libraries, device, config.seed]
+    return [training, model.name, model.version(), layers, device, config.seed]
 
 
 def _code(subject: Subject) -> list[str]:
@@ -80,7 +78,7 @@ def _run(work: Work) -> Files:
         return {"model": model.save, "train.json": facts}
     for steps, key in work.snapshots.items():
         if work.ranks.rank == 0 and steps >= facts["diverged"]:  # the shorter training would diverge at the same step
-            store(work.layout.model(key), key, {"train.json": facts})
+            store(work.layout.model(key), key, {"train.json": facts}, history(work))
     return {"train.json": facts}
 
 
@@ -97,7 +95,7 @@ def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_siz
     from leakfront.harness.training.loop import Trained, TrainingRun, to_unit_range, train
     from leakfront.harness.training.state import Checkpoints
 
-    config, key = work.plan.config, work.cell.keys[TRAIN.name]
+    config, key, made = work.plan.config, work.cell.keys[TRAIN.name], history(work)
     if not work.plan.model.trained:
         watch = Stopwatch(config.execution.device)
         model.fit(to_unit_range(dataset.images))
@@ -105,7 +103,7 @@ def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_siz
 
     def keep(steps: int, shorter: DiffusionModel, trained: Trained) -> None:
         files = {"model": shorter.save, "train.json": {**facts(), **asdict(trained), "diverged": None}}
-        store(work.layout.model(work.snapshots[steps]), work.snapshots[steps], files)
+        store(work.layout.model(work.snapshots[steps]), work.snapshots[steps], files, made)
 
     weights = weights_of(work.cell.point.stack, config.training.steps)
     training = TrainingRun(
@@ -117,8 +115,20 @@ def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_siz
         ranks=work.ranks,
         snapshots=frozenset(work.snapshots),
     )
-    checkpoints = Checkpoints(work.layout.model(key, CHECKPOINT), key, config.training.checkpoint_seconds)
+    checkpoints = Checkpoints(work.layout.model(key, CHECKPOINT), key, config.training.checkpoint_seconds, made)
     return train(model, dataset, _public(work.pool), expected_size, training, checkpoints, work.progress, keep)
+
+
+def history(work: Work) -> dict[str, Any]:
+    """How this process makes the cell's model; "earlier": in which other ways its training began, by its checkpoint."""
+    execution = work.plan.config.execution
+    now = made_by(execution.threads, execution.device)
+    checkpoint = read_manifest(work.layout.model(work.cell.keys[TRAIN.name], CHECKPOINT))
+    before = {} if checkpoint is None or checkpoint["key"] != work.cell.keys[TRAIN.name] else checkpoint.get("made", {})
+    ways = [before, *before.get("earlier", ())]
+    earlier = [{key: value for key, value in way.items() if key != "earlier"} for way in ways]
+    differing = [way for way in earlier if way and way != now]
+    return {**now, "earlier": differing} if differing else now
 
 
 def is_private(stack: Sequence[Defense]) -> bool:
@@ -127,15 +137,16 @@ def is_private(stack: Sequence[Defense]) -> bool:
 
 
 def _privacy_key(work: Work) -> bytes:
-    """The key of a private model's draws: another one for every training set, defense, setting and version of the code.
+    """The key of a private model's draws: another one for every training set, defense, setting, and version of the code
+    and of the libraries that it imports.
 
     Were two models to share their noise, the difference of their weights would show sums of gradients without noise.
     The number of processes and the device do not enter: they change a model by rounding alone.
     """
-    training, model, version_, layers, libraries, _, seed = _settings(work)
+    training, model, version, layers, _, seed = _settings(work)
     training = {key: value for key, value in training.items() if key != "processes"}
     code = [name for name in _code(work) if name not in _SEVERAL]
-    settings = [training, model, version_, layers, libraries, seed]
+    settings = [training, model, version, layers, seed]
     return read_secret(work.layout).key_of(content_key("draws", settings, [work.cell.keys["prepare"]], code))
 
 

@@ -8,10 +8,10 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from leakfront.documents import parse_json, read_text
 from leakfront.harness.store.attempts import if_latest
@@ -30,10 +30,14 @@ class Recorded(TypedDict):
 
 
 class Manifest(TypedDict):
-    """The key of an artifact, and its files by their paths in it."""
+    """The key of an artifact, its files by their paths in it, and how it was made (see `provenance.made_by`).
+
+    made: only of artifacts of a stage.
+    """
 
     key: str
     files: dict[str, Recorded]
+    made: NotRequired[dict[str, Any]]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -45,14 +49,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         sync(path.parent)
 
 
-def write_manifest(folder: Path, key: str, names: Iterable[str]) -> None:
-    """Record these files of a folder with their checksums."""
-    write_atomically(folder / MANIFEST, _manifest_of(folder, key, names))
+def write_manifest(folder: Path, key: str, names: Iterable[str], made: Mapping[str, Any] | None = None) -> None:
+    """Record these files of a folder with their checksums, and how they were made."""
+    write_atomically(folder / MANIFEST, _manifest_of(folder, key, names, made))
 
 
-def _manifest_of(folder: Path, key: str, names: Iterable[str]) -> str:
+def _manifest_of(folder: Path, key: str, names: Iterable[str], made: Mapping[str, Any] | None) -> str:
     files = {n: Recorded(sha256=checksum(folder / n), bytes=(folder / n).stat().st_size) for n in sorted(names)}
-    return _as_text(Manifest(key=key, files=files))
+    return _as_text(_manifest(key, files, made))
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -61,10 +65,17 @@ def read_manifest(folder: Path) -> Manifest | None:
         text = read_text(folder / MANIFEST, MAX_MANIFEST)
         found = parse_json(text)
         recorded = {n: Recorded(sha256=str(f["sha256"]), bytes=int(f["bytes"])) for n, f in found["files"].items()}
-        manifest = Manifest(key=str(found["key"]), files=recorded)
+        manifest = _manifest(str(found["key"]), recorded, found.get("made"))
         return manifest if text == _as_text(manifest) and all(map(_stays_inside, recorded)) else None
     except (OSError, ValueError, OverflowError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _manifest(key: str, files: dict[str, Recorded], made: Mapping[str, Any] | None) -> Manifest:
+    manifest = Manifest(key=key, files=files)
+    if made is not None:
+        manifest["made"] = dict(made)
+    return manifest
 
 
 def _stays_inside(name: str) -> bool:
@@ -88,8 +99,10 @@ def stored_key(folder: Path) -> str | None:
 
 
 @contextmanager
-def writing(folder: Path, key: str) -> Iterator[Path]:
+def writing(folder: Path, key: str, made: Mapping[str, Any] | None = None) -> Iterator[Path]:
     """Yield a temporary folder for a stage's files. It replaces `folder` when the block ends without error.
+
+    made: how they were made, for the manifest.
 
     All of it is on the disk before anything of the folder that it replaces is removed. Several machines may do this at
     once: a reader sees one of their complete folders, or for a moment none. A full disk raises `OSError`, whichever
@@ -101,7 +114,7 @@ def writing(folder: Path, key: str) -> Iterator[Path]:
         try:
             yield temporary
             names = [str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file()]
-            (temporary / MANIFEST).write_text(_manifest_of(temporary, key, names))
+            (temporary / MANIFEST).write_text(_manifest_of(temporary, key, names, made))
             sync_tree(temporary)
             with if_latest():
                 _replace(folder, temporary)

@@ -1,4 +1,4 @@
-"""Content keys: an artifact's key is a hash of its settings, its inputs' keys and the code that makes it."""
+"""Content keys: an artifact's key is a hash of its settings, its inputs' keys, and the code and libraries behind it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,32 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec, resolve_name
-from pathlib import Path
 from typing import Any
 
+from leakfront.harness.store.imports import imports_of, source_of
+from leakfront.harness.store.libraries import is_code, libraries_of
+
+# their packages hold a registry and a contract, and nothing that decides an outcome
 ROOMS = tuple(f"leakfront.{room}" for room in ("defenses", "models", "attacks", "results", "datasets"))
-_INSIDE = tuple(f"{room}." for room in ROOMS)
+SEEDS = "leakfront.seeds"
+_INSIDE = (*(f"{room}." for room in ROOMS), f"{SEEDS}.")
 
 
 def content_key(stage: str, settings: Any, inputs: Sequence[str], modules: Sequence[str]) -> str:
-    """The key of a stage's artifact: a hash of its name, its settings, its inputs' keys and the code of `modules`."""
-    parts = {"stage": stage, "settings": settings, "inputs": list(inputs), "code": [code_version(m) for m in modules]}
+    """The key of a stage's artifact: a hash of its name, its settings, its inputs' keys, the code of `modules`, and the
+    versions of the libraries that these import."""
+    code, libraries = [code_version(module) for module in modules], libraries_of(modules)
+    parts = {"stage": stage, "settings": settings, "inputs": list(inputs), "code": code, "libraries": libraries}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @cache
 def code_version(module: str) -> str:
     """A hash of a module's code without comments, layout and docstrings; the module is not imported."""
-    source = _source(module)
+    source = source_of(module)
     if source is None:
         raise ModuleNotFoundError(module)
-    tree = ast.parse(source.read_text())
+    tree = ast.parse(source.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Module):
             match node.body[:1]:
@@ -38,22 +43,19 @@ def code_version(module: str) -> str:
 
 @cache
 def with_imports(module: str) -> tuple[str, ...]:
-    """`module` and all modules of the rooms, or of its own package, that it imports, sorted.
+    """`module` and all modules that it imports of the rooms, of `leakfront.seeds`, and of its author, sorted.
 
-    Late and indirect imports count. The source is parsed; nothing is imported.
+    Late and indirect imports count. The source is parsed; nothing is imported. For the author's, see `is_code`.
     """
-    top = module.split(".")[0]
-    inside = _INSIDE if top == "leakfront" else (*_INSIDE, f"{top}.")
+    top = module.partition(".")[0]
     found: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        source = _source(name)
-        if name in found or source is None:
+        if name in found or name in ROOMS or source_of(name) is None:
             continue
         found.add(name)
-        imported = _imported(source, name)
-        waiting += [other for other in imported if f"{other}.".startswith(inside)]
+        waiting += [other for other in imports_of(name) if _is_followed(other, top)]
     return tuple(sorted(found))
 
 
@@ -62,37 +64,8 @@ def plugin_code(plugin: Any) -> tuple[str, ...]:
     return with_imports(type(plugin).__module__)
 
 
-@cache  # plug-ins share most of what they import
-def _imported(source: Path, name: str) -> tuple[str, ...]:
-    """The names that module `name` imports: modules, and names in modules, which may be modules themselves."""
-    package = name if source.stem == "__init__" else name.rpartition(".")[0]
-    imported: list[str] = []
-    for node in ast.walk(ast.parse(source.read_text())):
-        if isinstance(node, ast.Import):
-            imported += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else str(node.module)
-            imported += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    return tuple(imported)
-
-
-@cache
-def _source(module: str) -> Path | None:
-    """The source file of a module, found without importing it or its package.
-
-    None for names that are not modules, and for the rooms themselves: they hold a registry and a contract, and nothing
-    that decides an outcome.
-    """
-    if module in ROOMS:
-        return None
-    top, *rest = module.split(".")
-    spec = find_spec(top)
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin else None
-    for location in spec.submodule_search_locations or []:
-        for path in (Path(location, *rest).with_suffix(".py"), Path(location, *rest, "__init__.py")):
-            if path.is_file():
-                return path
-    return None
+def _is_followed(module: str, top: str) -> bool:
+    """Whether an import of code whose own top-level module is `top` counts as code, too."""
+    if module.partition(".")[0] == "leakfront":
+        return f"{module}.".startswith(_INSIDE)
+    return top != "leakfront" and is_code(module.partition(".")[0], top)

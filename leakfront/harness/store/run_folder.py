@@ -93,7 +93,8 @@ def _check_paths(layout: Layout, known: dict[str, str], paths: dict[str, str]) -
 
 
 def write_config(layout: Layout, config: Config, provenance: dict[str, Any]) -> None:
-    """Write config.toml: every setting, defaults included, and the provenance (versions, commit, machine).
+    """Write config.toml: every setting, defaults included, and the provenance of this session (versions, commit,
+    machine).
 
     Paths are stated by their last names. The paths themselves go to a file of their own; see `private_paths`.
     """

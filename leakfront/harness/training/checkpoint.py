@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from safetensors.torch import load_file, save_file
 from leakfront.harness.store.artifacts import stored_key, writing
 
 
-def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, key: str, state: dict[str, Any], made: Mapping[str, Any] | None = None) -> None:
     """Write `state`, nested dicts, lists and tuples of tensors, numbers, strings, booleans and None, in one step.
 
-    Raises `TypeError` for anything else.
+    made: how it was made, for the manifest. Raises `TypeError` for anything else.
     """
     tensors: dict[str, torch.Tensor] = {}
     tree = _pack(state, tensors)
-    with writing(folder, key) as place:
+    with writing(folder, key, made) as place:
         save_file(tensors, place / "tensors.safetensors")
         (place / "state.json").write_text(json.dumps(tree))
 

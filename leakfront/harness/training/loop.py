@@ -101,7 +101,7 @@ def train(
     training.ranks.wait()  # until all have loaded: the first rank may soon write another checkpoint
 
     # steps
-    images = to_unit_range(dataset.images).to(training.device)
+    images = torch.as_tensor(dataset.images).to(training.device)  # uint8; on a CPU they stay in their file
     labels = torch.as_tensor(dataset.labels).to(training.device)
     clock = _Clock(checkpoints, progress, setup.steps)
     generator = torch.Generator()
@@ -112,7 +112,7 @@ def train(
         else:
             seed_private_step(generator, secret, k)
         indices = step.draw(generator)
-        value = step.update(images[indices], labels[indices], generator)
+        value = step.update(to_unit_range(images[indices]), labels[indices], generator)
         if len(indices) and not math.isfinite(value):
             raise DivergedError(k + 1)
         state.ema.step(network.parameters())

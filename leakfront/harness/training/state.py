@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ ENTRIES = 50  # in the record of losses, whatever the number of steps
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The folder of the checkpoint, its key, and the seconds between two writes."""
+    """The folder of the checkpoint, its key, the seconds between two writes, and how the training is made."""
 
     folder: Path
     key: str
     seconds: float
+    made: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -102,7 +104,7 @@ class TrainingState:
             "model_calls": self.counter.calls,
             "records": {steps: [record.entries, record.recent] for steps, record in self.records.items()},
         }
-        save_checkpoint(checkpoints.folder, checkpoints.key, state)
+        save_checkpoint(checkpoints.folder, checkpoints.key, state, checkpoints.made)
         return self.step.report()
 
     def load(self, checkpoints: Checkpoints) -> None:

@@ -160,7 +160,7 @@ class ExternalPipeline:
                 raise
             raise InputError(f"{path} cannot be read as safetensors: {one_line(error)}") from error
         if path.stat().st_size > memory() // 4:
-            raise InputError(f"{path} is larger than a quarter of this machine's memory")
+            raise InputError(f"{path} is larger than a quarter of the memory that this process may use")
         return shapes
 
 

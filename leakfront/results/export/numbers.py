@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakfront.errors import InputError
 from leakfront.results.export.settings import without_paths, without_secrets_and_paths
+from leakfront.results.run.made import facts_of_making
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -49,7 +50,9 @@ def exported(run: RunData) -> Export:
         numbers[tag] = float(value)
         numbers |= {f"{tag}/{end}": float(at) for end, at in ((LOW, low), (HIGH, high)) if math.isfinite(at)}
     info = run.info
-    facts = {key: info[key] for key in ("title", "suite", "features", "versions") if key in info}
+    facts: dict[str, Any] = {key: info[key] for key in ("title", "suite", "features", "versions") if key in info}
+    if "made" in info:
+        facts["made"] = facts_of_making(info)
     settings = without_secrets_and_paths({"config": info.get("config", {}), **facts})
     return Export(str(info["name"]), numbers, settings, left_out)
 

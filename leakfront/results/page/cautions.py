@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from leakfront.results.page.finding import Finding
 from leakfront.results.run.claims import audit_delta
+from leakfront.results.run.made import differing_machines
 from leakfront.results.run.point import Point
 from leakfront.results.run.summary import Summary
 from leakfront.results.tables.table import number
@@ -17,10 +18,12 @@ _NAMED = 4  # models named in a sentence
 
 
 def cautions(run: RunData, summary: Summary, points: list[Point]) -> list[Finding]:
-    """What several runs do not share, guarantees that an audit refutes, and controls that find members."""
+    """What several runs do not share, rows made on several machines, guarantees that an audit refutes, and controls
+    that find members."""
     known = run.known_membership
     return [
         *(Finding("", text) for text in run.differences),
+        *(Finding("", text) for source in run.sources if (text := differing_machines(source.info))),
         *(found for point in points if (found := _refuted(run, summary, point)) is not None),
         *(found for control in summary.controls if (found := _control(summary, points, control, known)) is not None),
     ]

@@ -12,6 +12,7 @@ from leakfront.results.page.explanations import limits, reading
 from leakfront.results.page.findings import Findings
 from leakfront.results.page.layout import breakable, cell_class, of_numbers
 from leakfront.results.run.conditions import conditions
+from leakfront.results.run.made import facts_of_making, flat
 from leakfront.results.run.state import UNFINISHED
 from leakfront.results.tables.table import Table, counted, number
 
@@ -117,19 +118,15 @@ def _about(run: RunData) -> str:
 
 def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
     """Where a run comes from, as names and values."""
-    git = info.get("git", {})
-    commit = git.get("commit") or "not in a checkout"
     data = {{"reference": "reference images", "extractor": "images to train the feature extractor"}.get(key, key): value
             for key, value in info.get("dataset", {}).items()}  # fmt: skip
     facts = {
-        "data": _flat(data),
-        "model": _flat(info.get("external_model", {})),
+        "data": flat(data),
+        "model": flat(info.get("external_model", {})),
         "seed": str(info.get("seed", "")),
-        "code": commit + (" with uncommitted changes" if git.get("dirty") else ""),
-        "versions": _flat(info.get("versions", {})),
-        "plug-ins of other packages": _flat(info.get("plugins", {})),
-        "machine": _flat(info.get("machine", {})),
-        "execution": ", ".join(counted(info.get(key), key) for key in ("workers", "threads")) + " each",
+        **facts_of_making(info),
+        "plug-ins of other packages": flat(info.get("plugins", {})),
+        "last session": " of ".join(counted(info.get(key), key) for key in ("workers", "threads")) + " each",
         "wall time": f"{number(float(info['wall_seconds']))} s" if info.get("wall_seconds") is not None else "",
         "diverged": ", ".join(info.get("diverged", [])),
         "failed": "; ".join(f"{cell}: {reason}" for cell, reason in dict(info.get("failed", {})).items()),
@@ -147,7 +144,3 @@ def _toml(config: dict[str, Any]) -> str:
         return [without_null(v) for v in value if v is not None] if isinstance(value, list) else value
 
     return tomli_w.dumps(without_null(config))
-
-
-def _flat(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items() if value is not None)

@@ -51,6 +51,12 @@ def checked_info(path: Path, info: dict[str, Any]) -> dict[str, Any]:
             is_right, right = _RULES["cell" if key == "name" else key]
             if not (isinstance(cell[key], str) and is_right(cell[key])):
                 raise InputError(f"{path}: {key} of cells[{number}] is {cell[key]!r}; {right}")
+    for number, way in enumerate(info.get("made", ())):
+        tables = isinstance(way, dict) and all(isinstance(way.get(key, {}), dict) for key in ("versions", "machine"))
+        if not (tables and isinstance(way.get("artifacts"), int)):
+            raise InputError(
+                f"{path}: made[{number}] must have the tables versions and machine, and a number of artifacts"
+            )
     for attack in info.get("attacks", ()):
         check_attack(attack, path)
     for key in _IN_TABLES:

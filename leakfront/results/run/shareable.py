@@ -54,6 +54,9 @@ class Shareable(RunData):
         whole, names = self._run.info, self._names
         info = {key: names.of_texts(whole[key]) for key in _TEXTS if key in whole}
         info |= {"name": self._name, "title": self._title, "attacks": list(self._attacks.values())}
+        if "made" in whole:  # the paths of artifacts have labels in them
+            ways = [{key: value for key, value in way.items() if key != "which"} for way in whole["made"]]
+            info["made"] = [names.of_texts(way) for way in ways]
         for key in _BY_LABEL:
             info[key] = {self._label(label): names.of_texts(of) for label, of in whole.get(key, {}).items()}
         if "stops_short_of" in whole:

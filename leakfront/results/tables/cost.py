@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from leakfront.results.run.made import differing_machines
 from leakfront.results.run.point import Point
 from leakfront.results.run.summary import Summary
 from leakfront.results.run.value import Value
@@ -77,6 +78,8 @@ def _notes(run: RunData, summary: Summary) -> tuple[str, ...]:
         cluster = run.info.get("cluster")
         place = f"a {cluster}" if cluster else "this run's machine"
         machine = f"on {place}, with {workers} of {threads} each"
+        if differing_machines(run.info):
+            machine = "on several machines or with several numbers of threads, which run.json lists"
     in_cpu_time = summary.seconds != "s"
     clock = "CPU time of a worker, over all its threads," if in_cpu_time else "wall-clock time"
     busy = "" if in_cpu_time else ", and vary with its other load"

@@ -313,7 +313,7 @@ def admission(plan: Plan, folder: Path) -> tuple[Task, _Ticket]:
         ("torch", f"has torch {provenance.versions()['torch']}, this machine has other; install the same version"),
         ("leakfront", f"has leakfront {leakfront.__version__}, this machine has other"),
         ("code", "has other code of leakfront than this machine"),
-        ("plan", "data set must be the same on all nodes"),
+        ("plan", "external models must be the same on all nodes"),
     ],
 )
 def test_a_node_that_differs_from_the_driver_is_refused(name: str, says: str, plan: Plan, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,29 @@ def test_a_pool_comes_back_from_its_file(tmp_path: Path, kind: Any) -> None:
     back = load_pool(tmp_path / "pool.safetensors")
     assert same(pool, back)
     assert back.checksum == pool.checksum
+
+
+@pytest.mark.parametrize("kind", ["exact", "noised"])
+def test_a_stored_pool_is_mapped_variants_and_all(tmp_path: Path, kind: Any) -> None:
+    pool = build_pool(random_images(), PoolSettings(80, reference=120, groups=4, copies=3, copy_kind=kind), seed=1)
+    save_pool(pool, tmp_path / "pool.safetensors")
+    back = load_pool(tmp_path / "pool.safetensors")
+    for array in (back.images, back.variants, back.labels, back.reference_images, back.extractor_images):
+        base: Any = array
+        while isinstance(base, np.ndarray):
+            base = base.base
+        assert isinstance(base, mmap.mmap)
+
+
+def test_a_worker_leaves_the_check_of_a_pool_to_the_process_that_started_the_run(tmp_path: Path) -> None:
+    pool = build_pool(random_images(), PoolSettings(80), seed=1)
+    path = tmp_path / "pool.safetensors"
+    save_pool(pool, path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert len(load_pool(path, check=False)) == 80
+    with pytest.raises(InputError, match="does not have its checksum"):
+        load_pool(path)
 
 
 def test_the_checksum_changes_with_any_pixel_label_or_copy() -> None:

@@ -50,7 +50,7 @@ def test_overrides_are_applied_or_named(place: Path, case: Case) -> None:
         ("training.batch_size=1000000000000", "training.batch_size = 1000000000000 takes at least"),
         ("data.pool=1000000000000", "pool = 1000000000000"),
         ("data.duplicates.copies=1000000", "at most 1,000,000 are planted"),
-        ("model.channels=[8000000]", "this machine has"),
+        ("model.channels=[8000000]", "this process may use"),
         ("model.layers_per_block=1000000", "2000000 blocks"),
         ("model.timesteps=1000000000", "model.timesteps is 1000000000"),
         ("model.norm_groups=0", "model.norm_groups is 0"),

@@ -155,7 +155,7 @@ def test_clean_does_not_take_a_changed_version_for_unused_models(
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(shared[0], folder)
-    monkeypatch.setattr("leakfront.harness.stages.train.version", lambda name: "another")
+    monkeypatch.setattr("leakfront.harness.store.libraries._version", lambda name: "another")
     with pytest.raises(InputError, match=r"none of the models in .* so all would be removed; run the config first"):
         clean(Layout(folder))
     assert len(Layout(folder).models) == 3

@@ -13,6 +13,8 @@ from leakfront.defenses.early_stop import EarlyStop
 from leakfront.defenses.none import NoDefense
 from leakfront.errors import DivergedError
 from leakfront.harness.settings import sections
+from leakfront.harness.stages.probe import InBatches
+from leakfront.harness.training import loop
 from leakfront.harness.training.checkpoint import load_checkpoint, save_checkpoint
 from leakfront.harness.training.loop import Snapshot, Trained, TrainingRun, train
 from leakfront.harness.training.state import Checkpoints
@@ -77,6 +79,21 @@ def test_a_training_really_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     state["network"] = {key: torch.zeros_like(value) for key, value in state["network"].items()}
     save_checkpoint(tmp_path / "broken", "key", state)
     assert run(tmp_path / "broken", (NoDefense(),))[0].losses != run(tmp_path / "other", (NoDefense(),))[0].losses
+
+
+def test_images_become_floats_one_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    known = loop.to_unit_range
+    monkeypatch.setattr(loop, "to_unit_range", lambda images: (sizes.append(len(images)), known(images))[1])
+    run(tmp_path, (NoDefense(),), steps=2)
+    assert sizes == [8, 8]
+
+
+def test_a_model_is_shown_images_one_slice_at_a_time() -> None:
+    images = oracle.digits()[:5]
+    shown = InBatches(images, "cpu")
+    assert len(shown) == 5
+    assert torch.equal(shown[slice(2, 9)], loop.to_unit_range(images)[2:])
 
 
 def test_a_checkpoint_of_other_settings_is_not_used(tmp_path: Path) -> None:
