@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from leakfront import completion
 from leakfront.look_up import list_plugins, schema
 from leakfront.version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from leakfront.results.run.data import RunData
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -33,7 +38,8 @@ class _Sentences(click.Group):
         except InputError as error:
             if debug:
                 raise
-            click.echo(f"error: {error}", err=True)
+            for sentence in error.sentences:
+                click.echo(f"error: {sentence}", err=True)
             sys.exit(2)
         except (OSError, StageError) as error:
             if debug:
@@ -148,9 +154,10 @@ def attack(
 ) -> int:
     """Attack a model you already have.
 
-    PIPELINE is a folder as diffusers' save_pretrained writes it: a UNet2DModel in safetensors, and a scheduler. Nothing
-    else in it is opened, and only the run's folder is written to. Members and decoys must differ in nothing but
-    membership: attacks measure any other difference as leakage. The model-blind control of --suite v1 shows a part of
+    PIPELINE is a folder of diffusers with a UNet2DModel in safetensors and a scheduler: a pipeline, a checkpoint of a
+    training script, or a snapshot of the hub's cache. Nothing in it is run, and only the run's folder is written to.
+    Members and decoys must differ in nothing but membership: attacks measure any other difference as leakage. A line in
+    front of the table says whether the model was read rightly. The model-blind control of --suite v1 shows a part of
     such a difference (without shadow models it sees only how close images lie to one another).
     """
     from leakfront.harness.settings.external import external_config
@@ -168,10 +175,19 @@ def attack(
     console = Console(soft_wrap=True)
     result = run_benchmark(settings, layout, workers or default_workers(settings), console)
     from leakfront.results.run.data import RunData
+
+    _print_numbers(RunData(layout.root), console)
+    return 1 if result.diverged or result.failed else 0
+
+
+def _print_numbers(run: RunData, console: Console) -> None:
+    """Print the table of a run, behind what should be known before it is read."""
+    from leakfront.results.run.plausibility import in_front
     from leakfront.results.tables.main import terminal
 
-    console.print(terminal(RunData(layout.root)))
-    return 1 if result.diverged or result.failed else 0
+    for line in in_front(run):
+        console.print(line, highlight=False, markup=False)
+    console.print(terminal(run))
 
 
 @main.command()
@@ -221,13 +237,11 @@ def show(run_folder: str) -> None:
     check_results(layout)
     from leakfront.results.run.data import RunData
     from leakfront.results.run.state import UNFINISHED
-    from leakfront.results.tables.main import terminal
 
     run, console = RunData(layout.root, finished=is_sealed(layout)), Console()
-    table = terminal(run)
     if not run.finished:
         console.print(UNFINISHED, highlight=False, markup=False)
-    console.print(table)
+    _print_numbers(run, console)
 
 
 @main.command()

@@ -10,13 +10,26 @@ LONGEST = 1000  # characters of a sentence; the middle of a longer one is cut ou
 class InputError(ValueError):
     """Input from outside (config, folder, name) is wrong. The command line prints it and exits with code 2.
 
-    File names and values from outside may hold any character. Unprintable ones are escaped as in Python, so that the
-    sentence stays on one line and sends no control codes to a terminal.
+    It has one sentence, or several if one input has several faults (`sentences`). File names and values from outside
+    may hold any character. Unprintable ones are escaped as in Python, so that a sentence stays on one line and sends no
+    control codes to a terminal.
     """
 
-    def __init__(self, sentence: str) -> None:
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in sentence)
-        super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 + 3 :]}")
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(*map(_on_one_line, sentences))
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The sentences, one for each fault."""
+        return tuple(map(str, self.args))
+
+    def __str__(self) -> str:
+        return "; also: ".join(self.sentences)
+
+
+def _on_one_line(sentence: str) -> str:
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in sentence)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 + 3 :]}"
 
 
 class StageError(RuntimeError):

@@ -140,17 +140,22 @@ V2: Suite = {
 
 SUITES: dict[str, Suite] = {"quick": QUICK, "v1": V1, "quick-v2": QUICK_V2, "v2": V2}
 DEFAULT, OWN = "quick-v2", "own"
+OF_TIMESTEPS = 1000  # the timesteps of the models for which the suites are written
 
 # the attack whose AUC stands in front, fixed before any result is seen: the first of these that a suite has and that
 # the shadow models at hand allow. (The highest AUC of many is chosen after seeing them, and is too high for that.)
 IN_FRONT = ("lira_difference", "lira_strong", "lira_online", "loss")
 
 
-def chosen_attacks(suite: str, attacks: Mapping[str, Mapping[str, Any]]) -> tuple[str, Suite]:
+def chosen_attacks(
+    suite: str, attacks: Mapping[str, Mapping[str, Any]], timesteps: int = OF_TIMESTEPS
+) -> tuple[str, Suite]:
     """The suite's name in results and its attacks, for a config's `suite` and `attacks`.
 
     Without a suite, the suite is "quick-v2"; if there are attacks, these alone make up the suite "own". A suite with
-    additional attacks or changed settings is called "v1, changed". Raises `InputError` for a suite that does not exist.
+    additional attacks or changed settings is called "v1, changed". A suite's timesteps are those of a model of 1,000;
+    for one of another number they are scaled, and the suite is called "v1, scaled to T = 300". Raises `InputError` for
+    a suite that does not exist.
     """
     if suite and suite not in SUITES:
         raise InputError(f"suite = {suite!r} does not exist (suites: {', '.join(SUITES)})")
@@ -158,6 +163,32 @@ def chosen_attacks(suite: str, attacks: Mapping[str, Mapping[str, Any]]) -> tupl
         return OWN, {label: dict(params) for label, params in attacks.items()}
     name = suite or DEFAULT
     chosen = SUITES[name]
+    if timesteps != OF_TIMESTEPS:
+        chosen = {label: scaled(params, timesteps) for label, params in chosen.items()}
+        name = f"{name}, scaled to T = {timesteps}"
     own = {label: {**chosen.get(label, {}), **params} for label, params in attacks.items()}
     is_changed = any(chosen.get(label) != params for label, params in own.items())
     return f"{name}, changed" if is_changed else name, {**chosen, **own}
+
+
+def scaled(params: Mapping[str, Any], timesteps: int) -> dict[str, Any]:
+    """The settings of an attack on a model of 1,000 timesteps, for one of another number: the same share of them.
+
+    Timesteps are rounded, stay multiples of the attack's interval, and two that fall together become one.
+    """
+    share, found = timesteps / OF_TIMESTEPS, dict(params)
+    interval = max(1, round(params["interval"] * share)) if "interval" in params else 1
+
+    def at(t: int) -> int:
+        place = round(t * share / interval) * interval
+        most = (timesteps - 1) // interval * interval
+        return min(place if place or not t else interval, most)
+
+    for key, value in params.items():
+        if key == "interval":
+            found[key] = interval
+        elif key == "timesteps":
+            found[key] = list(dict.fromkeys(map(at, value)))
+        elif key in ("timestep", "default_timestep", "loss_timestep"):
+            found[key] = at(value)
+    return found

@@ -133,5 +133,5 @@ class ThroughTorchvision(Dataset):
 
     def _remedy(self) -> str:
         offered = any(source.startswith(SECURE) for source in self.sources(self._reader()))
-        first = "" if self.download or not offered else "set download = true, or "
+        first = "" if self.download or not offered else "set data.params.download = true, or "
         return f"; {first}take it from {self.url} and {self.by_hand.format(root=user_path(self.root))}"

@@ -77,16 +77,11 @@ def _pool(plan: Plan, layout: Layout) -> Pool:
 
 
 def check_external_model(plan: Plan, pool: Pool, layout: Layout) -> None:
-    """Raise `InputError` if the model has another number of classes than the images, or if its files are no model.
+    """Raise `InputError` if the model does not know the classes of the images, or if its files are no model.
 
     The files are examined only until the model has been copied to the run's folder.
     """
-    if plan.model.classes and plan.model.classes != len(pool.classes):
-        raise InputError(
-            f"the model in {plan.model.path} is conditioned on {plan.model.classes} classes, and the images have "
-            f"{len(pool.classes)}; put members and decoys into one sub-folder per class (the classes are numbered in "
-            "the order of the sub-folders' names)"
-        )
+    plan.model.check_classes(pool.classes)
     if not all(is_done(TRAIN, cell, layout) for cell in plan.cells):
         plan.model.examine()
 

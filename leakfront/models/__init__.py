@@ -3,7 +3,9 @@
 from leakfront.models.contract import DiffusionModel, ModelFamily
 from leakfront.registry import Registry
 
-registry = Registry("model", "leakfront.models", "leakfront.models", not_plugins={"contract", "diffusion", "sampling"})
+registry = Registry(
+    "model", "leakfront.models", "leakfront.models", not_plugins={"contract", "diffusion", "own_network", "sampling"}
+)
 register = registry.register
 
 __all__ = ["DiffusionModel", "ModelFamily", "register", "registry"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -113,12 +113,24 @@ class ModelFamily(Plugin):
         """A lower bound on the number of trained weights, used to refuse models that do not fit into memory."""
         return 0
 
+    @property
+    def label(self) -> str:
+        """What rows call the models: the name of the family, or of the one model that is attacked."""
+        return self.name
+
+    def notes(self) -> Sequence[str]:
+        """A line for each thing that a run should say about how the models were read."""
+        return ()
+
     def version(self) -> dict[str, Any]:
         """The facts that decide what the models are, as JSON holds them; they are part of the training stage's key."""
         return parameters(self)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         """Raise `InputError` if the model cannot be built for images (C, H, W)."""
+
+    def check_classes(self, names: tuple[str, ...]) -> None:
+        """Raise `InputError` if models that are not trained here do not know the classes of the images, by name."""
 
     def examine(self) -> None:
         """Raise `InputError` if the files that the model is read from do not make a model; takes seconds at most."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -147,11 +149,7 @@ class UNetDiffusion:
         self.prediction = scheduler.config.prediction_type
 
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        from leakfront.models.diffusion import to_noise
-
-        (output,) = self.network(x_t, t, labels if self.classes else None, return_dict=False)
-        alpha_bar = self.alphas_cumprod.to(x_t.device)[t]
-        return to_noise(output, x_t, alpha_bar, self.prediction)
+        return self._noise(partial(self.network, return_dict=False), x_t, t, labels)
 
     def parameters(self) -> dict[str, torch.Tensor]:
         return {name: value.detach() for name, value in self.network.named_parameters()}
@@ -161,10 +159,18 @@ class UNetDiffusion:
     ) -> torch.Tensor:
         import torch
 
+        def call(*arguments: Any) -> Any:
+            return torch.func.functional_call(self.network, parameters, arguments, {"return_dict": False})
+
+        return self._noise(call, x_t, t, labels)
+
+    def _noise(
+        self, call: Callable[..., Any], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The noise prediction that follows from the output of the network, called by `call`."""
         from leakfront.models.diffusion import to_noise
 
-        arguments = (x_t, t, labels if self.classes else None)
-        (output,) = torch.func.functional_call(self.network, parameters, arguments, {"return_dict": False})
+        (output,) = call(x_t, t, labels if self.classes else None)
         return to_noise(output, x_t, self.alphas_cumprod.to(x_t.device)[t], self.prediction)
 
     def fit(self, images: torch.Tensor) -> None:

@@ -175,6 +175,39 @@ def test_changing_one_setting_keeps_the_others_of_the_suite() -> None:
     assert SUITES["quick"]["loss"]["draws"] != 9
 
 
+@pytest.mark.parametrize(("timesteps", "secmi", "interval", "pia"), [
+    (100, [2, 4, 6, 9], 1, [5, 10, 15, 20, 25, 30]),
+    (300, [6, 12, 18, 27], 3, [15, 30, 45, 60, 75, 90]),
+    (4000, [80, 160, 240, 360], 40, [200, 400, 600, 800, 1000, 1200]),
+    (10, [1, 2], 1, [1, 2, 3]),
+])  # fmt: skip
+def test_the_timesteps_of_a_suite_are_the_same_share_of_every_models_timesteps(
+    timesteps: int, secmi: list[int], interval: int, pia: list[int]
+) -> None:
+    name, chosen = chosen_attacks("quick-v2", {"loss": {"draws": 1}}, timesteps)
+    assert name == f"quick-v2, scaled to T = {timesteps}, changed"
+    if timesteps > 10:
+        assert chosen["secmi"]["timesteps"] == secmi
+    assert chosen["secmi"]["interval"] == interval
+    assert chosen["pia"]["timesteps"] == pia
+    assert chosen["loss"]["draws"] == 1
+    assert chosen["extraction"] == SUITES["quick-v2"]["extraction"]
+
+
+@pytest.mark.parametrize("timesteps", [50, 100, 300, 999, 1001])
+@pytest.mark.parametrize("suite", SUITES)
+def test_scaled_settings_are_taken_by_the_attacks_and_stay_below_the_models_timesteps(
+    suite: str, timesteps: int
+) -> None:
+    assert chosen_attacks(suite, {}, 1000) == (suite, SUITES[suite])
+    for label, params in chosen_attacks(suite, {}, timesteps)[1].items():
+        name = params.get("attack", label)
+        build(attacks.registry, name, {k: v for k, v in params.items() if k != "attack"}, label)
+        assert max(params.get("timesteps", [0])) < timesteps
+        assert len(set(params.get("timesteps", []))) == len(params.get("timesteps", []))
+        assert (0 in params.get("timesteps", [])) == (0 in SUITES[suite][label].get("timesteps", []))
+
+
 def test_two_attacks_may_be_one_with_different_settings() -> None:
     plan = make_plan(load_config("digits", ('attacks={a={attack="loss",draws=1},b={attack="loss",draws=2}}',)))
     assert {label: (attack.name, attack.draws) for label, attack in plan.attacks.items() if label in "ab"} == {

@@ -20,6 +20,7 @@ from leakfront.harness.settings.scrubbed import Scrubber
 from leakfront.harness.store.inside import without_links
 
 PLAIN_SECONDS = 30.0
+ALL_QUERIED = "all models sampled and queried"
 
 
 def duration(seconds: float) -> str:
@@ -163,7 +164,7 @@ class RunProgress:
         fraction, elapsed = self._fraction(), time.monotonic() - self._start
         if fraction <= 0.01:
             return "estimating the time left"
-        return f"about {duration(elapsed * (1 - fraction) / fraction)} left" if fraction < 1 else "training done"
+        return f"about {duration(elapsed * (1 - fraction) / fraction)} left" if fraction < 1 else ALL_QUERIED
 
     def _write_log(self, facts: Mapping[str, Any]) -> None:
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **self._scrubber.all_in(facts)})

@@ -34,11 +34,11 @@ def make_plan(config: Config, layout: Layout | None = None, data: str | None = N
     that has examined them; then they are not listed again.
     """
     model_settings = dict(config.model)
-    suite, chosen = chosen_attacks(config.suite, config.attacks)
     model = build(models.registry, model_settings.pop("name", None), model_settings, "model")
     dataset = open_dataset(config.data.dataset, **config.data.params)
     if data is None:
         check_external(config, model, dataset)
+    suite, chosen = chosen_attacks(config.suite, config.attacks, model.timesteps)
     points = external_points(model, expand(config.defenses))
     check_models(config.splits, len(points))
     check_weights(model.smallest)
@@ -116,11 +116,16 @@ def _check_statistics(config: Config) -> None:
 
 
 def notes_on(plan: Plan) -> list[str]:
-    """A line for each measurement that known membership rules out, and for each attack that is left out or has too few
-    shadow models to work as its source describes."""
+    """A line for what was chosen in reading the model, for each measurement that known membership rules out, and for
+    each attack that is left out or has too few shadow models to work as its source describes."""
     shadows = plan.config.splits - 1
     notes = {label: plan.note(label, shadows) for label in plan.attacks}
-    return [*external_notes(plan.dataset), *(f"attack {label}: {note}" for label, note in notes.items() if note)]
+    of_model = [f"model: {note}" for note in plan.model.notes()]
+    return [
+        *of_model,
+        *external_notes(plan.dataset),
+        *(f"attack {label}: {note}" for label, note in notes.items() if note),
+    ]
 
 
 def in_front(plan: Plan) -> list[str]:

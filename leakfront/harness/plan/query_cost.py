@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 
 def check_signals(plan: Plan, image_shape: tuple[int, ...]) -> None:
-    """Raise `InputError` for an attack whose signals do not fit the images (C, H, W) or the model's timesteps."""
-    for label, attack in plan.attacks.items():
+    """Raise `InputError` for an attack whose signals do not fit the images (C, H, W) or the model's timesteps.
+
+    Attacks that are left out for want of shadow models or images are not asked.
+    """
+    for label in plan.judged_by(plan.config.splits - 1):
+        attack = plan.attacks[label]
         try:
             model_calls([*attack.signals(), *attack.outside_signals()], image_shape, plan.model.timesteps)
         except InputError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ from leakfront.datasets.folder import class_folders
 from leakfront.datasets.members_decoys import MembersDecoys
 from leakfront.harness.settings.file import overridden
 from leakfront.harness.settings.sections import Config
-
-LONGEST_NAME = 100
+from leakfront.models.external.name import model_name
 
 
 def external_config(
@@ -28,8 +26,8 @@ def external_config(
     if reference is not None:
         features = "embedded" if len(class_folders(user_path(reference))) > 1 else "inception"
     settings: dict[str, Any] = {
-        "name": _name(pipeline),
-        "title": f"Attacks on an external model: {Path(pipeline).absolute().name}",
+        "name": f"attack-{model_name(Path(pipeline))}",
+        "title": f"Attacks on an external model: {model_name(Path(pipeline))}",
         "splits": 1,
         "suite": suite,
         "data": {"dataset": "members_decoys", "params": places, "pool": MembersDecoys(members, decoys).count()},
@@ -37,8 +35,3 @@ def external_config(
         "metrics": {"features": features, **({} if reference else {"names": []})},
     }
     return overridden(settings, overrides)
-
-
-def _name(pipeline: str) -> str:
-    """The name of the run, made from the name of the model's folder."""
-    return f"attack-{re.sub(r'[^A-Za-z0-9._-]+', '_', Path(pipeline).absolute().name)[:LONGEST_NAME] or 'model'}"

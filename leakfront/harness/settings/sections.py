@@ -172,7 +172,7 @@ class Config(_Section):
     and the guarantees hold only while it stays secret.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[^\W_][\w.-]*$")
     title: str = ""
     seed: Whole = Field(0, ge=0)
     privacy_seed: Whole | None = Field(None, ge=0)

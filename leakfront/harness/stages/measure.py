@@ -26,7 +26,7 @@ from leakfront.results.run.rows import Row
 
 def _settings(subject: Subject) -> list[Any]:
     config, cell = subject.plan.config, subject.cell
-    named = [config.name, subject.plan.model.name, cell.name, cell.point.line, cell.point.params]  # in every row
+    named = [config.name, subject.plan.model.label, cell.name, cell.point.line, cell.point.params]  # in every row
     data = shortened({"data": config.data.model_dump()})["data"]  # where the files lie does not matter
     return [config.statistics.model_dump(), named, data, list(subject.plan.attacks), len(subject.shadows)]
 

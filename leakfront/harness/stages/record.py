@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from leakfront.harness.plan.make import in_front, notes_on
-from leakfront.harness.plan.plan import Plan
+from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.trainings import stopped_early
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.aggregate import over_all_splits
@@ -15,6 +15,7 @@ from leakfront.harness.stages.guarantees import facts_of_privacy
 from leakfront.harness.stages.many_runs import many_run_rows
 from leakfront.harness.stages.measure import cell_rows
 from leakfront.harness.stages.reference import reference_rows
+from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import resolved
 from leakfront.results.metrics import metric_facts
@@ -66,8 +67,8 @@ def collect(
         },
         "samples_per_model": config.sampling.images,
         "features": plan.features,
-        "model": plan.model.name,
-        **({"external_model": plan.model.version()} if plan.external else {}),
+        "model": plan.model.label,
+        **({"external_model": _external(plan, measured, layout)} if plan.external else {}),
         "lines": list(dict.fromkeys(point.line for point in plan.points)),
         "cells": [
             {"name": c.name, "defense": c.point.line, "params": c.point.params, "split": str(c.split),
@@ -82,6 +83,15 @@ def collect(
         "failed": failed,
     }  # fmt: skip
     return rows, info
+
+
+def _external(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -> dict[str, Any]:
+    """The facts about an external model: its name, its files, how they were read, and whether that is plausible."""
+    read = {"read": "; ".join(plan.model.notes())} if plan.model.notes() else {}
+    facts = {"name": plan.model.label, **plan.model.version(), **read}
+    for cell in measured:  # an external model is one cell
+        facts["plausibility"] = load_training(cell, layout)["plausibility"]
+    return facts
 
 
 def facts_of(plan: Plan, pool: Pool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from leakfront.seeds import derive_seed
 
 def _settings(subject: Subject) -> list[Any]:
     plan = subject.plan
-    named = [plan.config.name, plan.data_name, plan.model.name]  # in every row
+    named = [plan.config.name, plan.data_name, plan.model.label]  # in every row
     return [*named, *(row_name(metric) for metric in plan.metrics)]
 
 
@@ -71,7 +71,7 @@ def utility_rows(
             run=plan.config.name,
             cell=cell,
             dataset=plan.data_name,
-            model=plan.model.name,
+            model=plan.model.label,
             defense=defense,
             params=params,
             split=split,

@@ -53,6 +53,7 @@ def _code(subject: Subject) -> list[str]:
         *(f"leakfront.harness.training.{name}" for name in ("loop", "draws", "state")),
         "leakfront.defenses.training.plain_step", "leakfront.models.diffusion",
         *(name for layer in layers for name in plugin_code(layer)), *plugin_code(subject.plan.model), *several,
+        *(["leakfront.models.external.plausibility"] if subject.plan.external else []),
     ]  # fmt: skip
 
 
@@ -74,12 +75,33 @@ def _run(work: Work) -> Files:
         except DivergedError as error:
             facts |= {"diverged": error.step}
     facts["peak_memory_mib"] = memory.mib
+    if work.plan.external:
+        facts["plausibility"] = _plausibility(work, model, dataset)
     if facts["diverged"] is None:
         return {"model": model.save, "train.json": facts}
     for steps, key in work.snapshots.items():
         if work.ranks.rank == 0 and steps >= facts["diverged"]:  # the shorter training would diverge at the same step
             store(work.layout.model(key), key, {"train.json": facts}, history(work))
     return {"train.json": facts}
+
+
+def _plausibility(work: Work, model: DiffusionModel, members: TrainingSet) -> dict[str, Any]:
+    """Whether an external model is read rightly, from its errors on members."""
+    import torch
+
+    from leakfront.harness.training.loop import to_unit_range
+    from leakfront.models.external.plausibility import plausibility
+
+    config = work.plan.config
+    device = config.execution.device
+    if model.network is not None:
+        model.network.to(device)
+    images, labels = to_unit_range(members.images).to(device), torch.as_tensor(members.labels).to(device)
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, "plausibility"))
+    found = plausibility(model, images, labels, generator, config.probe.batch_size)
+    if model.network is not None:
+        model.network.cpu()
+    return found
 
 
 def _built(work: Work) -> DiffusionModel:
@@ -169,6 +191,7 @@ TRAIN = Stage(
 
 def load_facts(cell: CellPlan, layout: Layout) -> dict[str, Any]:
     """The facts of a training: steps, seconds, model_calls, peak_memory_mib, losses, report, guarantee, diverged.
+    Of an external model also `plausibility`.
 
     diverged: the step, or None. A diverged training has only this, peak_memory_mib, training_images and expected_size.
     Raises `InputError` if the file cannot be read.

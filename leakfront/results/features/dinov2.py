@@ -121,8 +121,8 @@ class DINOv2(FeatureExtractor):
             raise InputError(f"{folder} holds a {found[0]!r} model of {found[1]} channels; give {wanted} of 3 channels")
         if found[2] != self.dimensions:
             raise InputError(
-                f"the model in {folder} has features of {found[2]} dimensions, not {self.dimensions}; set dimensions = "
-                f"{found[2]}"
+                f"the model in {folder} has features of {found[2]} dimensions, not {self.dimensions}; set "
+                f"metrics.features_params.dimensions = {found[2]}"
             )
 
     def _from_hub(self) -> Path:
@@ -136,11 +136,11 @@ class DINOv2(FeatureExtractor):
             ]
         except (OSError, ValueError) as error:
             failed = f"could not download the DINOv2 weights ({str(error).splitlines()[0]})" if self.download else (
-                "no DINOv2 weights in the hub's cache: set download = true"
+                "no DINOv2 weights in the hub's cache: set metrics.features_params.download = true"
             )  # fmt: skip
             raise InputError(
                 f"{failed}, or fetch {CONFIG} and {WEIGHTS} of https://huggingface.co/{REPOSITORY}/tree/{REVISION} by "
-                "hand and set folder to where they are"
+                "hand and set metrics.features_params.folder to where they are"
             ) from error
         return paths[0].parent
 

@@ -13,6 +13,7 @@ from leakfront.results.page.findings import Findings
 from leakfront.results.page.layout import breakable, cell_class, of_numbers
 from leakfront.results.run.conditions import conditions
 from leakfront.results.run.made import facts_of_making, flat
+from leakfront.results.run.plausibility import doubts, in_front
 from leakfront.results.run.state import UNFINISHED
 from leakfront.results.tables.table import Table, counted, number
 
@@ -109,7 +110,8 @@ def _about(run: RunData) -> str:
     attacks = f"attacked with {named}" if summary.attacks else "not attacked"
     if run.external_model is not None:
         which = "An external model, trained elsewhere, was" if models == 1 else f"{models} external models were"
-        return f"{which} {attacks}. {conditions(run)}"
+        checked = "" if doubts(run) else "".join(f" {line[:1].upper()}{line[1:]}." for line in in_front(run))
+        return f"{which} {attacks}. {conditions(run)}{checked}"
     return (
         f"{models} models were trained under {len(summary.defenses)} defenses, counting the undefended model as one, "
         f"at {len(summary.points)} strengths in all, and {attacks}. {conditions(run)}"
@@ -122,7 +124,7 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
             for key, value in info.get("dataset", {}).items()}  # fmt: skip
     facts = {
         "data": flat(data),
-        "model": flat(info.get("external_model", {})),
+        "model": flat({k: v for k, v in info.get("external_model", {}).items() if k != "plausibility"}),
         "seed": str(info.get("seed", "")),
         **facts_of_making(info),
         "plug-ins of other packages": flat(info.get("plugins", {})),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leakfront.errors import InputError
+from leakfront.labels import without_controls
 from leakfront.results.run.data import Cell, RunData
 from leakfront.results.run.rows import HELD_OUT, NOISE
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHARED = ("suite", "attacks", "features", "samples_per_model", "seed")  # and all of `dataset`, in run.json
+_PROTOCOL = ("statistics", "sampling")  # sections of the config in run.json
+_SPEED = ("batch_size", "images")  # keys that change no number, or are in _SHARED under another name
 _FEW = 3  # attacks that a sentence names; of more it states the number
 
 
@@ -37,7 +40,7 @@ class CombinedRuns(RunData):
 
     def __init__(self, runs: Sequence[RunData], force: bool = False) -> None:
         super().__init__(runs[0].folder)
-        self._runs = dict(zip(_unique([str(run.info["name"]) for run in runs]), runs, strict=True))
+        self._runs = dict(zip(_unique(runs), runs, strict=True))
         self._differing = _differing([run.info for run in runs])
         if self._differing and not force:
             raise InputError(_refusal(runs, *next(iter(self._differing.items()))))
@@ -140,9 +143,10 @@ def _differing(infos: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     stated = {key: [info.get(key) for info in infos] for key in _SHARED}
     for key in dict.fromkeys(key for info in infos for key in info.get("dataset", {})):
         stated[f"dataset {key}"] = [info.get("dataset", {}).get(key) for info in infos]
-    settings = [info.get("config", {}).get("statistics", {}) for info in infos]
-    for key in dict.fromkeys(key for one in settings for key in one):
-        stated[f"statistics {key}"] = [one.get(key) for one in settings]
+    for section in _PROTOCOL:
+        settings = [info.get("config", {}).get(section, {}) for info in infos]
+        for key in dict.fromkeys(key for one in settings for key in one if key not in _SPEED):
+            stated[f"{section} {key}"] = [one.get(key) for one in settings]
     return {key: values for key, values in stated.items() if any(value != values[0] for value in values)}
 
 
@@ -165,11 +169,14 @@ def _short(values: list[Any]) -> list[str]:
     return [f"{text[:8]}…" if len(text) > 24 else text for text in texts]
 
 
-def _unique(names: list[str]) -> list[str]:
-    """The names; a number is added where two runs have the same."""
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+def _unique(runs: Sequence[RunData]) -> list[str]:
+    """The runs' names; runs of one name are told apart by their folders, or by a number if these are called alike."""
+    names = [str(run.info["name"]) for run in runs]
+    folders = [run.folder.absolute().name for run in runs]
+    out: list[str] = []
+    for name, folder in zip(names, folders, strict=True):
+        alike = [other for mine, other in zip(names, folders, strict=True) if mine == name]
+        full = name if len(set(alike)) == 1 else f"{name} in {without_controls(folder)}"
+        number = sum(other == full or other.startswith(f"{full} #") for other in out)
+        out.append(f"{full} #{number + 1}" if number else full)
     return out

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TEXTS = ("suite", "seed", "splits", "threads", "workers", "wall_seconds", "cluster", "samples_per_model", "features",
           "model", "versions", "plugins", "git", "machine", "private_draws", "private_draws_before", "metric_facts",
           "composed_guarantees", "external_model")  # fmt: skip
+EXTERNAL = "external model"
+OF_MODEL = "model: "  # what the notes on how a model was read begin with
 _BY_LABEL = ("guarantees", "covers", "acts_on")
 
 
@@ -42,6 +44,7 @@ class Shareable(RunData):
             run=self.info["name"],
             cell=[self._cells.get(cell, "") for cell in rows["cell"]],
             dataset=[self._kind(name) for name in rows["dataset"]],
+            model=rows["model"] if self._run.external_model is None else EXTERNAL,
             defense=[self._lines[line] for line, _ in points],
             params=[self._params[point] for point in points],
             source=[self._attacks.get(source, source) for source in rows["source"]],
@@ -64,7 +67,11 @@ class Shareable(RunData):
             info["stops_short_of"] = {self._label(label): self._label(other) for label, other in stops}
         facts = whole.get("attack_facts", {}).items()
         info["attack_facts"] = {self._attacks.get(label, LEFT_OUT): names.of_texts(of) for label, of in facts}
-        info["attack_notes"] = [names.of_text(self._note(str(note))) for note in whole.get("attack_notes", [])]
+        notes = [str(note) for note in whole.get("attack_notes", []) if not str(note).startswith(OF_MODEL)]
+        info["attack_notes"] = [names.of_text(self._note(note)) for note in notes]
+        if "external_model" in info:  # its name, and how it was read, hold names of folders
+            info["model"] = EXTERNAL
+            info["external_model"] = {k: v for k, v in info["external_model"].items() if k not in ("name", "read")}
         info["in_front"] = [self._attacks.get(label, LEFT_OUT) for label in whole.get("in_front", [])]
         info["lines"] = [self._lines[str(line)] for line in whole.get("lines", [])]
         info["dataset"] = {**names.of_texts(whole.get("dataset", {})), "checksum": f"left out (data set {self._data})"}

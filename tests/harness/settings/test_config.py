@@ -212,3 +212,13 @@ def test_splits_and_defenses_do_not_share_keys() -> None:
     plan = make_plan(parse_config(small(defenses=[{"name": "none"}, {"name": "dedup"}])))
     keys = [key for cell in plan.cells for key in cell.keys.values()]
     assert len(set(keys)) == len(keys) == 20
+
+
+@pytest.mark.parametrize("name", ["cats", "0", "модель", "猫-2", "café_1.5"])
+def test_a_runs_name_may_be_of_any_script(name: str) -> None:
+    assert parse_config(small(name=name)).name == name
+
+
+@pytest.mark.parametrize("name", ["", "_x", "-x", "=x", "a b", "a/b", "a\nb", "a\u202eb", ".."])
+def test_a_runs_name_is_a_plain_folder_name(name: str) -> None:
+    assert "name = " in refusal(name=name)
