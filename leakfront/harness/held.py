@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from leakfront.configs import bundled
 from leakfront.documents import load_toml
 from leakfront.errors import InputError
-from leakfront.harness.settings.file import bundled, load_config, overridden
+from leakfront.harness.settings.file import load_config, overridden
 from leakfront.harness.settings.places import DATASET, filled, paths_at, places, short_name
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.store.layout import Layout
