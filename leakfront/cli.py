@@ -156,9 +156,9 @@ def attack(
 
     PIPELINE is a folder of diffusers with a UNet2DModel in safetensors and a scheduler: a pipeline, a checkpoint of a
     training script, or a snapshot of the hub's cache. Nothing in it is run, and only the run's folder is written to.
-    Members and decoys must differ in nothing but membership: attacks measure any other difference as leakage. A line in
-    front of the table says whether the model was read rightly. The model-blind control of --suite v1 shows a part of
-    such a difference (without shadow models it sees only how close images lie to one another).
+    Members and decoys must differ in nothing but membership: attacks measure any other difference as leakage. Lines in
+    front of the table say whether the model was read rightly, and what a control finds that never sees the model: it is
+    fitted on the images and on the facts of their files.
     """
     from leakfront.harness.settings.external import external_config
     from leakfront.harness.store.layout import Layout

@@ -53,8 +53,8 @@ def contained(seconds: int = SECONDS, mib: int = MIB) -> Iterator[None]:
 def attempt(arguments: Sequence[str], names: Sequence[str] = ()) -> tuple[str, Result | None]:
     """What is wrong with the command line's answer to `arguments`, and its result.
 
-    Nothing is wrong (an empty text) if it plans the run, or refuses it in one sentence. names: at least one of them
-    must be in that sentence.
+    Nothing is wrong (an empty text) if it plans the run, or refuses it in a sentence for each fault. names: at least
+    one of them must be in one of these.
     """
     start = time.process_time()
     try:
@@ -81,15 +81,13 @@ def fault(result: Result, names: Sequence[str] = ()) -> str:
         return f"exit 0, but said {said[:200]!r}" if said else ""
     if result.exit_code != 2:
         return f"exit {result.exit_code}: {said[:200]!r}"
-    if (
-        not said.startswith("error: ")
-        or said.count("\n") != 1
-        or not said.endswith("\n")
-        or not said[:-1].isprintable()
-    ):
-        return f"not one line: {said[:300]!r}"
-    if len(said) > LONGEST + len("error: \n"):
-        return f"an error of {len(said)} characters: {said[:200]!r}"
+    if not said.endswith("\n"):
+        return f"not whole lines: {said[:300]!r}"
+    for line in said[:-1].split("\n"):
+        if not line.startswith("error: ") or not line.isprintable():
+            return f"not one line a sentence: {said[:300]!r}"
+        if len(line) > LONGEST + len("error: "):
+            return f"an error of {len(line)} characters: {said[:200]!r}"
     if names and not any(name in said for name in names):
         return f"names none of {list(names)}: {said[:300]!r}"
     return ""

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from leakfront.datasets import register, user_path
-from leakfront.datasets.folder import Side, decode
+from leakfront.datasets.files.decode import decode
+from leakfront.datasets.folder import Side
 from leakfront.datasets.through_torchvision import ThroughTorchvision
 from leakfront.errors import InputError
 from leakfront.memory import memory
@@ -64,7 +65,7 @@ class CelebA(ThroughTorchvision):
         folder = user_path(self.root) / part.base_folder / "img_align_celeba"
         images = np.empty(shape, dtype=np.uint8)
         for index in range(len(part)):
-            picture = decode(folder / part.filename[index])
+            picture = decode(folder / part.filename[index]).image
             images[index] = np.asarray(prepare(picture).convert("RGB")).transpose(2, 0, 1)
         return images, labels
 

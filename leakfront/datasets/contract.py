@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from leakfront.datasets.files.facts import FileFacts
 from leakfront.errors import InputError
 from leakfront.registry import Plugin
 
@@ -30,6 +31,8 @@ class LabelledImages:
     no classes. skipped: the number of files left out because they could not be read; 0 unless `skip_bad` was set.
     roles: int8 [N], `MEMBER`, `DECOY` or `OUTSIDE`, for a data set with known membership (an image is never both member
     and decoy); None for all other data, where coins decide membership.
+    notes: what a reader should know of the files, such as those left out; sentences without their ends. files: facts of
+    the file of each image, for controls; None if images have no files of their own.
     """
 
     images: np.ndarray
@@ -37,6 +40,8 @@ class LabelledImages:
     classes: tuple[str, ...] = ("all",)
     skipped: int = 0
     roles: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    files: FileFacts | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -74,6 +79,13 @@ class Dataset(Plugin):
 
     def fetch(self) -> None:
         """Download the files that are missing, if the parameters allow it. By default nothing is downloaded."""
+
+    def class_question(self) -> str:
+        """A sentence if the classes can be numbered in two ways and no setting says which; by default none.
+
+        Only asked if the numbers must be those of an external model.
+        """
+        return ""
 
     def listed(self) -> dict[str, list[Path]]:
         """The files that the data set consists of, for each of its places that is set; see `found`.

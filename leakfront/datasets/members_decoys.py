@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from leakfront.datasets import DECOY, MEMBER, OUTSIDE, Dataset, LabelledImages, register
-from leakfront.datasets.folder import MAX_HASHED, ImageFolder, Side, list_images
+from leakfront.datasets.files.class_order import ClassOrder, numbered, order_question
+from leakfront.datasets.files.decode import Orientation
+from leakfront.datasets.files.facts import FileFacts
+from leakfront.datasets.files.listing import class_folders
+from leakfront.datasets.files.medical import Slice, Window
+from leakfront.datasets.files.problems import each
+from leakfront.datasets.folder import MAX_HASHED, ImageFolder, Side
 from leakfront.errors import InputError
 
+_Loaded = tuple[str, LabelledImages, list[Path]]  # the name of the folder, its images and their files
 _ROLES = {"members": MEMBER, "decoys": DECOY, "reference": OUTSIDE}
 
 
@@ -22,8 +30,9 @@ class MembersDecoys(Dataset):
 
     Decoys must come from the distribution of the members: attacks measure any other difference as leakage.
     reference: a folder of images that are neither, for FID and for attacks that query known non-members; None if there
-    is none. The data set `folder` reads each of them, with `size`, `mode` and `skip_bad`. An image that is in both
-    `members` and `decoys`, equal in every pixel, is refused. One that is in a folder twice counts once.
+    is none. The data set `folder` reads each of them, with the other parameters; classes are numbered over all of them.
+    An image that is in both `members` and `decoys`, equal in every pixel, is refused. One that is in a folder twice
+    counts once.
     """
 
     members: str
@@ -32,6 +41,10 @@ class MembersDecoys(Dataset):
     size: Side | None = None
     mode: Literal["grey", "rgb"] | None = None
     skip_bad: bool = False
+    orientation: Orientation | None = None
+    class_order: ClassOrder | None = None
+    window: Window | None = None
+    slice: Slice | None = None
 
     known_membership: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("members", "decoys", "reference")
@@ -48,50 +61,69 @@ class MembersDecoys(Dataset):
 
     def listed(self) -> dict[str, list[Path]]:
         """The image files of each folder."""
-        return {place: list_images(root) for place, root in self.roots().items()}
+        listings = each(partial(getattr, folder, "listing") for folder in self.folders.values())
+        return {name: list(listing.files) for name, listing in zip(self.folders, listings, strict=True)}
+
+    @cached_property
+    def folders(self) -> dict[str, ImageFolder]:
+        """The folders by name; each is listed once."""
+        shared = {key: getattr(self, key) for key in ("size", "mode", "skip_bad", "orientation", "window", "slice")}
+        named = {name: path for name in _ROLES if (path := getattr(self, name)) is not None}
+        return {name: ImageFolder(path, class_order=self.class_order, **shared) for name, path in named.items()}
+
+    def class_question(self) -> str:
+        """Whether sorting the class folders by text and by number gives other classes."""
+        names = {name for folder in self.folders.values() for name in class_folders(folder.listing)}
+        return order_question(names) if self.class_order is None else ""
 
     def load(self) -> LabelledImages:
-        """All images with their roles; `InputError` names the folder or file that is not as it should be."""
-        loaded = [
-            (role, *self._folder(place).load_with_files(self.found[place]))
-            for place, role in _ROLES.items()
-            if place in self.found
-        ]
-        first, what = loaded[0][1], tuple(_ROLES)
-        for (_, found, _), name in zip(loaded, what, strict=False):
-            if found.images.shape[1:] != first.images.shape[1:]:
-                raise InputError(
-                    f"the images in members are {_size(first)} and those in {name} {_size(found)}; set "
-                    "data.params.size and data.params.mode to bring all to one"
-                )
-        if (first.classes == ("all",)) != (loaded[1][1].classes == ("all",)):
+        """All images with their roles; `InputError` says all that is not as it should be, in all of the folders."""
+        loaded = each(partial(_load, name, folder) for name, folder in self.folders.items())
+        of_one_size = [partial(_require_one_size, loaded[0], other) for other in loaded[1:]]
+        apart = partial(_refuse_shared, loaded[0], loaded[1])
+        each([*of_one_size, partial(self._require_classes_in_both, loaded), apart])
+        parts = [found for _, found, _ in loaded]
+        classes = numbered((name for found in parts for name in found.classes), self.class_order)
+        number = {name: label for label, name in enumerate(classes)}
+        return LabelledImages(
+            images=np.concatenate([found.images for found in parts]),
+            labels=np.concatenate(
+                [np.array([number[name] for name in found.classes], np.int64)[found.labels] for found in parts]
+            ),
+            classes=classes,
+            skipped=sum(found.skipped for found in parts),
+            roles=np.concatenate([np.full(len(found), _ROLES[name], np.int8) for name, found, _ in loaded]),
+            notes=tuple(f"{name}: {note}" for name, found, _ in loaded for note in found.notes),
+            files=FileFacts.together([found.files for found in parts if found.files is not None]),
+        )
+
+    def _require_classes_in_both(self, loaded: list[_Loaded]) -> None:
+        if (loaded[0][1].classes == ("all",)) != (loaded[1][1].classes == ("all",)):
             raise InputError(
                 f"one of the folders {self.members} and {self.decoys} has sub-folders, which are classes, and the "
                 "other has none; this alone would separate members from decoys, so use classes in both or in neither"
             )
-        _refuse_shared(loaded[0][1:], loaded[1][1:])
-        classes = sorted({name for _, found, _ in loaded for name in found.classes})
-        number = {name: label for label, name in enumerate(classes)}
-        return LabelledImages(
-            images=np.concatenate([found.images for _, found, _ in loaded]),
-            labels=np.concatenate(
-                [np.array([number[name] for name in found.classes], np.int64)[found.labels] for _, found, _ in loaded]
-            ),
-            classes=tuple(classes),
-            skipped=sum(found.skipped for _, found, _ in loaded),
-            roles=np.concatenate([np.full(len(found), role, np.int8) for role, found, _ in loaded]),
+
+
+def _load(name: str, folder: ImageFolder) -> _Loaded:
+    return name, *folder.load_with_files()
+
+
+def _require_one_size(first: _Loaded, other: _Loaded) -> None:
+    """Raise `InputError` if the images of two folders differ in size or mode."""
+    if first[1].images.shape[1:] != other[1].images.shape[1:]:
+        raise InputError(
+            f"the images in {first[0]} are {_size(first[1])} and those in {other[0]} {_size(other[1])}; set "
+            "data.params.size and data.params.mode to bring all to one"
         )
 
-    def _folder(self, place: str) -> ImageFolder:
-        return ImageFolder(getattr(self, place), self.size, self.mode, self.skip_bad)
 
-
-def _refuse_shared(members: tuple[LabelledImages, list[Path]], decoys: tuple[LabelledImages, list[Path]]) -> None:
+def _refuse_shared(members: _Loaded, decoys: _Loaded) -> None:
     """Raise `InputError` if an image is both member and decoy."""
-    file_of = {image.tobytes(): file for image, file in zip(members[0].images, members[1], strict=True)}
+    file_of = {image.tobytes(): file for image, file in zip(members[1].images, members[2], strict=True)}
     shared = [
         (file_of[pixels], file)
-        for image, file in zip(decoys[0].images, decoys[1], strict=True)
+        for image, file in zip(decoys[1].images, decoys[2], strict=True)
         if (pixels := image.tobytes()) in file_of
     ]
     if shared:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakfront.datasets.files.problems import each
 from leakfront.errors import InputError
 from leakfront.harness.execution.devices import check_device
 from leakfront.harness.execution.schedule import is_done
@@ -69,11 +70,22 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
 
 
 def _pool(plan: Plan, layout: Layout) -> Pool:
-    """The run's pool. A file of a stranger, nested beyond Python's stack, is refused in one sentence."""
+    """The run's pool. What is wrong with its files is told together with an order of classes that is not said.
+
+    A file of a stranger, nested beyond Python's stack, is refused in one sentence.
+    """
     try:
-        return draw_pool(plan, layout)
+        pool, _ = each([lambda: draw_pool(plan, layout), lambda: check_class_order(plan)])
+        assert pool is not None
+        return pool
     except RecursionError:
         raise InputError(f"{layout.pool} holds a pool that is nested too deeply; delete the folder") from None
+
+
+def check_class_order(plan: Plan) -> None:
+    """Raise `InputError` if the images' classes can be numbered in two ways, and an external model depends on it."""
+    if plan.external and plan.model.classes and (question := plan.dataset.class_question()):
+        raise InputError(question)
 
 
 def check_external_model(plan: Plan, pool: Pool, layout: Layout) -> None:
@@ -106,7 +118,8 @@ def check_image_counts(plan: Plan, pool: Pool) -> None:
             if count < need:
                 raise InputError(
                     f"{metric.name} on {plan.extractor.name!r} features of {plan.extractor.dimensions} dimensions "
-                    f"needs at least {need} images, but {key} gives {count}"
+                    f"needs at least {need} images, but {key} gives {count}; raise it, take {metric.name!r} out of "
+                    "metrics.names, or choose other metrics.features"
                 )
 
 

@@ -56,6 +56,8 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         + (f"; {pool.skipped} files of the data skipped" if pool.skipped else ""),
         highlight=False,
     )
+    for note in pool.notes:
+        console.print(note, highlight=False, markup=False)
     console.print(
         f"estimate: {duration(total)} of work, {duration(total / workers)} with {workers} workers, measured on "
         f"{config.execution.device} with {config.execution.threads} threads each; features, attacks and report are not "

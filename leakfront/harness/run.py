@@ -77,7 +77,7 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
             for sentence in damaged:
                 progress.say(sentence)
             progress.say(_opening(plan, layout, workers, str(cluster or "")), session="start")
-            for note in notes_on(plan):
+            for note in (*pool.notes, *notes_on(plan)):
                 progress.say(f"  {note}")
             try:
                 failed = execute(plan, layout, workers, cluster, progress)

@@ -16,9 +16,9 @@ def check_dataset(dataset: type[Dataset] | Dataset) -> None:
 
     dataset: a class whose parameters have defaults, or an instance; its files must be there.
 
-    It checks the shapes, types and ranges of images, labels and classes, and that two loads are equal. If the data set
-    states who the members are, it checks the roles, and that `count` knows their number beforehand. The fingerprint
-    must be the same each time and fit into JSON.
+    It checks the shapes, types and ranges of images, labels, classes, notes and file facts, and that two loads are
+    equal. If the data set states who the members are, it checks the roles, and that `count` knows their number
+    beforehand. The fingerprint must be the same each time and fit into JSON.
     """
     dataset = check_plugin(dataset, Dataset, "data set", defaults=False)
     who = named(dataset, "data set")
@@ -48,6 +48,10 @@ def _check_images(data: LabelledImages, who: str) -> None:
     require(names and len(set(data.classes)) == len(data.classes), f"the classes of {who} must be different texts")
     within = labels.min() >= 0 and labels.max() < len(data.classes)
     require(within, f"the labels of {who} must lie in 0 … {len(data.classes) - 1}, one for each class")
+    notes = isinstance(data.notes, tuple) and all(isinstance(note, str) for note in data.notes)
+    require(notes, f"the notes of {who} must be a tuple of texts")
+    facts = data.files is None or len(data.files.names) == len(data.files.words) == len(data.files.numbers) == len(data)
+    require(facts, f"the file facts of {who} must be those of each image, or None")
     require(isinstance(data.skipped, int) and data.skipped >= 0, f"skipped of {who} must be a number of files")
 
 

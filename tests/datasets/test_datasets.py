@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from leakfront.datasets import LabelledImages, open_dataset, registry, through_torchvision
-from leakfront.datasets.folder import MAX_PIXELS
+from leakfront.datasets.files.decode import MAX_PIXELS
 from leakfront.errors import InputError
 
 TEST_DATA = Path(os.environ.get("LEAKFRONT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -194,20 +194,37 @@ def png16(path: Path, colour_type: int, channels: int) -> None:
 
 
 def test_what_8_bit_rgb_cannot_hold_is_refused(tmp_path: Path) -> None:
-    places = {name: tmp_path / name for name in ["grey16", "rgb16", "alpha", "keyed", "cmyk", "float"]}
+    places = {name: tmp_path / name for name in ["alpha", "keyed", "cmyk", "float", "long"]}
     for place in places.values():
         place.mkdir()
-    png16(places["grey16"] / "a.png", 0, 1)
-    png16(places["rgb16"] / "a.png", 2, 3)
     save(places["alpha"], "a.png", np.dstack([rgb(), np.full((8, 8), 254, np.uint8)]))
     save(places["keyed"], "a.png", np.full((8, 8), 7, np.uint8), transparency=7)
     Image.new("CMYK", (8, 8)).save(places["cmyk"] / "a.jpg")
     save(places["float"], "a.tif", np.zeros((8, 8), np.float32))
+    save(places["long"], "a.tif", np.zeros((8, 8), np.int32))
     said = {name: refusal(f"folder:{place}") for name, place in places.items()}
     assert all(f"{places[name]}{os.sep}a." in sentence for name, sentence in said.items())
-    assert all("8 bits" in said[name] for name in ["grey16", "rgb16", "float"])
+    assert all("8 bits" in said[name] for name in ["float", "long"])
     assert all("transparent" in said[name] for name in ["alpha", "keyed"])
     assert "CMYK" in said["cmyk"]
+
+
+def test_of_16_bits_the_upper_8_are_taken_and_it_is_said(tmp_path: Path) -> None:
+    deep = grey(1).astype(np.uint16) * 256 + grey(2)
+    for name in ("a.png", "b.tif"):
+        save(tmp_path, name, deep)
+    png16(tmp_path / "c.png", 0, 1)
+    png16(tmp_path / "d.png", 4, 2)  # grey with alpha, which 0x1234 makes transparent
+    said = refusal(f"folder:{tmp_path}")
+    assert "d.png has transparent pixels" in said
+    (tmp_path / "d.png").unlink()
+    data = open_dataset(f"folder:{tmp_path}").load()
+    assert np.array_equal(data.images[:, 0], [grey(1), grey(1), np.full((8, 8), 0x12)])
+    (note,) = data.notes
+    assert note.startswith("3 images have 16 bits per channel; the upper 8 were taken (the brightest pixel became ")
+    (tmp_path / "colour").mkdir()
+    png16(tmp_path / "colour" / "a.png", 2, 3)
+    assert np.array_equal(open_dataset(f"folder:{tmp_path / 'colour'}").load().images, np.full((1, 3, 8, 8), 0x12))
 
 
 def test_a_folder_that_is_not_there_or_empty_is_named(tmp_path: Path) -> None:
@@ -263,7 +280,7 @@ def test_mixed_sizes_name_both_files_and_the_remedy(tmp_path: Path) -> None:
     first, second = save(tmp_path, "a.png", grey(side=8)), save(tmp_path, "b.png", np.zeros((9, 7), np.uint8))
     said = refusal(f"folder:{tmp_path}")
     assert f"{first} has 8x8 pixels and {second} 7x9" in said
-    assert "set size" in said
+    assert "set data.params.size" in said
     assert len(open_dataset(f"folder:{tmp_path}", size=8).load()) == 2
 
 
@@ -271,7 +288,7 @@ def test_mixed_modes_name_both_files_and_the_remedy(tmp_path: Path) -> None:
     first, second = save(tmp_path, "a.png", grey()), save(tmp_path, "b.png", rgb())
     said = refusal(f"folder:{tmp_path}")
     assert f"{first} is grey and {second} RGB" in said
-    assert "set mode" in said
+    assert "set data.params.mode" in said
 
 
 def test_skip_bad_drops_and_counts_what_cannot_be_used(two_classes: Path) -> None:
@@ -294,16 +311,16 @@ def test_skip_bad_with_nothing_left_is_an_error(tmp_path: Path) -> None:
     assert str(tmp_path / "a.png") in said
 
 
-def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
+def test_links_are_followed(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
-    save(outside, "secret.png", grey(1))
+    save(outside / "class", "picture.png", grey(1))
     inside.mkdir()
-    (inside / "file.png").symlink_to(outside / "secret.png")
-    (inside / "class").symlink_to(outside)
-    assert "2 links out of the folder" in refusal(f"folder:{inside}")
-    save(inside, "own.png", grey(2))
-    (inside / "again.png").symlink_to("own.png")
-    assert np.array_equal(open_dataset(f"folder:{inside}").load().images[:, 0], [grey(2), grey(2)])
+    (inside / "class").symlink_to(outside / "class")
+    (inside / "other").mkdir()
+    (inside / "other" / "file.png").symlink_to(outside / "class" / "picture.png")
+    data = open_dataset(f"folder:{inside}").load()
+    assert data.classes == ("class", "other")
+    assert np.array_equal(data.images[:, 0], [grey(1), grey(1)])
 
 
 def test_a_dead_link_is_named(tmp_path: Path) -> None:
@@ -314,7 +331,9 @@ def test_a_dead_link_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_not_waited_for(two_classes: Path) -> None:
     os.mkfifo(two_classes / "cat" / "0.png")
-    assert len(open_dataset(f"folder:{two_classes}").load()) == 4
+    data = open_dataset(f"folder:{two_classes}").load()
+    assert len(data) == 4
+    assert data.notes == ("1 file is no regular file and left out (cat/0.png)",)
 
 
 # npz

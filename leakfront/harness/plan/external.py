@@ -51,8 +51,16 @@ def external_points(model: Any, points: Sequence[DefensePoint]) -> list[DefenseP
     return [replace(points[0], line=LABEL)]
 
 
-def external_notes(dataset: Any) -> list[str]:
-    """A line for each measurement that known membership rules out."""
+def external_notes(dataset: Any, metrics: Sequence[Any], extractor: Any) -> list[str]:
+    """A line for each measurement that known membership rules out, and for FID where it is not asked for."""
     if not dataset.known_membership:
         return []
-    return [f"audit of epsilon: {NO_AUDIT}", *([] if dataset.has_outside else [f"FID: {NO_FID}"])]
+    notes = [f"audit of epsilon: {NO_AUDIT}"]
+    if not dataset.has_outside:
+        notes.append(f"FID: {NO_FID}")
+    elif "fid" not in {metric.name for metric in metrics}:
+        notes.append(
+            f"FID: not in metrics.names (on {extractor.label} features, metrics.features, it needs "
+            f"{extractor.dimensions + 1:,} samples, members and decoys, and reference images)"
+        )
+    return notes

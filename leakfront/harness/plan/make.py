@@ -121,11 +121,8 @@ def notes_on(plan: Plan) -> list[str]:
     shadows = plan.config.splits - 1
     notes = {label: plan.note(label, shadows) for label in plan.attacks}
     of_model = [f"model: {note}" for note in plan.model.notes()]
-    return [
-        *of_model,
-        *external_notes(plan.dataset),
-        *(f"attack {label}: {note}" for label, note in notes.items() if note),
-    ]
+    known = external_notes(plan.dataset, plan.metrics, plan.extractor)
+    return [*of_model, *known, *(f"attack {label}: {note}" for label, note in notes.items() if note)]
 
 
 def in_front(plan: Plan) -> list[str]:

@@ -12,11 +12,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from leakfront.datasets import OUTSIDE, LabelledImages
+from leakfront.datasets.files.facts import FileFacts
 from leakfront.defenses.contract import TrainingSet
 from leakfront.errors import InputError
+from leakfront.harness.pool.near_copies import NearCopies
 from leakfront.harness.pool.planted_duplicates import COPY_KINDS, CopyKind, altered_copies
 from leakfront.harness.store.mapped import mapped
 from leakfront.seeds import derive_seed
+
+_APART = ("notes", "membership", "files", "near")  # in files of their own
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,10 @@ class Pool:
     reference_…: the images that FID compares with; extractor_…: the images that an embedded feature extractor trains
     on. Both may be empty.
     duplicates_dropped: images of the data left out because they equal another; skipped: unreadable files.
+    notes: what a reader should know of the data's files; sentences without their ends.
     membership: bool [P], the images that the model under attack was trained on, if the data set states them, else None.
-    `save_pool` does not write it, so the attack stage cannot read it.
+    files: the facts of the images' files, if it has files, and near: the near copies among the images; both are for
+    controls of known membership. `save_pool` writes none of these four, so the attack stage cannot read them.
     """
 
     images: np.ndarray
@@ -81,7 +87,10 @@ class Pool:
     classes: tuple[str, ...]
     duplicates_dropped: int = 0
     skipped: int = 0
+    notes: tuple[str, ...] = ()
     membership: np.ndarray | None = None
+    files: FileFacts | None = None
+    near: NearCopies | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -130,6 +139,7 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
         classes=data.classes,
         duplicates_dropped=len(data) - len(first),
         skipped=data.skipped,
+        notes=data.notes,
     )
 
 
@@ -184,7 +194,7 @@ def save_pool(pool: Pool, path: Path) -> None:
 
     If there are altered copies, the file has all variants in addition to the images, so that both can be mapped.
     """
-    facts = {k: v for k, v in vars(pool).items() if k not in ("membership", "checksum") and not _is_array(v)}
+    facts = {k: v for k, v in vars(pool).items() if k not in (*_APART, "checksum") and not _is_array(v)}
     arrays = _stored_arrays(pool)
     if len(arrays.pop("altered")):
         arrays["variants"] = np.ascontiguousarray(pool.variants)
@@ -212,7 +222,7 @@ def load_pool(path: Path, check: bool = True) -> Pool:
 
 def _stored_arrays(pool: Pool) -> dict[str, np.ndarray]:
     """The arrays of a pool by name; of the variants only the altered ones."""
-    arrays = {**vars(pool), "variants": None, "membership": None, "altered": pool.variants[len(pool) :]}
+    arrays = {**vars(pool), "variants": None, **dict.fromkeys(_APART), "altered": pool.variants[len(pool) :]}
     return {name: np.ascontiguousarray(value) for name, value in arrays.items() if _is_array(value)}
 
 

@@ -9,6 +9,7 @@ from leakfront.harness.plan.external import NO_AUDIT
 from leakfront.harness.plan.plan import CellPlan
 from leakfront.harness.settings.places import shortened
 from leakfront.harness.stages.attack import WITH_WEIGHTS, load_scores
+from leakfront.harness.stages.control_rows import control_rows
 from leakfront.harness.stages.cost_rows import cost_rows, reports_of_defenses
 from leakfront.harness.stages.extractor import reference_set
 from leakfront.harness.stages.features import sample_set
@@ -23,6 +24,12 @@ from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import WITH_WEIGHTS as OF_WEIGHTS
 from leakfront.results.run.rows import Row
 
+# the code of the rows that known membership adds
+CONTROLS = (
+    "leakfront.harness.stages.control_rows", "leakfront.attacks.controls.content",
+    "leakfront.attacks.controls.cross_fit",
+)  # fmt: skip
+
 
 def _settings(subject: Subject) -> list[Any]:
     config, cell = subject.plan.config, subject.cell
@@ -33,7 +40,8 @@ def _settings(subject: Subject) -> list[Any]:
 
 def _code(subject: Subject) -> list[str]:
     makers = [f"leakfront.harness.stages.{name}_rows" for name in ("cell", "privacy", "audit", "cost")]
-    return [name for maker in makers for name in with_imports(maker)]
+    controls = [*CONTROLS, "leakfront.results.statistics.halves"] if subject.plan.known_membership else []
+    return [*(name for maker in makers for name in with_imports(maker)), *controls]
 
 
 def _run(work: Work) -> Files:
@@ -57,6 +65,7 @@ def _run(work: Work) -> Files:
         rows += set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
     if plan.known_membership:
         rows.append(left_out(plan, cell, "one_run_audit", 0.0, NO_AUDIT))
+        rows += control_rows(plan, cell, layout, pool, members)
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += reports_of_defenses(plan, cell, layout)

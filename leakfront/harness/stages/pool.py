@@ -9,10 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from leakfront.datasets.files.facts import FileFacts
+from leakfront.documents import load_json
 from leakfront.errors import InputError
 from leakfront.harness.plan.limits import check_data
 from leakfront.harness.plan.plan import Plan
-from leakfront.harness.pool.known_membership import build_known_pool, load_membership, save_membership
+from leakfront.harness.pool.known_membership import (
+    build_known_pool,
+    load_file_facts,
+    load_membership,
+    save_file_facts,
+    save_membership,
+    save_near_copies,
+)
+from leakfront.harness.pool.near_copies import NearCopies
 from leakfront.harness.pool.pool import Pool, PoolSettings, build_pool, flip_coins, load_pool, save_pool
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.store.artifacts import stored_key
@@ -20,7 +30,7 @@ from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.registry import parameters
 
-_MEMBERSHIP = "membership.safetensors"
+_MEMBERSHIP, _FILES, _NOTES = "membership.safetensors", "files.safetensors", "notes.json"
 
 
 def pool_settings(plan: Plan) -> PoolSettings:
@@ -43,18 +53,31 @@ def draw_pool(plan: Plan, layout: Layout) -> Pool:
     """
     if stored_key(layout.pool) == plan.keys["pool"]:
         with suppress(InputError):  # the run reports the damage at its start, and draws the pool again
-            pool = stored_pool(layout)
+            pool = replace(stored_pool(layout), notes=_stored_notes(layout))
             if not plan.known_membership:
                 return pool
-            return replace(pool, membership=load_membership(layout.pool / _MEMBERSHIP))
+            files, near = load_file_facts(layout.pool / _FILES)
+            return replace(pool, membership=load_membership(layout.pool / _MEMBERSHIP), files=files, near=near)
     images = plan.dataset.load()
     check_data(plan.config, images.images[:1].nbytes)
     try:
         if images.roles is not None:
-            return build_known_pool(images, plan.config.data.reference, plan.config.seed)
+            return build_known_pool(images, plan.config.data.reference, plan.config.seed, plan.extractor.fitted)
         return build_pool(images, pool_settings(plan), plan.config.seed)
     except InputError as error:
         raise InputError(f"data: {error}") from None
+
+
+def _stored_notes(layout: Layout) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, load_json(layout.pool / _NOTES)))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{layout.pool / _NOTES} cannot be read ({error}); delete its folder") from None
+
+
+def stored_file_facts(layout: Layout) -> tuple[FileFacts | None, NearCopies]:
+    """For controls of known membership: the facts of the pool images' files, if they have files, and near copies."""
+    return load_file_facts(layout.pool / _FILES)
 
 
 def stored_pool(layout: Layout, check: bool = True) -> Pool:
@@ -80,21 +103,26 @@ def _settings(subject: Subject) -> list[Any]:
     nowhere = ("root", "download", "path", *dataset.places)
     params = {key: value for key, value in parameters(dataset).items() if key not in nowhere}
     data = config.data
+    known = [subject.plan.extractor.fitted] if subject.plan.known_membership else []
     return [type(dataset).__name__, params, data.pool, data.reference, data.duplicates.model_dump(), config.seed,
-            subject.plan.data.content]  # fmt: skip
+            subject.plan.data.content, *known]  # fmt: skip
 
 
 def _code(subject: Subject) -> list[str]:
     plan, planted = subject.plan, subject.plan.config.data.duplicates
     altered = ["planted_duplicates"] if planted.groups and planted.kind != "exact" else []
-    files = ["pool", *altered, *(["known_membership"] if plan.known_membership else [])]
+    known = ["known_membership", "near_copies"] if plan.known_membership else []
+    files = ["pool", *altered, *known]
     return [*(f"leakfront.harness.pool.{name}" for name in files), *plugin_code(plan.dataset)]
 
 
 def _run(work: Work) -> Files:
-    files: dict[str, Any] = {"pool.safetensors": partial(save_pool, work.pool)}
-    if work.pool.membership is not None:
-        files[_MEMBERSHIP] = partial(save_membership, work.pool)
+    pool = work.pool
+    files: dict[str, Any] = {"pool.safetensors": partial(save_pool, pool), _NOTES: list(pool.notes)}
+    if pool.membership is not None and pool.near is not None:
+        files[_MEMBERSHIP] = partial(save_membership, pool)
+        files[_FILES] = partial(save_file_facts, pool)
+        files["near_copies.csv"] = partial(save_near_copies, pool)
     return files
 
 

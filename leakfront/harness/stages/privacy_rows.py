@@ -13,9 +13,10 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.audit_rows import audit_rows
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.pool import member_share
-from leakfront.results.run.rows import WITH_WEIGHTS, Row, measured
+from leakfront.results.run.rows import AUC_OF_HALVES, CONTROL_AUC, NEAR_COPIES, WITH_WEIGHTS, Row, measured
 from leakfront.results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
 from leakfront.results.statistics.estimate import Estimate
+from leakfront.results.statistics.halves import auc_of_halves
 from leakfront.results.statistics.roc import auc_interval, tpr_interval
 from leakfront.results.statistics.set_test import set_power
 from leakfront.seeds import derive_seed
@@ -27,6 +28,9 @@ _SHARE, _COUNT, _UNBOUNDED = (0.0, 1.0), (0.0, None), (None, None)
 # the range that a quantity of privacy cannot leave, by its metric; others are unbounded
 RANGES: dict[str, Range] = {
     "auc": _SHARE,
+    AUC_OF_HALVES: _SHARE,
+    CONTROL_AUC: _SHARE,
+    NEAR_COPIES: _COUNT,
     "tpr_at_fpr": _SHARE,
     "extracted_at_fdr": _COUNT,
     "planted_extracted_at_fdr": _COUNT,
@@ -58,10 +62,16 @@ def left_out(plan: Plan, cell: CellPlan, source: str, shadows: float, reason: st
 def membership_rows(
     plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool, private: bool
 ) -> list[Row]:
-    """AUC, TPR at low FPR, and the one-run audit's bounds on epsilon. private: whether the model has a guarantee."""
+    """AUC, TPR at low FPR, and the one-run audit's bounds on epsilon. private: whether the model has a guarantee.
+
+    With known membership there are no bounds, and the AUC between random halves of the decoys is added.
+    """
     row = partial(row_of(plan, cell), kind="privacy", source=attack, higher_is_better=False)
     seed, n_members = derive_seed(plan.config.seed, "intervals", attack, cell.split), int(members.sum())
     rows = [row(metric="auc", **measured(auc_interval(score, members, seed)), n=len(score))]
+    if plan.known_membership:
+        halves = auc_of_halves(score, ~members, derive_seed(plan.config.seed, "halves", cell.split))
+        rows.append(row(metric=AUC_OF_HALVES, **measured(halves), n=len(score) - n_members))
     for fpr in FPRS:
         found = tpr_interval(score, members, fpr, seed)
         rows.append(row(metric="tpr_at_fpr", level=fpr, **measured(found), n=n_members))

@@ -65,6 +65,8 @@ def collect(
             "extractor": len(pool.extractor_images), "duplicates_dropped": pool.duplicates_dropped,
             "skipped": pool.skipped, "image_shape": list(pool.images.shape[1:]),
         },
+        "classes": list(pool.classes) if len(pool.classes) > 1 else [],
+        "data_notes": list(pool.notes),
         "samples_per_model": config.sampling.images,
         "features": plan.features,
         "model": plan.model.label,

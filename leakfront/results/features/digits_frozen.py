@@ -49,6 +49,8 @@ class DigitsFrozen(FeatureExtractor):
     largest, and FIDs by 1e-13 of their value.
     """
 
+    fitted = False
+
     @property
     def dimensions(self) -> int:
         """64."""

@@ -49,6 +49,7 @@ class DINOv2(FeatureExtractor):
     """
 
     places = ("folder",)
+    fitted = False
 
     folder: str | None = None
     dimensions: Annotated[int, Ge(1)] = 1024

@@ -37,6 +37,7 @@ class Inception(FeatureExtractor):
     """
 
     places = ("weights",)
+    fitted = False
 
     weights: str | None = None
     download: bool = False
@@ -69,17 +70,23 @@ class Inception(FeatureExtractor):
         check_weights(self.name, SHA256, path)
         return self.fit(np.empty((0, 3, 0, 0), np.uint8), np.empty(0, np.int64), seed=0)
 
+    def place(self) -> Path:
+        """Where the file of the weights is looked for."""
+        import torch
+
+        path = Path(self.weights) if self.weights else Path(torch.hub.get_dir(), "checkpoints", FILE)
+        return path.expanduser()
+
     def _file(self) -> Path:
         """The file of the weights, downloaded if `download` is set."""
         import torch
 
-        path = Path(self.weights) if self.weights else Path(torch.hub.get_dir(), "checkpoints", FILE)
-        path = path.expanduser()
+        path = self.place()
         if not path.is_file():
             if not self.download:
                 raise InputError(
                     f"no Inception-v3 weights at {path}: download {URL} and put the file there by hand, or set "
-                    "download = true"
+                    "metrics.features_params.download = true"
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             try:

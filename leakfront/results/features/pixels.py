@@ -21,6 +21,8 @@ class Pixels(FeatureExtractor):
     lies among the others; no published FID uses such features.
     """
 
+    fitted = False
+
     side: Annotated[int, Ge(1)] = 16
 
     @property

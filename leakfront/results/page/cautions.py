@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from leakfront.results.page.finding import Finding
 from leakfront.results.run.claims import audit_delta
+from leakfront.results.run.controls import warnings
 from leakfront.results.run.made import differing_machines
 from leakfront.results.run.plausibility import doubts
 from leakfront.results.run.point import Point
@@ -19,11 +20,12 @@ _NAMED = 4  # models named in a sentence
 
 
 def cautions(run: RunData, summary: Summary, points: list[Point]) -> list[Finding]:
-    """Models that are probably read wrongly, what several runs do not share, rows made on several machines, guarantees
-    that an audit refutes, and controls that find members."""
+    """Models that are probably read wrongly, controls of known membership above 0.5, what several runs do not share,
+    rows made on several machines, guarantees that an audit refutes, and controls among attacks that find members."""
     known = run.known_membership
     return [
         *(Finding(name, text) for name, text in doubts(run)),
+        *(Finding("", text) for text in warnings(run)),
         *(Finding("", text) for text in run.differences),
         *(Finding("", text) for source in run.sources if (text := differing_machines(source.info))),
         *(found for point in points if (found := _refuted(run, summary, point)) is not None),

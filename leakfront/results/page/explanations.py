@@ -75,10 +75,13 @@ KNOWN = (
     "more members are matched more closely than any decoy in at most p^k models, where p is the share of members in "
     "the pool.",
     _AUC,
-    "A control (suite v1 has one) scores images without querying the model, by their distance to one another. Its AUC "
-    "must be 0.5 up to chance. If it is not, members and decoys differ before any training, and the other attacks may "
-    "owe their AUC to that. If it is, the two may still differ in ways that the control does not see. A control never "
-    "counts as an attack.",
+    "The control without the model is a logistic regression on image content (levels, layout, frequencies) and another "
+    "on facts of the files (format, quantisation tables, size, mode, metadata). Each is judged on images that it was "
+    "not fitted on, and near copies of an image are never on both sides. Its AUC must be 0.5 up to chance. If it is "
+    "not, members and decoys differ before any training, and the attacks may owe their AUC to that. If it is, the two "
+    "may still differ in ways that the control does not see. A control never counts as an attack.",
+    "Near copies are pairs of a member and a decoy whose small grey pictures lie nearer together than a third of the "
+    "mean distance to their 50 nearest. A decoy like that was nearly trained on.",
     _FID,
 )
 KNOWN_LIMITS = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from leakfront.results.page.comparisons import Comparisons, Quantity
 from leakfront.results.page.finding import Finding
 from leakfront.results.page.strengths import members
+from leakfront.results.run.controls import of_halves
 from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NOISE
 from leakfront.results.run.summary import Summary
@@ -23,7 +24,10 @@ def undefended_sentence(summary: Summary, comparisons: Comparisons, points: Sequ
     subject = f"{len(points)} models without a defense" if len(points) > 1 else summary.subject
     parts = [_extracted(summary, points) or _NOT_EXTRACTED]
     if auc := _span(points, _leading(summary), 2):
-        parts.append(f"{_named(summary)} is {auc} ({_above_chance(comparisons, points)}){_others(summary, points)}")
+        halves = _span(points, lambda point: of_halves(summary, point), 2)
+        beside = f", beside {halves} between random halves of the decoys" if halves else ""
+        above, others = _above_chance(comparisons, points), _others(summary, points)
+        parts.append(f"{_named(summary)} is {auc} ({above}){beside}{others}")
     fid = _span(points, summary.fid)
     if fid:
         ends = {end.strip("()"): summary.scale_end(end) for end in (HELD_OUT, NOISE)}

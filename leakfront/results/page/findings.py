@@ -11,6 +11,7 @@ from leakfront.results.page.finding import Finding
 from leakfront.results.page.headline import headline, terms
 from leakfront.results.page.strengths import paragraph
 from leakfront.results.page.whole_run import whole_run
+from leakfront.results.run.controls import stated
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
@@ -22,7 +23,7 @@ class Findings:
 
     headline: at most five sentences, one for each family of defenses. terms: what their words mean. cautions: reasons
     not to trust numbers. whole_run: what concerns the run as a whole. strengths: one paragraph for each defense and
-    strength.
+    strength. controls: what the controls of known membership found, whatever it is.
     """
 
     headline: tuple[Finding, ...]
@@ -30,6 +31,7 @@ class Findings:
     cautions: tuple[Finding, ...]
     whole_run: tuple[Finding, ...]
     strengths: tuple[Finding, ...]
+    controls: tuple[str, ...] = ()
 
 
 def findings(run: RunData) -> Findings:
@@ -43,4 +45,5 @@ def findings(run: RunData) -> Findings:
         cautions=tuple(cautions(run, summary, measured)),
         whole_run=tuple(whole_run(summary, comparisons, measured)),
         strengths=tuple(paragraph(run, summary, comparisons, point) for point in measured),
+        controls=tuple(stated(run)),
     )

@@ -124,6 +124,8 @@ def _facts(info: dict[str, Any]) -> list[tuple[str, str]]:
             for key, value in info.get("dataset", {}).items()}  # fmt: skip
     facts = {
         "data": flat(data),
+        "classes": ", ".join(f"{name} → {number}" for number, name in enumerate(info.get("classes", []))),
+        "files": "; ".join(map(str, info.get("data_notes", []))),
         "model": flat({k: v for k, v in info.get("external_model", {}).items() if k != "plausibility"}),
         "seed": str(info.get("seed", "")),
         **facts_of_making(info),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from leakfront.results.run.controls import in_short
+
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
 
 
 def conditions(run: RunData) -> str:
-    """The conditions in one sentence; for several runs that differ, a second sentence on the differences."""
+    """The conditions in one sentence, after warnings of controls of known membership; for several runs that differ, a
+    further sentence on the differences."""
     summary, infos = run.summary, [source.info for source in run.sources]
     data = [info.get("dataset", {}) for info in infos]
     counts = sorted({len(summary.splits(point)) for point in summary.points} or {0})
@@ -28,7 +31,7 @@ def conditions(run: RunData) -> str:
         quality if any(one.get("reference", "?") for one in data) else "no FID: there are no images outside the pool",
         f"attack suite {stated(infos, 'suite')}",
     ]
-    return " ".join(["; ".join(parts) + ".", *run.differences])
+    return " ".join([*in_short(run), "; ".join(parts) + ".", *run.differences])
 
 
 def _pools(run: RunData) -> list[str]:

@@ -82,6 +82,8 @@ class _Info(_Form):
     metric_facts: dict[str, _MetricFacts] = {}
     config: _Config = _Config()
     dataset: dict[str, Any] = {}
+    classes: Names = []
+    data_notes: Names = []
     external_model: dict[str, Any] | None = None
     samples_per_model: int | str | None = None
     cells: list[_Cell] = []

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from leakfront.results.run.claims import claim, covers, terms
 from leakfront.results.run.conditions import conditions
+from leakfront.results.run.controls import of_halves, stated, warnings
+from leakfront.results.run.rows import AUC_OF_HALVES
 from leakfront.results.run.saturation import SATURATED, WHY, strongest_is_saturated
 from leakfront.results.tables.table import NOTHING, Cell, Column, Entry, Table, number, shown
 
 if TYPE_CHECKING:
+    import rich.console
     import rich.table
 
     from leakfront.results.run.data import RunData
@@ -71,6 +74,8 @@ def main_table(run: RunData) -> Table:
           for a in summary.attacks),
         *((column("auc", f"AUC, {summary.in_front}", lambda p: summary.value(p, str(summary.in_front), "auc"), 3),)
           if summary.in_front else ()),
+        *((column(AUC_OF_HALVES, "of halves", lambda p: of_halves(summary, p), 3),)
+          if any(of_halves(summary, p) for p in points) else ()),
         *highest("highest_auc" if summary.in_front else "auc", "Highest AUC", "auc"),
         *highest("tpr_at_fpr_0.01", "Highest TPR at 1% FPR", "tpr_at_fpr", 0.01),
         Column("epsilon_lower_bound", "Audited ε ≥", tuple(b[1] if b else None for b in bounds), 2, full),
@@ -82,8 +87,16 @@ def main_table(run: RunData) -> Table:
     ))  # fmt: skip
 
 
-def terminal(run: RunData) -> rich.table.Table:
-    """The main numbers for a terminal of 80 columns or more, with strengths and intervals below their numbers."""
+def terminal(run: RunData) -> rich.console.Group:
+    """What controls found, and the main numbers for a terminal of 80 columns or more, with intervals below them."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(*(Text(f"{sentence}\n") for sentence in (*warnings(run), *stated(run))), _numbers(run))
+
+
+def _numbers(run: RunData) -> rich.table.Table:
+    """The main table with strengths below the names, and beside the AUC that of halves of the decoys."""
     import rich.box
     import rich.table
     from rich.text import Text
@@ -107,7 +120,11 @@ def terminal(run: RunData) -> rich.table.Table:
         auc, bound = summary.leading(point), summary.strongest(point, "epsilon_lower_bound")
         claimed, lost = claim(run, point), summary.diverged(point) or summary.failed(point)
         name = [point.defense, point.params, f"splits: {splits(summary, point)}" if lost else ""]
-        best = Cell(f"{auc[0]} {number(auc[1].value, 2)}", shown(auc[1], 2).interval) if auc else Cell(NOTHING)
+        best = Cell(NOTHING)
+        if auc:
+            halves = of_halves(summary, point)
+            word = f"halves {shown(halves, 2).interval}" if halves else ""
+            best = Cell(f"{auc[0]} {number(auc[1].value, 2)}", shown(auc[1], 2).interval, word=word)
         epsilon = Cell(
             f"≤ {number(float(claimed['epsilon']))}" if claimed else NOTHING,
             f"≥ {number(bound[1].value, 2)}" if bound else "",

@@ -196,8 +196,8 @@ def test_files_are_listed_once_a_run_and_by_no_worker(images: Path, monkeypatch:
     from leakfront.datasets import folder as module
 
     listed: list[Path] = []
-    known = module.list_images
-    monkeypatch.setattr(module, "list_images", lambda root: (listed.append(root), known(root))[1])
+    known = module.list_folder
+    monkeypatch.setattr(module, "list_folder", lambda root: (listed.append(root), known(root))[1])
     config = parse_config(settings(images))
     plan = make_plan(config)
     plan.dataset.load()
