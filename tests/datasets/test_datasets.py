@@ -430,7 +430,7 @@ def test_without_its_files_a_data_set_says_what_from_where_and_where_to(tmp_path
     said = refusal(name, root=str(tmp_path))
     assert str(tmp_path / files) in said
     assert re.search(
-        r"not there; (set download = true, or )?take it from https?://\S+ and (put|unpack) .*" + str(tmp_path), said
+        r"not there; (set data\.params\.download = true, or )?take it from https?://\S+ and (put|unpack) .*" + str(tmp_path), said
     )
     assert ("set download" in said) == (name not in ("fashion_mnist", "svhn"))  # offered over plain HTTP only
 

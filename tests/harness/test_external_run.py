@@ -12,6 +12,8 @@ import pytest
 
 from leakfront.errors import InputError
 from leakfront.harness.settings.external import external_config
+from leakfront.harness.shareable import shareable_runs
+from leakfront.harness.store.layout import Layout
 from leakfront.results.page.cautions import cautions
 from leakfront.results.run.combined import combined
 from leakfront.results.run.data import RunData
@@ -122,3 +124,12 @@ def test_runs_of_one_model_with_other_samplers_are_refused_and_told_apart(
         "attack-модель in two steps: external model",
     ]
     assert len(in_front(both)) == 2
+
+
+def test_a_report_that_may_be_shared_does_not_name_the_model(finished: tuple[Path, str]) -> None:
+    (shown,) = shareable_runs([Layout(finished[0])])
+    assert set(shown.rows["model"]) == {"external model"}
+    assert shown.external_model is not None
+    assert shown.external_model["plausibility"] == (RunData(finished[0]).external_model or {})["plausibility"]
+    assert "модель" not in json.dumps(shown.info, ensure_ascii=False)
+    assert not [note for note in shown.info["attack_notes"] if note.startswith("model: ")]

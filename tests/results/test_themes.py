@@ -55,7 +55,10 @@ def shown(runs: dict[str, RunData]) -> Shown:
     def of(name: str, which: str, theme: str) -> Figure | None:
         with themes.use(theme):
             found = figures.get(name)().draw(runs[which])
-        return None if isinstance(found, NotDrawn) else found.figure
+            if isinstance(found, NotDrawn):
+                return None
+            found.figure.draw_without_rendering()  # makes the numbers at the ticks
+        return found.figure
 
     return of
 
