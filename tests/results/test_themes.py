@@ -42,6 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunData]:
 
 def least(figure: Figure) -> float:
     """The smallest type in points, on a slide that the figure fills."""
+    figure.draw_without_rendering()  # which makes the numbers at the ticks
     width, height = figure.get_size_inches()
     shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     return float(min(SLIDE / width, SLIDE * 9 / 16 / height) * min(text.get_fontsize() for text in shown))
@@ -55,10 +56,7 @@ def shown(runs: dict[str, RunData]) -> Shown:
     def of(name: str, which: str, theme: str) -> Figure | None:
         with themes.use(theme):
             found = figures.get(name)().draw(runs[which])
-            if isinstance(found, NotDrawn):
-                return None
-            found.figure.draw_without_rendering()  # makes the numbers at the ticks
-        return found.figure
+        return None if isinstance(found, NotDrawn) else found.figure
 
     return of
 
