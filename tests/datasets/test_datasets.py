@@ -429,10 +429,11 @@ def test_real_mnist_where_it_is_at_hand(root: Path) -> None:
 def test_without_its_files_a_data_set_says_what_from_where_and_where_to(tmp_path: Path, name: str, files: str) -> None:
     said = refusal(name, root=str(tmp_path))
     assert str(tmp_path / files) in said
-    assert re.search(
-        r"not there; (set data\.params\.download = true, or )?take it from https?://\S+ and (put|unpack) .*" + str(tmp_path), said
-    )
-    assert ("set download" in said) == (name not in ("fashion_mnist", "svhn"))  # offered over plain HTTP only
+    download = r"(set data\.params\.download = true, or )?"
+    assert re.search(rf"not there; {download}take it from https?://\S+ and (put|unpack) .*{tmp_path}", said)
+    assert ("set data.params.download" in said) == (
+        name not in ("fashion_mnist", "svhn")
+    )  # offered over plain HTTP only
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "svhn"])
