@@ -13,7 +13,7 @@ from leakfront.defenses import Defense, TrainingSet, TrainingSetup
 from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.defenses.training.gradient_check import CHECKED_BATCHES
 from leakfront.defenses.training.plain_step import PlainStep
-from leakfront.harness.training.loop import augmented
+from leakfront.harness.training.batches import augmented
 from leakfront.models.unet import UNet
 
 DIGITS = (1, 8, 8)

@@ -85,7 +85,7 @@ class PoolView:
     images: uint8 [P, C, H, W]. labels: int64 [P]. features: float64 [P, d], from the run's feature extractor; if it was
     fitted several times, from the first fit. variants: uint8 [V, C, H, W], every picture of these images that training
     may have seen. variant_of: int64 [V], the pool image that each variant shows. If all copies are exact, the variants
-    are the images themselves.
+    are the images themselves. captions: P texts, or None if the data has none.
     """
 
     images: np.ndarray
@@ -93,6 +93,7 @@ class PoolView:
     features: np.ndarray
     variants: np.ndarray
     variant_of: np.ndarray
+    captions: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,10 @@ class Outside:
 class Target:
     """A model under attack, seen only through what it generated and what was measured on it.
 
-    samples: uint8 [G, C, H, W] in the order of their seeds. sample_labels: int64 [G], the class that each sample was
-    asked for; 0 for an unconditional model. generated: {"images": uint8 [G, C, H, W]} for each of the attack's
-    generations. signals: named arrays [P, …] for each of the attack's signals. outside: known non-members. seed: for
-    the attack's own random choices.
+    samples: uint8 [G, C, H, W] in the order of their seeds. sample_labels: int64 [G], the condition that each sample
+    was asked for: its class, or the number of its caption; 0 for an unconditional model. generated: {"images": uint8
+    [G, C, H, W]} for each of the attack's generations. signals: named arrays [P, …] for each of the attack's signals.
+    outside: known non-members. seed: for the attack's own random choices.
     """
 
     pool: PoolView

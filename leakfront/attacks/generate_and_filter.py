@@ -59,12 +59,12 @@ class _Found:
 class GenerateAndFilter(Attack):
     """Generate and filter (Carlini et al. 2023, arXiv 2301.13188, §4.2).
 
-    If a prompt's generations often look alike, the model has probably memorized the image that they show. A prompt is
-    a class; an unconditional model has one prompt. The first `samples_per_prompt` samples of each prompt are the nodes
-    of a graph. An edge joins two samples whose tiled distance is at most d; that is the maximum of l2, the root mean
-    square difference of pixels in [0, 1], over `tiles` x `tiles` tiles. Cliques of at least `clique` samples are
-    flagged. They are found in polynomial time, as the clusters of complete linkage cut at d: all pairs of a cluster
-    are within d. The paper searches for the largest clique of the graph, which may be larger.
+    If a prompt's generations often look alike, the model has probably memorized the image that they show. A prompt is a
+    class, or the caption of a text model; an unconditional model has one prompt. The first `samples_per_prompt` samples
+    of each prompt are the nodes of a graph. An edge joins two samples whose tiled distance is at most d; that is the
+    maximum of l2, the root mean square difference of pixels in [0, 1], over `tiles` x `tiles` tiles. Cliques of at
+    least `clique` samples are flagged. They are found in polynomial time, as the clusters of complete linkage cut at d:
+    all pairs of a cluster are within d. The paper searches for the largest clique of the graph, which may be larger.
 
     A flagged clique points at the pool image nearest to its medoid, or at all of them if several are equally near. The
     image's score is minus the mean distance of the pairs in its tightest clique, in [-1, 0]. All images that no clique

@@ -16,7 +16,7 @@ from leakfront.seeds import derive_seed
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.models.contract import DiffusionModel
+    from leakfront.models.contract import DiffusionModel, Words
 
 
 class GuidedModel:
@@ -27,8 +27,12 @@ class GuidedModel:
     noise.
 
     Its classes are the pairs of a cluster and a class of the model: class i asks for class i modulo the model's number
-    of classes, so a sample has the same noise and class as without guidance. Everything else is the model's own.
+    of classes, so a sample has the same noise and class as without guidance. A text model gets the empty caption.
+    Everything else is the model's own.
     """
+
+    null: torch.Tensor | None = None  # it takes classes, whatever the model takes
+    words: Words | None = None
 
     def __init__(self, model: DiffusionModel, classifier: torch.nn.Module, clusters: int, scale: float) -> None:
         self._model = model
@@ -40,18 +44,25 @@ class GuidedModel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def embed(self, condition: torch.Tensor) -> torch.Tensor:
+        return condition
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         import torch
 
-        if labels is None:
-            raise ValueError("guided sampling needs labels, the clusters to go to")
-        noise = self._model.predict_noise(x_t, t, labels % self._own_classes if self._model.classes else None)
+        if condition is None:
+            raise ValueError("guided sampling needs conditions, the clusters to go to")
+        own = condition % self._own_classes
+        if self._model.words is not None:
+            assert self._model.null is not None  # a text model knows the empty caption
+            own = self._model.null.to(x_t.device).expand(len(x_t), -1)
+        noise = self._model.predict_noise(x_t, t, own)
         if self._scale == 0:
             return noise
         with torch.enable_grad():  # samplers run without gradients
             x = x_t.detach().requires_grad_()
             log_p = self._classifier.to(x_t.device)(x, t).log_softmax(1)
-            asked = log_p.gather(1, (labels // self._own_classes)[:, None])
+            asked = log_p.gather(1, (condition // self._own_classes)[:, None])
             (gradient,) = torch.autograd.grad(asked.sum(), x)
         alpha_bar = self._model.alphas_cumprod.to(x_t.device)[t].reshape(-1, 1, 1, 1)
         signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()

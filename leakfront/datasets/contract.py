@@ -32,7 +32,8 @@ class LabelledImages:
     roles: int8 [N], `MEMBER`, `DECOY` or `OUTSIDE`, for a data set with known membership (an image is never both member
     and decoy); None for all other data, where coins decide membership.
     notes: what a reader should know of the files, such as those left out; sentences without their ends. files: facts of
-    the file of each image, for controls; None if images have no files of their own.
+    the file of each image, for controls; None if images have no files of their own. captions: the text of each image,
+    one line that is not empty; None if the data has no captions.
     """
 
     images: np.ndarray
@@ -42,9 +43,14 @@ class LabelledImages:
     roles: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     files: FileFacts | None = None
+    captions: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def captions_at(self, indices: Sequence[int] | np.ndarray) -> tuple[str, ...] | None:
+        """The captions of the images at these indices; None if the data has none."""
+        return self.captions and tuple(self.captions[int(index)] for index in indices)
 
 
 class Dataset(Plugin):

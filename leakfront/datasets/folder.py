@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 from PIL import Image, ImageOps
 
 from leakfront.datasets import Dataset, LabelledImages, register, user_path
+from leakfront.datasets.captions.of_files import caption_files, captions_of
 from leakfront.datasets.files.class_order import ClassOrder, numbered
 from leakfront.datasets.files.content import Content
 from leakfront.datasets.files.decode import Orientation, Picture, decode
@@ -46,6 +47,8 @@ class ImageFolder(Dataset):
     refuses them. class_order: how class folders are numbered, "text" (1, 10, 2; also None), "numeric" (1, 2, 10), or
     the list of their names. window: [centre, width] of the values of DICOM and NIfTI files that become 0 … 255, or
     "stored" for DICOM's own. slice: which slice of a volume, from 0, or "middle".
+    captions: read a caption for each image from metadata.jsonl or metadata.csv in `path` (file_name, text), or from
+    NAME.txt beside NAME.png. An image without one is refused.
     """
 
     path: str
@@ -56,6 +59,7 @@ class ImageFolder(Dataset):
     class_order: ClassOrder | None = None
     window: Window | None = None
     slice: Slice | None = None
+    captions: bool = False
 
     places: ClassVar[tuple[str, ...]] = ("path",)
     hashed: ClassVar[int | None] = MAX_HASHED
@@ -66,8 +70,9 @@ class ImageFolder(Dataset):
         return list_folder(user_path(self.path))
 
     def listed(self) -> dict[str, list[Path]]:
-        """The image files."""
-        return {"path": list(self.listing.files)}
+        """The image files, and those of their captions if these are read."""
+        images = list(self.listing.files)
+        return {"path": images + (caption_files(self.listing.root, images) if self.captions else [])}
 
     def load(self) -> LabelledImages:
         """All images; `InputError` says all that is not as it should be, with the first file of each kind."""
@@ -77,6 +82,7 @@ class ImageFolder(Dataset):
         """All images, as `load` returns them, and the file of each."""
         listing = self.listing
         root = listing.root
+        texts = dict(zip(listing.files, captions_of(root, listing.files), strict=True)) if self.captions else None
         read = self._read(listing)
         files = read.usable(self.skip_bad)
         classes = numbered((class_of(file, root) for file in files), self.class_order)
@@ -89,6 +95,7 @@ class ImageFolder(Dataset):
             skipped=skipped,
             notes=(*listing.notes, *read.notes(skipped, files)),
             files=FileFacts.of([listing.name(file) for file in files], [read.facts[file] for file in files]),
+            captions=None if texts is None else tuple(texts[file] for file in files),
         )
         return found, files
 

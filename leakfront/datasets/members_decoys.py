@@ -45,6 +45,7 @@ class MembersDecoys(Dataset):
     class_order: ClassOrder | None = None
     window: Window | None = None
     slice: Slice | None = None
+    captions: bool = False
 
     known_membership: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("members", "decoys", "reference")
@@ -60,14 +61,15 @@ class MembersDecoys(Dataset):
         return len(self.found["members"]) + len(self.found["decoys"])
 
     def listed(self) -> dict[str, list[Path]]:
-        """The image files of each folder."""
-        listings = each(partial(getattr, folder, "listing") for folder in self.folders.values())
-        return {name: list(listing.files) for name, listing in zip(self.folders, listings, strict=True)}
+        """The image files of each folder, and those of their captions if these are read."""
+        listed = each(partial(folder.listed) for folder in self.folders.values())
+        return {name: files["path"] for name, files in zip(self.folders, listed, strict=True)}
 
     @cached_property
     def folders(self) -> dict[str, ImageFolder]:
         """The folders by name; each is listed once."""
-        shared = {key: getattr(self, key) for key in ("size", "mode", "skip_bad", "orientation", "window", "slice")}
+        keys = ("size", "mode", "skip_bad", "orientation", "window", "slice", "captions")
+        shared = {key: getattr(self, key) for key in keys}
         named = {name: path for name in _ROLES if (path := getattr(self, name)) is not None}
         return {name: ImageFolder(path, class_order=self.class_order, **shared) for name, path in named.items()}
 
@@ -95,6 +97,7 @@ class MembersDecoys(Dataset):
             roles=np.concatenate([np.full(len(found), _ROLES[name], np.int8) for name, found, _ in loaded]),
             notes=tuple(f"{name}: {note}" for name, found, _ in loaded for note in found.notes),
             files=FileFacts.together([found.files for found in parts if found.files is not None]),
+            captions=tuple(text for found in parts for text in found.captions or ()) if self.captions else None,
         )
 
     def _require_classes_in_both(self, loaded: list[_Loaded]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,9 @@ from leakfront.seeds import derive_seed
 
 if TYPE_CHECKING:
     import torch
+
+# (conditions int64 [B, ...], generator) -> what the network gets of them
+Given = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor | None"]
 
 
 @register("ambient")
@@ -71,7 +75,7 @@ class Ambient(Defense):
                 f"ambient.corruption is {self.corruption}; it must leave at least one of the model's "
                 f"{len(alphas_cumprod)} timesteps on either side"
             )
-        setup.loss = ambient_loss(alphas_cumprod, clean, own.conditional, setup.seed)
+        setup.loss = ambient_loss(alphas_cumprod, clean, own.given, setup.seed)
         return setup
 
 
@@ -86,8 +90,10 @@ def fixed_noise(images: torch.Tensor, seed: int) -> torch.Tensor:
     return noise.to(images.device)
 
 
-def ambient_loss(alphas_cumprod: torch.Tensor, clean: int, conditional: bool, seed: int) -> PerExampleLoss:
+def ambient_loss(alphas_cumprod: torch.Tensor, clean: int, given: Given, seed: int) -> PerExampleLoss:
     """The loss of each image, for a network that predicts the noise; the first `clean` timesteps see clean images.
+
+    given: what the network gets of the conditions, as `DenoisingLoss.given`.
 
     It makes the same draws as `leakfront.models.diffusion.DenoisingLoss`; at the clean timesteps both losses are equal.
     """
@@ -102,7 +108,7 @@ def ambient_loss(alphas_cumprod: torch.Tensor, clean: int, conditional: bool, se
     signal, noise_level = float(levels[clean - 1].sqrt()), float((1 - levels[clean - 1]).sqrt())
 
     def loss(
-        network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        network: torch.nn.Module, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         timesteps = torch.randint(len(levels), (len(images),), generator=generator)
         z = torch.randn(images.shape, generator=generator).to(images.device)
@@ -114,7 +120,7 @@ def ambient_loss(alphas_cumprod: torch.Tensor, clean: int, conditional: bool, se
             return table[timesteps].to(images.device)[:, None, None, None]
 
         x_t = at(root) * seen + at(spread) * z
-        (output,) = network(x_t, timesteps.to(images.device), labels if conditional else None, return_dict=False)
+        (output,) = network(x_t, timesteps.to(images.device), given(condition, generator), return_dict=False)
         squared: torch.Tensor = (at(share) * output - at(scale) * z).square()
         return squared.flatten(1).mean(1)
 

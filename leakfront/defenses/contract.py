@@ -1,13 +1,14 @@
-"""The four places where a defense can act, and the types that it works with there."""
+"""The places where a defense can act, and the types that it works with there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from leakfront.defenses.serving import Sampler, Serving
 from leakfront.defenses.training.ranks import ALONE, Ranks
 from leakfront.models.contract import PerExampleLoss
 from leakfront.registry import Plugin
@@ -15,10 +16,12 @@ from leakfront.registry import Plugin
 if TYPE_CHECKING:
     import torch
 
+    from leakfront.models.contract import Words
+
 # (batch float32 [B, C, H, W] in [-1, 1], generator) -> the same shape
 Augmentation = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
-# indices of the wanted samples [n] -> images float32 [n, C, H, W] in [-1, 1]
-Sampler = Callable[[Sequence[int]], "torch.Tensor"]
+# (conditions int64 [B, ...], generator) -> the same shape
+Reconditioning = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 
 
 @dataclass(frozen=True)
@@ -27,19 +30,24 @@ class TrainingSet:
 
     images: uint8 [N, C, H, W]. labels: int64 [N]. pool_index: int64 [N], the pool image that each one shows, -1
     for an image from outside the pool. notes: numbers that defenses report about their changes; they become rows.
+    captions: N texts, or None if the data has none.
     """
 
     images: np.ndarray
     labels: np.ndarray
     pool_index: np.ndarray
     notes: dict[str, float] = field(default_factory=dict)
+    captions: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def select(self, keep: np.ndarray, **notes: float) -> TrainingSet:
         """The subset at `keep` (indices or mask), with `notes` added."""
-        return TrainingSet(self.images[keep], self.labels[keep], self.pool_index[keep], notes={**self.notes, **notes})
+        captions = self.captions and tuple(np.array(self.captions, dtype=object)[keep].tolist())
+        return TrainingSet(
+            self.images[keep], self.labels[keep], self.pool_index[keep], {**self.notes, **notes}, captions
+        )
 
     @property
     def copies(self) -> int:
@@ -84,8 +92,11 @@ class TrainingStep(Protocol):
     def draw(self, generator: torch.Generator) -> torch.Tensor:
         """Indices int64 [B] into the training set for one step; B may vary and may be 0."""
 
-    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
-        """Take one optimizer step on images, float32 in [-1, 1]; returns the mean loss, nan for an empty batch."""
+    def update(self, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator) -> float:
+        """Take one optimizer step on images, float32 in [-1, 1], with their conditions, int64 [B, ...].
+
+        Returns the mean loss, nan for an empty batch.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """All state except the network's weights: tensors, numbers, strings, and lists and dicts of them."""
@@ -107,8 +118,9 @@ class TrainingSetup:
     network: may be replaced or changed in place. loss: the training loss of each image. dataset: the training set, of
     `size` images. public: images outside the pool, for defenses that need some. expected_size: the expected size of the
     training set over the coins; it is public, while `size` is private under differential privacy. make_step: makes the
-    training step; called once, after all defenses have changed the setup. augment: the step's change of each batch.
-    mixes_images: whether `augment` lets one image depend on others. stopping: ends the training early. finish: turns
+    training step; called once, after all defenses have changed the setup. augment: the step's change of each batch of
+    images, recondition: that of their conditions. mixes_images: whether either lets one image depend on others.
+    conditions: the conditions int64 [N, ...] of a set of images. stopping: ends the training early. finish: turns
     the network that was trained, or its averaged weights, into the network that is kept. seed: for a defense's own
     random choices. unit: the meaning of one image of the dataset in a guarantee, see `Defense.unit`. ranks: the
     processes that share each step.
@@ -125,6 +137,8 @@ class TrainingSetup:
     ema_decay: float
     make_step: Callable[[TrainingSetup], TrainingStep]
     augment: Augmentation = field(default=lambda batch, generator: batch)
+    recondition: Reconditioning = field(default=lambda condition, generator: condition)
+    conditions: Callable[[TrainingSet], torch.Tensor] = field(default=lambda dataset: _labels(dataset))
     mixes_images: bool = False
     weight_decay: float = 0.0
     stopping: Stopping | None = None
@@ -140,17 +154,10 @@ class TrainingSetup:
         return len(self.dataset)
 
 
-@dataclass(frozen=True)
-class Serving:
-    """A trained model and its sampler, for defenses that act between the model and its users.
+def _labels(dataset: TrainingSet) -> torch.Tensor:
+    import torch
 
-    model: a `leakfront.models.contract.DiffusionModel`. training_images: uint8 [N, C, H, W], the images it was trained
-    on. make_sampler: makes the run's sampler for a model (this one or a changed one); sample i depends on i alone.
-    """
-
-    model: Any
-    training_images: np.ndarray
-    make_sampler: Callable[[Any], Sampler]
+    return torch.as_tensor(dataset.labels)
 
 
 class Defense(Plugin):
@@ -162,6 +169,8 @@ class Defense(Plugin):
       twice: through the samples it serves, and with the weights.
     * `covers`: the attackers' access levels that its protection holds for.
     * `one_process`: whether several processes cannot share its training step.
+    * `needs_captions`: whether it works on text models alone.
+    * `makes_sampler`: whether its `guard` replaces the sampler that it gets, so that it must be the first to guard.
     * `private`: whether its guarantee rests on random draws that stay secret. The whole training then draws from the
       run's secret and not from its seed. A training step with a guarantee must come from such a defense.
     """
@@ -170,12 +179,14 @@ class Defense(Plugin):
     covers: ClassVar[str] = "samples, loss, gradients"
     one_process: ClassVar[bool] = False
     private: ClassVar[bool] = False
+    needs_captions: ClassVar[bool] = False
+    makes_sampler: ClassVar[bool] = False
 
     def overrides(self, *hooks: str) -> bool:
         """Whether this defense does anything in one of these hooks ("prepare", "augment", "training", "guard", …).
 
         The harness asks this to know which stages of a run a defense decides: one that overrides neither `prepare` nor
-        `augment` nor `training` leaves the weights as they are without it.
+        `augment` nor `recondition` nor `training` leaves the weights as they are without it.
         """
         return any(getattr(type(self), hook) is not getattr(Defense, hook) for hook in hooks)
 
@@ -209,6 +220,13 @@ class Defense(Plugin):
     def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Change a batch, float32 [B, C, H, W] in [-1, 1], at each step."""
         return batch
+
+    def recondition(self, condition: torch.Tensor, words: Words | None, generator: torch.Generator) -> torch.Tensor:
+        """Change the conditions of a batch, int64 [B, ...], at each step; words: how they spell captions, if they do.
+
+        It keeps the shape; the generator is on the CPU.
+        """
+        return condition
 
     def training(self, setup: TrainingSetup) -> TrainingSetup:
         """Change how the model is trained."""

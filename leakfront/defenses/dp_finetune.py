@@ -114,13 +114,13 @@ def pretrain(setup: TrainingSetup, steps: int) -> dict[str, float]:
     counter = setup.network.register_forward_pre_hook(count)
     setup = replace(setup, ranks=replace(ranks, elsewhere=elsewhere))
     step, generator = PlainStep(setup), torch.Generator()
-    images, labels = torch.as_tensor(setup.dataset.images), torch.as_tensor(setup.dataset.labels)
+    images, conditions = torch.as_tensor(setup.dataset.images), setup.conditions(setup.dataset)
     for k in range(steps):
         generator.manual_seed(derive_seed(setup.seed, "dp_finetune", "step", k))
         torch.manual_seed(derive_seed(setup.seed, "dp_finetune", "global", k))  # for dropout and torchvision
         indices = step.draw(generator)
         batch = images[indices].to(setup.device).float() / 127.5 - 1
-        if not math.isfinite(step.update(batch, labels[indices].to(setup.device), generator)):
+        if not math.isfinite(step.update(batch, conditions[indices].to(setup.device), generator)):
             raise DivergedError(k + 1)
     counter.remove()
     setup.network.zero_grad(set_to_none=True)  # the private step compares per-image gradients with this attribute
@@ -156,8 +156,8 @@ class _FinetuningStep:
     def draw(self, generator: torch.Generator) -> torch.Tensor:
         return self._private.draw(generator)
 
-    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
-        return self._private.update(images, labels, generator)
+    def update(self, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator) -> float:
+        return self._private.update(images, condition, generator)
 
     def state_dict(self) -> dict[str, Any]:
         return self._private.state_dict()

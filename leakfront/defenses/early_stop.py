@@ -68,7 +68,8 @@ class EarlyStop(Defense):
                 raise InputError(
                     "early_stop.patience cannot be used, since another defense of the stack already stops early"
                 )
-            held_out = HeldOutLoss(setup.public, setup.loss, setup.device, derive_seed(setup.seed, "held-out loss"))
+            conditions, seed = setup.conditions(setup.public), derive_seed(setup.seed, "held-out loss")
+            held_out = HeldOutLoss(setup.public, conditions, setup.loss, setup.device, seed)
             setup.stopping = NoImprovement(held_out, self.patience, self.every)
         return setup
 
@@ -84,12 +85,15 @@ class EarlyStop(Defense):
 class HeldOutLoss:
     """The mean loss of a network on public images, without dropout and at draws that never change."""
 
-    def __init__(self, public: TrainingSet, loss: PerExampleLoss, device: str, seed: int) -> None:
+    def __init__(
+        self, public: TrainingSet, conditions: torch.Tensor, loss: PerExampleLoss, device: str, seed: int
+    ) -> None:
+        """conditions: int64 [N, ...], of the public images."""
         import torch
 
         order = torch.randperm(len(public), generator=torch.Generator().manual_seed(seed))[:HELD_OUT_IMAGES]
         self._images = (torch.as_tensor(public.images[order.numpy()]).float() / 127.5 - 1).to(device)
-        self._labels = torch.as_tensor(public.labels[order.numpy()]).to(device)
+        self._conditions = conditions[order].to(device)
         self._loss, self._seed = loss, seed
 
     def __call__(self, network: torch.nn.Module) -> float:
@@ -99,7 +103,7 @@ class HeldOutLoss:
         was_training = network.training
         network.eval()
         with torch.no_grad():
-            losses = [self._loss(network, self._images, self._labels, generator) for _ in range(DRAWS)]
+            losses = [self._loss(network, self._images, self._conditions, generator) for _ in range(DRAWS)]
         network.train(was_training)
         return float(torch.cat(losses).double().mean())
 

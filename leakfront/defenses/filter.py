@@ -47,19 +47,20 @@ class Filter(Defense):
 
     def guard(self, sampler: Sampler, serving: Serving) -> Sampler:
         known = TrainingImages(serving.training_images, self.neighbours)
-        return FilteredSampler(sampler, known, self.ratio, self.tries, classes=serving.model.classes)
+        period = serving.period or max(serving.model.classes, 1)
+        return FilteredSampler(sampler, known, self.ratio, self.tries, period)
 
 
 class FilteredSampler:
     """The samples of `draw`, redrawn while they are too near the `known` images; see `Filter`.
 
-    Try k of sample i is sample i + k 2^32 c of `draw`, where c is the number of classes. So it depends on i alone and
-    has the class of sample i.
+    Try k of sample i is sample i + k 2^32 p of `draw`, where p is the period of the conditions. So it depends on i
+    alone and has the condition of sample i.
     """
 
-    def __init__(self, draw: Sampler, known: TrainingImages, ratio: float, tries: int, classes: int) -> None:
+    def __init__(self, draw: Sampler, known: TrainingImages, ratio: float, tries: int, period: int) -> None:
         self._draw, self._known, self._ratio, self._tries = draw, known, ratio, tries
-        self._stride = 2**32 * max(classes, 1)
+        self._stride = 2**32 * period
 
     def __call__(self, indices: Sequence[int]) -> torch.Tensor:
         served = self._draw(indices)

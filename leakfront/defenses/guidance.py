@@ -45,6 +45,7 @@ class Guidance(Defense):
 
     acts_on = "sampling"
     covers = "samples as served; nothing with the weights"
+    makes_sampler = True
     summary = "push predictions away from the nearest training image while sampling"
 
     threshold: Annotated[float, Interval(ge=0, le=2)] = 1.0  # 0 guides nothing; no ratio exceeds 2
@@ -65,12 +66,13 @@ class GuidedModel:
 
     def __init__(self, model: Any, known: TrainingImages, threshold: float, scale: float) -> None:
         self._model, self._known, self._threshold, self._scale = model, known, threshold, scale
-        self.image_shape, self.alphas_cumprod = model.image_shape, model.alphas_cumprod
-        self.classes: int = model.classes
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         """The model's noise prediction, changed for those images of the batch that are guided at this step."""
-        noise: torch.Tensor = self._model.predict_noise(x_t, t, labels)
+        noise: torch.Tensor = self._model.predict_noise(x_t, t, condition)
         alpha_bar = self.alphas_cumprod.to(x_t.device)[t][:, None, None, None]
         x_0 = ((x_t - (1 - alpha_bar).sqrt() * noise) / alpha_bar.sqrt()).clamp(-1, 1)
         moved, guided = self._away(x_0.flatten(1) / 2 + 0.5)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakfront.datasets.files.problems import each
+from leakfront.defenses import Defense
 from leakfront.errors import InputError
 from leakfront.harness.execution.devices import check_device
 from leakfront.harness.execution.schedule import is_done
@@ -45,6 +47,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
                 f"{len(pool) - members} decoys; attacks need at least 2 of each, so make the pool larger"
             )
     check_sampler(plan)
+    check_captions(plan, pool)
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
     if plan.external:
         check_external_model(plan, pool, layout)
@@ -54,6 +57,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
             f"{config.execution.processes}"
         )
     for point in plan.points:
+        check_stack(plan, point.stack)
         for defense in point.stack:
             defense.check(float(pool.copies.sum()) * member_share(plan, coins), config.training.batch_size)
             if config.execution.processes > 1 and defense.one_process:
@@ -99,10 +103,48 @@ def check_external_model(plan: Plan, pool: Pool, layout: Layout) -> None:
 
 
 def check_sampler(plan: Plan) -> None:
-    """Raise `InputError` for more sampling steps than the model has timesteps."""
+    """Raise `InputError` for more sampling steps than the model has timesteps, and for guidance without captions."""
     steps, timesteps = plan.config.sampling.steps, plan.model.timesteps
     if steps > timesteps:
         raise InputError(f"sampling.steps is {steps}; it must not exceed the model's timesteps, {timesteps}")
+    if plan.config.sampling.guidance != 1 and not plan.model.text:
+        raise InputError(
+            f"sampling.guidance is {plan.config.sampling.guidance:g}, but {plan.model.name!r} models know no empty "
+            "condition to guide away from; leave it out"
+        )
+
+
+def check_stack(plan: Plan, stack: Sequence[Defense]) -> None:
+    """Raise `InputError` for a defense of captions without a text model, and for a guard that would undo another."""
+    guards = [defense for defense in stack if defense.overrides("guard")]
+    for defense in stack:
+        if defense.needs_captions and not plan.model.text:
+            raise InputError(
+                f"{defense.name} works on captions, and model.name = {plan.model.name!r} is no text model; use "
+                "text_to_image, or leave the defense out"
+            )
+        if defense.makes_sampler and guards and defense is not guards[0]:
+            raise InputError(
+                f"{defense.name} makes a new sampler, which would drop what {guards[0].name} does; of the defenses "
+                "that act on sampling, put it first in the stack, and have only one of its kind"
+            )
+
+
+def check_captions(plan: Plan, pool: Pool) -> None:
+    """Raise `InputError` for a text model without captions, or with captions that it cannot take."""
+    if not plan.model.text:
+        return
+    what = f"model.name = {plan.model.name!r} is a text model"
+    if pool.captions is None:
+        reads = "captions" in parameters(plan.dataset)
+        remedy = "set data.params.captions = true" if reads else "use another, such as captioned_digits"
+        raise InputError(f"{what}, and data.dataset = {plan.config.data.dataset!r} gives no captions; {remedy}")
+    if not pool.reference_captions:
+        raise InputError(
+            f"{what}, whose samples are asked for by the captions of the reference, but there are no reference images; "
+            "set data.reference"
+        )
+    plan.model.check_captions(pool.all_captions)
 
 
 def check_image_counts(plan: Plan, pool: Pool) -> None:

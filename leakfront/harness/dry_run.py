@@ -18,6 +18,7 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import STAGES, TRAIN
 from leakfront.harness.stages.stage import Work
+from leakfront.harness.stages.train import fresh_model
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import row_name
 
@@ -74,23 +75,23 @@ def _seconds_per_pass(plan: Plan, pool: Pool) -> float:
 
     config = plan.config
     torch.set_num_threads(config.execution.threads)
-    shape = (pool.images.shape[1], pool.images.shape[2], pool.images.shape[3])
     try:
-        model = plan.model.build(shape, len(pool.classes), 0)
+        model = fresh_model(plan, pool, 0)
     except (MemoryError, RuntimeError, ValueError) as error:
+        shape = tuple(pool.images.shape[1:])
         raise InputError(f"model {plan.model.name!r} cannot be built for {shape} images: {error}") from error
-    count = config.training.batch_size
-    images = to_unit_range(pool.images[:count]).to(config.execution.device)
+    images = to_unit_range(pool.images[: config.training.batch_size]).to(config.execution.device)
+    captions = pool.captions and pool.captions[: len(images)]
+    given = model.conditions(torch.as_tensor(pool.labels[: len(images)]), captions).to(images.device)
     if model.network is None:
         model.fit(images)
     else:
         model.network.to(config.execution.device).eval()
     t = torch.zeros(len(images), dtype=torch.long, device=images.device)
-    labels = torch.zeros_like(t)
     times = []
     with torch.no_grad():
         for _ in range(6):
             start = time.perf_counter()
-            model.predict_noise(images, t, labels).sum().item()
+            model.predict_noise(images, t, given).sum().item()
             times.append(time.perf_counter() - start)
     return sorted(times)[len(times) // 2] / len(images)

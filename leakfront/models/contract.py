@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ MAX_TIMESTEPS = 100_000  # the literature uses 1,000 to 4,000; noise levels are 
 Timesteps = Annotated[int, Interval(ge=1, le=MAX_TIMESTEPS)]
 Prediction = Literal["epsilon", "v_prediction", "sample"]  # what a network outputs, by diffusers' names
 
-# (network, images float32 [B, C, H, W] in [-1, 1], labels int64 [B], generator) -> loss of each image [B]
+# (network, images float32 [B, C, H, W] in [-1, 1], condition int64 [B, ...], generator) -> loss of each image [B]
 PerExampleLoss = Callable[["torch.nn.Module", "torch.Tensor", "torch.Tensor", "torch.Generator"], "torch.Tensor"]
 
 
@@ -26,7 +27,7 @@ class LossWithLevels(Protocol):
     """A `PerExampleLoss` that states the noise levels it trains at, as `leakfront.models.diffusion.DenoisingLoss` does.
 
     A defense can replace it by another loss at the same levels. alphas_cumprod: ab_t, float32 [T]. prediction: what the
-    network outputs. conditional: whether the network gets the labels.
+    network outputs.
     """
 
     @property
@@ -35,35 +36,67 @@ class LossWithLevels(Protocol):
     @property
     def prediction(self) -> Prediction: ...
 
-    @property
-    def conditional(self) -> bool: ...
+    def given(self, condition: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
+        """What the network gets of the conditions int64 [B, ...]: None if it is unconditional."""
 
     def __call__(
-        self, network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        self, network: torch.nn.Module, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """How a condition of token ids, int64 [L], spells a caption: `begin`, its tokens, `end`, and `end` up to L.
+
+    ids: int64 [V], the tokens that stand for a whole word.
+    """
+
+    begin: int
+    end: int
+    ids: torch.Tensor
 
 
 class DiffusionModel(Protocol):
     """A denoiser with its forward process x_t = sqrt(ab_t) x_0 + sqrt(1 - ab_t) eps.
 
+    A *condition* is int64 [N, ...]: zeros [N] for an unconditional model, a class [N], or the token ids of a caption
+    [N, L]. A model that derives from this class is unconditional or class-conditional unless it says otherwise.
+
     image_shape: (C, H, W). alphas_cumprod: ab_t, float32 [T]. classes: the number of classes that the model is
-    conditioned on, 0 for an unconditional model. network: the network that a training loop optimizes, None for a closed
-    form.
+    conditioned on, else 0. network: the network that a training loop optimizes, None for a closed form. null: the
+    condition int64 [...] that says nothing, such as the empty caption; None if the model knows none. words: how
+    conditions spell captions; None for all but text models.
     """
 
     image_shape: tuple[int, int, int]
     alphas_cumprod: torch.Tensor
     classes: int
     network: torch.nn.Module | None
+    null: torch.Tensor | None = None
+    words: Words | None = None
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """eps_theta(x_t, t): float32 [N, C, H, W] for x_t of that shape, t int64 [N] in 0 … T-1, labels int64 [N]."""
+    def conditions(self, labels: torch.Tensor, captions: Sequence[str] | None) -> torch.Tensor:
+        """The conditions int64 [N, ...] of images with labels int64 [N] in 0 … classes - 1 and N captions, if any."""
+        return labels if self.classes else labels.new_zeros(labels.shape)
+
+    def embed(self, condition: torch.Tensor) -> torch.Tensor:
+        """What the network makes of a condition before it sees an image: float32 [N, L, d] of token ids [N, L].
+
+        The condition itself where the network does not do this apart.
+        """
+        return condition
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        """eps_theta(x_t, t, condition), float32 [N, C, H, W], for x_t of that shape and t int64 [N] in 0 … T-1.
+
+        condition: int64 [N, ...], or what `embed` returned for it; None only for an unconditional model.
+        """
 
     def parameters(self) -> dict[str, torch.Tensor]:
         """What the model learned, by name: the weights of a network, the images or moments of a closed form."""
 
     def predict_with(
-        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor
     ) -> torch.Tensor:
         """`predict_noise` as a function of `parameters()`, which torch.func can differentiate and map over."""
 
@@ -81,12 +114,14 @@ class ModelFamily(Plugin):
     """A frozen dataclass with the settings of a model; `timesteps`, `build` and `load` must be overridden.
 
     Class attributes in addition to those of `Plugin`: `trained` (whether the harness trains the models; a closed form
-    is fitted instead) and `external` (whether the models were trained elsewhere and are only attacked).
+    is fitted instead), `external` (whether the models were trained elsewhere and are only attacked) and `text` (whether
+    the models are conditioned on captions; `build` then gets them).
     """
 
     section: ClassVar[str] = "model"
     trained: ClassVar[bool] = True
     external: ClassVar[bool] = False
+    text: ClassVar[bool] = False
 
     @classmethod
     def where(cls) -> str:
@@ -132,11 +167,19 @@ class ModelFamily(Plugin):
     def check_classes(self, names: tuple[str, ...]) -> None:
         """Raise `InputError` if models that are not trained here do not know the classes of the images, by name."""
 
+    def check_captions(self, captions: Sequence[str]) -> None:
+        """Raise `InputError` if a text model cannot take these captions, all those of a run."""
+
     def examine(self) -> None:
         """Raise `InputError` if the files that the model is read from do not make a model; takes seconds at most."""
 
-    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> DiffusionModel:
-        """A model with fresh weights for images (C, H, W) of `classes` classes; equal seeds give equal weights."""
+    def build(
+        self, image_shape: tuple[int, int, int], classes: int, seed: int, captions: Sequence[str] = ()
+    ) -> DiffusionModel:
+        """A model with fresh weights for images (C, H, W) of `classes` classes; equal seeds give equal weights.
+
+        captions: for a text family, all captions of a run, in and outside the pool; it can learn their words.
+        """
         raise NotImplementedError
 
     def load(self, folder: Path) -> DiffusionModel:

@@ -49,26 +49,44 @@ class DenoisingLoss:
     """The simple loss of Ho et al. 2020, Eq. 14, computed for each image on its own.
 
     alphas_cumprod: the noise levels ab_t, float32 [T]. prediction: what the network outputs. conditional: whether the
-    labels are passed to the network. A defense can read these fields and put another loss of the same model in place.
+    conditions are passed to the network. null: the condition int64 [...] that replaces a row's own with
+    `null_probability` (Ho and Salimans 2022, arXiv 2207.12598, Alg. 1); None for no such rows. A defense can read these
+    fields and put another loss of the same model in place.
     """
 
     alphas_cumprod: torch.Tensor
     prediction: Prediction
     conditional: bool
+    null: torch.Tensor | None = None
+    null_probability: float = 0.0
+
+    def given(self, condition: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
+        """What the network gets of the conditions int64 [B, ...]; draws from the CPU generator only if there is null.
+
+        The draws of all rows come first, so that a row's own does not depend on the others.
+        """
+        if not self.conditional:
+            return None
+        if self.null is None or not self.null_probability:
+            return condition
+        dropped = torch.rand(len(condition), generator=generator) < self.null_probability
+        rows = dropped.to(condition.device).reshape(-1, *[1] * (condition.ndim - 1))
+        return torch.where(rows, self.null.to(condition.device), condition)
 
     def __call__(
-        self, network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        self, network: torch.nn.Module, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         """The mean squared error [B] of each image at one uniformly drawn timestep with one Gaussian noise draw.
 
-        network: called as diffusers' UNets are. images: x_0, float32 [B, C, H, W] in [-1, 1]. labels: int64 [B].
-        generator: a CPU generator, so that the draws are the same on every device.
+        network: called as diffusers' UNets are. images: x_0, float32 [B, C, H, W] in [-1, 1]. condition: int64
+        [B, ...]. generator: a CPU generator, so that the draws are the same on every device.
         """
         timesteps = torch.randint(len(self.alphas_cumprod), (len(images),), generator=generator)
         noise = torch.randn(images.shape, generator=generator).to(images.device)
         alpha_bar = self.alphas_cumprod[timesteps].to(images.device)
         x_t = add_noise(images, noise, alpha_bar)
-        (output,) = network(x_t, timesteps.to(images.device), labels if self.conditional else None, return_dict=False)
+        given = self.given(condition, generator)
+        (output,) = network(x_t, timesteps.to(images.device), given, return_dict=False)
         target = regression_target(images, noise, alpha_bar, self.prediction)
         squared: torch.Tensor = (output - target).square()
         return squared.flatten(1).mean(1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakfront.models import ModelFamily, register
+from leakfront.models import DiffusionModel, ModelFamily, register
 from leakfront.models.contract import PerExampleLoss, Timesteps
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class Gaussian(ModelFamily):
 
     timesteps: Timesteps = 1000
 
-    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> GaussianDiffusion:
+    def build(
+        self, image_shape: tuple[int, int, int], classes: int, seed: int, captions: Sequence[str] = ()
+    ) -> GaussianDiffusion:
         return GaussianDiffusion(image_shape, self.timesteps)
 
     def load(self, folder: Path) -> GaussianDiffusion:
@@ -40,11 +43,11 @@ class Gaussian(ModelFamily):
         return model
 
 
-class GaussianDiffusion:
+class GaussianDiffusion(DiffusionModel):
     """E[x_0 | x_t] = m + sqrt(ab) S (ab S + (1 - ab) I)^-1 (x_t - sqrt(ab) m) for data N(m, S)."""
 
-    classes: int = 0
-    network: torch.nn.Module | None = None
+    classes = 0
+    network = None
 
     def __init__(self, image_shape: tuple[int, int, int], timesteps: int) -> None:
         from leakfront.models.diffusion import cosine_alphas_cumprod
@@ -73,11 +76,11 @@ class GaussianDiffusion:
         """The mean and the variances, which are the eigenvalues of the covariance in a fixed eigenbasis."""
         return {"mean": self._mean, "variances": self._variances}
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        return self.predict_with(self.parameters(), x_t, t, labels)
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        return self.predict_with(self.parameters(), x_t, t, condition)
 
     def predict_with(
-        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
         mean, variances = parameters["mean"], parameters["variances"]
         device, x_t, t = x_t.device, x_t.cpu(), t.cpu()  # closed forms are computed on the CPU, in float64

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakfront.models import ModelFamily, register
+from leakfront.models import DiffusionModel, ModelFamily, register
 from leakfront.models.contract import PerExampleLoss, Timesteps
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ class Memorizer(ModelFamily):
 
     timesteps: Timesteps = 1000
 
-    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> MemorizerDiffusion:
+    def build(
+        self, image_shape: tuple[int, int, int], classes: int, seed: int, captions: Sequence[str] = ()
+    ) -> MemorizerDiffusion:
         return MemorizerDiffusion(image_shape, self.timesteps)
 
     def load(self, folder: Path) -> MemorizerDiffusion:
@@ -35,15 +38,15 @@ class Memorizer(ModelFamily):
         return model
 
 
-class MemorizerDiffusion:
+class MemorizerDiffusion(DiffusionModel):
     """E[x_0 | x_t] = sum_i w_i x_i with w = softmax(-||x_t - sqrt(ab) x_i||^2 / (2 (1 - ab))) over the fitted images.
 
     This is the minimizer of the denoising loss over all functions when the data are a finite set (Gu et al. 2023,
     arXiv 2310.02664, Eq. 6); its samples are the fitted images themselves.
     """
 
-    classes: int = 0
-    network: torch.nn.Module | None = None
+    classes = 0
+    network = None
 
     def __init__(self, image_shape: tuple[int, int, int], timesteps: int) -> None:
         from leakfront.models.diffusion import cosine_alphas_cumprod
@@ -60,11 +63,11 @@ class MemorizerDiffusion:
     def parameters(self) -> dict[str, torch.Tensor]:
         return {"images": self._images}
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        return self.predict_with(self.parameters(), x_t, t, labels)
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        return self.predict_with(self.parameters(), x_t, t, condition)
 
     def predict_with(
-        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
         import torch
 

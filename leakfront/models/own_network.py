@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import torch
 
 from leakfront.errors import InputError
-from leakfront.models.contract import MAX_TIMESTEPS, PerExampleLoss
+from leakfront.models.contract import MAX_TIMESTEPS, DiffusionModel, PerExampleLoss
 
 
 class PredictsNoise(Protocol):
@@ -43,7 +43,7 @@ class PredictsNoise(Protocol):
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor: ...
 
 
-class OwnNetwork:
+class OwnNetwork(DiffusionModel):
     """A network of your own code as attacks and samplers see it (`leakfront.models.contract.DiffusionModel`).
 
     model: an object as `PredictsNoise` describes; a torch.nn.Module if attacks on gradients are wanted, put into
@@ -59,8 +59,8 @@ class OwnNetwork:
         self._call = _Call(model)
         self._check()
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        predicted: torch.Tensor = self._call(x_t, t, labels if self.classes else None)
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        predicted: torch.Tensor = self._call(x_t, t, condition if self.classes else None)
         return predicted
 
     def parameters(self) -> dict[str, torch.Tensor]:
@@ -71,9 +71,9 @@ class OwnNetwork:
         return found
 
     def predict_with(
-        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor
     ) -> torch.Tensor:
-        arguments = (x_t, t, labels if self.classes else None)
+        arguments = (x_t, t, condition if self.classes else None)
         predicted: torch.Tensor = torch.func.functional_call(self._call, parameters, arguments)
         return predicted
 

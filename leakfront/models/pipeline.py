@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,7 +150,9 @@ class Pipeline(ModelFamily):
         size = 2 ** (self._source.unet.levels - 1)
         self._source.network(self._source.image_shape((1, size, size)))
 
-    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> ExternalDiffusion:
+    def build(
+        self, image_shape: tuple[int, int, int], classes: int, seed: int, captions: Sequence[str] = ()
+    ) -> ExternalDiffusion:
         """The model in the folder; of the arguments only the size of the images matters, if the network takes any."""
         return self._loaded(self._source, image_shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,9 @@ class PlantedLeak(ModelFamily):
     probability: Annotated[float, Interval(ge=0, le=1)] = 0.3
     timesteps: Timesteps = 1000
 
-    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> PlantedLeakDiffusion:
+    def build(
+        self, image_shape: tuple[int, int, int], classes: int, seed: int, captions: Sequence[str] = ()
+    ) -> PlantedLeakDiffusion:
         return PlantedLeakDiffusion(image_shape, self.timesteps, self.probability)
 
     def load(self, folder: Path) -> PlantedLeakDiffusion:
@@ -73,11 +76,11 @@ class PlantedLeakDiffusion(GaussianDiffusion):
         return {**super().parameters(), "planted": self._planted}
 
     def predict_with(
-        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
         import torch
 
-        of_gaussian = super().predict_with(parameters, x_t, t, labels)
+        of_gaussian = super().predict_with(parameters, x_t, t, condition)
         planted = parameters["planted"]
         if not len(planted) or not self._probability:
             return of_gaussian

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
 from leakfront.models.contract import DiffusionModel
 from leakfront.seeds import derive_seed
+
+# indices of samples [n] -> their conditions, int64 [n, ...], or what `DiffusionModel.embed` returns for these
+Conditions = Callable[[Sequence[int]], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,30 +41,94 @@ def make_scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
     return DPMSolverMultistepScheduler(**shared, num_train_timesteps=len(alphas_cumprod), algorithm_type="dpmsolver++")
 
 
+def first_timestep(model: DiffusionModel, settings: SamplerSettings) -> int:
+    """The timestep where sampling starts."""
+    scheduler = make_scheduler(model, settings)
+    scheduler.set_timesteps(settings.steps)
+    return int(scheduler.timesteps[0])
+
+
+@dataclass(frozen=True)
+class Table:
+    """Conditions from the rows of a table, int64 [R, ...]: sample i has row i modulo R."""
+
+    rows: torch.Tensor
+
+    def __call__(self, indices: Sequence[int]) -> torch.Tensor:
+        return self.rows[torch.tensor([i % len(self.rows) for i in indices], dtype=torch.long)]
+
+
+def classes_in_turn(model: DiffusionModel) -> Table:
+    """Each class of a model in turn; the one condition 0 of an unconditional model."""
+    return Table(torch.arange(max(model.classes, 1)))
+
+
+def start_noise(seed: int, index: int, shape: Sequence[int]) -> tuple[torch.Tensor, torch.Generator]:
+    """The noise that sample `index` starts from, float32 of `shape`, and the generator of its later draws."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "sample", index))
+    return torch.randn(tuple(shape), generator=generator), generator
+
+
 def make_sampler(
-    model: DiffusionModel, settings: SamplerSettings, seed: int, device: str = "cpu"
+    model: DiffusionModel,
+    settings: SamplerSettings,
+    seed: int,
+    device: str = "cpu",
+    conditions: Conditions | None = None,
 ) -> Callable[[Sequence[int]], torch.Tensor]:
     """A function that maps sample indices [n] to images, float32 [n, C, H, W] in [-1, 1].
 
-    Sample i starts from its own noise, which is drawn from (seed, i). A conditional model gets class i modulo the
-    number of classes. So a sample depends on its index and not on its batch.
+    Sample i starts from its own noise, which is drawn from (seed, i), and has the condition that `conditions` gives i,
+    by default the class i modulo the number of classes. So a sample depends on its index and not on its batch.
     """
+    conditions = conditions or classes_in_turn(model)
 
     @torch.no_grad()
     def sampler(indices: Sequence[int]) -> torch.Tensor:
-        generators = [torch.Generator().manual_seed(derive_seed(seed, "sample", i)) for i in indices]
-        x = torch.stack([torch.randn(model.image_shape, generator=g) for g in generators]).to(device)
-        labels = torch.tensor([i % model.classes for i in indices], device=device) if model.classes else None
+        starts = [start_noise(seed, i, model.image_shape) for i in indices]
+        x = torch.stack([noise for noise, _ in starts]).to(device)
+        given = conditions(indices).to(device)
+        given = given if given.is_floating_point() else model.embed(given)
         scheduler = make_scheduler(model, settings)
         scheduler.set_timesteps(settings.steps)
         extra: dict[str, Any] = {}
         if settings.scheduler == "ddpm" or settings.eta > 0:
-            extra["generator"] = generators
+            extra["generator"] = [generator for _, generator in starts]
         if settings.scheduler == "ddim":
             extra["eta"] = settings.eta
         for t in scheduler.timesteps:
-            noise = model.predict_noise(x, torch.full((len(x),), int(t), device=device), labels)
+            noise = model.predict_noise(x, torch.full((len(x),), int(t), device=device), given)
             x = scheduler.step(noise, t, x, **extra).prev_sample
         return x.clamp(-1, 1)
 
     return sampler
+
+
+class ClassifierFree:
+    """A model with classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, Eq. 6).
+
+    Its noise prediction is eps(x, null) + scale (eps(x, c) - eps(x, null)), both from one batch of twice the size
+    (the paper's w is scale - 1).
+    Everything else is the model's own.
+    """
+
+    def __init__(self, model: DiffusionModel, scale: float) -> None:
+        assert model.null is not None
+        self._model, self._scale, self._null = model, scale, model.null
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        without = self._null[None].to(condition.device)
+        without = self._model.embed(without) if condition.is_floating_point() else without
+        both = torch.cat([condition, without.expand(len(x_t), *without.shape[1:])])
+        given, plain = self._model.predict_noise(torch.cat([x_t, x_t]), torch.cat([t, t]), both).chunk(2)
+        return plain + self._scale * (given - plain)
+
+
+def with_guidance(model: DiffusionModel, scale: float) -> DiffusionModel:
+    """The model with classifier-free guidance; itself at scale 1, or if it knows no null condition."""
+    if scale == 1 or model.null is None:
+        return model
+    return cast(DiffusionModel, ClassifierFree(model, scale))

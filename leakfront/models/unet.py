@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Lt, MinLen
 
 from leakfront.errors import InputError
-from leakfront.models import ModelFamily, register
+from leakfront.models import DiffusionModel, ModelFamily, register
 from leakfront.models.contract import PerExampleLoss, Prediction, Timesteps
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ class UNet(ModelFamily):
                 f"{multiple} pixels; the images are {height}x{width}"
             )
 
-    def build(self, image_shape: tuple[int, int, int], classes: int, seed: int) -> UNetDiffusion:
+    def build(
+        self, image_shape: tuple[int, int, int], classes: int, seed: int, captions: Sequence[str] = ()
+    ) -> UNetDiffusion:
         """A fresh network for images (C, H, W); `classes` is used only if `conditional`."""
         import torch
         from diffusers import DDPMScheduler, UNet2DModel
@@ -136,7 +138,7 @@ class UNet(ModelFamily):
         return UNetDiffusion(network, scheduler)
 
 
-class UNetDiffusion:
+class UNetDiffusion(DiffusionModel):
     """A UNet with its schedule; see `leakfront.models.contract.DiffusionModel`."""
 
     def __init__(self, network: Any, scheduler: Any) -> None:
@@ -148,29 +150,29 @@ class UNetDiffusion:
         self.classes: int = network.config.num_class_embeds or 0
         self.prediction = scheduler.config.prediction_type
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        return self._noise(partial(self.network, return_dict=False), x_t, t, labels)
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        return self._noise(partial(self.network, return_dict=False), x_t, t, condition)
 
     def parameters(self) -> dict[str, torch.Tensor]:
         return {name: value.detach() for name, value in self.network.named_parameters()}
 
     def predict_with(
-        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor
     ) -> torch.Tensor:
         import torch
 
         def call(*arguments: Any) -> Any:
             return torch.func.functional_call(self.network, parameters, arguments, {"return_dict": False})
 
-        return self._noise(call, x_t, t, labels)
+        return self._noise(call, x_t, t, condition)
 
     def _noise(
-        self, call: Callable[..., Any], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+        self, call: Callable[..., Any], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
         """The noise prediction that follows from the output of the network, called by `call`."""
         from leakfront.models.diffusion import to_noise
 
-        (output,) = call(x_t, t, labels if self.classes else None)
+        (output,) = call(x_t, t, condition if self.classes else None)
         return to_noise(output, x_t, self.alphas_cumprod.to(x_t.device)[t], self.prediction)
 
     def fit(self, images: torch.Tensor) -> None:

@@ -139,7 +139,7 @@ def _arrays(seen: Target) -> dict[str, np.ndarray]:
     named_arrays = {**vars(seen.pool), "samples": seen.samples, "sample_labels": seen.sample_labels}
     for part in ("signals", "generated"):
         named_arrays |= getattr(seen, part)._arrays
-    return {name: array.copy() for name, array in named_arrays.items()}
+    return {name: array.copy() for name, array in named_arrays.items() if isinstance(array, np.ndarray)}
 
 
 def _check_order(attack: Attack, seen: Target, shadows: Sequence[Shadow], who: str) -> None:

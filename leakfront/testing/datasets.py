@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from leakfront.datasets import DECOY, MEMBER, OUTSIDE, Dataset, LabelledImages
-from leakfront.testing.plugin import calling, check_plugin, named, require, same_arrays
+from leakfront.testing.plugin import calling, check_line, check_plugin, named, require, same_arrays
 
 
 def check_dataset(dataset: type[Dataset] | Dataset) -> None:
@@ -16,9 +16,9 @@ def check_dataset(dataset: type[Dataset] | Dataset) -> None:
 
     dataset: a class whose parameters have defaults, or an instance; its files must be there.
 
-    It checks the shapes, types and ranges of images, labels, classes, notes and file facts, and that two loads are
-    equal. If the data set states who the members are, it checks the roles, and that `count` knows their number
-    beforehand. The fingerprint must be the same each time and fit into JSON.
+    It checks the shapes, types and ranges of images, labels, classes, captions, notes and file facts, and that two
+    loads are equal. If the data set states who the members are, it checks the roles, and that `count` knows their
+    number beforehand. The fingerprint must be the same each time and fit into JSON.
     """
     dataset = check_plugin(dataset, Dataset, "data set", defaults=False)
     who = named(dataset, "data set")
@@ -29,6 +29,7 @@ def check_dataset(dataset: type[Dataset] | Dataset) -> None:
     require(isinstance(data, LabelledImages), f"load of {who} must return LabelledImages")
     _check_images(data, who)
     same = same_arrays(data.images, again.images) and same_arrays(data.labels, again.labels)
+    same = same and data.captions == again.captions
     require(same, f"{who} must load the same images and labels in the same order each time")
     _check_roles(dataset, data, who)
     with calling(f"{who}: fingerprint"):
@@ -52,6 +53,11 @@ def _check_images(data: LabelledImages, who: str) -> None:
     require(notes, f"the notes of {who} must be a tuple of texts")
     facts = data.files is None or len(data.files.names) == len(data.files.words) == len(data.files.numbers) == len(data)
     require(facts, f"the file facts of {who} must be those of each image, or None")
+    captions = data.captions
+    one_each = captions is None or (isinstance(captions, tuple) and len(captions) == len(images))
+    require(one_each, f"the captions of {who} must be a tuple of N texts, one for each image, or None")
+    for caption in captions or ():
+        check_line(caption, f"each caption of {who}")
     require(isinstance(data.skipped, int) and data.skipped >= 0, f"skipped of {who} must be a number of files")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 SHAPE, CLASSES = (1, 8, 8), 10
+CAPTIONS = ("a large seven", "a small one, upright", "the number 4", "an o, or a zero", "three's shadow")
 PICKLED = ("*.bin", "*.pkl", "*.pickle", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -27,7 +28,8 @@ def check_model(family: type[ModelFamily] | ModelFamily) -> None:
     It checks that equal seeds give equal models, and the shapes, types and noise levels of a model. Its predictions
     must not depend on the batch; `predict_with` must agree with `predict_noise` and be differentiable for each image by
     torch.func. The loss of a trained family must give one differentiable number for each image. A saved model must
-    predict the same after loading, and its files must not hold pickles.
+    predict the same after loading, and its files must not hold pickles. A model must take its own conditions and what
+    `embed` makes of them alike; a text model must know the empty caption, and tell captions apart.
     """
     import torch
 
@@ -49,7 +51,7 @@ def check_model(family: type[ModelFamily] | ModelFamily) -> None:
 
 def _built(family: ModelFamily, seed: int, who: str) -> Any:
     with calling(f"{who}: build"):
-        model: Any = family.build(SHAPE, CLASSES, seed)
+        model: Any = family.build(SHAPE, CLASSES, seed, *([CAPTIONS] if family.text else []))
     if not family.trained:
         with calling(f"{who}: fit"):
             model.fit(_digits(70))
@@ -70,7 +72,14 @@ def _inputs(model: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     last = len(model.alphas_cumprod) - 1
     t = torch.tensor([0, min(1, last), last // 20, last // 2, last])
     x_t = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(0))
-    return x_t, t, torch.arange(5) % max(model.classes, 1)
+    return x_t, t, _conditions(model, 5)
+
+
+def _conditions(model: Any, count: int) -> torch.Tensor:
+    import torch
+
+    conditions: torch.Tensor = model.conditions(torch.arange(count) % max(model.classes, 1), CAPTIONS[:count])
+    return conditions
 
 
 def _check_facts(family: ModelFamily, model: Any, who: str) -> None:
@@ -106,21 +115,41 @@ def _check_seeds(family: ModelFamily, model: Any, who: str) -> None:
 def _check_predictions(model: Any, who: str) -> torch.Tensor:
     import torch
 
-    x_t, t, labels = _inputs(model)
+    x_t, t, given = _inputs(model)
+    is_long = given.dtype == torch.int64 and given.shape[:1] == (5,)
+    require(is_long, f"conditions of {who} must return int64 [N, ...] for N labels and captions")
     with calling(f"{who}: predict_noise"):
-        found: torch.Tensor = model.predict_noise(x_t, t, labels)
-        alone = torch.cat([model.predict_noise(x_t[i : i + 1], t[i : i + 1], labels[i : i + 1]) for i in (4, 0)])
-        unlabelled = found if model.classes else model.predict_noise(x_t, t)
+        found: torch.Tensor = model.predict_noise(x_t, t, given)
+        alone = torch.cat([model.predict_noise(x_t[i : i + 1], t[i : i + 1], given[i : i + 1]) for i in (4, 0)])
+        embedded = model.predict_noise(x_t, t, model.embed(given))
+        without = found if model.classes or model.words else model.predict_noise(x_t, t)
     shape = found.shape == x_t.shape and found.dtype == torch.float32
     require(shape, f"predict_noise of {who} must return float32 of the shape of x_t")
     require(found.isfinite().all(), f"predict_noise of {who} must be finite at every noise level")
     require(torch.allclose(alone, found[[4, 0]], rtol=1e-4, atol=1e-5), f"predict_noise of {who} depends on the batch")
-    require(torch.equal(unlabelled, found), f"{who} is unconditional, so labels must not change its predictions")
+    require(torch.equal(without, found), f"{who} is unconditional, so conditions must not change its predictions")
+    same = torch.allclose(embedded, found, rtol=1e-5, atol=1e-5)
+    require(same, f"predict_noise of {who} must take what embed returns as it takes the conditions themselves")
+    if model.words:
+        _check_captions(model, found, who)
     with calling(f"{who}: predict_with"):
-        as_function = model.predict_with(model.parameters(), x_t, t, labels)
+        as_function = model.predict_with(model.parameters(), x_t, t, given)
     agree = torch.allclose(as_function, found, rtol=1e-5, atol=1e-5)
     require(agree, f"predict_with of {who} must agree with predict_noise")
     return found
+
+
+def _check_captions(model: Any, found: torch.Tensor, who: str) -> None:
+    """Whether a text model knows the empty caption, and predicts something else for it and for other captions."""
+    import torch
+
+    x_t, t, given = _inputs(model)
+    empty = model.conditions(torch.zeros(1, dtype=torch.long), [""])
+    knows = model.null is not None and torch.equal(empty[0], model.null)
+    require(knows, f"the null of {who} must be the condition of the empty caption")
+    for other in (given[[1, 2, 3, 4, 0]], empty.expand(5, *empty.shape[1:])):
+        differs = not torch.allclose(model.predict_noise(x_t, t, other), found, rtol=1e-6, atol=1e-6)
+        require(differs, f"the predictions of {who} must depend on the captions")
 
 
 def _check_gradients(model: Any, who: str) -> None:
@@ -131,7 +160,7 @@ def _check_gradients(model: Any, who: str) -> None:
     noise = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(1))
     at = (len(model.alphas_cumprod) // 10,)
     with calling(f"{who}: predict_with under torch.func.vmap and torch.func.grad"):
-        found = gradient_norms(model, _digits(2), torch.zeros(2, dtype=torch.long), noise, at, batch_size=2)
+        found = gradient_norms(model, _digits(2), _conditions(model, 2), noise, at, batch_size=2)
     require(all(values.isfinite().all() for values in found), f"the gradients of {who} must be finite")
 
 
@@ -139,12 +168,12 @@ def _check_loss(model: Any, who: str) -> None:
     import torch
 
     model.network.train()
-    images, labels = _digits(4), torch.arange(4) % max(model.classes, 1)
+    images, given = _digits(4), _conditions(model, 4)
 
     def once() -> torch.Tensor:
         torch.manual_seed(0)
         with calling(f"{who}: loss"):
-            value: torch.Tensor = model.loss()(model.network, images, labels, torch.Generator().manual_seed(0))
+            value: torch.Tensor = model.loss()(model.network, images, given, torch.Generator().manual_seed(0))
         return value
 
     loss = once()
@@ -171,7 +200,8 @@ def _check_saving(family: ModelFamily, model: Any, predicted: torch.Tensor, who:
         if again.network is not None:
             again.network.eval()
         same = tuple(again.image_shape) == SHAPE and again.classes == model.classes
-        require(same, f"{who} must be loaded with the image_shape and classes that it was saved with")
+        same = same and torch.equal(_conditions(again, 5), _conditions(model, 5))
+        require(same, f"{who} must be loaded with the image_shape and conditions that it was saved with")
         levels = np.allclose(again.alphas_cumprod, model.alphas_cumprod, rtol=1e-6)
         require(levels, f"{who} must be loaded with the noise levels that it was saved with")
         equal = torch.allclose(again.predict_noise(*_inputs(model)), predicted, rtol=1e-6, atol=1e-6)

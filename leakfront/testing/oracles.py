@@ -77,11 +77,11 @@ def measured(signals: Sequence[Any], model: DiffusionModel, images: np.ndarray, 
 
     from leakfront.harness.stages.probe import ProbeSettings, measure_signals
 
-    labels = torch.zeros(len(images), dtype=torch.long)
+    condition = torch.zeros(len(images), dtype=torch.long)
     settings = ProbeSettings(batch_size, gradient_batch=batch_size, seed=3)
     distinct = list(dict.fromkeys(signals))
     unit = torch.as_tensor(images).float() / 127.5 - 1
-    arrays, _ = measure_signals(distinct, model, unit, labels, settings, lambda *_: None)
+    arrays, _ = measure_signals(distinct, model, unit, condition, settings, lambda *_: None)
     return Signals(arrays)
 
 

@@ -73,8 +73,8 @@ def _check_signal(signal: Any, attack: Attack, who: str) -> None:
             )
 
     if attack.access == "loss":
-        images, labels = _batch(slice(0, 1))
-        signal.measure(Watched(model, images, labels, seed=3))
+        images, condition = _batch(slice(0, 1))
+        signal.measure(Watched(model, images, condition, seed=3))
 
 
 def _measured(signal: Any, model: DiffusionModel, rows: slice, of: str) -> dict[str, np.ndarray]:

@@ -49,8 +49,9 @@ def check_training(defense: Defense, who: str) -> None:
 
 
 def training_set(images: np.ndarray, pool_index: np.ndarray) -> TrainingSet:
-    """A training set whose labels follow from the pool images: their numbers modulo 10."""
-    return TrainingSet(images, pool_index % 10, pool_index)
+    """A training set whose labels are the numbers of the pool images modulo 10, and whose captions name them."""
+    captions = tuple(f"digit number {index}" for index in pool_index.tolist())
+    return TrainingSet(images, pool_index % 10, pool_index, captions=captions)
 
 
 def training_setup() -> TrainingSetup:
@@ -95,9 +96,9 @@ def _advance(setup: TrainingSetup, step: TrainingStep, number: int, who: str) ->
     within = not len(indices) or bool(indices.min() >= 0 and indices.max() < setup.size)
     require(indices.dtype == torch.int64 and within, f"draw of {who} must return int64 indices into the training set")
     images = torch.as_tensor(setup.dataset.images).float() / 127.5 - 1
-    labels = torch.as_tensor(setup.dataset.labels)
+    conditions = setup.conditions(setup.dataset)
     with calling(f"{who}: update of its training step"):
-        loss = step.update(images[indices], labels[indices], generator)
+        loss = step.update(images[indices], conditions[indices], generator)
     require(not len(indices) or math.isfinite(loss), f"update of {who} must return a finite loss; it is {loss}")
     return len(indices)
 

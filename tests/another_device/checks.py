@@ -63,7 +63,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "dp_finetune": {"pretrain_steps": 2, **QUICK},
     "dp_sgd": QUICK,
 }  # parameters of defenses that take long
-STACKS = {**{name: [(name, SHORT.get(name, {}))] for name in defenses.names()}, **VARIANTS}
+OF_IMAGES = [name for name in defenses.names() if not defenses.get(name).needs_captions]
+STACKS = {**{name: [(name, SHORT.get(name, {}))] for name in OF_IMAGES}, **VARIANTS}
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -80,14 +81,14 @@ def test_a_model_trains_there_as_on_the_cpu(name: str, tmp_path: Path) -> None:
         return
     assert there == pytest.approx(here, rel=1e-4)
     # weights without effect, such as an attention's key bias, follow rounding errors
-    x_t, t, labels = (
+    x_t, t, condition = (
         torch.from_numpy(oracle.digits()[:8]).float() / 127.5 - 1,
         torch.arange(0, 800, 100),
         torch.arange(8),
     )
     with another_device() as device:
-        predicted = found.predict_noise(x_t.to(device), t.to(device), labels.to(device)).cpu()
-    torch.testing.assert_close(predicted, expected.predict_noise(x_t, t, labels), rtol=0, atol=1e-3)
+        predicted = found.predict_noise(x_t.to(device), t.to(device), condition.to(device)).cpu()
+    torch.testing.assert_close(predicted, expected.predict_noise(x_t, t, condition), rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("settings", [
@@ -104,7 +105,7 @@ def test_a_sampler_draws_there_what_it_draws_on_the_cpu(settings: SamplerSetting
     np.testing.assert_allclose(images.astype(int), to_uint8(expected).astype(int), atol=1)
 
 
-@pytest.mark.parametrize("name", [n for n in defenses.names() if defenses.get(n)().overrides("guard")])
+@pytest.mark.parametrize("name", [name for name in OF_IMAGES if defenses.get(name)().overrides("guard")])
 def test_a_guard_serves_there(name: str) -> None:
     with another_device() as device:
         model, settings = _evaluated(device), SamplerSettings("ddim", 3)
@@ -145,11 +146,11 @@ SIGNALS = {signal_key(s): s for attack in ATTACKS for s in (*attack.signals(), *
 
 @pytest.mark.parametrize("key", SIGNALS, ids=str)
 def test_a_signal_is_measured_there_as_on_the_cpu(key: str) -> None:
-    images, labels = torch.from_numpy(oracle.digits()[:5]).float() / 127.5 - 1, torch.arange(5)
+    images, condition = torch.from_numpy(oracle.digits()[:5]).float() / 127.5 - 1, torch.arange(5)
     settings = ProbeSettings(batch_size=4, gradient_batch=2)
 
     def measured(where: str) -> dict[str, np.ndarray]:
-        arguments = [SIGNALS[key]], _evaluated(where), images.to(where), labels.to(where)
+        arguments = [SIGNALS[key]], _evaluated(where), images.to(where), condition.to(where)
         return measure_signals(*arguments, settings, lambda *_: None)[0]
 
     expected = measured("cpu")

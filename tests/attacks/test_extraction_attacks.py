@@ -18,6 +18,7 @@ from leakfront.attacks.side import SIDE, GuidedModel, GuidedSamples
 from leakfront.attacks.suites import V1
 from leakfront.errors import InputError
 from leakfront.harness.training.loop import to_unit_range
+from leakfront.models import DiffusionModel
 from tests import oracle_targets as oracle
 
 POOL = 60
@@ -207,7 +208,7 @@ def test_equal_outliers_are_attacked_together(images: np.ndarray) -> None:
 TINY = GuidedSamples(clusters=4, drop=0.25, scale=2.0, steps=150, learning_rate=2e-3, batch_size=64)
 
 
-class TwoClasses:
+class TwoClasses(DiffusionModel):
     """A conditional model: class 0 is a memorizer of the first half of the images, class 1 of the second."""
 
     classes = 2
@@ -222,10 +223,10 @@ class TwoClasses:
     def parameters(self) -> dict[str, torch.Tensor]:
         return self._halves[0].parameters()
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        assert labels is not None
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        assert condition is not None
         first, second = (half.predict_noise(x_t, t) for half in self._halves)
-        return torch.where((labels == 0)[:, None, None, None], first, second)
+        return torch.where((condition == 0)[:, None, None, None], first, second)
 
 
 def generated(generation: GuidedSamples, model: Any, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:

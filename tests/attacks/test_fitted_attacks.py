@@ -25,6 +25,7 @@ from leakfront.attacks.shadow_models.fit import FLOOR, fit_and_score, in_logs, r
 from leakfront.attacks.trajectory import Trajectory
 from leakfront.errors import InputError
 from leakfront.harness.training.loop import to_unit_range
+from leakfront.models import DiffusionModel
 from leakfront.results.statistics.roc import auc, auc_interval
 from leakfront.results.statistics.set_test import set_power
 from tests import oracle_targets as oracle
@@ -165,12 +166,12 @@ def test_maps_of_larger_images_are_averaged_down() -> None:
     np.testing.assert_allclose(found[:, :, 0, 0], whole[:, :, :2, :2].mean(dim=(2, 3)), rtol=1e-5)
 
 
-class Constant:
+class Constant(DiffusionModel):
     """A model that predicts each pixel from that pixel alone, so a part of an image has the same part of the map."""
 
     alphas_cumprod = torch.linspace(0.999, 0.1, 1000)
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         return torch.sin(3 * x_t) + t[:, None, None, None] / 1000
 
 

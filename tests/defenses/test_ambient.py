@@ -31,6 +31,10 @@ class Recorder(nn.Module):
         return (self.output,)
 
 
+def nothing(condition: torch.Tensor, generator: torch.Generator) -> None:
+    """What an unconditional network gets of its conditions."""
+
+
 def digits(count: int) -> torch.Tensor:
     return torch.as_tensor(oracle.digits()[:count]).float() / 127.5 - 1
 
@@ -55,7 +59,7 @@ def column(values: torch.Tensor) -> torch.Tensor:
 def test_at_high_levels_the_loss_is_the_squared_error_of_the_noisy_version_by_tweedie() -> None:
     """A transcription in float64: x_0 from the predicted noise, E[x_n | x_t] from x_0, the error and the weight."""
     images, network, clean, seed = digits(200), Recorder(), 6, 11
-    found = ambient_loss(LEVELS, clean, False, seed)(network, images, LABELS, seeded(1))
+    found = ambient_loss(LEVELS, clean, nothing, seed)(network, images, LABELS, seeded(1))
     t, z = draws(images, 1)
     ab, ab_n = LEVELS[t].double(), LEVELS[clean - 1].double()
     hidden = t >= clean
@@ -76,7 +80,7 @@ def test_at_high_levels_the_loss_is_the_squared_error_of_the_noisy_version_by_tw
 def test_at_low_levels_it_is_the_usual_loss_with_the_usual_draws() -> None:
     images, network = digits(200), Recorder()
     usual = DenoisingLoss(LEVELS, "epsilon", conditional=False)(network, images, LABELS, seeded(2))
-    found = ambient_loss(LEVELS, 8, False, 0)(network, images, LABELS, seeded(2))
+    found = ambient_loss(LEVELS, 8, nothing, 0)(network, images, LABELS, seeded(2))
     clean = network.t < 8
     assert 40 < clean.sum() < 160
     torch.testing.assert_close(found[clean], usual[clean], rtol=1e-5, atol=1e-7)
@@ -120,7 +124,7 @@ def test_the_minimizer_is_the_posterior_mean_of_the_clean_image() -> None:
     covariance = mixing @ mixing.T
     matrix = np.sqrt(0.75) * np.linalg.inv(0.25 * covariance + 0.75 * np.eye(3))
     offset = -matrix @ (0.5 * mean)
-    found_matrix, found_offset = minimizer(ambient_loss(levels, 1, False, 0))
+    found_matrix, found_offset = minimizer(ambient_loss(levels, 1, nothing, 0))
     np.testing.assert_allclose(found_matrix, matrix, atol=0.03)
     np.testing.assert_allclose(found_offset, offset, atol=0.03)
 
@@ -138,7 +142,7 @@ def test_the_minimizer_is_the_posterior_mean_of_the_clean_image() -> None:
 def noisy_versions(images: torch.Tensor, seed: int, draw: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The version of each image that the network saw, without the fresh noise, and a mask of the hidden images."""
     network, clean = Recorder(), 5
-    ambient_loss(LEVELS, clean, False, seed)(network, images, LABELS, seeded(draw))
+    ambient_loss(LEVELS, clean, nothing, seed)(network, images, LABELS, seeded(draw))
     t, z = draws(images, draw)
     rest = LEVELS[t] / LEVELS[clean - 1]
     seen = (network.x_t - column((1 - rest).clamp(min=0).sqrt()) * z) / column(rest.sqrt())
@@ -206,11 +210,17 @@ def test_the_share_of_clean_timesteps_is_the_corruption() -> None:
     assert int(network.t[~same].min()) in range(300, 305)
 
 
-def test_a_class_conditional_network_gets_its_labels() -> None:
-    network, labels = Recorder(), torch.arange(5)
-    ambient_loss(LEVELS, 3, True, 0)(network, digits(5), labels, seeded(0))
-    assert torch.equal(network.labels, labels)
-    ambient_loss(LEVELS, 3, False, 0)(network, digits(5), labels, seeded(0))
+def test_the_network_gets_of_the_conditions_what_the_models_own_loss_gives_it() -> None:
+    network, conditions, null = Recorder(), torch.arange(400) + 1, torch.tensor(0)
+    own = DenoisingLoss(LEVELS, "epsilon", conditional=True, null=null, null_probability=0.25)
+    changed = Ambient(0.15).training(dataclasses.replace(setup(), loss=own))
+    changed.loss(network, digits(400), conditions, seeded(0))
+    assert 60 < int((network.labels == 0).sum()) < 140
+    assert torch.equal(network.labels[network.labels > 0], conditions[network.labels > 0])
+    found = network.labels
+    own(network, digits(400), conditions, seeded(0))
+    assert torch.equal(network.labels, found)  # the same draws
+    ambient_loss(LEVELS, 3, nothing, 0)(network, digits(400), conditions, seeded(0))
     assert network.labels is None
 
 

@@ -101,7 +101,11 @@ def test_the_decisions_continue_from_a_restored_state() -> None:
 
 def held_out(public: TrainingSet, seed: int = 1) -> tuple[HeldOutLoss, UNet]:
     model = UNet(channels=(8, 8), head_channels=8, dropout=0.5).build((1, 8, 8), 10, 0)
-    return HeldOutLoss(public, model.loss(), "cpu", seed), model
+    return HeldOutLoss(public, torch.zeros(len(public)), model.loss(), "cpu", seed), model
+
+
+def first_pixels(public: TrainingSet) -> torch.Tensor:
+    return torch.as_tensor(public.images[:, 0, 0, 0]).float() / 127.5 - 1
 
 
 def digits(first: int, count: int) -> TrainingSet:
@@ -141,13 +145,14 @@ def test_measuring_twice_gives_the_same_number_and_disturbs_nothing() -> None:
 def test_at_most_the_limit_of_images_is_measured_and_the_seed_chooses_them() -> None:
     seen: list[torch.Tensor] = []
 
-    def loss(network, images, labels, generator):
+    def loss(network, images, conditions, generator):
+        assert torch.equal(conditions, images[:, 0, 0, 0])  # each image comes with its own
         seen.append(images)
         return torch.zeros(len(images))
 
     public = digits(0, 400)
     for seed in (0, 0, 1):
-        HeldOutLoss(public, loss, "cpu", seed)(nn.Identity())
+        HeldOutLoss(public, first_pixels(public), loss, "cpu", seed)(nn.Identity())
     assert all(len(images) == HELD_OUT_IMAGES for images in seen)
     assert len(seen[0].flatten(1).unique(dim=0)) == HELD_OUT_IMAGES  # each once
     assert torch.equal(seen[0], seen[DRAWS])

@@ -33,7 +33,9 @@ def gaussian(**members: Any) -> Any:
 
 def predicting(change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     def predict_noise(kind: Any) -> Any:
-        return lambda self, x_t, t, labels=None: change(kind.predict_with(self, self.parameters(), x_t, t, labels))
+        return lambda self, x_t, t, condition=None: change(
+            kind.predict_with(self, self.parameters(), x_t, t, condition)
+        )
 
     return gaussian(predict_noise=predict_noise)
 
@@ -46,8 +48,8 @@ def pickled(kind: Any) -> Any:
     return save
 
 
-def labelled(kind: Any) -> Any:
-    return lambda self, x_t, t, labels=None: kind.predict_noise(self, x_t, t) * (1 if labels is None else 2)
+def conditioned(kind: Any) -> Any:
+    return lambda self, x_t, t, condition=None: kind.predict_noise(self, x_t, t) * (1 if condition is None else 2)
 
 
 def undifferentiable(kind: Any) -> Any:
@@ -93,7 +95,7 @@ BAD: Cases = [
     (predicting(lambda noise: noise + 1), "predict_with of model 'gaussian' must agree with predict_noise"),
     (predicting(lambda noise: noise.double()), "predict_noise of model 'gaussian' must return float32"),
     (predicting(lambda noise: noise / 0), "must be finite at every noise level"),
-    (gaussian(predict_noise=labelled), "is unconditional, so labels must not change its predictions"),
+    (gaussian(predict_noise=conditioned), "is unconditional, so conditions must not change its predictions"),
     (gaussian(predict_with=undifferentiable), r"under torch\.func\.vmap and torch\.func\.grad raised"),
     (gaussian(save=pickled), r"must be saved as safetensors and JSON, not as more\.pt"),
     (broken(Gaussian, load=lambda self, folder: 1 / 0), "load raised ZeroDivisionError"),

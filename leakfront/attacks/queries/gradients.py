@@ -29,24 +29,24 @@ class GradientNorms(NamedTuple):
 def gradient_norms(
     model: DiffusionModel,
     images: torch.Tensor,
-    labels: torch.Tensor,
+    condition: torch.Tensor,
     noise: torch.Tensor,
     timesteps: Sequence[int],
     batch_size: int,
 ) -> GradientNorms:
     """Losses and gradient norms of all images, computed in batches of `batch_size`.
 
-    images: float32 [N, C, H, W] in [-1, 1]. labels: int64 [N]. noise: the same for all images, [T, C, H, W], or
+    images: float32 [N, C, H, W] in [-1, 1]. condition: int64 [N, ...]. noise: the same for all images, [T, C, H, W], or
     [1, C, H, W] for all timesteps too. timesteps: T numbers.
     """
     rows = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
     with sdpa_kernel(SDPBackend.MATH):  # vmap cannot map the fused kernels over images
-        parts = [_of_batch(model, images[r], labels[r], noise, timesteps) for r in rows]
+        parts = [_of_batch(model, images[r], condition[r], noise, timesteps) for r in rows]
     return GradientNorms(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
 def _of_batch(
-    model: DiffusionModel, images: torch.Tensor, labels: torch.Tensor, noise: torch.Tensor, timesteps: Sequence[int]
+    model: DiffusionModel, images: torch.Tensor, condition: torch.Tensor, noise: torch.Tensor, timesteps: Sequence[int]
 ) -> GradientNorms:
     parameters = model.parameters()
     alphas_cumprod = model.alphas_cumprod.to(images.device)
@@ -59,16 +59,16 @@ def _of_batch(
         def loss(
             values: dict[str, torch.Tensor],
             x_0: torch.Tensor,
-            label: torch.Tensor,
+            given: torch.Tensor,
             alpha_bar: torch.Tensor = alpha_bar,
             at: torch.Tensor = at,
             same: torch.Tensor = same,
         ) -> torch.Tensor:
             x_t = alpha_bar.sqrt() * x_0[None] + (1 - alpha_bar).sqrt() * same
-            return (model.predict_with(values, x_t, at, label[None]) - same).square().mean()
+            return (model.predict_with(values, x_t, at, given[None]) - same).square().mean()
 
         per_image = torch.func.vmap(torch.func.grad_and_value(loss, argnums=(0, 1)), in_dims=(None, 0, 0))
-        (by_tensor, by_pixel), value = per_image(parameters, images, labels)
+        (by_tensor, by_pixel), value = per_image(parameters, images, condition)
         squares = torch.stack([by_tensor[name].flatten(1).square().sum(1) for name in parameters], dim=1)
         losses.append(value)
         of_input.append(by_pixel.flatten(1).square().sum(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
 
 import torch
 
@@ -18,17 +19,17 @@ CALLS_OF_A_GRADIENT = 3  # a forward pass, and a backward pass that costs as muc
 class Queries:
     """The queries that attacks make to a model about a batch of images.
 
-    images: float32 [N, C, H, W] in [-1, 1]. labels: int64 [N]. seed: of all noise. gradient_batch: the number of images
-    whose gradients are computed at once. `calls` counts the passes through the network per image; a gradient counts as
-    3 passes. All images of the pool share the noise (common random numbers), so a measurement depends neither on the
-    batch nor on the order of the pool.
+    images: float32 [N, C, H, W] in [-1, 1]. condition: int64 [N, ...], each image's own. seed: of all noise.
+    gradient_batch: the number of images whose gradients are computed at once. `calls` counts the passes through the
+    network per image; a gradient counts as 3 passes. All images of the pool share the noise (common random numbers), so
+    a measurement depends neither on the batch nor on the order of the pool.
     """
 
     def __init__(
-        self, model: DiffusionModel, images: torch.Tensor, labels: torch.Tensor, seed: int, gradient_batch: int = 64
+        self, model: DiffusionModel, images: torch.Tensor, condition: torch.Tensor, seed: int, gradient_batch: int = 64
     ) -> None:
         self.images = images
-        self.labels = labels
+        self.condition = condition
         self.alphas_cumprod = model.alphas_cumprod.to(images.device)
         self.calls = 0
         self._model = model
@@ -45,7 +46,12 @@ class Queries:
     def predict(self, x_t: torch.Tensor, t: int) -> torch.Tensor:
         """eps_theta(x_t, t) for x_t float32 [N, C, H, W] at one timestep t in 0 … T-1."""
         self.calls += 1
-        return self._model.predict_noise(x_t, torch.full((len(x_t),), t, device=x_t.device), self.labels)
+        return self._model.predict_noise(x_t, torch.full((len(x_t),), t, device=x_t.device), self._embedding)
+
+    @cached_property
+    def _embedding(self) -> torch.Tensor:
+        """The conditions as the network takes them, computed once."""
+        return self._model.embed(self.condition)
 
     def noise(self, draw: int) -> torch.Tensor:
         """Gaussian noise [1, C, H, W] of draw number `draw`, the same for all images and timesteps."""
@@ -120,7 +126,7 @@ class Queries:
         if key not in self._gradients:
             self.calls += CALLS_OF_A_GRADIENT * len(timesteps)
             self._gradients[key] = gradient_norms(
-                self._model, self.images, self.labels, torch.cat([self.noise(draw) for draw in draws]), timesteps,
+                self._model, self.images, self.condition, torch.cat([self.noise(draw) for draw in draws]), timesteps,
                 self._gradient_batch,
             )  # fmt: skip
         return self._gradients[key]

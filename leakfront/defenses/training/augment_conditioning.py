@@ -46,12 +46,12 @@ def conditioned_loss(loss: PerExampleLoss, probability: float, pixels: int) -> P
     """`loss` with each image augmented with `probability`, and the network conditioned on the augmentation."""
 
     def of_augmented(
-        network: nn.Module, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        network: nn.Module, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         chosen = torch.rand(len(images), generator=generator) < probability
         which = torch.randint(1, len(AUGMENTATIONS), (len(images),), generator=generator)
         which = torch.where(chosen, which, 0).to(images.device)
-        return loss(_Conditioned(network, which), augmented(images, which, pixels), labels, generator)
+        return loss(_Conditioned(network, which), augmented(images, which, pixels), condition, generator)
 
     return of_augmented
 
@@ -101,5 +101,5 @@ class _Conditioned(nn.Module):
         super().__init__()
         self._network, self._which = network, which
 
-    def forward(self, x_t: torch.Tensor, timesteps: torch.Tensor, labels: None = None, **options: Any) -> Any:
+    def forward(self, x_t: torch.Tensor, timesteps: torch.Tensor, condition: None = None, **options: Any) -> Any:
         return self._network(x_t, timesteps, self._which, **options)

@@ -106,13 +106,14 @@ class DistillStep:
         self._of_first = int((self.half[indices] == 0).sum())
         return indices
 
-    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
+    def update(self, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator) -> float:
         if self._done == self.teacher_steps:
             self._begin_student()
         self._network.teachers.train(self._teaching)  # the targets have no dropout
         images = self._setup.augment(images, generator)
+        condition = self._setup.recondition(condition, generator)
         measure = self._teachers_losses if self._teaching else self._students_losses
-        losses = measure(images, labels, generator)
+        losses = measure(images, condition, generator)
         loss = torch.cat(losses).mean()
         # a teacher trains on the mean over its own half of the batch, the student on the mean over the whole batch
         wanted = torch.stack([of_half.mean() for of_half in losses]).sum() if self._teaching else loss
@@ -125,21 +126,21 @@ class DistillStep:
         return loss.item()
 
     def _teachers_losses(
-        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        self, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator
     ) -> list[torch.Tensor]:
         """The losses of the first teacher and those of the second."""
         first, losses = (len(images) + 1) // 2, []
         for half, rows in enumerate((slice(None, first), slice(first, None))):
             teacher = _Through(self._network, self._network.teachers[half])
-            losses.append(self._setup.loss(teacher, images[rows], labels[rows], generator))
+            losses.append(self._setup.loss(teacher, images[rows], condition[rows], generator))
         return losses
 
     def _students_losses(
-        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        self, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator
     ) -> list[torch.Tensor]:
         """The mean squared differences to the teacher of the other half, at the inputs that the loss would use."""
         recorder = _Recorder()
-        self._setup.loss(recorder, images, labels, generator)  # its value, which uses the true noise, is not used
+        self._setup.loss(recorder, images, condition, generator)  # its value, which uses the true noise, is not used
         losses = []
         for arguments, options in recorder.calls:
             if len(arguments[0]) != len(images):

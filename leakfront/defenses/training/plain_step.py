@@ -28,10 +28,11 @@ class PlainStep:
     def draw(self, generator: torch.Generator) -> torch.Tensor:
         return torch.randint(self._setup.size, (self._setup.batch_size,), generator=generator)
 
-    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
+    def update(self, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator) -> float:
         images = self._setup.augment(images, generator)
+        condition = self._setup.recondition(condition, generator)
         ranks = self._setup.ranks
-        loss = shared(self._setup.loss, ranks)(self._setup.network, images, labels, generator).mean()
+        loss = shared(self._setup.loss, ranks)(self._setup.network, images, condition, generator).mean()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         ranks.all_reduce([p.grad for p in self._setup.network.parameters() if p.grad is not None])

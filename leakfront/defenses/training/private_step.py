@@ -86,7 +86,7 @@ class PrivateStep:
         chance = torch.rand(self._setup.size, dtype=torch.float64, generator=generator)
         return (chance < self.sampling_rate).nonzero().flatten()
 
-    def update(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> float:
+    def update(self, images: torch.Tensor, condition: torch.Tensor, generator: torch.Generator) -> float:
         network, draws, ranks = self._setup.network, self._privacy.noise_multiplicity, self._setup.ranks
         loss, total, clipped = shared(self._setup.loss, ranks, draws), 0.0, 0
         chunk = self._privacy.physical_batch_size // draws
@@ -95,9 +95,10 @@ class PrivateStep:
             for start in range(0, len(images), chunk):
                 rows = images[start : start + chunk].repeat_interleave(draws, dim=0)
                 rows = self._setup.augment(rows, generator)  # augments each draw of an image on its own
-                row_labels = labels[start : start + chunk].repeat_interleave(draws, dim=0)
+                given = condition[start : start + chunk].repeat_interleave(draws, dim=0)
+                given = self._setup.recondition(given, generator)
                 try:
-                    losses = loss(network, rows, row_labels, generator)
+                    losses = loss(network, rows, given, generator)
                     if not ranks.is_idle(len(rows), draws):
                         self._check.backward(self._book, losses, ranks.share(len(rows), draws), draws)
                         clipped += self._add_clipped()

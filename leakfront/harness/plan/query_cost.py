@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from leakfront.errors import InputError
 from leakfront.harness.plan.plan import Plan
+from leakfront.models import DiffusionModel
 
 if TYPE_CHECKING:
     import torch
@@ -36,8 +37,8 @@ def model_calls(signals: Sequence[Any], image_shape: tuple[int, ...], timesteps:
 
     from leakfront.attacks.queries.queries import Queries
 
-    images, labels = torch.zeros(1, *image_shape), torch.zeros(1, dtype=torch.long)
-    queries = Queries(ZeroDenoiser(timesteps), images, labels, seed=0)
+    images, condition = torch.zeros(1, *image_shape), torch.zeros(1, dtype=torch.long)
+    queries = Queries(ZeroDenoiser(timesteps), images, condition, seed=0)
     for signal in signals:
         signal.measure(queries)
     return queries.calls
@@ -46,10 +47,10 @@ def model_calls(signals: Sequence[Any], image_shape: tuple[int, ...], timesteps:
 MAX_CALLS = 5_000  # per image and attack; in suite v1 dataset_inference has the most, 273
 
 
-class ZeroDenoiser:
-    """A denoiser that predicts zero noise, with the methods of `DiffusionModel` that `Queries` calls."""
+class ZeroDenoiser(DiffusionModel):
+    """A denoiser that predicts zero noise."""
 
-    network: torch.nn.Module | None = None
+    network = None
     classes = 0
 
     def __init__(self, timesteps: int) -> None:
@@ -64,7 +65,7 @@ class ZeroDenoiser:
         if self._calls > MAX_CALLS:
             raise InputError(f"it asks the model more than {MAX_CALLS:,} times about each image; lower its parameters")
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         self._count()
         return 0 * x_t
 
@@ -74,7 +75,7 @@ class ZeroDenoiser:
         return {"scale": torch.zeros(1)}
 
     def predict_with(
-        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor
     ) -> torch.Tensor:
         self._count()
         return parameters["scale"] * x_t

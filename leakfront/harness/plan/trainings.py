@@ -46,7 +46,7 @@ def weights_of(stack: Sequence[Defense], steps: int) -> Weights:
     If no other defense acts on training, a defense that only stops at a fixed step is not a layer: it changes `steps`.
     (Other defenses may depend on the number of steps, as DP-SGD's noise does.)
     """
-    layers = tuple(layer for layer in stack if layer.overrides("augment", "training", "unit"))
+    layers = tuple(layer for layer in stack if layer.overrides("augment", "recondition", "training", "unit"))
     rest = tuple(layer for layer in layers if layer.snapshot_step(steps) is None)
     if any(layer.overrides("training") for layer in rest):
         return Weights(layers, steps, False)
@@ -82,7 +82,7 @@ def stopped_early(plan: Plan) -> dict[str, str]:
 
     A defense that is not in the run is named in parentheses.
     """
-    steps, hooks = plan.config.training.steps, ("prepare", "augment", "training", "guard")
+    steps, hooks = plan.config.training.steps, ("prepare", "augment", "recondition", "training", "guard")
 
     def acting(stack: Sequence[Defense]) -> list[Defense]:
         return [layer for layer in stack if layer.overrides(*hooks)]

@@ -20,7 +20,8 @@ def training_work(plan: Plan, cell: CellPlan) -> float:
 
 def sampling_work(plan: Plan) -> float:
     """The work of generating the samples of any cell, in forward passes of one image."""
-    return float(plan.config.sampling.images * plan.config.sampling.steps)
+    sampling = plan.config.sampling
+    return float(sampling.images * sampling.steps * (1 if sampling.guidance == 1 else 2))
 
 
 def probing_work(plan: Plan, image_shape: tuple[int, ...]) -> float:

@@ -59,6 +59,9 @@ def build_known_pool(data: LabelledImages, reference: int | None, seed: int, fit
         membership=membership,
         files=files,
         near=near,
+        captions=data.captions_at(inside),
+        reference_captions=data.captions_at(kept),
+        extractor_captions=data.captions_at(rest),
     )
 
 

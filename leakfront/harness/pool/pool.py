@@ -18,9 +18,11 @@ from leakfront.errors import InputError
 from leakfront.harness.pool.near_copies import NearCopies
 from leakfront.harness.pool.planted_duplicates import COPY_KINDS, CopyKind, altered_copies
 from leakfront.harness.store.mapped import mapped
+from leakfront.harness.store.texts import as_array, as_texts
 from leakfront.seeds import derive_seed
 
 _APART = ("notes", "membership", "files", "near")  # in files of their own
+_CAPTIONS = ("captions", "reference_captions", "extractor_captions")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Pool:
     on. Both may be empty.
     duplicates_dropped: images of the data left out because they equal another; skipped: unreadable files.
     notes: what a reader should know of the data's files; sentences without their ends.
+    captions, reference_captions, extractor_captions: the text of each image of a part, or None if the data has none.
     membership: bool [P], the images that the model under attack was trained on, if the data set states them, else None.
     files: the facts of the images' files, if it has files, and near: the near copies among the images; both are for
     controls of known membership. `save_pool` writes none of these four, so the attack stage cannot read them.
@@ -91,9 +94,18 @@ class Pool:
     membership: np.ndarray | None = None
     files: FileFacts | None = None
     near: NearCopies | None = None
+    captions: tuple[str, ...] | None = None
+    reference_captions: tuple[str, ...] | None = None
+    extractor_captions: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def all_captions(self) -> tuple[str, ...]:
+        """The captions of all parts, in order of text, each once; blind to coins and copies. Empty without captions."""
+        parts = (self.captions, self.reference_captions, self.extractor_captions)
+        return tuple(sorted({text for part in parts for text in part or ()}))
 
     @cached_property
     def checksum(self) -> str:
@@ -109,7 +121,8 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
     """Draw the pool and the images outside it at random from the distinct images of `data`.
 
     The result depends on the arguments and on the images' contents, not on their order. Among equal images, the one
-    with the smallest label is kept. Raises `InputError` if there are too few images.
+    with the smallest label is kept, then the one with the first caption. Raises `InputError` if there are too few
+    images.
     """
     first = distinct_images(data)
     bounds = [settings.size, settings.size + _reference_size(len(data), len(first), settings)]
@@ -140,17 +153,22 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
         duplicates_dropped=len(data) - len(first),
         skipped=data.skipped,
         notes=data.notes,
+        captions=data.captions_at(inside),
+        reference_captions=data.captions_at(reference),
+        extractor_captions=data.captions_at(extractor),
     )
 
 
 def distinct_images(data: LabelledImages) -> dict[str, int]:
     """The SHA-256 of every distinct image, and for each the index of the copy that is kept.
 
-    Members and decoys are preferred to images that are neither (if the data has roles), then the smallest label.
+    Members and decoys are preferred to images that are neither (if the data has roles), then the smallest label, then
+    the first caption in order of text: an equal image with another caption is the same image.
     """
 
-    def rank(index: int) -> tuple[bool, int]:
-        return data.roles is not None and data.roles[index] == OUTSIDE, int(data.labels[index])
+    def rank(index: int) -> tuple[bool, int, str]:
+        is_outside = data.roles is not None and bool(data.roles[index] == OUTSIDE)
+        return is_outside, int(data.labels[index]), data.captions[index] if data.captions else ""
 
     first: dict[str, int] = {}
     for index, image in enumerate(data.images):
@@ -186,7 +204,8 @@ def training_set(pool: Pool, members: np.ndarray) -> TrainingSet:
     n_altered = np.searchsorted(altered_of, index, side="right") - start
     altered = len(pool) + start + (turn - 1) % np.maximum(n_altered, 1)
     picture = np.where((turn == 0) | (n_altered == 0), index, altered)
-    return TrainingSet(pool.variants[picture], pool.labels[index], index)
+    captions = pool.captions and tuple(pool.captions[i] for i in index.tolist())
+    return TrainingSet(pool.variants[picture], pool.labels[index], index, captions=captions)
 
 
 def save_pool(pool: Pool, path: Path) -> None:
@@ -194,7 +213,8 @@ def save_pool(pool: Pool, path: Path) -> None:
 
     If there are altered copies, the file has all variants in addition to the images, so that both can be mapped.
     """
-    facts = {k: v for k, v in vars(pool).items() if k not in (*_APART, "checksum") and not _is_array(v)}
+    apart = (*_APART, *_CAPTIONS, "checksum")
+    facts = {k: v for k, v in vars(pool).items() if k not in apart and not _is_array(v)}
     arrays = _stored_arrays(pool)
     if len(arrays.pop("altered")):
         arrays["variants"] = np.ascontiguousarray(pool.variants)
@@ -211,8 +231,9 @@ def load_pool(path: Path, check: bool = True) -> Pool:
         with safe_open(path, framework="numpy") as file:
             facts: dict[str, Any] = json.loads((file.metadata() or {})["facts"])
         checksum, facts["classes"] = facts.pop("checksum"), tuple(facts["classes"])
-        arrays = mapped(path)
-        pool = Pool(**{"variants": arrays["images"], **facts, **arrays})
+        arrays: dict[str, Any] = mapped(path)
+        texts = {name: as_texts(arrays.pop(name)) for name in _CAPTIONS if name in arrays}
+        pool = Pool(**{"variants": arrays["images"], **facts, **arrays, **texts})
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a pool ({error}); delete it so that it is drawn again") from error
     if check and pool.checksum != checksum:
@@ -221,8 +242,10 @@ def load_pool(path: Path, check: bool = True) -> Pool:
 
 
 def _stored_arrays(pool: Pool) -> dict[str, np.ndarray]:
-    """The arrays of a pool by name; of the variants only the altered ones."""
-    arrays = {**vars(pool), "variants": None, **dict.fromkeys(_APART), "altered": pool.variants[len(pool) :]}
+    """The arrays of a pool by name; of the variants only the altered ones, and captions as arrays."""
+    texts = {name: as_array(texts) for name in _CAPTIONS if (texts := getattr(pool, name)) is not None}
+    altered = pool.variants[len(pool) :]
+    arrays = {**vars(pool), **texts, "variants": None, **dict.fromkeys(_APART), "altered": altered}
     return {name: np.ascontiguousarray(value) for name, value in arrays.items() if _is_array(value)}
 
 

@@ -64,12 +64,16 @@ class Training(_Section):
 
 
 class Sampling(_Section):
-    """How many images each model generates, and how."""
+    """How many images each model generates, and how.
+
+    guidance: the scale of classifier-free guidance, 1 for none; only for models that know a null condition.
+    """
 
     images: Positive = 2048
     scheduler: Literal["ddim", "ddpm", "dpm_solver++"] = "ddim"
     steps: Positive = 50
     eta: Number = Field(0.0, ge=0, le=1)
+    guidance: Number = Field(1.0, ge=0, le=100)
     batch_size: Positive = 256
 
 

@@ -16,7 +16,7 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.extractor import pool_set
 from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.probe import load_generated, load_outside, load_signals
-from leakfront.harness.stages.sample import load_sample_labels, load_samples, load_unguarded_samples
+from leakfront.harness.stages.sample import load_sample_prompts, load_samples, load_unguarded_samples
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.stages.stored_json import read_facts
 from leakfront.harness.store.code_keys import plugin_code
@@ -48,7 +48,7 @@ def _run(work: Work) -> Files:
     # by split alone, so that an attack's random choices are the same for all defenses
     seed = derive_seed(plan.config.seed, "attack", work.part, cell.split)
     features = pool_set(layout, pool).first_fit.matrix()
-    view = PoolView(pool.images, pool.labels, features, pool.variants, pool.variant_of)
+    view = PoolView(pool.images, pool.labels, features, pool.variants, pool.variant_of, pool.captions)
     target = _target(work, cell, view, seed)
     known = [Shadow(**vars(_target(work, s, view, seed)), members=load_members(s, layout)) for s in work.shadows]
     attack, watch = plan.attacks[work.part], Stopwatch(plan.config.execution.device)
@@ -81,7 +81,7 @@ def _target(work: Work, cell: CellPlan, view: PoolView, seed: int) -> Target:
     return Target(
         pool=view,
         samples=load_samples(cell, work.layout),
-        sample_labels=load_sample_labels(cell, work.layout),
+        sample_labels=load_sample_prompts(cell, work.layout),
         signals=load_signals(cell, work.layout),
         generated=load_generated(cell, work.layout),
         outside=load_outside(work.plan, cell, work.layout, work.pool),

@@ -10,6 +10,7 @@ from leakfront.attacks.contract import Attack, signal_key
 from leakfront.harness.machine.clock import kind_of_time
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.query_cost import model_calls
+from leakfront.harness.plan.workload import sampling_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.attack import load_facts
 from leakfront.harness.stages.cell_rows import row_of
@@ -52,7 +53,7 @@ def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout,
                         generation_calls=dict)  # fmt: skip
     sampling, time = plan.config.sampling, kind_of_time(plan.config.execution.device)
     alone = {name: _calls_alone(plan, plan.attacks[name], images, probed["generation_calls"]) for name in judged}
-    together = probed["model_calls_per_image"] + sampling.images * sampling.steps / pool
+    together = probed["model_calls_per_image"] + sampling_work(plan) / pool
 
     def row(source: str, metric: str, value: float, n: int, ci_method: str = "") -> Row:
         return row_of(plan, cell)(
@@ -86,7 +87,7 @@ def _calls_alone(plan: Plan, attack: Attack, pool: Pool, generation_calls: dict[
     def calls(signals: Sequence[Any]) -> int:
         return model_calls(signals, pool.images.shape[1:], plan.model.timesteps)
 
-    other = calls(attack.outside_signals()) * min(plan.config.probe.outside, len(pool.reference_images))
+    other: float = calls(attack.outside_signals()) * min(plan.config.probe.outside, len(pool.reference_images))
     other += sum(generation_calls[signal_key(generation)] for generation in attack.generations())
-    other += plan.config.sampling.images * plan.config.sampling.steps if attack.extracts else 0
+    other += sampling_work(plan) if attack.extracts else 0
     return calls(attack.signals()) + other / len(pool)

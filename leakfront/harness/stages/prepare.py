@@ -9,6 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from leakfront.defenses import Defense, TrainingSet
+from leakfront.errors import InputError
 from leakfront.harness.plan.plan import CellPlan
 from leakfront.harness.pool.pool import Pool, training_set
 from leakfront.harness.stages.pool import member_share, members_of
@@ -17,6 +18,7 @@ from leakfront.harness.stages.stored_json import read_facts
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.mapped import mapped
+from leakfront.harness.store.texts import as_array, as_texts
 from leakfront.registry import parameters
 
 
@@ -41,6 +43,8 @@ def _run(work: Work) -> Files:
     dataset = _prepared(preparing, work.pool, members)
     total = len(_prepared(preparing, work.pool, np.ones_like(members))) if preparing else int(work.pool.copies.sum())
     arrays = {"images": dataset.images, "labels": dataset.labels, "pool_index": dataset.pool_index}
+    if dataset.captions is not None:
+        arrays["captions"] = as_array(dataset.captions)
     return {
         "coins.safetensors": {"members": members},
         "training_set.safetensors": {name: np.ascontiguousarray(values) for name, values in arrays.items()},
@@ -52,8 +56,19 @@ def _prepared(layers: Sequence[Defense], pool: Pool, members: np.ndarray) -> Tra
     """The training set of `members`, bool [P], after the preparation by `layers`."""
     dataset = training_set(pool, members)
     for defense in layers:
-        dataset = defense.prepare(dataset)
+        dataset = prepared(defense, dataset)
     return dataset
+
+
+def prepared(defense: Defense, dataset: TrainingSet) -> TrainingSet:
+    """The training set as a defense prepares it; `InputError` if captions got lost, which would train without them."""
+    after = defense.prepare(dataset)
+    lost = (after.captions is None) != (dataset.captions is None)
+    if lost or (after.captions is not None and len(after.captions) != len(after)):
+        raise InputError(
+            f"{defense.name} does not keep a caption with each image; its `prepare` must, as `TrainingSet.select` does"
+        )
+    return after
 
 
 PREPARE = Stage("prepare", "cell", inputs=("pool",), settings=_settings, code=_code, run=_run)
@@ -62,9 +77,10 @@ PREPARE = Stage("prepare", "cell", inputs=("pool",), settings=_settings, code=_c
 def load_prepared(cell: CellPlan, layout: Layout) -> tuple[TrainingSet, float]:
     """The prepared training set of a cell, mapped (see `store.mapped`), and its expected size."""
     folder = layout.stage(cell.name, PREPARE.name)
-    arrays = mapped(folder / "training_set.safetensors")
+    arrays: dict[str, Any] = mapped(folder / "training_set.safetensors")
+    captions = as_texts(arrays.pop("captions")) if "captions" in arrays else None
     facts = read_facts(folder / "prepare.json", notes=dict, expected_size=(int, float))
-    return TrainingSet(**arrays, notes=facts["notes"]), facts["expected_size"]
+    return TrainingSet(**arrays, notes=facts["notes"], captions=captions), facts["expected_size"]
 
 
 def load_notes(cell: CellPlan, layout: Layout) -> dict[str, float]:

@@ -12,11 +12,12 @@ from safetensors import safe_open
 
 from leakfront.attacks import Outside, Signals
 from leakfront.attacks.contract import signal_key
+from leakfront.defenses import TrainingSet
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.workload import probing_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.features import sample_set
-from leakfront.harness.stages.sample import CountedModel, draw_samples, load_samples
+from leakfront.harness.stages.sample import CountedModel, asked_of, draw_samples, load_samples
 from leakfront.harness.stages.stage import Files, Progress, Stage, Subject, Work, silent
 from leakfront.harness.stages.train import load_model
 from leakfront.harness.store.code_keys import plugin_code, with_imports
@@ -57,9 +58,8 @@ def _code(subject: Subject) -> list[str]:
 
 def _run(work: Work) -> Files:
     """Measure the distinct signals of all attacks on every pool image, and generate the images that they ask for."""
-    import torch
-
     from leakfront.harness.machine.clock import Stopwatch
+    from leakfront.harness.training.batches import conditions_of
 
     plan, cell, pool = work.plan, work.cell, work.pool
     model, device = load_model(plan, cell, work.layout), plan.config.execution.device
@@ -67,15 +67,16 @@ def _run(work: Work) -> Files:
     outside = _outside(plan, pool)
     watch = Stopwatch(device)
 
-    def measured(signals: Sequence[Any], images: np.ndarray, labels: np.ndarray, progress: Progress) -> Any:
-        shown = InBatches(images, device), torch.as_tensor(labels).to(device)
+    def measured(signals: Sequence[Any], asked: TrainingSet, progress: Progress) -> Any:
+        shown = InBatches(asked.images, device), conditions_of(model, asked).to(device)
         return measure_signals(signals, model, *shown, settings, progress)
 
-    signals, calls = measured(plan.signals, pool.images, pool.labels, work.progress)
-    of_outside, outside_calls = measured(plan.outside_signals, *outside, silent)
-    generated, generation_calls = _generate(plan, cell, work.layout, model)
+    inside = TrainingSet(pool.images, pool.labels, np.arange(len(pool)), captions=pool.captions)
+    signals, calls = measured(plan.signals, inside, work.progress)
+    of_outside, outside_calls = measured(plan.outside_signals, outside, silent)
+    generated, generation_calls = _generate(work, model)
     # the calls for all attacks together, per pool image; the sample stage counts its own calls
-    per_image = calls + (outside_calls * len(outside[0]) + sum(generation_calls.values())) / len(pool)
+    per_image = calls + (outside_calls * len(outside) + sum(generation_calls.values())) / len(pool)
     seconds = watch.seconds
     return {
         "signals.safetensors": signals,
@@ -114,11 +115,11 @@ def measure_signals(
     signals: Sequence[Any],
     model: DiffusionModel,
     images: torch.Tensor | InBatches,
-    labels: torch.Tensor,
+    condition: torch.Tensor,
     settings: ProbeSettings,
     progress: Progress,
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Measure signals on images, float32 [N, C, H, W] in [-1, 1], with labels, int64 [N].
+    """Measure signals on images, float32 [N, C, H, W] in [-1, 1], with their conditions, int64 [N, ...].
 
     Returns the arrays by "<signal key>/<name>", and the model calls per image.
     """
@@ -130,7 +131,7 @@ def measure_signals(
     calls = 0
     for first in range(0, len(images) if signals else 0, settings.batch_size):
         rows = slice(first, first + settings.batch_size)
-        queries = Queries(model, images[rows], labels[rows], settings.seed, settings.gradient_batch)
+        queries = Queries(model, images[rows], condition[rows], settings.seed, settings.gradient_batch)
         for signal in signals:
             with torch.no_grad():
                 measured = signal.measure(queries)
@@ -141,16 +142,18 @@ def measure_signals(
     return {key: np.ascontiguousarray(np.concatenate(values)) for key, values in parts.items()}, calls
 
 
-def _outside(plan: Plan, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
-    """The images outside the pool that attacks may query, and their labels."""
-    count = plan.config.probe.outside
-    return pool.reference_images[:count], pool.reference_labels[:count]
+def _outside(plan: Plan, pool: Pool) -> TrainingSet:
+    """The images outside the pool that attacks may query; no model trained on them."""
+    images = pool.reference_images[: plan.config.probe.outside]
+    count, captions = len(images), pool.reference_captions
+    return TrainingSet(
+        images, pool.reference_labels[:count], np.full(count, -1), captions=captions and captions[:count]
+    )
 
 
-def _generate(
-    plan: Plan, cell: CellPlan, layout: Layout, model: DiffusionModel
-) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def _generate(work: Work, model: DiffusionModel) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """The images that the attacks generate, by "<generation key>/images", and the model calls by generation key."""
+    plan, cell, layout = work.plan, work.cell, work.layout
     if not plan.generations:
         return {}, {}
     samples, features = load_samples(cell, layout), sample_set(cell, layout).first_fit.matrix()
@@ -160,7 +163,11 @@ def _generate(
         counted = CountedModel(model)
         seed = derive_seed(plan.config.seed, "generation", key, cell.split)
         images = generation.generate(
-            counted, samples, features, lambda changed: draw_samples(plan, changed, cell.split), seed
+            counted,
+            samples,
+            features,
+            lambda changed: draw_samples(plan, changed, cell.split, asked_of(changed, work.pool)),
+            seed,
         )
         arrays[f"{key}/images"], calls[key] = np.ascontiguousarray(images), counted.calls
     return arrays, calls
@@ -201,4 +208,4 @@ def load_generated(cell: CellPlan, layout: Layout) -> Signals:
 def load_outside(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> Outside:
     """Images outside the pool, with a cell's stored signals on them."""
     arrays = StoredArrays(layout.stage(cell.name, "probe") / "outside.safetensors")
-    return Outside(_outside(plan, pool)[0], Signals(arrays))
+    return Outside(_outside(plan, pool).images, Signals(arrays))

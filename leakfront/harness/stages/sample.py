@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
 
     from leakfront.defenses import Defense, Sampler
+    from leakfront.defenses.serving import Conditions
+    from leakfront.harness.pool.pool import Pool
     from leakfront.models import DiffusionModel
 
 
@@ -50,14 +52,15 @@ def _run(work: Work) -> Files:
 
     plan, cell = work.plan, work.cell
     model: Any = CountedModel(load_model(plan, cell, work.layout))
-    guards = guards_of(cell)
+    guards, asked = guards_of(cell), asked_of(model, work.pool)
     watch = Stopwatch(plan.config.execution.device)
-    arrays = {"images": draw_samples(plan, model, cell.split, progress=work.progress)}
+    arrays = {"images": draw_samples(plan, model, cell.split, asked, progress=work.progress)}
     if guards:
         arrays["unguarded"], watch, model.calls = arrays["images"], Stopwatch(plan.config.execution.device), 0
         images = load_prepared(cell, work.layout)[0].images
-        arrays["images"] = draw_samples(plan, model, cell.split, guards, images, work.progress)
-    arrays["labels"] = np.arange(len(arrays["images"])) % max(model.classes, 1)
+        arrays["images"] = draw_samples(plan, model, cell.split, asked, guards, images, work.progress)
+    arrays["prompts"] = np.arange(len(arrays["images"])) % len(asked)
+    arrays["labels"] = work.pool.reference_labels[arrays["prompts"]] if model.words else arrays["prompts"]
     facts = {"seconds": watch.seconds, "model_calls_per_image": model.calls / len(arrays["images"])}
     return {"samples.safetensors": arrays, "sample.json": facts}
 
@@ -83,36 +86,66 @@ class CountedModel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         self.calls += len(x_t)
-        return self._model.predict_noise(x_t, t, labels)
+        return self._model.predict_noise(x_t, t, condition)
+
+
+def asked_of(model: DiffusionModel, pool: Pool) -> torch.Tensor:
+    """The conditions, int64 [R, ...], that a model's samples are asked for in turn.
+
+    Its classes; for a text model the captions of the reference. They are never the pool's captions: FID would reward
+    a model that answers those with its members.
+    """
+    import torch
+
+    if model.words is None:
+        return torch.arange(max(model.classes, 1))
+    return model.conditions(torch.as_tensor(pool.reference_labels), pool.reference_captions)
 
 
 def draw_samples(
     plan: Plan,
     model: DiffusionModel,
     split: int,
+    asked: torch.Tensor,
     guards: Sequence[Defense] = (),
     training_images: np.ndarray | None = None,
     progress: Progress = silent,
 ) -> np.ndarray:
     """The config's number of images from a model, uint8 [G, C, H, W], by the config's sampler.
 
-    split: decides the seed. guards: defenses that guard the sampler; they get the training images, uint8 [N, C, H, W].
+    split: decides the seed. asked: conditions int64 [R, ...]; sample i has row i modulo R. guards: defenses that guard
+    the sampler; they get the training images, uint8 [N, C, H, W].
     """
-    from leakfront.defenses import Serving
-    from leakfront.models.sampling import SamplerSettings, make_sampler
+    import torch
+
+    from leakfront.defenses import Prompts, Serving
+    from leakfront.models.sampling import (
+        SamplerSettings,
+        Table,
+        first_timestep,
+        make_sampler,
+        start_noise,
+        with_guidance,
+    )
 
     settings, seed = plan.config.sampling, derive_seed(plan.config.seed, "sampling", split)
-    solver = SamplerSettings(settings.scheduler, settings.steps, settings.eta)
+    solver, table = SamplerSettings(settings.scheduler, settings.steps, settings.eta), Table(asked)
+    device = plan.config.execution.device
 
-    def sampler_of(served: DiffusionModel) -> Sampler:
-        return make_sampler(served, solver, seed, plan.config.execution.device)
+    def sampler_of(served: DiffusionModel, conditions: Conditions | None = None) -> Sampler:
+        return make_sampler(served, solver, seed, device, conditions or table)
 
-    sampler = sampler_of(model)
+    def start(indices: Sequence[int]) -> torch.Tensor:
+        return torch.stack([start_noise(seed, i, model.image_shape)[0] for i in indices]).to(device)
+
+    guided = with_guidance(model, settings.guidance)
+    sampler = sampler_of(guided)
+    prompts = Prompts(model, table, asked, start, first_timestep(model, solver), seed, device) if model.words else None
     for defense in guards:
         assert training_images is not None
-        sampler = defense.guard(sampler, Serving(model, training_images, sampler_of))
+        sampler = defense.guard(sampler, Serving(guided, training_images, sampler_of, len(asked), prompts))
     batches = []
     for first in range(0, settings.images, settings.batch_size):
         indices = range(first, min(first + settings.batch_size, settings.images))
@@ -130,8 +163,16 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
 
 
 def load_sample_labels(cell: CellPlan, layout: Layout) -> np.ndarray:
-    """The class that each sample was generated for, int64 [N_G]; 0 for an unconditional model."""
+    """The class that each sample was generated for, int64 [N_G]; 0 for an unconditional model.
+
+    For a text model, the class of the reference image whose caption it was asked for.
+    """
     return _load(cell, layout)["labels"]
+
+
+def load_sample_prompts(cell: CellPlan, layout: Layout) -> np.ndarray:
+    """The number of the condition that each sample was generated for, int64 [N_G]: its class, or its caption's."""
+    return _load(cell, layout)["prompts"]
 
 
 def load_samples(cell: CellPlan, layout: Layout) -> np.ndarray:

@@ -50,7 +50,7 @@ def _code(subject: Subject) -> list[str]:
     layers = weights_of(subject.cell.point.stack, config.training.steps).layers
     several = _SEVERAL if config.execution.processes > 1 else ()
     return [
-        *(f"leakfront.harness.training.{name}" for name in ("loop", "draws", "state")),
+        *(f"leakfront.harness.training.{name}" for name in ("loop", "batches", "draws", "state")),
         "leakfront.defenses.training.plain_step", "leakfront.models.diffusion",
         *(name for layer in layers for name in plugin_code(layer)), *plugin_code(subject.plan.model), *several,
         *(["leakfront.models.external.plausibility"] if subject.plan.external else []),
@@ -65,7 +65,8 @@ def _run(work: Work) -> Files:
     """
     from leakfront.harness.machine.memory import PeakMemory
 
-    config, model = work.plan.config, _built(work)
+    config, seed = work.plan.config, derive_seed(work.plan.config.seed, "training", work.cell.split)
+    model = fresh_model(work.plan, work.pool, seed)
     dataset, expected_size = load_prepared(work.cell, work.layout)
     facts: dict[str, Any] = {"training_images": len(dataset), "expected_size": expected_size}
     with PeakMemory(config.execution.device) as memory:
@@ -89,6 +90,7 @@ def _plausibility(work: Work, model: DiffusionModel, members: TrainingSet) -> di
     """Whether an external model is read rightly, from its errors on members."""
     import torch
 
+    from leakfront.harness.training.batches import conditions_of
     from leakfront.harness.training.loop import to_unit_range
     from leakfront.models.external.plausibility import plausibility
 
@@ -96,18 +98,19 @@ def _plausibility(work: Work, model: DiffusionModel, members: TrainingSet) -> di
     device = config.execution.device
     if model.network is not None:
         model.network.to(device)
-    images, labels = to_unit_range(members.images).to(device), torch.as_tensor(members.labels).to(device)
+    images, given = to_unit_range(members.images).to(device), conditions_of(model, members).to(device)
     generator = torch.Generator().manual_seed(derive_seed(config.seed, "plausibility"))
-    found = plausibility(model, images, labels, generator, config.probe.batch_size)
+    found = plausibility(model, images, given, generator, config.probe.batch_size)
     if model.network is not None:
         model.network.cpu()
     return found
 
 
-def _built(work: Work) -> DiffusionModel:
-    seed = derive_seed(work.plan.config.seed, "training", work.cell.split)
-    channels, height, width = work.pool.images.shape[1:]
-    model: DiffusionModel = work.plan.model.build((channels, height, width), len(work.pool.classes), seed)
+def fresh_model(plan: Plan, pool: Pool, seed: int) -> DiffusionModel:
+    """A model with fresh weights for the images of the pool, and for all captions of the run."""
+    channels, height, width = pool.images.shape[1:]
+    captions = [pool.all_captions] if plan.model.text else []  # families of other packages need not take captions
+    model: DiffusionModel = plan.model.build((channels, height, width), len(pool.classes), seed, *captions)
     return model
 
 
@@ -175,7 +178,7 @@ def _privacy_key(work: Work) -> bytes:
 def _public(pool: Pool) -> TrainingSet:
     """The public images: those outside the pool and outside the reference."""
     index = np.full(len(pool.extractor_images), -1, np.int64)
-    return TrainingSet(pool.extractor_images, pool.extractor_labels, index)
+    return TrainingSet(pool.extractor_images, pool.extractor_labels, index, captions=pool.extractor_captions)
 
 
 TRAIN = Stage(

@@ -19,6 +19,7 @@ from leakfront.defenses.training.ranks import ALONE, Ranks
 from leakfront.errors import DivergedError
 from leakfront.harness.machine.clock import Stopwatch
 from leakfront.harness.settings import sections
+from leakfront.harness.training.batches import augmented, conditions_of, reconditioned
 from leakfront.harness.training.draws import seed_private_step, seed_step
 from leakfront.harness.training.state import CallCounter, Checkpoints, TrainingState
 from leakfront.models import DiffusionModel
@@ -102,7 +103,7 @@ def train(
 
     # steps
     images = torch.as_tensor(dataset.images).to(training.device)  # uint8; on a CPU they stay in their file
-    labels = torch.as_tensor(dataset.labels).to(training.device)
+    conditions = setup.conditions(dataset).to(training.device)
     clock = _Clock(checkpoints, progress, setup.steps)
     generator = torch.Generator()
     stop = False
@@ -112,7 +113,7 @@ def train(
         else:
             seed_private_step(generator, secret, k)
         indices = step.draw(generator)
-        value = step.update(to_unit_range(images[indices]), labels[indices], generator)
+        value = step.update(to_unit_range(images[indices]), conditions[indices], generator)
         if len(indices) and not math.isfinite(value):
             raise DivergedError(k + 1)
         state.ema.step(network.parameters())
@@ -167,6 +168,8 @@ def _set_up(
         ema_decay=settings.ema_decay,
         make_step=PlainStep,
         augment=partial(augmented, training.stack),
+        recondition=partial(reconditioned, training.stack, model.words),
+        conditions=partial(conditions_of, model),
         device=training.device,
         seed=derive_seed(training.seed, "defenses"),
     )
@@ -174,13 +177,6 @@ def _set_up(
         setup.unit = defense.unit(setup.unit)
         setup = defense.training(setup)
     return setup
-
-
-def augmented(stack: Sequence[Defense], batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A batch, float32 [B, C, H, W] in [-1, 1], augmented by all defenses of the stack, one after the other."""
-    for defense in stack:
-        batch = defense.augment(batch, generator)
-    return batch
 
 
 def _take_snapshot(model: DiffusionModel, state: TrainingState, keep: Snapshot) -> None:

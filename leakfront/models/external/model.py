@@ -30,11 +30,11 @@ class ExternalDiffusion(UNetDiffusion):
         """Do nothing: the model stays as it was trained."""
 
     def _noise(
-        self, call: Callable[..., Any], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+        self, call: Callable[..., Any], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
         from leakfront.models.diffusion import to_noise
 
         alpha_bar = self._own_levels.to(x_t.device)[t]
         y_t = self._range.into(x_t, alpha_bar)
-        (output,) = call(y_t, t, labels if self.classes else None)
+        (output,) = call(y_t, t, condition if self.classes else None)
         return to_noise(output[:, : x_t.shape[1]], y_t, alpha_bar, self.prediction)

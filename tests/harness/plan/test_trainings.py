@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from leakfront.defenses.none import NoDefense
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
-from leakfront.harness.plan.trainings import longest_of, models_of, stopped_early
+from leakfront.harness.plan.trainings import Weights, longest_of, models_of, stopped_early, weights_of
 from leakfront.harness.settings.file import load_config
 from leakfront.harness.settings.sections import parse_config
 from tests.small_config import small
@@ -40,6 +41,14 @@ def test_guards_of_the_sampler_use_the_undefended_weights_and_have_samples_of_th
     assert trained(plan) == ["none"]
     stacked = plan_of({"stack": [{"name": "dedup"}, {"name": "filter"}]}, {"name": "dedup"})
     assert key_of(stacked, "dedup+filter") == key_of(stacked, "dedup") != key_of(stacked, "none")
+
+
+def test_a_defense_that_only_changes_conditions_has_weights_of_its_own() -> None:
+    class Renamed(NoDefense):
+        def recondition(self, condition: Any, words: Any, generator: Any) -> Any:
+            return condition + 1
+
+    assert weights_of([NoDefense(), Renamed()], 100) == Weights((Renamed(),), 100, prefix=True)
 
 
 def test_a_training_that_is_stopped_at_a_step_is_the_beginning_of_the_longer_one() -> None:

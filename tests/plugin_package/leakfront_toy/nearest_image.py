@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakfront.models import ModelFamily, register
+from leakfront.models import DiffusionModel, ModelFamily, register
 from leakfront.models.contract import Timesteps
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class NearestImage(ModelFamily):
         return model
 
 
-class NearestImageModel:
+class NearestImageModel(DiffusionModel):
     """See `leakfront.models.DiffusionModel`."""
 
     classes = 0
@@ -56,11 +56,11 @@ class NearestImageModel:
     def parameters(self) -> dict[str, torch.Tensor]:
         return {"images": self._images}
 
-    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        return self.predict_with(self.parameters(), x_t, t, labels)
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        return self.predict_with(self.parameters(), x_t, t, condition)
 
     def predict_with(
-        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
         alpha_bar = self.alphas_cumprod.to(x_t.device)[t][:, None]
         known, x = parameters["images"].to(x_t.device).flatten(1), x_t.flatten(1)
