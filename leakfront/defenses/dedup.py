@@ -36,6 +36,10 @@ class Dedup(Defense):
       `threshold`. This is imagededup's CNN method, which Carlini et al. used at 0.85. The weights are torchvision's;
       they are read from torch hub's checkpoints folder and never downloaded.
 
+    Pairs of image and caption are duplicates `by` their images as above, by their captions (equal but for case and
+    spaces, whatever the images), or by both. By caption alone it is partial: an image that has several captions stays
+    several times.
+
     Clusters are the connected components, so chains of similar images merge. The first image of each cluster stays. The
     number of removed images is reported, and precision and recall over the planted pairs. No guarantee: it only
     prevents the leakage that duplication causes. The images of a small pool can be similar by nature, so look at the
@@ -46,6 +50,7 @@ class Dedup(Defense):
     covers = "samples, loss, gradients"
     summary = "drop all but one of each cluster of duplicates"
 
+    by: Literal["image", "caption", "pair"] = "image"
     method: Literal["exact", "similarity", "phash", "embedding"] = "exact"
     threshold: Annotated[float, Gt(0), Le(1)] = 0.98
     bits: Annotated[int, Interval(ge=0, le=63)] = 4
@@ -55,7 +60,7 @@ class Dedup(Defense):
             weights_path()
 
     def prepare(self, dataset: TrainingSet) -> TrainingSet:
-        cluster = self.clusters(dataset.images)
+        cluster = self.clusters_of(dataset)
         _, keep = np.unique(cluster, return_index=True)
         precision, recall = pair_precision_recall(cluster, dataset.pool_index)
         return dataset.select(
@@ -68,9 +73,24 @@ class Dedup(Defense):
     def unit(self, unit: str) -> str:
         # By bytes, an additional image is either a copy, which changes nothing, or one more kept image. By similarity,
         # it can also join several clusters into one, and then all but one of their kept images are removed.
-        if self.method == "exact":
+        # By caption it can also come before a kept image of that caption, and take its place.
+        if self.method == "exact" and self.by != "caption":
             return f"{unit} with all its exact copies"
         return f"{unit} kept by deduplication; the choice of the kept images is not protected"
+
+    def clusters_of(self, dataset: TrainingSet) -> np.ndarray:
+        """The number of the cluster of each row, int64 [N]. Raises `InputError` for captions that the data lacks."""
+        if self.by == "image":
+            return self.clusters(dataset.images)
+        if dataset.captions is None:
+            raise InputError(f"dedup.by is {self.by!r}, but the data has no captions; set it to 'image'")
+        known: dict[str, int] = {}
+        texts = (" ".join(text.lower().split()) for text in dataset.captions)
+        of_captions = np.array([known.setdefault(text, len(known)) for text in texts], dtype=np.int64)
+        if self.by == "caption":
+            return of_captions
+        both = np.stack([self.clusters(dataset.images), of_captions], axis=1)
+        return np.unique(both, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
     def clusters(self, images: np.ndarray) -> np.ndarray:
         """The number of the cluster of each image, int64 [N], for images uint8 [N, C, H, W]."""

@@ -223,6 +223,35 @@ def test_a_guarantee_after_deduplication_states_its_unit():
     """Exact copies share one kept image; an additional image can join two clusters of similar images."""
     assert Dedup().unit("training image") == "training image with all its exact copies"
     assert "not protected" in Dedup(method="similarity").unit("training image")
+    assert Dedup(by="pair").unit("training image") == "training image with all its exact copies"
+    assert "not protected" in Dedup(by="caption").unit("training image")
+
+
+@pytest.mark.parametrize(("by", "kept"), [("image", [0, 1, 4]), ("caption", [0, 2, 3]), ("pair", [0, 1, 2, 3, 4])])
+def test_pairs_are_duplicates_by_image_by_caption_or_by_both(by: str, kept: list[int]) -> None:
+    images = oracle.digits()[[0, 1, 0, 1, 2, 0]]
+    captions = ("a dog", "A  dog", "a cat", "a bird", "a dog", "A Dog")
+    pairs = TrainingSet(images, np.zeros(6, np.int64), np.arange(6), captions=captions)
+    found = Dedup(by=by).prepare(pairs)
+    assert found.pool_index.tolist() == kept
+    assert found.captions == tuple(captions[i] for i in kept)
+    assert found.notes["removed"] == 6 - len(kept)
+
+
+def test_altered_copies_are_found_by_their_caption_alone() -> None:
+    images, index = planted(oracle.digits()[:100], "noised")
+    pairs = TrainingSet(images, index, index, captions=tuple(f"digit {i}" for i in index))
+    assert len(Dedup().prepare(pairs)) == 100 + PLANTED
+    assert len(Dedup(by="pair").prepare(pairs)) == 100 + PLANTED
+    found = Dedup(by="caption").prepare(pairs)
+    assert len(found) == 100
+    assert (found.notes["duplicate_precision"], found.notes["duplicate_recall"]) == (1, 1)
+
+
+def test_without_captions_duplicates_cannot_be_found_by_them() -> None:
+    plain = TrainingSet(oracle.digits()[:5], np.zeros(5, np.int64), np.arange(5))
+    with pytest.raises(InputError, match=r"dedup\.by is 'caption', but the data has no captions; set it to 'image'"):
+        Dedup(by="caption").prepare(plain)
 
     def kept(values: list[int], **parameters) -> list[int]:
         images = np.stack([_tilted(value) for value in values])

@@ -161,6 +161,8 @@ def _images(settings: dict[str, Any]) -> None:
             Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "0.png")
             for number in range(1, IMAGES):
                 shutil.copyfile(folder / "0.png", folder / f"{number}.png")
+            for number in range(IMAGES if params.get("captions") else 0):
+                (folder / f"{number}.txt").write_text(f"picture {number}")
 
 
 def _module(path: Path) -> ModuleType:

@@ -1,0 +1,1 @@
+"""What defenses do to captions that are spelled in tokens."""
