@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from leakfront.errors import InputError
 from leakfront.models.unet import UNet
 from leakfront.results.run.rows import read_rows
 from leakfront.results.statistics.counts import extracted_at_fdr
@@ -198,3 +199,24 @@ def test_a_model_of_classes_wants_images_in_as_many(tmp_path: Path) -> None:
     _, pool = check_everything(config, Layout(root / "run"))
     known = {picture(seed).tobytes(): (seed % 100) // 20 for seed in (*range(40), *range(100, 140))}
     assert pool.labels.tolist() == [known[image.tobytes()] for image in pool.images]
+
+
+def test_classes_without_images_are_listed_in_the_models_order(tmp_path: Path) -> None:
+    """The model knows 3 classes, and the images have the first and the last of them."""
+    from leakfront.harness.run import check_everything
+    from leakfront.harness.settings.external import external_config
+    from leakfront.harness.store.layout import Layout
+
+    UNet(channels=(8, 8), head_channels=8, conditional=True).build((1, 8, 8), 3, 3).save(tmp_path / "model")
+    for name, first in (("members", 0), ("decoys", 100)):
+        for number, label in enumerate(("cat", "owl")):
+            write(tmp_path / name / label, range(first + 10 * number, first + 10 * number + 10))
+    places = (str(tmp_path / "model"), str(tmp_path / "members"), str(tmp_path / "decoys"))
+    neighbours = "attacks.extraction.neighbours=10"
+    with pytest.raises(InputError, match=r"3 classes, and the images have 2; .* as data\.params\.class_order"):
+        check_everything(external_config(*places, None, "quick-v2", (neighbours,)), Layout(tmp_path / "run"))
+    order = 'data.params.class_order=["cat", "dog", "owl"]'
+    config = external_config(*places, None, "quick-v2", (neighbours, order))
+    plan, pool = check_everything(config, Layout(tmp_path / "run"))
+    assert plan.model.classes == len(pool.classes) == 3
+    assert sorted(set(pool.labels.tolist())) == [0, 2]
