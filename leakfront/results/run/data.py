@@ -132,7 +132,7 @@ class RunData:
     @cached_property
     def pool(self) -> Mapping[str, np.ndarray]:
         """images uint8 [P, C, H, W]; labels int64 [P]; copies int64 [P], how often a member is in the training set."""
-        return self._arrays(self._pool, POOL)
+        return self._arrays(_pool_file(self.folder), POOL)
 
     def pool_of(self, cell: Cell) -> Mapping[str, np.ndarray]:
         """The pool that a cell's arrays are about."""
@@ -141,7 +141,9 @@ class RunData:
     def members(self, cell: Cell) -> np.ndarray:
         """The coins of a cell, bool [P]: True for a member, False for a decoy."""
         path = cell.folder / "prepare" / "coins.safetensors"
-        members = self._arrays(path, COINS, {"P": self._length(self._pool, "images")})["members"].astype(bool)
+        members = self._arrays(path, COINS, {"P": self._length(_pool_file(cell.folder.parents[1]), "images")})[
+            "members"
+        ].astype(bool)
         if members.all() or not members.any():
             raise InputError(f"{path} has {int(members.sum())} members among {len(members)} images; a run has both")
         return members
@@ -158,16 +160,12 @@ class RunData:
         `nearest_sample` int64 [P], the generated image with the best score for each pool image, or -1.
         """
         check_attack(attack, self.folder)
-        sizes = {"P": self._length(self._pool, "images")}
+        sizes = {"P": self._length(_pool_file(cell.folder.parents[1]), "images")}  # of the cell's own run
         plugin = str(self.info.get("attack_facts", {}).get(attack, {}).get("attack"))
         evidence = EVIDENCE.get(plugin, {}) | EVIDENCE.get(attack, {})
         if "neighbours" in evidence:
             sizes["G"] = self._length(self._samples(cell), "images")
         return self._arrays(cell.folder / "attack" / attack / "scores.safetensors", SCORES | evidence, sizes)
-
-    @property
-    def _pool(self) -> Path:
-        return self.folder / "pool" / "pool.safetensors"
 
     @staticmethod
     def _samples(cell: Cell) -> Path:
@@ -188,6 +186,10 @@ class RunData:
             arrays = load_file(path)
             check_arrays(arrays, forms, sizes)
             return arrays
+
+
+def _pool_file(run: Path) -> Path:
+    return run / "pool" / "pool.safetensors"
 
 
 @contextmanager
