@@ -81,7 +81,7 @@ class RunData:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """All rows, with the columns of `leakfront.results.run.rows.Row`."""
-        info = self.info
+        info = self.info if (self.folder / "run.json").exists() else {}  # published rows stand alone
         with _readable(self.folder / "results.csv") as path, path.open("rb") as file:
             if not belongs(info, path.name, hashlib.file_digest(file, "sha256").hexdigest()):
                 raise InputError(
