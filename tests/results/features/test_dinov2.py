@@ -112,7 +112,7 @@ def test_a_folder_that_holds_no_dinov2_is_refused_when_it_is_named(folder: Path,
         assert "\n" not in str(caught.value)
 
     refused(tmp_path / "missing", r"missing' does not exist; give a folder with config.json and model.safetensors")
-    refused(folder, "16 dimensions, not 1024; set dimensions = 16", dimensions=1024)
+    refused(folder, "16 dimensions, not 1024; set metrics.features_params.dimensions = 16", dimensions=1024)
     refused(tmp_path, "lacks config.json and model.safetensors")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     refused(tmp_path, r"only pickled weights \(pytorch_model.bin\)")
@@ -166,7 +166,7 @@ def test_the_default_weights_are_the_hubs_at_one_revision_and_checked(
         return str(tmp_path / name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(InputError, match=r"no DINOv2 weights in the hub's cache: set download = true") as caught:
+    with pytest.raises(InputError, match=r"no DINOv2 weights in the hub's cache: set metrics.features_params.download = true") as caught:
         fitted()
     assert dinov2.REVISION in str(caught.value)
     assert asked == [("facebook/dinov2-large", "config.json", dinov2.REVISION, True)]
