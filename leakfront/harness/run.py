@@ -17,6 +17,7 @@ from leakfront.harness.plan.packages import packages_of
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.plan.query_cost import check_signals
 from leakfront.harness.pool.data_files import record
+from leakfront.harness.pool.pool import APART
 from leakfront.harness.settings.scrubbed import Scrubber
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import POOL, TRAIN
@@ -71,7 +72,8 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
             make_secret(layout, config.privacy_seed, begun=any(is_begun(cell, layout) for cell in private))
         made = provenance.made_by(config.execution.threads)  # on no GPU, which workers alone use
         perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name], made)
-        pool = replace(stored_pool(layout, check=False), membership=pool.membership)  # mapped
+        apart = {name: getattr(pool, name) for name in APART}
+        pool = replace(stored_pool(layout, check=False), **apart)  # mapped
         scrubber = Scrubber.of(paths_of(config), layout.root)
         with RunProgress(work_left(plan, pool, layout), layout.log, console, scrubber) as progress:
             for sentence in damaged:

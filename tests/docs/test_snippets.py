@@ -48,6 +48,7 @@ class Reader:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.names: dict[str, Any] = {"__name__": "__main__"}
+        self.runs: set[str] = set()  # folders that runs were written to
         self._monkeypatch = monkeypatch
         (folder / "published").symlink_to(ROOT / "published")
         monkeypatch.chdir(folder)
@@ -121,7 +122,9 @@ class Reader:
         command = cli.main.commands[arguments[0]]
         given = command.make_context(arguments[0], arguments[1:]).params
         if arguments[0] == "run":
-            make_plan(load_config(given["config"], given["overrides"], given["smoke"]))
+            if given["config"] not in self.runs:  # a folder that an earlier line wrote goes on
+                make_plan(load_config(given["config"], given["overrides"], given["smoke"]))
+            self.runs.add(str(given["out"]))
         elif arguments[0] == "attack":
             places = {place: given[place] for place in ("members", "decoys", "reference")}
             _images({"data": {"params": {place: folder for place, folder in places.items() if folder}}})

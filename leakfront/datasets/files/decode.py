@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from leakfront.datasets.files.facts import Facts, exif_of, facts_of_picture
+from leakfront.datasets.files.facts import Facts
+from leakfront.datasets.files.picture_facts import exif_of, facts_of_picture
 from leakfront.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # the decoders that may run, whatever a file's ending

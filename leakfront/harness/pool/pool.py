@@ -21,7 +21,7 @@ from leakfront.harness.store.mapped import mapped
 from leakfront.harness.store.texts import as_array, as_texts
 from leakfront.seeds import derive_seed
 
-_APART = ("notes", "membership", "files", "near")  # in files of their own
+APART = ("notes", "membership", "files", "near")  # fields that `save_pool` leaves to files of their own
 _CAPTIONS = ("captions", "reference_captions", "extractor_captions")
 
 
@@ -213,7 +213,7 @@ def save_pool(pool: Pool, path: Path) -> None:
 
     If there are altered copies, the file has all variants in addition to the images, so that both can be mapped.
     """
-    apart = (*_APART, *_CAPTIONS, "checksum")
+    apart = (*APART, *_CAPTIONS, "checksum")
     facts = {k: v for k, v in vars(pool).items() if k not in apart and not _is_array(v)}
     arrays = _stored_arrays(pool)
     if len(arrays.pop("altered")):
@@ -245,7 +245,7 @@ def _stored_arrays(pool: Pool) -> dict[str, np.ndarray]:
     """The arrays of a pool by name; of the variants only the altered ones, and captions as arrays."""
     texts = {name: as_array(texts) for name in _CAPTIONS if (texts := getattr(pool, name)) is not None}
     altered = pool.variants[len(pool) :]
-    arrays = {**vars(pool), **texts, "variants": None, **dict.fromkeys(_APART), "altered": altered}
+    arrays = {**vars(pool), **texts, "variants": None, **dict.fromkeys(APART), "altered": altered}
     return {name: np.ascontiguousarray(value) for name, value in arrays.items() if _is_array(value)}
 
 

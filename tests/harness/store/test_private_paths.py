@@ -23,7 +23,6 @@ from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.private_paths import FILE, write_paths
 from leakfront.harness.store.run_folder import check_compatible, resolved, write_config
-from leakfront.harness.store.temporaries import temporary_beside
 from leakfront.results.run.data import RunData
 from tests.in_process import Here, run_here
 from tests.small_config import small, write_toml
@@ -201,7 +200,8 @@ def test_a_path_in_a_list_is_given_in_the_file(tmp_path: Path) -> None:
 
 def test_a_start_that_was_killed_before_it_wrote_the_config_is_taken_up(tmp_path: Path) -> None:
     write_paths(Layout(tmp_path), {"data.dataset": "x"})
-    temporary_beside(tmp_path / FILE).touch()
+    for ending in ("lock", "tmp"):
+        (tmp_path / f".{FILE}.{'0' * 16}.{ending}").touch()
     check_compatible(Layout(tmp_path), parse_config(small()))
 
 

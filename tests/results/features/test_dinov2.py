@@ -166,7 +166,8 @@ def test_the_default_weights_are_the_hubs_at_one_revision_and_checked(
         return str(tmp_path / name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(InputError, match=r"no DINOv2 weights in the hub's cache: set metrics.features_params.download = true") as caught:
+    said = r"no DINOv2 weights in the hub's cache: set metrics\.features_params\.download = true"
+    with pytest.raises(InputError, match=said) as caught:
         fitted()
     assert dinov2.REVISION in str(caught.value)
     assert asked == [("facebook/dinov2-large", "config.json", dinov2.REVISION, True)]
