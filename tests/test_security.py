@@ -33,6 +33,7 @@ EXCEPTIONS = {
     ("leakfront/harness/schema/config.py", "http://"),  # the name of a draft of JSON Schema; nothing is read from there
     ("leakfront/registry.py", "import_module"),  # plug-ins: only names of files in the room
     ("leakfront/harness/machine/torchvision_operators.py", "import_module"),  # torch
+    ("leakfront/datasets/files/medical.py", "import_module"),  # pydicom and nibabel, if they are installed
     ("leakfront/testing/__init__.py", "import_module"),  # its own modules
     ("stress/__main__.py", "import_module"),  # its own modules
     # they start leakfront, or themselves, in other processes; mounts.py also unshare and mount

@@ -29,7 +29,7 @@ from leakfront.results.run.forms import (
 from leakfront.results.run.old_names import translated
 from leakfront.results.run.point import Point
 from leakfront.results.run.received import check_attack, checked_info, checked_rows
-from leakfront.results.run.rows import read_rows
+from leakfront.results.run.rows import HELD_OUT, NOISE, read_rows
 from leakfront.results.run.state import belongs
 from leakfront.results.run.summary import Summary
 
@@ -89,7 +89,10 @@ class RunData:
                     "or is at work there; finish it with: leakfront run"
                 )
             file.seek(0)
-            return checked_rows(path, read_rows(path, file))
+            rows = checked_rows(path, read_rows(path, file))
+        if info and rows["defense"].isin((HELD_OUT, NOISE)).all():
+            raise InputError(f"{path} has no row of a model")
+        return rows
 
     @cached_property
     def info(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from leakfront.errors import InputError
 from leakfront.labels import FORMULA, LABEL, NAME, PLAIN, is_label, is_name, is_plain, without_controls
 from leakfront.results.run.forms import check_info
-from leakfront.results.run.rows import HELD_OUT, NOISE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +33,6 @@ def checked_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
         for value in rows[column].unique():
             if value and not is_right(value):
                 raise InputError(f"{path}: {column} is {value!r}; {right}")
-    if rows["defense"].isin((HELD_OUT, NOISE)).all():
-        raise InputError(f"{path} has no row of a model")
     escaped = {name: without_controls(name) for name in rows["dataset"].unique()}
     return rows.assign(dataset=[escaped[name] for name in rows["dataset"]])
 

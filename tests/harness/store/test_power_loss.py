@@ -144,8 +144,8 @@ def test_a_training_goes_on_from_its_last_checkpoint_or_the_one_that_was_being_w
     saved, lost = [0], []
     save = state.save_checkpoint
 
-    def noted(folder: Path, key: str, content: dict[str, object]) -> None:
-        save(folder, key, content)
+    def noted(folder: Path, key: str, content: dict[str, object], made: dict[str, object]) -> None:
+        save(folder, key, content, made)
         saved.append(int(str(content["done"])))
 
     def check(left: Path) -> None:
