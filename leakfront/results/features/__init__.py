@@ -13,7 +13,7 @@ registry = Registry(
     "feature extractor",
     "leakfront.results.features",
     "leakfront.features",
-    not_plugins={"chunks", "small_classifier", "weights"},
+    not_plugins={"chunks", "lite0_network", "resized", "small_classifier", "weights"},
 )
 register = registry.register
 

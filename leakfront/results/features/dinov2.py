@@ -15,6 +15,7 @@ from annotated_types import Ge
 from leakfront.documents import load_json
 from leakfront.errors import InputError
 from leakfront.results.features import FeatureExtractor, register
+from leakfront.results.features.resized import resized
 from leakfront.results.features.weights import PublishedNetwork, check_weights, checksum
 
 if TYPE_CHECKING:
@@ -189,12 +190,6 @@ def _read(folder: Path) -> nn.Module:
 
 def _prepared(images: np.ndarray) -> np.ndarray:
     """uint8 [N, 1 or 3, H, W] -> float32 [N, 3, 224, 224], resized one by one, then normalized."""
-    from PIL import Image
-
     mean, deviation = (np.array(values, dtype=np.float32) for values in (MEAN, DEVIATION))
-    resized = [
-        np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        for image in np.broadcast_to(images, (len(images), 3, *images.shape[2:])).transpose(0, 2, 3, 1)
-    ]
-    normalized = (np.stack(resized).astype(np.float32) / 255 - mean) / deviation
+    normalized = (resized(images, SIDE).astype(np.float32) / 255 - mean) / deviation
     return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))
