@@ -37,12 +37,12 @@ class Inpaintings:
     def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
         import torch
 
-        width = queries.images.shape[3]
-        masked = torch.arange(width, device=queries.images.device) < width / 2  # of columns
-        completed = [self._inpaint(queries, repeat, masked) for repeat in range(self.repeats)]
+        completed = [self._inpaint(queries, repeat) for repeat in range(self.repeats)]
         order = torch.stack([self._loss(queries, x) for x in completed], dim=1).argsort(dim=1, stable=True)
 
-        differences = [(x - queries.images)[..., masked].flatten(1) / 2 for x in completed]  # [-1, 1] is twice as wide
+        images, completed = queries.images, [queries.decode(x) for x in completed]
+        masked = _left_half(images)
+        differences = [(x - images)[..., masked].flatten(1) / 2 for x in completed]  # [-1, 1] is twice as wide
         errors = torch.stack([d.square().mean(1).sqrt() for d in differences], dim=1)
         best = torch.stack(completed, dim=1)[torch.arange(len(order), device=order.device), order[:, 0]]
         return {
@@ -50,29 +50,38 @@ class Inpaintings:
             "best": ((best + 1) * 127.5).round().to(torch.uint8),
         }
 
-    def _inpaint(self, queries: Queries, repeat: int, masked: torch.Tensor) -> torch.Tensor:
-        """The images with the columns `masked` filled in by the model, in [-1, 1]."""
+    def _inpaint(self, queries: Queries, repeat: int) -> torch.Tensor:
+        """x_0 of the images with its left half filled in by the model; in pixel space within [-1, 1]."""
         import torch
 
         spacing = queries.timesteps // self.steps
         alpha_bar = queries.alphas_cumprod
         first = FIRST_DRAW + repeat * self.steps
-        x = queries.noise(first).expand_as(queries.images)
+        x, masked = queries.start(first), _left_half(queries.x_0())
         for step in range(self.steps):
             t = (self.steps - 1 - step) * spacing
             x_t = torch.where(masked, x, queries.noised(queries.noise(first + step), t))
             predicted = queries.predict(x_t, t)
-            x_0 = ((x_t - (1 - alpha_bar[t]).sqrt() * predicted) / alpha_bar[t].sqrt()).clamp(-1, 1)
+            x_0 = (x_t - (1 - alpha_bar[t]).sqrt() * predicted) / alpha_bar[t].sqrt()
+            x_0 = x_0.clamp(-1, 1) if queries.in_pixels else x_0
             before = alpha_bar[t - spacing] if t else torch.ones_like(alpha_bar[0])
             x = before.sqrt() * x_0 + (1 - before).sqrt() * predicted
-        return torch.where(masked, x, queries.images)
+        return torch.where(masked, x, queries.x_0())
 
-    def _loss(self, queries: Queries, images: torch.Tensor) -> torch.Tensor:
-        """The denoising loss of images at `loss_timestep`, [N]."""
+    def _loss(self, queries: Queries, x_0: torch.Tensor) -> torch.Tensor:
+        """The denoising loss of x_0 at `loss_timestep`, [N]."""
         alpha_bar, noise = queries.alphas_cumprod[self.loss_timestep], queries.noise(RANKING_DRAW)
-        predicted = queries.predict(alpha_bar.sqrt() * images + (1 - alpha_bar).sqrt() * noise, self.loss_timestep)
+        predicted = queries.predict(alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * noise, self.loss_timestep)
         loss: torch.Tensor = (predicted - noise).square().flatten(1).mean(1)
         return loss
+
+
+def _left_half(images: torch.Tensor) -> torch.Tensor:
+    """The columns of the left half of images [N, C, H, W], bool [W]."""
+    import torch
+
+    width = images.shape[3]
+    return torch.arange(width, device=images.device) < width / 2
 
 
 @register("inpainting")

@@ -42,7 +42,7 @@ class ReconstructionErrors:
             return x
 
         mean = torch.stack([reconstruction(draw) for draw in range(self.repeats)]).mean(0)
-        difference = (mean - queries.images).flatten(1)
+        difference = (mean - queries.x_0()).flatten(1)
         return {"errors": torch.linalg.vector_norm(difference, self.norm, dim=1)}
 
 

@@ -65,7 +65,10 @@ class DiffusionModel(Protocol):
     image_shape: (C, H, W). alphas_cumprod: ab_t, float32 [T]. classes: the number of classes that the model is
     conditioned on, else 0. network: the network that a training loop optimizes, None for a closed form. null: the
     condition int64 [...] that says nothing, such as the empty caption; None if the model knows none. words: how
-    conditions spell captions; None for all but text models.
+    conditions spell captions; None for all but text models. base: the model that this one was fine-tuned from, if it is
+    known; it takes the same conditions and noise, and has the same noise levels.
+
+    x_0 is the image itself, or in a latent model its code: float32 [N, *latent_shape], from `encode`.
     """
 
     image_shape: tuple[int, int, int]
@@ -74,6 +77,20 @@ class DiffusionModel(Protocol):
     network: torch.nn.Module | None
     null: torch.Tensor | None = None
     words: Words | None = None
+    base: DiffusionModel | None = None
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of what `predict_noise` works on; the image's own, unless the model is a latent one."""
+        return self.image_shape
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """x_0, float32 [N, *latent_shape], of images float32 [N, C, H, W] in [-1, 1]."""
+        return images
+
+    def decode(self, x_0: torch.Tensor) -> torch.Tensor:
+        """Images float32 [N, C, H, W] of x_0 [N, *latent_shape]; they may leave [-1, 1]."""
+        return x_0
 
     def conditions(self, labels: torch.Tensor, captions: Sequence[str] | None) -> torch.Tensor:
         """The conditions int64 [N, ...] of images with labels int64 [N] in 0 … classes - 1 and N captions, if any."""
@@ -87,7 +104,7 @@ class DiffusionModel(Protocol):
         return condition
 
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
-        """eps_theta(x_t, t, condition), float32 [N, C, H, W], for x_t of that shape and t int64 [N] in 0 … T-1.
+        """eps_theta(x_t, t, condition), float32 [N, *latent_shape], for x_t of that shape and t int64 [N] in 0 … T-1.
 
         condition: int64 [N, ...], or what `embed` returned for it; None only for an unconditional model.
         """
@@ -108,6 +125,11 @@ class DiffusionModel(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the model as safetensors and JSON; a network as a pipeline folder that diffusers can load."""
+
+
+def in_pixels(model: DiffusionModel) -> bool:
+    """Whether a model works on images themselves, whose values lie in [-1, 1], and not on codes of them."""
+    return tuple(model.latent_shape) == tuple(model.image_shape)
 
 
 class ModelFamily(Plugin):
@@ -147,6 +169,16 @@ class ModelFamily(Plugin):
     def smallest(self) -> int:
         """A lower bound on the number of trained weights, used to refuse models that do not fit into memory."""
         return 0
+
+    @property
+    def has_null(self) -> bool:
+        """Whether the models know a condition that says nothing, `DiffusionModel.null`."""
+        return self.text
+
+    @property
+    def has_base(self) -> bool:
+        """Whether the models know what they were fine-tuned from, `DiffusionModel.base`."""
+        return False
 
     @property
     def label(self) -> str:

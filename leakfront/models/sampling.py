@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from leakfront.models.contract import DiffusionModel
+from leakfront.models.contract import DiffusionModel, in_pixels
 from leakfront.seeds import derive_seed
 
 # indices of samples [n] -> their conditions, int64 [n, ...], or what `DiffusionModel.embed` returns for these
@@ -27,7 +27,7 @@ class SamplerSettings:
 def make_scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
     """A diffusers scheduler for noise predictions at the model's own noise levels.
 
-    DDIM and DDPM clip the predicted x_0 to [-1, 1]; DPM-Solver++ does not.
+    DDIM and DDPM clip the predicted x_0 to [-1, 1] if it is an image; DPM-Solver++ does not.
     """
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
@@ -35,9 +35,9 @@ def make_scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
     previous = torch.cat([torch.ones(1, dtype=torch.float64), alphas_cumprod[:-1]])
     shared = {"trained_betas": (1 - alphas_cumprod / previous).numpy(), "prediction_type": "epsilon"}
     if settings.scheduler == "ddim":
-        return DDIMScheduler(**shared, num_train_timesteps=len(alphas_cumprod), clip_sample=True)
+        return DDIMScheduler(**shared, num_train_timesteps=len(alphas_cumprod), clip_sample=in_pixels(model))
     if settings.scheduler == "ddpm":
-        return DDPMScheduler(**shared, num_train_timesteps=len(alphas_cumprod), clip_sample=True)
+        return DDPMScheduler(**shared, num_train_timesteps=len(alphas_cumprod), clip_sample=in_pixels(model))
     return DPMSolverMultistepScheduler(**shared, num_train_timesteps=len(alphas_cumprod), algorithm_type="dpmsolver++")
 
 
@@ -85,7 +85,7 @@ def make_sampler(
 
     @torch.no_grad()
     def sampler(indices: Sequence[int]) -> torch.Tensor:
-        starts = [start_noise(seed, i, model.image_shape) for i in indices]
+        starts = [start_noise(seed, i, model.latent_shape) for i in indices]
         x = torch.stack([noise for noise, _ in starts]).to(device)
         given = conditions(indices).to(device)
         given = given if given.is_floating_point() else model.embed(given)
@@ -99,7 +99,7 @@ def make_sampler(
         for t in scheduler.timesteps:
             noise = model.predict_noise(x, torch.full((len(x),), int(t), device=device), given)
             x = scheduler.step(noise, t, x, **extra).prev_sample
-        return x.clamp(-1, 1)
+        return model.decode(x).clamp(-1, 1)
 
     return sampler
 

@@ -181,7 +181,7 @@ def _served(defense: Defense, members: np.ndarray) -> tuple[Any, Serving]:
     asked = Table(model.conditions(torch.zeros(len(captions), dtype=torch.long), captions))
 
     def start(indices: Any) -> torch.Tensor:
-        return torch.stack([start_noise(seed, i, model.image_shape)[0] for i in indices])
+        return torch.stack([start_noise(seed, i, model.latent_shape)[0] for i in indices])
 
     prompts = Prompts(model, asked, asked.rows[:20], start, first_timestep(model, settings), seed)
     return model, Serving(model, members, sampler_of, len(asked.rows), prompts)

@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import cached_property
 
 import torch
 
-from leakfront.attacks.queries.gradients import GradientNorms, gradient_norms
-from leakfront.models.contract import DiffusionModel
+from leakfront.attacks.queries.given import Given
+from leakfront.attacks.queries.gradients import GradientNorms, derivative, gradient_norms
+from leakfront.models.contract import DiffusionModel, in_pixels
 from leakfront.seeds import derive_seed
 
 # a change of the images, float32 [N, C, H, W] -> the same shape; a frozen dataclass, so that equal views compare equal
 View = Callable[[torch.Tensor], torch.Tensor]
 CALLS_OF_A_GRADIENT = 3  # a forward pass, and a backward pass that costs as much as two
+CALLS_OF_A_DERIVATIVE = 2  # a forward pass, and its tangents along with it
 
 
 class Queries:
     """The queries that attacks make to a model about a batch of images.
 
     images: float32 [N, C, H, W] in [-1, 1]. condition: int64 [N, ...], each image's own. seed: of all noise.
-    gradient_batch: the number of images whose gradients are computed at once. `calls` counts the passes through the
-    network per image; a gradient counts as 3 passes. All images of the pool share the noise (common random numbers), so
-    a measurement depends neither on the batch nor on the order of the pool.
+    gradient_batch: the number of images whose gradients are computed at once. captions: the N texts, if the images have
+    any. All images of the pool share the noise (common random numbers), so a measurement depends neither on the batch
+    nor on the order of the pool. x_0 and noise are float32 [N, *latent_shape], where the model works on codes of
+    images.
     """
 
     def __init__(
-        self, model: DiffusionModel, images: torch.Tensor, condition: torch.Tensor, seed: int, gradient_batch: int = 64
+        self,
+        model: DiffusionModel,
+        images: torch.Tensor,
+        condition: torch.Tensor,
+        seed: int,
+        gradient_batch: int = 64,
+        captions: Sequence[str] | None = None,
     ) -> None:
         self.images = images
         self.condition = condition
+        self.captions = captions
         self.alphas_cumprod = model.alphas_cumprod.to(images.device)
-        self.calls = 0
+        self.in_pixels = in_pixels(model)
         self._model = model
         self._seed = seed
         self._gradient_batch = gradient_batch
+        self._own_calls = 0
+        self._base: Queries | None = None
         self._known: dict[Hashable, torch.Tensor] = {}
+        self._embedded: dict[Given | None, torch.Tensor] = {}
         self._gradients: dict[Hashable, GradientNorms] = {}
 
     @property
@@ -43,37 +55,79 @@ class Queries:
         """The number of noise levels, T."""
         return len(self.alphas_cumprod)
 
-    def predict(self, x_t: torch.Tensor, t: int) -> torch.Tensor:
-        """eps_theta(x_t, t) for x_t float32 [N, C, H, W] at one timestep t in 0 … T-1."""
-        self.calls += 1
-        return self._model.predict_noise(x_t, torch.full((len(x_t),), t, device=x_t.device), self._embedding)
+    @property
+    def calls(self) -> int:
+        """The passes through the network per image, those of `base` included.
 
-    @cached_property
-    def _embedding(self) -> torch.Tensor:
+        A gradient counts as 3 passes, a derivative as 2; encoding and decoding are not counted.
+        """
+        return self._own_calls + (self._base.calls if self._base else 0)
+
+    @property
+    def has_null(self) -> bool:
+        """Whether the model knows a condition that says nothing."""
+        return self._model.null is not None
+
+    @property
+    def base(self) -> Queries:
+        """The same queries to the model that this one was fine-tuned from, with the same noise."""
+        if self._base is None:
+            if self._model.base is None:
+                raise ValueError("what this model was fine-tuned from is not known")
+            self._base = Queries(
+                self._model.base, self.images, self.condition, self._seed, self._gradient_batch, self.captions
+            )
+        return self._base
+
+    def predict(self, x_t: torch.Tensor, t: int, given: Given | None = None) -> torch.Tensor:
+        """eps_theta(x_t, t, c) for x_t float32 [N, *latent_shape] at one timestep t in 0 … T-1.
+
+        c: each image's own condition, or what `given` makes of it.
+        """
+        self._own_calls += 1
+        return self._model.predict_noise(x_t, self._at(t, x_t), self._embedding(given))
+
+    def derivative(self, x_t: torch.Tensor, t: int, along: torch.Tensor, given: Given | None = None) -> torch.Tensor:
+        """J v, the derivative of `predict(x_t, t, given)` in x_t along v = `along`, of the shape of both."""
+        self._own_calls += CALLS_OF_A_DERIVATIVE
+        embedding = self._embedding(given)
+        return derivative(lambda x: self._model.predict_noise(x, self._at(t, x), embedding), x_t, along)
+
+    def _at(self, t: int, x_t: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(x_t),), t, device=x_t.device)
+
+    def _embedding(self, given: Given | None) -> torch.Tensor:
         """The conditions as the network takes them, computed once."""
-        return self._model.embed(self.condition)
+        if given not in self._embedded:
+            asked = self.condition if given is None else given(self._model, self.condition, self.captions)
+            self._embedded[given] = self._model.embed(asked)
+        return self._embedded[given]
+
+    def decode(self, x_0: torch.Tensor) -> torch.Tensor:
+        """Images float32 [N, C, H, W] in [-1, 1] of x_0 [N, *latent_shape]."""
+        return self._model.decode(x_0).clamp(-1, 1)
 
     def noise(self, draw: int) -> torch.Tensor:
-        """Gaussian noise [1, C, H, W] of draw number `draw`, the same for all images and timesteps."""
+        """Gaussian noise [1, *latent_shape] of draw number `draw`, the same for all images and timesteps."""
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "probe noise", draw))
-        return torch.randn(1, *self.images.shape[1:], generator=generator).to(self.images.device)
+        return torch.randn(1, *self._model.latent_shape, generator=generator).to(self.images.device)
 
-    def seen(self, view: View | None) -> torch.Tensor:
-        """The images through a view, float32 [N, C, H, W]; unchanged if `view` is None."""
-        if view is None:
-            return self.images
-        if view not in self._known:
-            self._known[view] = view(self.images)
-        return self._known[view]
+    def x_0(self, view: View | None = None) -> torch.Tensor:
+        """What the model makes of the images through a view, float32 [N, *latent_shape]; of the images themselves if
+        `view` is None."""
+        key = ("x_0", view)
+        if key not in self._known:
+            self._known[key] = self._model.encode(self.images if view is None else view(self.images))
+        return self._known[key]
 
     def noised(self, noise: torch.Tensor, t: int, view: View | None = None) -> torch.Tensor:
         """x_t = sqrt(ab_t) x_0 + sqrt(1 - ab_t) noise."""
         alpha_bar = self.alphas_cumprod[t]
-        return alpha_bar.sqrt() * self.seen(view) + (1 - alpha_bar).sqrt() * noise
+        return alpha_bar.sqrt() * self.x_0(view) + (1 - alpha_bar).sqrt() * noise
 
     def ddim_step(self, x: torch.Tensor, noise: torch.Tensor, here: int, there: int) -> torch.Tensor:
-        """x [N, C, H, W] moved from timestep `here` to `there`, up or down, by deterministic DDIM (Song et al. 2021,
-        Eq. 12 with sigma = 0).
+        """x, of the shape of x_0, moved from timestep `here` to `there`, up or down, by deterministic DDIM (Song et al.
+        2021, Eq. 12 with sigma = 0).
 
         noise: the prediction at `here`.
         """
@@ -89,7 +143,7 @@ class Queries:
         for here in range(0, t + 1, interval):
             if ("inverted", interval, here) in self._known:
                 continue
-            x = self.images
+            x = self.x_0()
             if here:
                 below = here - interval
                 x = self.ddim_step(*self.inverted(below, interval), below, here)
@@ -102,19 +156,37 @@ class Queries:
         """eps_theta(x_0, t) of the clean images, computed once for all signals that ask for it."""
         key = ("clean", t)
         if key not in self._known:
-            self._known[key] = self.predict(self.images, t)
+            self._known[key] = self.predict(self.x_0(), t)
         return self._known[key]
 
-    def noisy_prediction(self, draw: int, t: int, view: View | None = None) -> torch.Tensor:
-        """eps_theta(x_t, t) for x_t noised with draw number `draw`, computed once for all signals that ask for it."""
-        key = ("noisy", draw, t, view)
+    def noisy_prediction(self, draw: int, t: int, view: View | None = None, given: Given | None = None) -> torch.Tensor:
+        """eps_theta(x_t, t, c) for x_t noised with draw number `draw`, computed once for all signals that ask for it.
+
+        c: each image's own condition, or what `given` makes of it.
+        """
+        key = ("noisy", draw, t, view, given)
         if key not in self._known:
-            self._known[key] = self.predict(self.noised(self.noise(draw), t, view), t)
+            self._known[key] = self.predict(self.noised(self.noise(draw), t, view), t, given)
         return self._known[key]
 
-    def loss(self, draw: int, t: int, view: View | None = None) -> torch.Tensor:
-        """||eps_theta(x_t, t) - eps||^2 [N], the mean over pixels, for draw number `draw` of the noise."""
-        squared: torch.Tensor = (self.noisy_prediction(draw, t, view) - self.noise(draw)).square().flatten(1).mean(1)
+    def prompt_prediction(self, draw: int, t: int, given: Given | None = None) -> torch.Tensor:
+        """eps_theta(x_T, t, c) for pure noise x_T, draw number `draw`: it depends on the condition alone.
+
+        Computed once for all signals that ask for it.
+        """
+        key = ("prompt", draw, t, given)
+        if key not in self._known:
+            self._known[key] = self.predict(self.start(draw), t, given)
+        return self._known[key]
+
+    def start(self, draw: int) -> torch.Tensor:
+        """Pure noise x_T [N, *latent_shape] of draw number `draw`, the same for all images."""
+        return self.noise(draw).expand(len(self.images), -1, -1, -1)
+
+    def loss(self, draw: int, t: int, view: View | None = None, given: Given | None = None) -> torch.Tensor:
+        """||eps_theta(x_t, t, c) - eps||^2 [N], the mean over values, for draw number `draw` of the noise."""
+        predicted = self.noisy_prediction(draw, t, view, given)
+        squared: torch.Tensor = (predicted - self.noise(draw)).square().flatten(1).mean(1)
         return squared
 
     def gradient_norms(self, timesteps: Sequence[int], draws: Sequence[int] = (0,)) -> GradientNorms:
@@ -124,9 +196,9 @@ class Queries:
         """
         key = (tuple(timesteps), tuple(draws))
         if key not in self._gradients:
-            self.calls += CALLS_OF_A_GRADIENT * len(timesteps)
+            self._own_calls += CALLS_OF_A_GRADIENT * len(timesteps)
             self._gradients[key] = gradient_norms(
-                self._model, self.images, self.condition, torch.cat([self.noise(draw) for draw in draws]), timesteps,
+                self._model, self.x_0(), self.condition, torch.cat([self.noise(draw) for draw in draws]), timesteps,
                 self._gradient_batch,
             )  # fmt: skip
         return self._gradients[key]

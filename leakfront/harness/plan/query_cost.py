@@ -38,7 +38,7 @@ def model_calls(signals: Sequence[Any], image_shape: tuple[int, ...], timesteps:
     from leakfront.attacks.queries.queries import Queries
 
     images, condition = torch.zeros(1, *image_shape), torch.zeros(1, dtype=torch.long)
-    queries = Queries(ZeroDenoiser(timesteps), images, condition, seed=0)
+    queries = Queries(ZeroDenoiser(timesteps, image_shape), images, condition, seed=0, captions=["a caption"])
     for signal in signals:
         signal.measure(queries)
     return queries.calls
@@ -48,16 +48,17 @@ MAX_CALLS = 5_000  # per image and attack; in suite v1 dataset_inference has the
 
 
 class ZeroDenoiser(DiffusionModel):
-    """A denoiser that predicts zero noise."""
+    """A denoiser that predicts zero noise, whatever it is asked with, and was fine-tuned from itself."""
 
     network = None
     classes = 0
 
-    def __init__(self, timesteps: int) -> None:
+    def __init__(self, timesteps: int, image_shape: tuple[int, ...]) -> None:
         import torch
 
         self.alphas_cumprod = torch.linspace(0.999, 0.001, timesteps)
-        self.image_shape = (1, 1, 1)
+        self.image_shape = (image_shape[0], image_shape[1], image_shape[2])
+        self.null, self.base = torch.tensor(0), self
         self._calls = 0
 
     def _count(self) -> None:

@@ -69,7 +69,7 @@ def _run(work: Work) -> Files:
 
     def measured(signals: Sequence[Any], asked: TrainingSet, progress: Progress) -> Any:
         shown = InBatches(asked.images, device), conditions_of(model, asked).to(device)
-        return measure_signals(signals, model, *shown, settings, progress)
+        return measure_signals(signals, model, *shown, settings, progress, asked.captions)
 
     inside = TrainingSet(pool.images, pool.labels, np.arange(len(pool)), captions=pool.captions)
     signals, calls = measured(plan.signals, inside, work.progress)
@@ -118,8 +118,9 @@ def measure_signals(
     condition: torch.Tensor,
     settings: ProbeSettings,
     progress: Progress,
+    captions: Sequence[str] | None = None,
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Measure signals on images, float32 [N, C, H, W] in [-1, 1], with their conditions, int64 [N, ...].
+    """Measure signals on images, float32 [N, C, H, W] in [-1, 1], with their conditions, int64 [N, ...], and captions.
 
     Returns the arrays by "<signal key>/<name>", and the model calls per image.
     """
@@ -131,7 +132,8 @@ def measure_signals(
     calls = 0
     for first in range(0, len(images) if signals else 0, settings.batch_size):
         rows = slice(first, first + settings.batch_size)
-        queries = Queries(model, images[rows], condition[rows], settings.seed, settings.gradient_batch)
+        texts = captions and captions[rows]
+        queries = Queries(model, images[rows], condition[rows], settings.seed, settings.gradient_batch, texts)
         for signal in signals:
             with torch.no_grad():
                 measured = signal.measure(queries)

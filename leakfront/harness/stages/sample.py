@@ -138,7 +138,7 @@ def draw_samples(
         return make_sampler(served, solver, seed, device, conditions or table)
 
     def start(indices: Sequence[int]) -> torch.Tensor:
-        return torch.stack([start_noise(seed, i, model.image_shape)[0] for i in indices]).to(device)
+        return torch.stack([start_noise(seed, i, model.latent_shape)[0] for i in indices]).to(device)
 
     guided = with_guidance(model, settings.guidance)
     sampler = sampler_of(guided)
