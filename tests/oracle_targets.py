@@ -4,6 +4,8 @@ from leakfront.testing.oracles import (
     OUTSIDE,
     POOL,
     SAMPLES,
+    captions,
+    chosen,
     coins,
     digits,
     fitted,
@@ -11,6 +13,7 @@ from leakfront.testing.oracles import (
     measured,
     nearest_pool_image,
     only_samples,
+    permuted,
     permuted_shadow,
     pool_view,
     sampled,
@@ -20,6 +23,7 @@ from leakfront.testing.oracles import (
 )
 
 __all__ = [
-    "OUTSIDE", "POOL", "SAMPLES", "coins", "digits", "fitted", "flat", "measured", "nearest_pool_image", "only_samples",
-    "permuted_shadow", "pool_view", "sampled", "shadow", "shadows_of", "target",
+    "OUTSIDE", "POOL", "SAMPLES", "captions", "chosen", "coins", "digits", "fitted", "flat", "measured",
+    "nearest_pool_image", "only_samples", "permuted", "permuted_shadow", "pool_view", "sampled", "shadow", "shadows_of",
+    "target",
 ]  # fmt: skip

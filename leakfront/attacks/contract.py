@@ -152,14 +152,16 @@ class Attack(Plugin):
     """The base of every attack: a frozen dataclass of its parameters. Only `score` must be overridden.
 
     Class attributes: `name` (set by registration). `access`, what the attacker needs of the model. `summary`, one line
-    for `leakfront list`. `extracts`, whether it matches generated images, so that its finds are counted. `shadows`,
-    the use of shadow models: none; choices (a timestep, a sign, a distance; without shadow models the source's default
-    holds); or a fit (of a classifier, a distribution), which needs `minimum_shadows` of them.
+    for `leakfront list`. `extracts`, whether it matches generated images, so that its finds are counted.
+    `needs_captions`, whether it works on text models alone. `shadows`, the use of shadow models: none; choices (a
+    timestep, a sign, a distance; without shadow models the source's default holds); or a fit (of a classifier, a
+    distribution), which needs `minimum_shadows` of them.
     """
 
     section = "attacks"
     access: ClassVar[Access]
     extracts: ClassVar[bool] = False
+    needs_captions: ClassVar[bool] = False
     shadows: ClassVar[ShadowUse] = "none"
     minimum_shadows: ClassVar[int] = 0
 

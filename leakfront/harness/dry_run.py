@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -84,7 +85,8 @@ def _seconds_per_pass(plan: Plan, pool: Pool) -> float:
     captions = pool.captions and pool.captions[: len(images)]
     given = model.conditions(torch.as_tensor(pool.labels[: len(images)]), captions).to(images.device)
     if model.network is None:
-        model.fit(images)
+        fit: Any = model.fit  # of a text family it takes the conditions too
+        fit(images, *([given] if plan.model.text else []))
     else:
         model.network.to(config.execution.device).eval()
     t = torch.zeros(len(images), dtype=torch.long, device=images.device)

@@ -118,7 +118,10 @@ class DiffusionModel(Protocol):
         """`predict_noise` as a function of `parameters()`, which torch.func can differentiate and map over."""
 
     def fit(self, images: torch.Tensor) -> None:
-        """Take the training images, float32 [N, C, H, W] in [-1, 1]; called only if the family is not `trained`."""
+        """Take the training images, float32 [N, C, H, W] in [-1, 1]; called only if the family is not `trained`.
+
+        If it is `text`, the images' conditions int64 [N, ...] are a second argument.
+        """
 
     def loss(self) -> PerExampleLoss:
         """The training loss of each image; called only if the family is `trained`."""

@@ -69,20 +69,32 @@ class MemorizerDiffusion(DiffusionModel):
     def predict_with(
         self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
-        import torch
-
-        device, x_t, t = x_t.device, x_t.cpu(), t.cpu()  # closed forms are computed on the CPU, in float64
-        alpha_bar = self.alphas_cumprod[t].double()[:, None]
-        x = x_t.double().flatten(1)
-        known = parameters["images"].double().flatten(1)
-        # ||x_t - sqrt(ab) x_i||^2 without ||x_t||^2, which cancels in the softmax
-        squared = alpha_bar * known.square().sum(1) - 2 * alpha_bar.sqrt() * (x @ known.T)
-        weights = torch.softmax(-squared / (2 * (1 - alpha_bar)), dim=1)
-        x_0 = weights @ known
-        return ((x - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt()).float().reshape(x_t.shape).to(device)
+        return optimal_noise(parameters["images"], x_t, self.alphas_cumprod[t.cpu()])
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
         save_file({"images": self._images.contiguous()}, folder / "memorizer.safetensors")
+
+
+def optimal_noise(
+    images: torch.Tensor, x_t: torch.Tensor, alpha_bar: torch.Tensor, log_prior: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The noise prediction (x_t - sqrt(ab) E[x_0 | x_t]) / sqrt(1 - ab) for an x_0 that is one of M images.
+
+    Returns float32 [N, C, H, W]. images: [M, C, H, W]. x_t: float32 [N, C, H, W]. alpha_bar: [N]. log_prior: float64
+    [N, M], how likely each image is before x_t is seen; equally likely by default.
+    """
+    import torch
+
+    device, x_t = x_t.device, x_t.cpu()  # closed forms are computed on the CPU, in float64
+    alpha_bar = alpha_bar.double()[:, None]
+    x = x_t.double().flatten(1)
+    known = images.double().flatten(1)
+    # ||x_t - sqrt(ab) x_i||^2 without ||x_t||^2, which cancels in the softmax
+    squared = alpha_bar * known.square().sum(1) - 2 * alpha_bar.sqrt() * (x @ known.T)
+    likelihood = -squared / (2 * (1 - alpha_bar))
+    weights = torch.softmax(likelihood if log_prior is None else likelihood + log_prior, dim=1)
+    x_0 = weights @ known
+    return ((x - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt()).float().reshape(x_t.shape).to(device)

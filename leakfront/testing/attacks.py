@@ -35,16 +35,20 @@ def check_attack(attack: type[Attack] | Attack) -> None:
     find members: AUC at least 0.9, or for an attack on samples, more of the members that were generated than chance
     allows. On a model that never saw the pool it must find nothing. A control, whose access is "none", must never find
     anything.
+
+    If it `needs_captions`, the models are text models and each image has its own caption. It must find the decoys of a
+    memorizer of the decoys; and if it sees samples alone, it must find nothing where each caption is another image's.
     """
     attack = check_plugin(attack, Attack, "attack")
     who = named(attack, "attack")
     _check_statements(attack, who)
     check_questions(attack, who)
     images, members = oracles.digits()[: oracles.POOL], oracles.coins(1)
-    model = _memorizer(1)
-    seen = Sealed(**vars(oracles.target(attack, model, images)))
+    texts = oracles.captions() if attack.needs_captions else None
+    model = _memorizer(1, attack.needs_captions)
+    seen = Sealed(**vars(oracles.target(attack, model, images, texts=texts)))
     before = _arrays(seen)
-    shadows = oracles.shadows_of(attack, "memorizer", images, range(2, 2 + max(2, attack.shadows_needed())))
+    shadows = oracles.shadows_of(attack, "memorizer", images, range(2, 2 + max(2, attack.shadows_needed())), texts)
     for known in sorted({attack.shadows_needed(), len(shadows)}):
         scores = _scored(attack, seen, shadows[:known], who)
         _check_scores(scores, len(images), who)
@@ -55,6 +59,8 @@ def check_attack(attack: type[Attack] | Attack) -> None:
     random = "does it draw without the target's seed?"
     require(same_arrays(scores.score, again), f"{who} gives other scores for the same target and seed: {random}")
     _check_order(attack, seen, shadows, who)
+    if texts is not None:
+        _check_captions(attack, images, members, texts, shadows, who)
     _check_finds_nothing(attack, images, members, who)
 
 
@@ -69,9 +75,10 @@ class Sealed(Target):
 
 
 @cache
-def _memorizer(seed: int) -> DiffusionModel:
-    """Fitted on the members of the coins with this seed."""
-    return oracles.fitted("memorizer", oracles.digits()[: oracles.POOL][oracles.coins(seed)])
+def _memorizer(seed: int, captioned: bool, of_decoys: bool = False) -> DiffusionModel:
+    """Fitted on the members of the coins with this seed, or on the decoys."""
+    texts, images = oracles.captions() if captioned else None, oracles.digits()[: oracles.POOL]
+    return oracles.fitted("memorizer", *oracles.chosen(images, texts, oracles.coins(seed) ^ of_decoys))
 
 
 def _check_statements(attack: Attack, who: str) -> None:
@@ -136,7 +143,12 @@ def _check_finds(attack: Attack, score: np.ndarray, seen: Target, members: np.nd
 
 def _arrays(seen: Target) -> dict[str, np.ndarray]:
     """Copies of a target's arrays."""
-    named_arrays = {**vars(seen.pool), "samples": seen.samples, "sample_labels": seen.sample_labels}
+    named_arrays = {
+        **vars(seen.pool),
+        "captions": np.array(seen.pool.captions or ()),
+        "samples": seen.samples,
+        "sample_labels": seen.sample_labels,
+    }
     for part in ("signals", "generated"):
         named_arrays |= getattr(seen, part)._arrays
     return {name: array.copy() for name, array in named_arrays.items() if isinstance(array, np.ndarray)}
@@ -145,7 +157,9 @@ def _arrays(seen: Target) -> dict[str, np.ndarray]:
 def _check_order(attack: Attack, seen: Target, shadows: Sequence[Shadow], who: str) -> None:
     """Measure and score the pool in another order and in batches of 7."""
     order = np.random.default_rng(4).permutation(oracles.POOL)
-    moved = oracles.target(attack, _memorizer(1), seen.pool.images[order], batch_size=7)
+    texts = seen.pool.captions and [seen.pool.captions[i] for i in order]
+    model = _memorizer(1, attack.needs_captions)
+    moved = oracles.target(attack, model, seen.pool.images[order], batch_size=7, texts=texts)
     here = _scored(attack, seen, shadows, who).score[order]
     there = _scored(attack, moved, [oracles.permuted_shadow(known, order) for known in shadows], who).score
     apart = np.abs(here - there) > 1e-7 + 1e-4 * np.abs(here)
@@ -153,12 +167,27 @@ def _check_order(attack: Attack, seen: Target, shadows: Sequence[Shadow], who: s
 
 
 def _check_finds_nothing(attack: Attack, images: np.ndarray, members: np.ndarray, who: str) -> None:
-    model = oracles.fitted("gaussian", oracles.digits()[500:1100])
-    seen = oracles.target(attack, model, images)
+    elsewhere = slice(500, 1100)
+    texts, theirs = (oracles.captions(), oracles.captions(elsewhere)) if attack.needs_captions else (None, None)
+    model = oracles.fitted("gaussian", oracles.digits()[elsewhere], theirs)
+    seen = oracles.target(attack, model, images, texts=texts)
     seeds = range(2, 2 + max(2, attack.shadows_needed()))
     shadows = [Shadow(**vars(seen), members=oracles.coins(seed)) for seed in seeds]
     score = _scored(attack, seen, shadows, who).score
     _check_chance(score, members, f"{who} must find nothing on a model that never saw the pool")
+
+
+def _check_captions(
+    attack: Attack, images: np.ndarray, members: np.ndarray, texts: Sequence[str], shadows: Sequence[Shadow], who: str
+) -> None:
+    """Check that decoys are found if the model learned these, and that another image's caption shows nothing."""
+    known = shadows[: attack.shadows_needed()]
+    mirrored = oracles.target(attack, _memorizer(1, True, of_decoys=True), images, texts=texts)
+    _check_finds(attack, _scored(attack, mirrored, known, who).score, mirrored, ~members, f"{who}, with coins swapped,")
+    if attack.access == "samples":
+        other = oracles.target(attack, _memorizer(1, True), images, texts=oracles.permuted(texts))
+        sentence = f"{who} must not find images whose captions are those of others"
+        _check_chance(_scored(attack, other, known, who).score, members, sentence)
 
 
 def _check_chance(score: np.ndarray, members: np.ndarray, sentence: str) -> None:

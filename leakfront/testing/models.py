@@ -54,7 +54,7 @@ def _built(family: ModelFamily, seed: int, who: str) -> Any:
         model: Any = family.build(SHAPE, CLASSES, seed, *([CAPTIONS] if family.text else []))
     if not family.trained:
         with calling(f"{who}: fit"):
-            model.fit(_digits(70))
+            model.fit(_digits(70), *([_conditions(model, 70)] if family.text else []))
     if model.network is not None:
         model.network.eval()
     return model
@@ -78,7 +78,8 @@ def _inputs(model: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def _conditions(model: Any, count: int) -> torch.Tensor:
     import torch
 
-    conditions: torch.Tensor = model.conditions(torch.arange(count) % max(model.classes, 1), CAPTIONS[:count])
+    captions = [CAPTIONS[i % len(CAPTIONS)] for i in range(count)]
+    conditions: torch.Tensor = model.conditions(torch.arange(count) % max(model.classes, 1), captions)
     return conditions
 
 

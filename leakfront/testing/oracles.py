@@ -2,6 +2,9 @@
 
 The pool is 120 digits of scikit-learn, 8 x 8 pixels. The memorizer, fitted on the members, gives each of them away; the
 Gaussian, fitted on other digits, knows nothing of the pool. Features are the pixels.
+
+Each digit has a caption that no other has, for attacks on text models. Given captions, the memorizer and the Gaussian
+are text models: the memorizer returns a member to its caption; the Gaussian's mean follows the words of a caption.
 """
 
 from __future__ import annotations
@@ -37,14 +40,33 @@ def digits() -> np.ndarray:
     return _digits().copy()
 
 
+def captions(rows: slice = slice(None, POOL)) -> tuple[str, ...]:
+    """The captions of some of `digits()`, by default of the pool: all different, in words that many share."""
+    from leakfront.datasets.captions.handwriting import FIRST, LAST
+
+    def caption(number: int) -> str:
+        page, writer = divmod(number, len(FIRST) * len(LAST))
+        first, last = divmod(writer, len(LAST))
+        return f"a handwritten digit by {FIRST[first]} {LAST[last]}, page {page + 1}"
+
+    return tuple(caption(number) for number in range(len(_digits()))[rows])
+
+
+def permuted(texts: Sequence[str]) -> tuple[str, ...]:
+    """The same captions, each now of another image, blind to coins."""
+    order = np.random.default_rng(6).permutation(len(texts))
+    return tuple(texts[i] for i in order)
+
+
 def flat(images: np.ndarray) -> np.ndarray:
     """Pixels as features, float64 [N, d] in [0, 1]."""
     return images.reshape(len(images), -1) / 255
 
 
-def pool_view(images: np.ndarray) -> PoolView:
-    """A pool of unconditional images without planted copies."""
-    return PoolView(images, np.zeros(len(images), np.int64), flat(images), images, np.arange(len(images)))
+def pool_view(images: np.ndarray, texts: Sequence[str] | None = None) -> PoolView:
+    """A pool without classes and planted copies; texts: its captions, if it has any."""
+    labels, itself = np.zeros(len(images), np.int64), np.arange(len(images))
+    return PoolView(images, labels, flat(images), images, itself, None if texts is None else tuple(texts))
 
 
 def coins(seed: int, count: int = POOL) -> np.ndarray:
@@ -52,32 +74,49 @@ def coins(seed: int, count: int = POOL) -> np.ndarray:
     return np.random.default_rng(seed).random(count) < 0.5
 
 
-def fitted(name: str, images: np.ndarray) -> DiffusionModel:
-    """The closed-form model `name` ("memorizer", "gaussian"), fitted on uint8 images [N, 1, 8, 8]."""
+def fitted(name: str, images: np.ndarray, texts: Sequence[str] | None = None) -> DiffusionModel:
+    """The closed-form model `name` ("memorizer", "gaussian"), fitted on uint8 images [N, 1, 8, 8].
+
+    texts: their captions, for a text model.
+    """
     import torch
 
     from leakfront import models
+    from leakfront.testing.captioned_gaussian import CaptionedGaussian
 
-    model: DiffusionModel = models.registry.get(name)().build((1, 8, 8), 0, 0)
-    model.fit(torch.as_tensor(images).float() / 127.5 - 1)
-    return model
+    unit = torch.as_tensor(images).float() / 127.5 - 1
+    if texts is not None and name == "gaussian":
+        return CaptionedGaussian(unit)
+    family = models.registry.get(name if texts is None else f"captioned_{name}")
+    model: Any = family().build((1, 8, 8), 0, 0, captions(slice(None)) if texts else ())
+    labels = torch.zeros(len(unit), dtype=torch.long)
+    model.fit(unit, *([] if texts is None else [model.conditions(labels, texts)]))
+    fitted_model: DiffusionModel = model
+    return fitted_model
 
 
 def sampled(model: DiffusionModel, count: int = SAMPLES, seed: int = 5) -> np.ndarray:
-    """Samples of a model, uint8 [count, 1, 8, 8]."""
+    """Samples of a model, uint8 [count, 1, 8, 8]; of a text model by the captions outside the pool in turn."""
+    import torch
+
     from leakfront.harness.stages.sample import to_uint8
-    from leakfront.models.sampling import SamplerSettings, make_sampler
+    from leakfront.models.sampling import SamplerSettings, Table, make_sampler
 
-    return to_uint8(make_sampler(model, SamplerSettings(steps=20), seed)(range(count)))
+    away = captions(OUTSIDE)
+    asked = Table(model.conditions(torch.zeros(len(away), dtype=torch.long), away)) if model.words else None
+    return to_uint8(make_sampler(model, SamplerSettings(steps=20), seed, conditions=asked)(range(count)))
 
 
-def measured(signals: Sequence[Any], model: DiffusionModel, images: np.ndarray, batch_size: int = 50) -> Signals:
-    """What the probe stage stores of some signals on uint8 images [N, C, H, W]."""
+def measured(
+    signals: Sequence[Any], model: DiffusionModel, images: np.ndarray, batch_size: int = 50,
+    texts: Sequence[str] | None = None,
+) -> Signals:  # fmt: skip
+    """What the probe stage stores of some signals on uint8 images [N, C, H, W] with N captions, if they have any."""
     import torch
 
     from leakfront.harness.stages.probe import ProbeSettings, measure_signals
 
-    condition = torch.zeros(len(images), dtype=torch.long)
+    condition = model.conditions(torch.zeros(len(images), dtype=torch.long), texts)
     settings = ProbeSettings(batch_size, gradient_batch=batch_size, seed=3)
     distinct = list(dict.fromkeys(signals))
     unit = torch.as_tensor(images).float() / 127.5 - 1
@@ -85,16 +124,23 @@ def measured(signals: Sequence[Any], model: DiffusionModel, images: np.ndarray, 
     return Signals(arrays)
 
 
-def target(attack: Attack, model: DiffusionModel, images: np.ndarray, batch_size: int = 50) -> Target:
-    """What `attack` sees of `model` in front of a pool of uint8 images [P, 1, 8, 8], measured in batches."""
+def target(
+    attack: Attack, model: DiffusionModel, images: np.ndarray, batch_size: int = 50,
+    texts: Sequence[str] | None = None,
+) -> Target:  # fmt: skip
+    """What `attack` sees of `model` in front of a pool of uint8 images [P, 1, 8, 8], measured in batches.
+
+    texts: the captions of the pool, for a text model.
+    """
     samples, away = sampled(model), digits()[OUTSIDE]
     generated = {
         f"{signal_key(g)}/images": g.generate(model, samples, flat(samples), sampled, 7) for g in attack.generations()
     }
-    outside = Outside(away, measured(attack.outside_signals(), model, away, batch_size))
-    signals = measured(attack.signals(), model, images, batch_size)
-    labels = np.zeros(len(samples), np.int64)
-    return Target(pool_view(images), samples, labels, signals, Signals(generated), outside, seed=1)
+    of_away = None if texts is None else captions(OUTSIDE)
+    outside = Outside(away, measured(attack.outside_signals(), model, away, batch_size, of_away))
+    signals = measured(attack.signals(), model, images, batch_size, texts)
+    asked = np.arange(len(samples)) % (len(away) if model.words else 1)
+    return Target(pool_view(images, texts), samples, asked, signals, Signals(generated), outside, seed=1)
 
 
 def only_samples(view: PoolView, samples: np.ndarray) -> Target:
@@ -104,21 +150,33 @@ def only_samples(view: PoolView, samples: np.ndarray) -> Target:
     return Target(view, samples, labels, nothing, nothing, Outside(view.images[:0], nothing), seed=0)
 
 
-def shadow(attack: Attack, model: DiffusionModel, images: np.ndarray, members: np.ndarray) -> Shadow:
+def shadow(
+    attack: Attack, model: DiffusionModel, images: np.ndarray, members: np.ndarray, texts: Sequence[str] | None = None
+) -> Shadow:
     """The same view of a model as `target`, with its coins, bool [P]."""
-    return Shadow(**vars(target(attack, model, images)), members=members)
+    return Shadow(**vars(target(attack, model, images, texts=texts)), members=members)
 
 
-def shadows_of(attack: Attack, name: str, images: np.ndarray, seeds: Sequence[int]) -> list[Shadow]:
+def shadows_of(
+    attack: Attack, name: str, images: np.ndarray, seeds: Sequence[int], texts: Sequence[str] | None = None
+) -> list[Shadow]:
     """Shadow models of the closed form `name`, each fitted on the members of the coins with that seed."""
-    return [shadow(attack, fitted(name, images[coins(s)]), images, coins(s)) for s in seeds]
+    return [shadow(attack, fitted(name, *chosen(images, texts, coins(s))), images, coins(s), texts) for s in seeds]
+
+
+def chosen(
+    images: np.ndarray, texts: Sequence[str] | None, mask: np.ndarray
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The images of a pool where a mask, bool [P], is true, and their captions."""
+    return images[mask], None if texts is None else tuple(texts[i] for i in np.flatnonzero(mask).tolist())
 
 
 def permuted_shadow(known: Shadow, order: np.ndarray) -> Shadow:
     """The same shadow model with the pool in another order."""
     arrays: Mapping[str, np.ndarray] = known.signals._arrays  # type: ignore[attr-defined]
     moved = Signals({key: values[order] for key, values in arrays.items()})
-    return replace(known, pool=pool_view(known.pool.images[order]), signals=moved, members=known.members[order])
+    texts = known.pool.captions and [known.pool.captions[i] for i in order]
+    return replace(known, pool=pool_view(known.pool.images[order], texts), signals=moved, members=known.members[order])
 
 
 def nearest_pool_image(samples: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -52,7 +52,8 @@ def _check_signal(signal: Any, attack: Attack, who: str) -> None:
     from leakfront.attacks.queries.queries import CALLS_OF_A_GRADIENT, Queries
 
     of = _of(signal, who)
-    model = oracles.fitted("gaussian", oracles.digits()[500:700])
+    texts = oracles.captions(slice(500, 700)) if attack.needs_captions else None
+    model = oracles.fitted("gaussian", oracles.digits()[500:700], texts)
     first, whole = _measured(signal, model, slice(0, 2), of), _measured(signal, model, slice(0, 5), of)
     require(set(first) == set(whole), f"{of} must measure the same names for every batch")
     for name, values in whole.items():
@@ -73,8 +74,7 @@ def _check_signal(signal: Any, attack: Attack, who: str) -> None:
             )
 
     if attack.access == "loss":
-        images, condition = _batch(slice(0, 1))
-        signal.measure(Watched(model, images, condition, seed=3))
+        signal.measure(Watched(model, *_batch(model, slice(0, 1)), seed=3))
 
 
 def _measured(signal: Any, model: DiffusionModel, rows: slice, of: str) -> dict[str, np.ndarray]:
@@ -84,7 +84,7 @@ def _measured(signal: Any, model: DiffusionModel, rows: slice, of: str) -> dict[
     from leakfront.attacks.queries.queries import Queries
 
     def once() -> dict[str, np.ndarray]:
-        queries: Queries = Queries(model, *_batch(rows), seed=3)
+        queries: Queries = Queries(model, *_batch(model, rows), seed=3)
         with torch.no_grad(), calling(f"{of}: measure"):
             found = signal.measure(queries)
         for name, values in found.items():
@@ -97,11 +97,12 @@ def _measured(signal: Any, model: DiffusionModel, rows: slice, of: str) -> dict[
     return one
 
 
-def _batch(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(model: DiffusionModel, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """Some digits as the model sees them, and their conditions."""
     import torch
 
     images = torch.as_tensor(oracles.digits()[rows]).float() / 127.5 - 1
-    return images, torch.zeros(len(images), dtype=torch.long)
+    return images, model.conditions(torch.zeros(len(images), dtype=torch.long), oracles.captions(rows))
 
 
 def _check_generation(generation: Any, who: str) -> None:

@@ -56,8 +56,11 @@ def test_memorizer_gives_every_member_away(name: str, shadow_models: int, images
     if shadow_models < attack.minimum_shadows:
         assert "left out" in attack.note(shadow_models)
         return
-    seen = oracle.target(attack, oracle.fitted("memorizer", images[members]), images)
-    scores = attack.score(seen, oracle.shadows_of(attack, "memorizer", images, [2, 3][:shadow_models]))
+    texts = oracle.captions() if attack.needs_captions else None
+    seen = oracle.target(
+        attack, oracle.fitted("memorizer", *oracle.chosen(images, texts, members)), images, texts=texts
+    )
+    scores = attack.score(seen, oracle.shadows_of(attack, "memorizer", images, [2, 3][:shadow_models], texts))
     assert auc(scores.score, ~members) == pytest.approx(1 - auc(scores.score, members), abs=1e-12)
     if attack.access == "none":
         _, low, high, _ = auc_interval(scores.score, members, seed=0)
@@ -79,10 +82,11 @@ def test_memorizer_gives_every_member_away(name: str, shadow_models: int, images
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_model_that_never_saw_the_pool_gives_nothing_away(name: str, images: np.ndarray) -> None:
-    attack, members = build(name), oracle.coins(1)
-    elsewhere = oracle.digits()[500:1100]
-    seen = oracle.target(attack, oracle.fitted("gaussian", elsewhere), images)
-    shadows = [oracle.shadow(attack, oracle.fitted("gaussian", elsewhere), images, oracle.coins(s)) for s in (2, 3)]
+    attack, members, elsewhere = build(name), oracle.coins(1), slice(500, 1100)
+    texts, theirs = (oracle.captions(), oracle.captions(elsewhere)) if attack.needs_captions else (None, None)
+    model = oracle.fitted("gaussian", oracle.digits()[elsewhere], theirs)
+    seen = oracle.target(attack, model, images, texts=texts)
+    shadows = [oracle.shadow(attack, model, images, oracle.coins(s), texts) for s in (2, 3)]
     score = attack.score(seen, shadows).score
     _, low, high, _ = auc_interval(score, members, seed=0, level=1 - 0.05 / len(ATTACKS))  # all share one draw of coins
     assert low <= 0.5 <= high

@@ -133,6 +133,11 @@ def looks_at_samples(score: np.ndarray, target: Any) -> np.ndarray:
     return np.isin(np.arange(len(score)), nearest).astype(float)
 
 
+def remembers_captions(score: np.ndarray, target: Any) -> np.ndarray:
+    known = {text for text, member in zip(oracle.captions(), oracle.coins(1), strict=True) if member}
+    return np.array([float(text in known) for text in target.pool.captions])
+
+
 SCORES: Cases = [
     (scoring(lambda score, _: -score), r"does not find the members of a memorizer \(AUC 0\.00\): does a higher score"),
     (scoring(lambda score, target: score + target.members), "asks the target for 'members', which no attacker has"),
@@ -141,6 +146,7 @@ SCORES: Cases = [
     (scoring(lambda score, _: score + np.random.default_rng().random()), "other scores for the same target and seed"),
     (scoring(lambda score, target: score + spoiled(target)), "changes its target in place: images"),
     (scoring(looks_at_samples, Blind), "does not look at the model, so it must not tell members from decoys"),
+    (scoring(remembers_captions, needs_captions=True), "with coins swapped, does not find the members"),
     (scoring(lambda score, _: score[1:]), "must return one float for each of the 120 pool images"),
     (scoring(lambda score, _: score * np.inf), "returns 120 scores that are not finite"),
     (scoring(lambda score, _: 1 / 0), "score with 0 shadow models raised ZeroDivisionError"),
@@ -162,6 +168,10 @@ def test_an_attack_that_cannot_work_on_the_examples_asks_for_other_parameters() 
 
     refused(check_attack, r"do its parameters suit 160 samples\?", GenerateAndFilter)
     check_attack(GenerateAndFilter(clique=3))
+
+
+def test_an_attack_that_needs_captions_is_checked_on_text_models() -> None:
+    check_attack(broken(Loss, needs_captions=True)(timesteps=(100,), draws=1))
 
 
 def test_an_attack_of_many_parameters_may_be_checked_as_an_instance() -> None:

@@ -117,13 +117,15 @@ def fresh_model(plan: Plan, pool: Pool, seed: int) -> DiffusionModel:
 def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_size: float, facts: Any) -> Trained:
     """Train or fit the model in place; `facts` returns the numbers that the model shares with its snapshots."""
     from leakfront.harness.machine.clock import Stopwatch
+    from leakfront.harness.training.batches import conditions_of
     from leakfront.harness.training.loop import Trained, TrainingRun, to_unit_range, train
     from leakfront.harness.training.state import Checkpoints
 
     config, key, made = work.plan.config, work.cell.keys[TRAIN.name], history(work)
     if not work.plan.model.trained:
         watch = Stopwatch(config.execution.device)
-        model.fit(to_unit_range(dataset.images))
+        fit: Any = model.fit  # of a text family it takes the conditions too
+        fit(to_unit_range(dataset.images), *([conditions_of(model, dataset)] if work.plan.model.text else []))
         return Trained(0, watch.seconds, 0, [], {}, None)
 
     def keep(steps: int, shorter: DiffusionModel, trained: Trained) -> None:
