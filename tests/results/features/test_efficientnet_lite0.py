@@ -39,7 +39,8 @@ def photographs() -> np.ndarray:
 def test_values_are_those_of_another_implementation() -> None:
     """Recorded from efficientnet-lite-pytorch 0.1.0 on the same weights and pixels."""
     head, before = fitted().extract(grey()), fitted(320).extract(grey())
-    assert head.shape == (2, 1280) and before.shape == (2, 320)
+    assert head.shape == (2, 1280)
+    assert before.shape == (2, 320)
     assert head.sum(1) == pytest.approx([141.32500864, 123.00077934], rel=1e-5)
     assert before.sum(1) == pytest.approx([5.50359713, -3.184117], rel=1e-4)
     assert before[:, 0] == pytest.approx([-0.2246642, -0.11032712], rel=1e-4)
