@@ -49,6 +49,7 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
     workers: processes on this machine; with a cluster, its number of slots. Raises `InputError` for wrong input, and
     `StageError` if a stage of the whole run fails.
     """
+    from leakfront.harness.decision import write_per_image
     from leakfront.harness.report import draw_report
     from leakfront.harness.stages.aggregate import write_results
     from leakfront.harness.stages.made import ways_of
@@ -93,6 +94,7 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
             how = {"wall_seconds": busy_seconds(layout.log), "workers": workers, "cluster": str(cluster or "")}
             info |= {**how, "plugins": plugins, "made": ways_of(plan.cells, layout), "last_session": session}
             write_results(layout, rows, info)
+            write_per_image(layout)
             if said := differing_machines(info):
                 progress.say(f"  {said}")
             progress.begins("report")

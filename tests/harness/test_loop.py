@@ -45,7 +45,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_every_file_of_a_run_is_there(finished: tuple[Path, str]) -> None:
     run, _ = finished
-    for name in ("config.toml", "results.csv", "results.parquet", "run.json", "report/index.html", "log.jsonl"):
+    for name in (
+        "config.toml",
+        "results.csv",
+        "results.parquet",
+        "run.json",
+        "per_image.csv",
+        "report/index.html",
+        "log.jsonl",
+    ):
         assert (run / name).is_file(), name
     for suffix in ("pdf", "png", "svg"):
         assert (run / "report" / "figures" / f"tradeoff.{suffix}").is_file()

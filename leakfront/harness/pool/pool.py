@@ -74,8 +74,8 @@ class Pool:
     notes: what a reader should know of the data's files; sentences without their ends.
     captions, reference_captions, extractor_captions: the text of each image of a part, or None if the data has none.
     membership: bool [P], the images that the model under attack was trained on, if the data set states them, else None.
-    files: the facts of the images' files, if it has files, and near: the near copies among the images; both are for
-    controls of known membership. `save_pool` writes none of these four, so the attack stage cannot read them.
+    files: the facts of the images' files, if it has files. near: the near copies among the images, for controls of
+    known membership. `save_pool` writes none of these four, so the attack stage cannot read them.
     """
 
     images: np.ndarray
@@ -153,6 +153,7 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
         duplicates_dropped=len(data) - len(first),
         skipped=data.skipped,
         notes=data.notes,
+        files=None if data.files is None else data.files.select(inside),
         captions=data.captions_at(inside),
         reference_captions=data.captions_at(reference),
         extractor_captions=data.captions_at(extractor),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from leakfront.datasets.files.facts import FileFacts
+from leakfront.datasets.files.listing import printable
 from leakfront.documents import load_json
 from leakfront.errors import InputError
 from leakfront.harness.plan.limits import check_data
@@ -29,6 +32,7 @@ from leakfront.harness.store.artifacts import stored_key
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.registry import parameters
+from leakfront.results.run.data import NAMES
 
 _MEMBERSHIP, _FILES, _NOTES = "membership.safetensors", "files.safetensors", "notes.json"
 
@@ -119,11 +123,18 @@ def _code(subject: Subject) -> list[str]:
 def _run(work: Work) -> Files:
     pool = work.pool
     files: dict[str, Any] = {"pool.safetensors": partial(save_pool, pool), _NOTES: list(pool.notes)}
+    if pool.files is not None:
+        files[NAMES] = partial(_save_texts, pool.files.names)
     if pool.membership is not None and pool.near is not None:
         files[_MEMBERSHIP] = partial(save_membership, pool)
         files[_FILES] = partial(save_file_facts, pool)
         files["near_copies.csv"] = partial(save_near_copies, pool)
     return files
+
+
+def _save_texts(texts: Sequence[str], path: Path) -> None:
+    """Write a text for each pool image, one a line; unprintable characters are escaped as in Python."""
+    path.write_text("".join(f"{printable(text)}\n" for text in texts), encoding="utf-8")
 
 
 POOL = Stage("pool", "run", inputs=(), settings=_settings, code=_code, run=_run)

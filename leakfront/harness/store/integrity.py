@@ -20,7 +20,8 @@ from leakfront.harness.store.layout import Layout
 from leakfront.results.run.state import TABLES, belongs
 
 # a finished run seals its artifacts' manifests, and these files at the top of its folder
-_TOP = ("config.toml", "results.csv", "results.parquet", "run.json", "log.jsonl")
+_TOP = ("config.toml", "results.csv", "results.parquet", "run.json", "per_image.csv", "verdict.json",
+        "log.jsonl")  # fmt: skip
 
 
 @dataclass(frozen=True)

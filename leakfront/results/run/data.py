@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 
-from leakfront.documents import load_json
+from leakfront.documents import load_json, read_text
 from leakfront.errors import InputError
+from leakfront.labels import without_controls
 from leakfront.results.run.forms import (
     COINS,
     EVIDENCE,
@@ -35,6 +36,9 @@ from leakfront.results.run.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NAMES = "names.txt"  # in the pool's folder: the name of each image's file, one a line
+_MAX_NAMES = 2**30  # bytes of it
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,27 @@ class RunData:
         """images uint8 [P, C, H, W]; labels int64 [P]; copies int64 [P], how often a member is in the training set."""
         return self._arrays(_pool_file(self.folder), POOL)
 
+    @cached_property
+    def files(self) -> tuple[str, ...] | None:
+        """The name of the file of each pool image, below the folder of the data; None for data without files."""
+        return self._texts(NAMES)
+
+    def _texts(self, name: str) -> tuple[str, ...] | None:
+        """A text for each pool image, from a file of the pool's folder; None if there is no such file."""
+        if not (self.folder / "pool" / name).exists():
+            return None
+        with _readable(self.folder / "pool" / name) as path:
+            texts = tuple(read_text(path, _MAX_NAMES).splitlines())
+            if len(texts) != (size := self._length(_pool_file(self.folder), "images")):
+                raise ValueError(f"it has {len(texts)} lines for {size} images")
+            return tuple(map(without_controls, texts))
+
+    def coin(self, cell: Cell) -> float:
+        """The probability of being a member: the coin's; with known membership the share of members."""
+        if self.known_membership:
+            return float(self.members(cell).mean())
+        return float(self.info.get("dataset", {}).get("coin", 0.5))
+
     def pool_of(self, cell: Cell) -> Mapping[str, np.ndarray]:
         """The pool that a cell's arrays are about."""
         return self.pool
@@ -154,6 +179,17 @@ class RunData:
     def samples(self, cell: Cell) -> np.ndarray:
         """The generated images, uint8 [G, C, H, W]."""
         return self._arrays(self._samples(cell), SAMPLES)["images"]
+
+    def l2(self, cell: Cell, nearest: np.ndarray) -> np.ndarray:
+        """Root mean square difference, of pixels in [0, 1], of each pool image and a generated one, float64 [P].
+
+        nearest: int64 [P], the numbers of the generated images; nan where it is negative.
+        """
+        pool, samples = self.pool_of(cell)["images"], self.samples(cell)
+        apart = np.full(len(pool), np.nan)
+        for image in np.flatnonzero(nearest >= 0):
+            apart[image] = np.sqrt(np.mean((pool[image].astype(np.float64) - samples[nearest[image]]) ** 2)) / 255
+        return apart
 
     def scores(self, cell: Cell, attack: str) -> Mapping[str, np.ndarray]:
         """`score` float64 [P], higher for likelier members, and the attack's evidence.

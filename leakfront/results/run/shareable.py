@@ -98,6 +98,15 @@ class Shareable(RunData):
         """`copies`, int64 [P], and nothing else."""
         return {"copies": self._run.pool["copies"]}
 
+    @cached_property
+    def files(self) -> tuple[str, ...] | None:
+        """Numbers in place of names: "image 12"."""
+        return None if self._run.files is None else tuple(f"image {number}" for number in range(len(self._run.files)))
+
+    def l2(self, cell: Cell, nearest: np.ndarray) -> np.ndarray:
+        """As of the run."""
+        return self._run.l2(cell, nearest)
+
     def samples(self, cell: Cell) -> np.ndarray:
         """Raise `InputError`: generated images are not shown."""
         raise InputError("a report that may be shared has no generated images, and a figure that asks for them")

@@ -132,6 +132,24 @@ def extracted_at_fdr(scores: np.ndarray, members: np.ndarray, q: float = 0.05, c
     )
 
 
+def q_values(scores: np.ndarray, members: np.ndarray, coin: float = 0.5) -> np.ndarray:
+    """The smallest false-discovery rate at which `extracted_at_fdr` reports each member, float64 [P]; nan for decoys.
+
+    The q-value of a member is the minimum, over all thresholds at or below its score, of
+    (1 + decoys matched) * p / (1 - p) / members matched, and at most 1. So the members with a q-value of at most q are
+    those reported at rate q. Arguments and errors as in `extracted_at_fdr`.
+    """
+    if not 0 < coin < 1:
+        raise ValueError(f"coin must lie between 0 and 1, got {coin}")
+    scores, members = np.asarray(scores, dtype=np.float64), np.asarray(members)
+    thresholds, members_matched, decoys_matched = matched_by_threshold(scores, members)
+    rates = (1 + decoys_matched) * (coin / (1 - coin)) / np.maximum(members_matched, 1)
+    rates[members_matched == 0] = np.inf
+    best = np.minimum.accumulate(rates[::-1])[::-1]  # at this threshold or a looser one
+    place = np.searchsorted(-thresholds, -scores)
+    return np.where(members, np.minimum(best[place], 1.0).round(12), np.nan)  # so that 1/20 <= 0.05 despite rounding
+
+
 def extracted_interval(found: Extracted, among: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """(low, high) in images: the Clopper-Pearson interval of the number of members `among`, bool [P], extracted.
 
