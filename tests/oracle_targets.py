@@ -7,6 +7,7 @@ from leakfront.testing.oracles import (
     captions,
     chosen,
     coins,
+    context,
     digits,
     fitted,
     flat,
@@ -23,7 +24,7 @@ from leakfront.testing.oracles import (
 )
 
 __all__ = [
-    "OUTSIDE", "POOL", "SAMPLES", "captions", "chosen", "coins", "digits", "fitted", "flat", "measured",
+    "OUTSIDE", "POOL", "SAMPLES", "captions", "chosen", "coins", "context", "digits", "fitted", "flat", "measured",
     "nearest_pool_image", "only_samples", "permuted", "permuted_shadow", "pool_view", "sampled", "shadow", "shadows_of",
     "target",
 ]  # fmt: skip

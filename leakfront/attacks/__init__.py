@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 from leakfront.attacks.contract import (
     Access,
     Attack,
+    Generated,
     Generation,
+    GenerationContext,
     Outside,
     PoolView,
     Scores,
@@ -24,8 +26,8 @@ registry = Registry("attack", "leakfront.attacks", "leakfront.attacks", not_plug
 register = registry.register
 
 __all__ = [
-    "Access", "Attack", "Generation", "Outside", "PoolView", "Queries", "Scores", "Shadow", "Signal", "Signals",
-    "Target", "Timesteps", "register", "registry",
+    "Access", "Attack", "Generated", "Generation", "GenerationContext", "Outside", "PoolView", "Queries", "Scores",
+    "Shadow", "Signal", "Signals", "Target", "Timesteps", "register", "registry",
 ]  # fmt: skip
 
 

@@ -33,24 +33,6 @@ class Signal(Protocol):
         """Named tensors [N, …], with one entry for each of the N images in the batch of `queries`."""
 
 
-class Generation(Protocol):
-    """A way of generating images that the attack chooses: any frozen dataclass of parameters with this method."""
-
-    def generate(
-        self,
-        model: DiffusionModel,
-        samples: np.ndarray,
-        features: np.ndarray,
-        draw: Callable[[DiffusionModel], np.ndarray],
-        seed: int,
-    ) -> np.ndarray:
-        """Images uint8 [G, C, H, W], as many as the run samples from each model.
-
-        model: the model under attack. samples: what it has generated so far, uint8 [G, C, H, W], with features [G, d].
-        draw: samples G images by the run's sampler, from this model or from a changed one.
-        """
-
-
 def signal_key(signal: Any) -> str:
     """The name under which a signal or a generation is stored: its class and its parameters."""
     parameters = ",".join(f"{k}={v}" for k, v in sorted(asdict(signal).items()))
@@ -85,7 +67,9 @@ class PoolView:
     images: uint8 [P, C, H, W]. labels: int64 [P]. features: float64 [P, d], from the run's feature extractor; if it was
     fitted several times, from the first fit. variants: uint8 [V, C, H, W], every picture of these images that training
     may have seen. variant_of: int64 [V], the pool image that each variant shows. If all copies are exact, the variants
-    are the images themselves. captions: P texts, or None if the data has none.
+    are the images themselves. conditions: int64 [P, ...], what the model is conditioned on for each image: zeros [P],
+    classes [P], or the token ids of captions [P, L]. copies: int64 [P], how often training sees an image if it is a
+    member, as planned for members and decoys alike. captions: P texts, or None if the data has none.
     """
 
     images: np.ndarray
@@ -93,7 +77,78 @@ class PoolView:
     features: np.ndarray
     variants: np.ndarray
     variant_of: np.ndarray
+    conditions: np.ndarray
+    copies: np.ndarray
     captions: tuple[str, ...] | None = None
+
+
+class Sampling(Protocol):
+    """The run's sampler."""
+
+    def __call__(
+        self,
+        conditions: np.ndarray | torch.Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
+        """Images uint8 [n, C, H, W]; each depends on its own condition and seed alone, not on the others or on n.
+
+        conditions: int64 [n, ...], as in `PoolView`, or float32, what the model's `embed` returned for such. seeds: n
+        different numbers in 0 … 2^63 - 1, which decide their noise. steps and guidance: by default those of the run.
+        """
+
+
+@dataclass(frozen=True)
+class GenerationContext:
+    """What a generation works with.
+
+    model: the model under attack; nothing for a generation that is `served`. pool: what is known of the pool. samples:
+    what the model has generated so far, uint8 [N, C, H, W], with features [N, d]. seed: for random choices. draw: as
+    many images as there are samples, with their seeds, from a changed model. sample: any number of images for any
+    conditions. keep(name, make): the arrays that `make()` returns, or those that it returned under this name before the
+    run was interrupted; a long generation is made of such parts.
+    """
+
+    model: DiffusionModel
+    pool: PoolView
+    samples: np.ndarray
+    features: np.ndarray
+    seed: int
+    draw: Callable[[DiffusionModel], np.ndarray]
+    sample: Sampling
+    keep: Callable[[str, Callable[[], dict[str, np.ndarray]]], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """images: uint8 [G, C, H, W], for any G. prompt: int64 [G], the pool image whose condition each was asked for.
+
+    It is -1 for an image that was not asked for by the condition of a pool image.
+    """
+
+    images: np.ndarray
+    prompt: np.ndarray
+
+
+class Generation(Protocol):
+    """A way of generating images that the attack chooses: any frozen dataclass of parameters with these methods.
+
+    served: whether it only samples the model, by `GenerationContext.sample`, as those can whom it is served to. Behind
+    defenses that guard the sampler it is then made twice, as served and with the weights.
+    """
+
+    served: ClassVar[bool]
+
+    def generate(self, context: GenerationContext) -> Generated:
+        """The images."""
+
+    def images(self, pool: int, samples: int) -> float:
+        """About how many images of the run's sampler it takes as long as, for estimates of time.
+
+        pool, samples: the numbers of pool images and of the run's samples.
+        """
 
 
 @dataclass(frozen=True)
@@ -113,7 +168,8 @@ class Target:
 
     samples: uint8 [G, C, H, W] in the order of their seeds. sample_labels: int64 [G], the condition that each sample
     was asked for: its class, or the number of its caption; 0 for an unconditional model. generated: {"images": uint8
-    [G, C, H, W]} for each of the attack's generations. signals: named arrays [P, …] for each of the attack's signals.
+    [G, C, H, W], "prompt": int64 [G]} for each of the attack's generations (see `Generated`). signals: named arrays
+    [P, …] for each of the attack's signals.
     outside: known non-members. seed: for the attack's own random choices.
     """
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
-from leakfront.attacks import Attack, Scores, Shadow, Target, register
+from leakfront.attacks import Attack, Generated, GenerationContext, Scores, Shadow, Target, register
 from leakfront.attacks.extraction import Extraction
 from leakfront.seeds import derive_seed
 
@@ -109,6 +109,8 @@ class GuidedSamples:
     their noised images, with t drawn uniformly, by `steps` steps of Adam on batches of `batch_size`.
     """
 
+    served: ClassVar[bool] = False
+
     clusters: int
     drop: float
     scale: float
@@ -116,18 +118,15 @@ class GuidedSamples:
     learning_rate: float
     batch_size: int
 
-    def generate(
-        self,
-        model: DiffusionModel,
-        samples: np.ndarray,
-        features: np.ndarray,
-        draw: Callable[[DiffusionModel], np.ndarray],
-        seed: int,
-    ) -> np.ndarray:
-        labels = self.pseudo_labels(features, derive_seed(seed, "clusters") % 2**32)
-        kept = labels >= 0
-        classifier = self.fit(model, samples[kept], labels[kept], derive_seed(seed, "classifier"))
-        return draw(GuidedModel(model, classifier, int(labels.max()) + 1, self.scale))
+    def images(self, pool: int, samples: int) -> float:
+        return 2.0 * samples  # the classifier's gradient costs about as much as the model
+
+    def generate(self, context: GenerationContext) -> Generated:
+        labels = self.pseudo_labels(context.features, derive_seed(context.seed, "clusters") % 2**32)
+        kept, seed = labels >= 0, derive_seed(context.seed, "classifier")
+        classifier = self.fit(context.model, context.samples[kept], labels[kept], seed)
+        images = context.draw(GuidedModel(context.model, classifier, int(labels.max()) + 1, self.scale))
+        return Generated(images, np.full(len(images), -1))
 
     def pseudo_labels(self, features: np.ndarray, seed: int) -> np.ndarray:
         """The cluster of each image, int64 [G]: 0, 1, … among the clusters kept, -1 if its cluster was dropped."""

@@ -11,7 +11,7 @@ from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.stages import STAGES, TRAIN
 from leakfront.harness.store.inside import remove
-from leakfront.harness.store.layout import Layout, model_names
+from leakfront.harness.store.layout import PARTS, Layout, model_names
 from leakfront.harness.store.run_folder import locked
 from leakfront.harness.store.temporaries import clear_temporaries
 
@@ -41,7 +41,7 @@ def _unused(plan: Plan, layout: Layout) -> Iterator[Path]:
             "changed), so all would be removed; run the config first, or delete the folder"
         )
     yield from (layout.root / "models" / name for name in layout.models if name not in used)
-    stages = {stage.name for stage in STAGES if stage.scope == "cell"}
+    stages = {*(stage.name for stage in STAGES if stage.scope == "cell"), PARTS}
     for name in layout.cells:
         cell = layout.cell(name)
         if name not in plan.by_name:

@@ -11,17 +11,22 @@ import torch
 from leakfront.models.contract import DiffusionModel, in_pixels
 from leakfront.seeds import derive_seed
 
+NUMBERS = 2**63  # the indices that samples can be given; see `Numbered`
 # indices of samples [n] -> their conditions, int64 [n, ...], or what `DiffusionModel.embed` returns for these
 Conditions = Callable[[Sequence[int]], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """scheduler: one of diffusers' solvers. steps: the number of timesteps it visits. eta: 0 for deterministic DDIM."""
+    """scheduler: one of diffusers' solvers. steps: the number of timesteps it visits. eta: 0 for deterministic DDIM.
+
+    guidance: the scale of classifier-free guidance, 1 for none; nothing for a model that knows no null condition.
+    """
 
     scheduler: Literal["ddim", "ddpm", "dpm_solver++"] = "ddim"
     steps: int = 50
     eta: float = 0.0
+    guidance: float = 1.0
 
 
 def make_scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
@@ -58,6 +63,22 @@ class Table:
         return self.rows[torch.tensor([i % len(self.rows) for i in indices], dtype=torch.long)]
 
 
+class Numbered:
+    """Conditions of samples whose indices are any different numbers below 2^63: the i-th of them has row i.
+
+    So has each sample whose index differs by a multiple of 2^63, such as those that a guard draws in its place.
+    """
+
+    def __init__(self, rows: torch.Tensor, numbers: Sequence[int]) -> None:
+        """rows: [n, ...]. numbers: [n]; raises `ValueError` unless they are different."""
+        self._rows, self._places = rows, {number: place for place, number in enumerate(numbers)}
+        if len(self._places) != len(rows) or not all(0 <= number < NUMBERS for number in numbers):
+            raise ValueError(f"{len(rows)} conditions need as many different seeds in 0 ... 2^63 - 1")
+
+    def __call__(self, indices: Sequence[int]) -> torch.Tensor:
+        return self._rows[[self._places[i % NUMBERS] for i in indices]]
+
+
 def classes_in_turn(model: DiffusionModel) -> Table:
     """Each class of a model in turn; the one condition 0 of an unconditional model."""
     return Table(torch.arange(max(model.classes, 1)))
@@ -82,6 +103,7 @@ def make_sampler(
     by default the class i modulo the number of classes. So a sample depends on its index and not on its batch.
     """
     conditions = conditions or classes_in_turn(model)
+    model = with_guidance(model, settings.guidance)
 
     @torch.no_grad()
     def sampler(indices: Sequence[int]) -> torch.Tensor:

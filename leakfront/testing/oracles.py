@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leakfront.attacks import Attack, Outside, PoolView, Shadow, Signals, Target
+from leakfront.attacks import Attack, GenerationContext, Outside, PoolView, Shadow, Signals, Target
 from leakfront.attacks.contract import signal_key
 
 if TYPE_CHECKING:
@@ -63,10 +63,19 @@ def flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1) / 255
 
 
-def pool_view(images: np.ndarray, texts: Sequence[str] | None = None) -> PoolView:
-    """A pool without classes and planted copies; texts: its captions, if it has any."""
+def pool_view(images: np.ndarray, texts: Sequence[str] | None = None, conditions: np.ndarray | None = None) -> PoolView:
+    """A pool without classes and planted copies; texts: its captions, if it has any, with their `conditions`."""
     labels, itself = np.zeros(len(images), np.int64), np.arange(len(images))
-    return PoolView(images, labels, flat(images), images, itself, None if texts is None else tuple(texts))
+    given = labels if conditions is None else conditions
+    known = None if texts is None else tuple(texts)
+    return PoolView(images, labels, flat(images), images, itself, given, labels + 1, known)
+
+
+def view_of(model: DiffusionModel, images: np.ndarray, texts: Sequence[str] | None = None) -> PoolView:
+    """The pool that `pool_view` makes, with the conditions that a model takes."""
+    import torch
+
+    return pool_view(images, texts, model.conditions(torch.zeros(len(images), dtype=torch.long), texts).numpy())
 
 
 def coins(seed: int, count: int = POOL) -> np.ndarray:
@@ -107,6 +116,23 @@ def sampled(model: DiffusionModel, count: int = SAMPLES, seed: int = 5) -> np.nd
     return to_uint8(make_sampler(model, SamplerSettings(steps=20), seed, conditions=asked)(range(count)))
 
 
+def context(model: DiffusionModel, view: PoolView, samples: np.ndarray) -> GenerationContext:
+    """What a generation on `model` works with, which has generated `samples`, uint8 [N, 1, 8, 8], before."""
+    import torch
+
+    from leakfront.harness.stages.sample import to_uint8
+    from leakfront.models.sampling import Numbered, SamplerSettings, make_sampler
+
+    def sample(
+        conditions: Any, seeds: Sequence[int], *, steps: int | None = None, guidance: float | None = None
+    ) -> np.ndarray:
+        settings = SamplerSettings(steps=steps or 20, guidance=1.0 if guidance is None else guidance)
+        asked = Numbered(torch.as_tensor(conditions), seeds)
+        return to_uint8(make_sampler(model, settings, 6, conditions=asked)(seeds))
+
+    return GenerationContext(model, view, samples, flat(samples), 7, sampled, sample, lambda name, make: make())
+
+
 def measured(
     signals: Sequence[Any], model: DiffusionModel, images: np.ndarray, batch_size: int = 50,
     texts: Sequence[str] | None = None,
@@ -132,15 +158,16 @@ def target(
 
     texts: the captions of the pool, for a text model.
     """
-    samples, away = sampled(model), digits()[OUTSIDE]
-    generated = {
-        f"{signal_key(g)}/images": g.generate(model, samples, flat(samples), sampled, 7) for g in attack.generations()
-    }
+    samples, away, view = sampled(model), digits()[OUTSIDE], view_of(model, images, texts)
+    generated: dict[str, np.ndarray] = {}
+    for generation in attack.generations():
+        found, key = generation.generate(context(model, view, samples)), signal_key(generation)
+        generated |= {f"{key}/images": found.images, f"{key}/prompt": found.prompt}
     of_away = None if texts is None else captions(OUTSIDE)
     outside = Outside(away, measured(attack.outside_signals(), model, away, batch_size, of_away))
     signals = measured(attack.signals(), model, images, batch_size, texts)
     asked = np.arange(len(samples)) % (len(away) if model.words else 1)
-    return Target(pool_view(images, texts), samples, asked, signals, Signals(generated), outside, seed=1)
+    return Target(view, samples, asked, signals, Signals(generated), outside, seed=1)
 
 
 def only_samples(view: PoolView, samples: np.ndarray) -> Target:
@@ -176,7 +203,12 @@ def permuted_shadow(known: Shadow, order: np.ndarray) -> Shadow:
     arrays: Mapping[str, np.ndarray] = known.signals._arrays  # type: ignore[attr-defined]
     moved = Signals({key: values[order] for key, values in arrays.items()})
     texts = known.pool.captions and [known.pool.captions[i] for i in order]
-    return replace(known, pool=pool_view(known.pool.images[order], texts), signals=moved, members=known.members[order])
+    return replace(
+        known,
+        pool=pool_view(known.pool.images[order], texts, known.pool.conditions[order]),
+        signals=moved,
+        members=known.members[order],
+    )
 
 
 def nearest_pool_image(samples: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,11 +38,12 @@ def check_questions(attack: Attack, who: str) -> None:
         require(attack.signal in attack.signals(), f"the signal of {who} must be among its signals()")
     if attack.access in ("none", "samples"):
         needed = "access must be 'loss' or 'gradients' if it asks the model"
-        require(not asked and not generations, f"the access of {who} is {attack.access!r}; {needed}")
+        own = [g for g in generations if not (g.served and attack.access == "samples")]
+        require(not asked and not own, f"the access of {who} is {attack.access!r}; {needed}")
     for signal in dict.fromkeys(asked):
         _check_signal(signal, attack, who)
     for generation in dict.fromkeys(generations):
-        _check_generation(generation, who)
+        _check_generation(generation, attack, who)
 
 
 def _of(question: Any, who: str) -> str:
@@ -105,14 +107,23 @@ def _batch(model: DiffusionModel, rows: slice) -> tuple[torch.Tensor, torch.Tens
     return images, model.conditions(torch.zeros(len(images), dtype=torch.long), oracles.captions(rows))
 
 
-def _check_generation(generation: Any, who: str) -> None:
+def _check_generation(generation: Any, attack: Attack, who: str) -> None:
     of = _of(generation, who)
-    model = oracles.fitted("memorizer", oracles.digits()[:40])
-    samples = oracles.sampled(model)
+    require(isinstance(generation.served, bool), f"{of} must say whether it is served")
+    require(generation.images(120, 160) > 0, f"{of} must say how many images it takes as long as, for times")
+    shown, texts = oracles.digits()[:40], oracles.captions(slice(40)) if attack.needs_captions else None
+    model = oracles.fitted("memorizer", shown, texts)
+    context = oracles.context(model, oracles.view_of(model, shown, texts), oracles.sampled(model))
+    nothing: Any = {"model": None, "draw": None}
+    seen = replace(context, **nothing) if generation.served else context
     with calling(f"{of}: generate"):
-        one, two = (
-            generation.generate(model, samples, oracles.flat(samples), oracles.sampled, seed=7) for _ in range(2)
-        )
-    fits = isinstance(one, np.ndarray) and one.dtype == np.uint8 and one.shape == samples.shape
-    require(fits, f"{of} must generate uint8 images of the shape {samples.shape}, as many as it is given samples")
-    require(same_arrays(one, two), f"{of} must generate the same images again with the same seed")
+        one, two = (generation.generate(seen) for _ in range(2))
+    images, prompt = one.images, one.prompt
+    fits = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape[1:] == context.samples.shape[1:]
+    require(fits, f"{of} must generate uint8 images of the shape {context.samples.shape[1:]}")
+    numbers = isinstance(prompt, np.ndarray) and prompt.dtype == np.int64 and prompt.shape == (len(images),)
+    require(numbers, f"{of} must name one prompt int64 for each image")
+    known = ((prompt >= -1) & (prompt < len(context.pool.images))).all()
+    require(bool(known), f"the prompts of {of} must be pool images, or -1")
+    again = same_arrays(images, two.images) and same_arrays(prompt, two.prompt)
+    require(again, f"{of} must generate the same images again with the same seed")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from leakfront.attacks import Attack
+from leakfront.attacks import Attack, GenerationContext
 from leakfront.attacks import registry as attacks
 from leakfront.attacks.contract import signal_key
 from leakfront.defenses import Defense, Serving, TrainingSet
@@ -24,7 +24,7 @@ from leakfront.harness.stages.probe import ProbeSettings, measure_signals
 from leakfront.harness.stages.sample import to_uint8
 from leakfront.harness.training.loop import TrainingRun, train
 from leakfront.harness.training.state import Checkpoints
-from leakfront.models.sampling import SamplerSettings, make_sampler
+from leakfront.models.sampling import Numbered, SamplerSettings, make_sampler
 from leakfront.models.unet import UNet
 from tests import oracle_targets as oracle
 from tests.another_device.device import another_device
@@ -166,15 +166,22 @@ GENERATIONS = {signal_key(g): g for attack in ATTACKS for g in attack.generation
 
 @pytest.mark.parametrize("key", GENERATIONS)
 def test_a_generation_draws_there(key: str) -> None:
-    samples, features = oracle.digits()[:12], oracle.digits()[:12].reshape(12, -1).astype(float)
+    images = oracle.digits()[:12]
     with another_device() as device:
+        model = _evaluated(device)
 
-        def draw(model: Any) -> np.ndarray:
-            return to_uint8(make_sampler(model, SamplerSettings("ddim", 2), 5, device)(range(12)))
+        def draw(changed: Any, seeds: Any = range(12), conditions: Any = None) -> np.ndarray:
+            return to_uint8(make_sampler(changed, SamplerSettings("ddim", 2), 5, device, conditions)(seeds))
 
-        found = GENERATIONS[key].generate(_evaluated(device), samples, features, draw, 3)
+        def sample(conditions: Any, seeds: Any, **_: Any) -> np.ndarray:
+            return draw(model, seeds, Numbered(torch.as_tensor(conditions), seeds))
+
+        context = GenerationContext(
+            model, oracle.pool_view(images), images, oracle.flat(images), 3, draw, sample, lambda name, make: make()
+        )
+        found = GENERATIONS[key].generate(context).images
     assert found.dtype == np.uint8
-    assert found.shape == samples.shape
+    assert found.shape[1:] == images.shape[1:]
 
 
 def test_what_a_gpu_refuses_is_refused() -> None:

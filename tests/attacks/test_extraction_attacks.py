@@ -231,8 +231,9 @@ class TwoClasses(DiffusionModel):
 
 def generated(generation: GuidedSamples, model: Any, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
     """The samples of a model, and its samples with guidance."""
-    samples = oracle.sampled(model)
-    return samples, generation.generate(model, samples, oracle.flat(samples), oracle.sampled, seed)
+    view, samples = oracle.pool_view(oracle.digits()[:40]), oracle.sampled(model)
+    context = replace(oracle.context(model, view, samples), seed=seed)
+    return context.samples, generation.generate(context).images
 
 
 @pytest.mark.parametrize("classes", [0, 2])

@@ -11,6 +11,8 @@ import torch
 from leakfront.models import DiffusionModel
 from leakfront.models.diffusion import DenoisingLoss, cosine_alphas_cumprod
 from leakfront.models.sampling import (
+    NUMBERS,
+    Numbered,
     SamplerSettings,
     Table,
     classes_in_turn,
@@ -59,6 +61,27 @@ def test_sample_i_has_row_i_of_the_table_embedded_once() -> None:
     own = [make_sampler(model, FIVE, 3, conditions=Table(ROWS[i % 3][None]))([i]) for i in (4, 0, 2)]
     torch.testing.assert_close(torch.cat(own), found)
     assert (found[1] - make_sampler(model, FIVE, 3, conditions=Table(ROWS[1:2]))([0])).abs().max() > 0.01
+
+
+def test_a_sample_with_a_number_of_its_own_depends_on_it_and_on_its_condition_alone() -> None:
+    model, numbers = Sums(), [7, NUMBERS - 1, 2**40]
+    found = make_sampler(model, FIVE, 3, conditions=Numbered(ROWS, numbers))(numbers)
+    for row, number, sample in zip(ROWS, numbers, found, strict=True):
+        alone = make_sampler(model, FIVE, 3, conditions=Numbered(row[None], [number]))([number])
+        torch.testing.assert_close(alone[0], sample)
+    assert torch.equal(Numbered(ROWS, numbers)([2**40 + 3 * NUMBERS, 7]), ROWS[[2, 0]])
+    for wrong in ([1, 1, 2], [1, 2], [0, 1, NUMBERS], [-1, 0, 1]):
+        with pytest.raises(ValueError, match="as many different seeds"):
+            Numbered(ROWS, wrong)
+
+
+def test_the_settings_guide_a_model_that_knows_a_null_condition() -> None:
+    guided, plain = (
+        make_sampler(Sums(), SamplerSettings(steps=5, guidance=g), 3, conditions=Table(ROWS)) for g in (3, 1)
+    )
+    by_hand = make_sampler(with_guidance(Sums(), 3), FIVE, 3, conditions=Table(ROWS))
+    assert torch.equal(guided([0, 1]), by_hand([0, 1]))
+    assert not torch.equal(guided([0, 1]), plain([0, 1]))
 
 
 def test_conditions_may_be_embedded_already() -> None:

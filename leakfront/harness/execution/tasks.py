@@ -11,7 +11,8 @@ from leakfront.defenses.training.ranks import Ranks
 from leakfront.harness.execution.process import Task, emit, plan_of
 from leakfront.harness.plan.keys import is_late, key_of
 from leakfront.harness.pool.pool import Pool
-from leakfront.harness.stages import BY_NAME, TRAIN
+from leakfront.harness.stages import BY_NAME, PROBE, TRAIN
+from leakfront.harness.stages.generated import remove_parts
 from leakfront.harness.stages.pool import stored_pool
 from leakfront.harness.stages.stage import Stage, Work, is_stored, perform, silent
 from leakfront.harness.store.durable import make_folder
@@ -29,6 +30,8 @@ def run_task(task: Task) -> None:
             _train(task, part, key)
         else:
             perform(stage, part, key)
+            if stage is PROBE:
+                remove_parts(part.cell, part.layout)
 
 
 def work_of(task: Task) -> Work:

@@ -29,5 +29,6 @@ def probing_work(plan: Plan, image_shape: tuple[int, ...]) -> float:
     inside, outside = (
         model_calls(signals, image_shape, plan.model.timesteps) for signals in (plan.signals, plan.outside_signals)
     )
-    guided = 2 * sampling_work(plan) * len(plan.generations)  # a guided generation costs about twice as much
-    return plan.config.data.pool * inside + plan.config.probe.outside * outside + guided
+    pool, samples = plan.config.data.pool, plan.config.sampling.images
+    images = sum(float(generation.images(pool, samples)) for generation in plan.generations)
+    return pool * inside + plan.config.probe.outside * outside + images * sampling_work(plan) / samples

@@ -13,9 +13,15 @@ from leakfront.attacks import PoolView, Scores, Shadow, Target
 from leakfront.harness.machine.clock import Stopwatch
 from leakfront.harness.plan.plan import CellPlan
 from leakfront.harness.pool.pool import Pool
-from leakfront.harness.stages.extractor import pool_set
+from leakfront.harness.stages.generated import pool_view
 from leakfront.harness.stages.prepare import load_members
-from leakfront.harness.stages.probe import load_generated, load_outside, load_signals
+from leakfront.harness.stages.probe import (
+    load_conditions,
+    load_generated,
+    load_generated_with_weights,
+    load_outside,
+    load_signals,
+)
 from leakfront.harness.stages.sample import load_sample_prompts, load_samples, load_unguarded_samples
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.stages.stored_json import read_facts
@@ -33,7 +39,7 @@ def _settings(subject: Subject) -> list[Any]:
 
 
 def _code(subject: Subject) -> Sequence[str]:
-    return plugin_code(subject.plan.attacks[subject.part])
+    return [*plugin_code(subject.plan.attacks[subject.part]), "leakfront.harness.stages.generated"]
 
 
 def _run(work: Work) -> Files:
@@ -47,8 +53,7 @@ def _run(work: Work) -> Files:
         raise ValueError(f"{cell.name} is under attack and cannot be its own shadow model")
     # by split alone, so that an attack's random choices are the same for all defenses
     seed = derive_seed(plan.config.seed, "attack", work.part, cell.split)
-    features = pool_set(layout, pool).first_fit.matrix()
-    view = PoolView(pool.images, pool.labels, features, pool.variants, pool.variant_of, pool.captions)
+    view = pool_view(pool, load_conditions(cell, layout), layout)
     target = _target(work, cell, view, seed)
     known = [Shadow(**vars(_target(work, s, view, seed)), members=load_members(s, layout)) for s in work.shadows]
     attack, watch = plan.attacks[work.part], Stopwatch(plan.config.execution.device)
@@ -56,8 +61,13 @@ def _run(work: Work) -> Files:
     facts = {"choices": scores.choices, "shadows": len(known), "seconds": watch.seconds}
     arrays = _arrays(scores, pool)
     unguarded = load_unguarded_samples(cell, layout)
-    if attack.extracts and unguarded is not None:
-        past = attack.score(replace(target, samples=unguarded), known)
+    if unguarded is not None and (attack.extracts or any(g.served for g in attack.generations())):
+        generated = load_generated_with_weights(cell, layout)
+        others = [
+            replace(shadow, generated=load_generated_with_weights(of, layout))
+            for shadow, of in zip(known, work.shadows, strict=True)
+        ]
+        past = attack.score(replace(target, samples=unguarded, generated=generated), others)
         arrays |= {f"{WITH_WEIGHTS}{key}": values for key, values in _arrays(past, pool).items()}
     return {"scores.safetensors": arrays, "attack.json": facts}
 

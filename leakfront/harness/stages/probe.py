@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,11 @@ from leakfront.defenses import TrainingSet
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.workload import probing_work
 from leakfront.harness.pool.pool import Pool
-from leakfront.harness.stages.features import sample_set
-from leakfront.harness.stages.sample import CountedModel, asked_of, draw_samples, load_samples
+from leakfront.harness.stages.generated import GENERATING, generate
 from leakfront.harness.stages.stage import Files, Progress, Stage, Subject, Work, silent
 from leakfront.harness.stages.train import load_model
 from leakfront.harness.store.code_keys import plugin_code, with_imports
 from leakfront.harness.store.layout import Layout
-from leakfront.seeds import derive_seed
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +52,8 @@ def _code(subject: Subject) -> list[str]:
     plan = subject.plan
     asked = [name for one in (*plan.signals, *plan.outside_signals, *plan.generations) for name in plugin_code(one)]
     queries, sampling = "leakfront.attacks.queries.queries", "leakfront.models.sampling"
-    return [*asked, *with_imports(queries), *with_imports(sampling)]
+    drawing = GENERATING if plan.generations else ()
+    return [*asked, *with_imports(queries), *with_imports(sampling), *drawing]
 
 
 def _run(work: Work) -> Files:
@@ -72,9 +72,10 @@ def _run(work: Work) -> Files:
         return measure_signals(signals, model, *shown, settings, progress, asked.captions)
 
     inside = TrainingSet(pool.images, pool.labels, np.arange(len(pool)), captions=pool.captions)
+    conditions = conditions_of(model, inside).numpy()
     signals, calls = measured(plan.signals, inside, work.progress)
     of_outside, outside_calls = measured(plan.outside_signals, outside, silent)
-    generated, generation_calls = _generate(work, model)
+    generated, past_guards, generation_calls = generate(work, model, conditions)
     # the calls for all attacks together, per pool image; the sample stage counts its own calls
     per_image = calls + (outside_calls * len(outside) + sum(generation_calls.values())) / len(pool)
     seconds = watch.seconds
@@ -82,6 +83,8 @@ def _run(work: Work) -> Files:
         "signals.safetensors": signals,
         "outside.safetensors": of_outside,
         "generated.safetensors": generated,
+        **({"generated_with_weights.safetensors": past_guards} if past_guards else {}),
+        "conditions.safetensors": {"conditions": conditions},
         "probe.json": {"seconds": seconds, "model_calls_per_image": per_image, "generation_calls": generation_calls},
     }
 
@@ -153,28 +156,6 @@ def _outside(plan: Plan, pool: Pool) -> TrainingSet:
     )
 
 
-def _generate(work: Work, model: DiffusionModel) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """The images that the attacks generate, by "<generation key>/images", and the model calls by generation key."""
-    plan, cell, layout = work.plan, work.cell, work.layout
-    if not plan.generations:
-        return {}, {}
-    samples, features = load_samples(cell, layout), sample_set(cell, layout).first_fit.matrix()
-    arrays, calls = {}, {}
-    for generation in plan.generations:
-        key = signal_key(generation)
-        counted = CountedModel(model)
-        seed = derive_seed(plan.config.seed, "generation", key, cell.split)
-        images = generation.generate(
-            counted,
-            samples,
-            features,
-            lambda changed: draw_samples(plan, changed, cell.split, asked_of(changed, work.pool)),
-            seed,
-        )
-        arrays[f"{key}/images"], calls[key] = np.ascontiguousarray(images), counted.calls
-    return arrays, calls
-
-
 class StoredArrays(Mapping[str, np.ndarray]):
     """The arrays of a safetensors file by name, each read on access."""
 
@@ -203,8 +184,20 @@ def load_signals(cell: CellPlan, layout: Layout) -> Signals:
 
 
 def load_generated(cell: CellPlan, layout: Layout) -> Signals:
-    """The stored generations of a cell."""
+    """The stored generations of a cell, as served."""
     return Signals(StoredArrays(layout.stage(cell.name, "probe") / "generated.safetensors"))
+
+
+def load_generated_with_weights(cell: CellPlan, layout: Layout) -> Signals:
+    """The stored generations of a cell, those that are `served` without the defenses that guard the sampler."""
+    folder = layout.stage(cell.name, "probe")
+    names = ("generated_with_weights.safetensors", "generated.safetensors")
+    return Signals(ChainMap(*(dict(StoredArrays(folder / name)) for name in names if (folder / name).exists())))
+
+
+def load_conditions(cell: CellPlan, layout: Layout) -> np.ndarray:
+    """The conditions of the pool's images, int64 [P, ...], as the cell's model takes them."""
+    return StoredArrays(layout.stage(cell.name, "probe") / "conditions.safetensors")["conditions"]
 
 
 def load_outside(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> Outside:

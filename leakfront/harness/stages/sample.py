@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from leakfront.defenses.serving import Conditions
     from leakfront.harness.pool.pool import Pool
     from leakfront.models import DiffusionModel
+    from leakfront.models.sampling import SamplerSettings
 
 
 def guards_of(cell: CellPlan) -> list[Defense]:
@@ -118,39 +120,69 @@ def draw_samples(
     split: decides the seed. asked: conditions int64 [R, ...]; sample i has row i modulo R. guards: defenses that guard
     the sampler; they get the training images, uint8 [N, C, H, W].
     """
-    import torch
+    from leakfront.models.sampling import Table
 
-    from leakfront.defenses import Prompts, Serving
-    from leakfront.models.sampling import (
-        SamplerSettings,
-        Table,
-        first_timestep,
-        make_sampler,
-        start_noise,
-        with_guidance,
-    )
+    seed = derive_seed(plan.config.seed, "sampling", split)
+    request = Request(Table(asked), len(asked), seed, solver_of(plan), asked)
+    sampler = request.sampler(model, plan.config.execution.device, guards, training_images)
+    return drawn(sampler, range(plan.config.sampling.images), plan.config.sampling.batch_size, progress)
 
-    settings, seed = plan.config.sampling, derive_seed(plan.config.seed, "sampling", split)
-    solver, table = SamplerSettings(settings.scheduler, settings.steps, settings.eta), Table(asked)
-    device = plan.config.execution.device
 
-    def sampler_of(served: DiffusionModel, conditions: Conditions | None = None) -> Sampler:
-        return make_sampler(served, solver, seed, device, conditions or table)
+def solver_of(plan: Plan) -> SamplerSettings:
+    """The config's sampler, with its guidance."""
+    from leakfront.models.sampling import SamplerSettings
 
-    def start(indices: Sequence[int]) -> torch.Tensor:
-        return torch.stack([start_noise(seed, i, model.latent_shape)[0] for i in indices]).to(device)
+    settings = plan.config.sampling
+    return SamplerSettings(settings.scheduler, settings.steps, settings.eta, settings.guidance)
 
-    guided = with_guidance(model, settings.guidance)
-    sampler = sampler_of(guided)
-    prompts = Prompts(model, table, asked, start, first_timestep(model, solver), seed, device) if model.words else None
-    for defense in guards:
-        assert training_images is not None
-        sampler = defense.guard(sampler, Serving(guided, training_images, sampler_of, len(asked), prompts))
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What samples are asked for, and how.
+
+    conditions: by the indices of samples; they repeat with the `period`. seed: with the index, it decides the noise of
+    a sample. public: conditions int64 [M, ...] from outside the pool, for guards to compare with.
+    """
+
+    conditions: Conditions
+    period: int
+    seed: int
+    solver: SamplerSettings
+    public: torch.Tensor
+
+    def sampler(
+        self, model: DiffusionModel, device: str, guards: Sequence[Defense], training_images: np.ndarray | None
+    ) -> Sampler:
+        """The sampler of a model behind its guards; they get the training images, uint8 [N, C, H, W]."""
+        import torch
+
+        from leakfront.defenses import Prompts, Serving
+        from leakfront.models.sampling import first_timestep, make_sampler, start_noise, with_guidance
+
+        solver = replace(self.solver, guidance=1.0)
+
+        def sampler_of(served: DiffusionModel, conditions: Conditions | None = None) -> Sampler:
+            return make_sampler(served, solver, self.seed, device, conditions or self.conditions)
+
+        def start(indices: Sequence[int]) -> torch.Tensor:
+            return torch.stack([start_noise(self.seed, i, model.latent_shape)[0] for i in indices]).to(device)
+
+        guided = with_guidance(model, self.solver.guidance)
+        sampler, first = sampler_of(guided), first_timestep(model, solver)
+        prompts = Prompts(model, self.conditions, self.public, start, first, self.seed, device) if model.words else None
+        for defense in guards:
+            assert training_images is not None
+            sampler = defense.guard(sampler, Serving(guided, training_images, sampler_of, self.period, prompts))
+        return sampler
+
+
+def drawn(sampler: Sampler, indices: Sequence[int], batch_size: int, progress: Progress = silent) -> np.ndarray:
+    """The samples with these indices, uint8 [n, C, H, W], in batches."""
     batches = []
-    for first in range(0, settings.images, settings.batch_size):
-        indices = range(first, min(first + settings.batch_size, settings.images))
-        batches.append(to_uint8(sampler(indices)))
-        progress(indices.stop, settings.images, {})
+    for first in range(0, len(indices), batch_size):
+        batch = indices[first : first + batch_size]
+        batches.append(to_uint8(sampler(batch)))
+        progress(first + len(batch), len(indices), {})
     return np.concatenate(batches)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from leakfront.labels import is_plain
 
+PARTS = "generation.checkpoint"  # of a cell: what was generated before a run was interrupted
+_SEVERAL = ("attack", PARTS)  # folders of a cell that hold several artifacts
 SHORT = 16  # characters of a model's key that name its folder; its manifest holds the whole key
 
 
@@ -58,7 +60,7 @@ class Layout:
             found += self._inside(f"models/{name}")
         for name in cells:
             for stage in self.stages(name):
-                found += self.attacks(name) if stage.name == "attack" else [stage]
+                found += self._inside(f"cells/{name}/{stage.name}") if stage.name in _SEVERAL else [stage]
         return [folder for folder in found if folder.is_dir()]
 
     def stages(self, cell: str) -> list[Path]:
@@ -68,6 +70,10 @@ class Layout:
     def attacks(self, cell: str) -> list[Path]:
         """The folders of a cell's scores that exist."""
         return self._inside(f"cells/{cell}/attack")
+
+    def part(self, cell: str, key: str) -> Path:
+        """The folder of the part with this key."""
+        return self.cell(cell) / PARTS / key[:SHORT]
 
     def cell(self, name: str) -> Path:
         """The folder of a cell; its stages are the folders in it."""

@@ -142,7 +142,7 @@ def test_an_attack_that_asks_for_coins_is_stopped(finished: tuple[Plan, Layout])
     """The sealed target does raise."""
     plan, layout = finished
     pool = stored_pool(layout)
-    view = stage.PoolView(pool.images, pool.labels, pool.images[:, 0, 0], pool.variants, pool.variant_of)
+    view = stage.pool_view(pool, pool.labels, layout)
     work = Work(plan, plan.cells[0], layout=layout, pool=pool)
     target = Sealed(**vars(stage._target(work, plan.cells[0], view, 0)))
 

@@ -1,0 +1,174 @@
+"""The images that attacks make a cell's model generate, in parts of which each is kept if the run is interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from leakfront.attacks import GenerationContext, PoolView
+from leakfront.attacks.contract import signal_key
+from leakfront.harness.machine.provenance import made_by
+from leakfront.harness.plan.plan import CellPlan
+from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages.extractor import pool_set
+from leakfront.harness.stages.features import sample_set
+from leakfront.harness.stages.prepare import load_prepared
+from leakfront.harness.stages.sample import (
+    CountedModel,
+    Request,
+    asked_of,
+    draw_samples,
+    drawn,
+    guards_of,
+    load_samples,
+    solver_of,
+)
+from leakfront.harness.stages.stage import Work
+from leakfront.harness.store.artifacts import discard, stored_key, writing
+from leakfront.harness.store.code_keys import content_key, plugin_code, with_imports
+from leakfront.harness.store.layout import PARTS, Layout
+from leakfront.registry import parameters
+from leakfront.seeds import derive_seed
+
+if TYPE_CHECKING:
+    import torch
+
+    from leakfront.defenses import Defense
+    from leakfront.models import DiffusionModel
+
+# the code that decides what is generated, in addition to that of the generations and of the sampler
+GENERATING = ("leakfront.harness.stages.generated", "leakfront.harness.stages.sample")
+_CALLS = "model calls"
+
+
+def pool_view(pool: Pool, conditions: np.ndarray, layout: Layout) -> PoolView:
+    """What every attacker knows of the pool. conditions: int64 [P, ...], as the models take them."""
+    features = pool_set(layout, pool).first_fit.matrix()
+    return PoolView(
+        pool.images, pool.labels, features, pool.variants, pool.variant_of, conditions, pool.copies, pool.captions
+    )
+
+
+def generate(
+    work: Work, model: DiffusionModel, conditions: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
+    """All generations of the attacks: as served, those again that differ with the weights, and the model calls.
+
+    The arrays are "<generation key>/images" and "<generation key>/prompt"; calls are counted by generation key, as
+    served. conditions: those of the pool's images, int64 [P, ...].
+    """
+    plan, cell = work.plan, work.cell
+    if not plan.generations:
+        return {}, {}, {}
+    view = pool_view(work.pool, conditions, work.layout)
+    guards, training_images = guards_of(cell), load_prepared(cell, work.layout)[0].images
+    served: dict[str, np.ndarray] = {}
+    with_weights: dict[str, np.ndarray] = {}
+    calls = {}
+    for generation in plan.generations:
+        key = signal_key(generation)
+        counted = CountedModel(model)
+        behind = guards if generation.served else ()
+        served |= _Generating(work, generation, counted, behind, training_images).arrays(view)
+        calls[key] = counted.calls
+        if behind:
+            with_weights |= _Generating(work, generation, counted, (), training_images).arrays(view)
+    return served, with_weights, calls
+
+
+def remove_parts(cell: CellPlan, layout: Layout) -> None:
+    """Delete the parts of an unfinished generation, if there are any."""
+    discard(layout.stage(cell.name, PARTS))
+
+
+@dataclass(frozen=True, eq=False)
+class _Generating:
+    """One generation of a cell's model, behind some guards."""
+
+    work: Work
+    generation: Any
+    model: CountedModel
+    guards: Sequence[Defense]
+    training_images: np.ndarray
+
+    def arrays(self, view: PoolView) -> dict[str, np.ndarray]:
+        """The generated images and their prompts, by name."""
+        cell, key = self.work.cell, signal_key(self.generation)
+        context = GenerationContext(
+            model=self.model,
+            pool=view,
+            samples=load_samples(cell, self.work.layout),
+            features=sample_set(cell, self.work.layout).first_fit.matrix(),
+            seed=derive_seed(self.work.plan.config.seed, "generation", key, cell.split),
+            draw=self.draw,
+            sample=self.sample,
+            keep=self.keep,
+        )
+        generated = self.generation.generate(context)
+        return {
+            f"{key}/images": np.ascontiguousarray(generated.images),
+            f"{key}/prompt": np.ascontiguousarray(generated.prompt),
+        }
+
+    def draw(self, changed: DiffusionModel) -> np.ndarray:
+        """See `GenerationContext`."""
+        return draw_samples(self.work.plan, changed, self.work.cell.split, asked_of(changed, self.work.pool))
+
+    def sample(
+        self,
+        conditions: np.ndarray | torch.Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
+        """See `leakfront.attacks.contract.Sampling`."""
+        import torch
+
+        from leakfront.models.sampling import NUMBERS, Numbered
+
+        plan = self.work.plan
+        solver = solver_of(plan)
+        steps, guidance = (
+            (solver.steps if steps is None else steps),
+            (solver.guidance if guidance is None else guidance),
+        )
+        request = Request(
+            Numbered(torch.as_tensor(conditions), seeds),
+            NUMBERS // 2**32,
+            derive_seed(plan.config.seed, "prompted sampling", self.work.cell.split),
+            replace(solver, steps=steps, guidance=guidance),
+            asked_of(self.model, self.work.pool),
+        )
+        sampler = request.sampler(self.model, plan.config.execution.device, self.guards, self.training_images)
+        return drawn(sampler, seeds, plan.config.sampling.batch_size)
+
+    def keep(self, name: str, make: Callable[[], dict[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+        """See `GenerationContext`. Each part is one artifact, which also holds the number of model calls."""
+        key = self._key_of(name)
+        folder = self.work.layout.part(self.work.cell.name, key)
+        if stored_key(folder) == key:
+            arrays = load_file(folder / "part.safetensors")
+            self.model.calls += int(arrays.pop(_CALLS)[0])
+            return arrays
+        before, arrays = self.model.calls, make()
+        execution = self.work.plan.config.execution
+        with writing(folder, key, made_by(execution.threads, execution.device)) as place:
+            counted = {**arrays, _CALLS: np.array([self.model.calls - before])}
+            save_file({n: np.ascontiguousarray(values) for n, values in counted.items()}, place / "part.safetensors")
+        return arrays
+
+    def _key_of(self, name: str) -> str:
+        """The key of a part: it does not depend on which other attacks the config has."""
+        cell, config = self.work.cell, self.work.plan.config
+        guards = [[guard.name, parameters(guard)] for guard in self.guards]
+        sampling = config.sampling.model_dump(exclude={"batch_size"})
+        settings = [signal_key(self.generation), name, guards, sampling, config.seed, cell.split]
+        code = [*plugin_code(self.generation), *with_imports("leakfront.models.sampling"), *GENERATING,
+                *(module for guard in self.guards for module in plugin_code(guard))]  # fmt: skip
+        inputs = [cell.keys[stage] for stage in ("train", "prepare", "features")]
+        return content_key("part", settings, inputs, sorted({*code}))
