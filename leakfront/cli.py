@@ -13,9 +13,7 @@ from leakfront.look_up import list_plugins, schema
 from leakfront.version import __version__
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from leakfront.results.run.data import RunData
+    from leakfront.harness.settings.sections import Config
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -99,9 +97,7 @@ def run(
     """
     from leakfront.harness.held import config_and_folder
 
-    if device is not None:
-        overrides = (*overrides, f"execution.device={device}")
-    settings, layout = config_and_folder(config, out, overrides, smoke)
+    settings, layout = config_and_folder(config, out, _with_device(overrides, device), smoke)
     from rich.console import Console
 
     from leakfront.harness.execution.devices import default_workers
@@ -161,33 +157,63 @@ def attack(
     fitted on the images and on the facts of their files.
     """
     from leakfront.harness.settings.external import external_config
-    from leakfront.harness.store.layout import Layout
 
-    if device is not None:
-        overrides = (*overrides, f"execution.device={device}")
-    settings = external_config(pipeline, members, decoys, reference, suite, overrides)
-    layout = Layout(out or Path("runs") / settings.name)
+    changes = _with_device(overrides, device)
+    return _attack(external_config(pipeline, members, decoys, reference, suite, changes), out, workers)
+
+
+@main.command()
+@click.argument("generated", metavar="GENERATED", shell_complete=completion.folders)
+@click.option("--members", required=True, metavar="DIR", help="Images that the model was trained on.",
+              shell_complete=completion.folders)  # fmt: skip
+@click.option("--decoys", required=True, metavar="DIR", help="Images of the same distribution that it never saw.",
+              shell_complete=completion.folders)  # fmt: skip
+@click.option("--reference", metavar="DIR", help="Images that are neither, for quality.  [default: no quality]",
+              shell_complete=completion.folders)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/samples-NAME]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, as in run.",
+              shell_complete=completion.settings)  # fmt: skip
+@click.option("--device", help="cpu, cuda or cuda:N.")
+def samples(
+    generated: str,
+    members: str,
+    decoys: str,
+    reference: str | None,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    device: str | None,
+) -> int:
+    """Judge generated images alone, without their model.
+
+    GENERATED is a folder of images that a model made. Extraction looks for members among them, and distance metrics
+    compare their distances to members and decoys. Attacks that query the model are left out. With a reference, FID,
+    KID, precision, recall, density and coverage are measured as far as there are enough images.
+    """
+    from leakfront.harness.settings.external import SUITE_OF_IMAGES, external_config
+
+    changes = _with_device(overrides, device)
+    settings = external_config(None, members, decoys, reference, SUITE_OF_IMAGES, changes, generated=generated)
+    return _attack(settings, out, workers=1)
+
+
+def _with_device(overrides: tuple[str, ...], device: str | None) -> tuple[str, ...]:
+    return overrides if device is None else (*overrides, f"execution.device={device}")
+
+
+def _attack(settings: Config, out: Path | None, workers: int | None) -> int:
+    """Carry out a run of known members and decoys, and print its table."""
     from rich.console import Console
 
     from leakfront.harness.execution.devices import default_workers
     from leakfront.harness.run import run as run_benchmark
-
-    console = Console(soft_wrap=True)
-    result = run_benchmark(settings, layout, workers or default_workers(settings), console)
+    from leakfront.harness.show import print_numbers
+    from leakfront.harness.store.layout import Layout
     from leakfront.results.run.data import RunData
 
-    _print_numbers(RunData(layout.root), console)
+    layout, console = Layout(out or Path("runs") / settings.name), Console(soft_wrap=True)
+    result = run_benchmark(settings, layout, workers or default_workers(settings), console)
+    print_numbers(RunData(layout.root), console)
     return 1 if result.diverged or result.failed else 0
-
-
-def _print_numbers(run: RunData, console: Console) -> None:
-    """Print the table of a run, behind what should be known before it is read."""
-    from leakfront.results.run.plausibility import in_front
-    from leakfront.results.tables.main import terminal
-
-    for line in in_front(run):
-        console.print(line, highlight=False, markup=False)
-    console.print(terminal(run))
 
 
 @main.command()
@@ -235,13 +261,14 @@ def show(run_folder: str) -> None:
     if not (layout.root / "results.csv").is_file():
         raise InputError(f"{run_folder} holds no results yet; finish it with: leakfront run")
     check_results(layout)
+    from leakfront.harness.show import print_numbers
     from leakfront.results.run.data import RunData
     from leakfront.results.run.state import UNFINISHED
 
     run, console = RunData(layout.root, finished=is_sealed(layout)), Console()
     if not run.finished:
         console.print(UNFINISHED, highlight=False, markup=False)
-    _print_numbers(run, console)
+    print_numbers(run, console)
 
 
 @main.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ class Result:
 
     folder: Path
     finished: bool = True
+    _kept: object = field(default=None, repr=False, compare=False)  # a temporary folder lives as long as this
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -55,6 +56,19 @@ class Result:
         if shareable:
             return draw_shareable([layout], Path(folder or layout.root / SHAREABLE), theme=theme)[0]
         return draw_report([layout], Path(folder or layout.report), theme=theme)
+
+    def show(self) -> None:
+        """Print what stands in front of the numbers, and the main table, as `leakfront show` does."""
+        from rich.console import Console
+
+        from leakfront.harness.show import print_numbers
+
+        print_numbers(self._data, Console())
+
+    def _repr_html_(self) -> str:
+        from leakfront.harness.show import numbers_as_html
+
+        return numbers_as_html(self._data)
 
     @cached_property
     def _data(self) -> RunData:
@@ -90,28 +104,53 @@ def run(
 
 
 def attack(
-    model: str | Path,
-    members: str | Path,
-    decoys: str | Path,
-    reference: str | Path | None = None,
-    out: str | Path | None = None,
+    model: Any = None,
+    *,
+    members: Any,
+    decoys: Any,
+    samples: Any = None,
+    reference: Any = None,
     suite: str = "quick-v2",
+    out: str | Path | None = None,
     overrides: Sequence[str] = (),
-    workers: int | None = None,
+    workers: int = 0,
     console: Console | None = None,
 ) -> Result:
-    """Attack an external model (one that was trained elsewhere), as `leakfront attack` does.
+    """Attack a model that was trained elsewhere, generated images, or both, as `leakfront attack` and `samples` do.
 
-    model: a diffusers folder with a UNet2DModel and its scheduler. members: a folder of images that the model was
-    trained on. decoys: a folder of images of the same distribution that it never saw. reference: a folder of images
-    that are neither, for FID. suite: a suite's name, such as "quick-v2" or "v2". out: by default runs/attack-NAME. The
-    other parameters are those of `run`. Raises `InputError` for wrong input.
+    model: the folder of a diffusers pipeline with a UNet2DModel, such a pipeline, or an object with
+    `predict_noise(x_t, t, labels)` and `alphas_cumprod` (`leakfront.models.own_network`; with an attribute `classes` if
+    it is conditioned on classes). None: generated images are judged alone. samples: images that it generated; None:
+    they are drawn from the model. members: images that it was trained on. decoys: images of the same distribution that
+    it never saw. reference: images that are neither, for FID.
+
+    Images are a folder, an array or tensor uint8 [N, C, H, W] or floats in [-1, 1], a list of Pillow images, or a pair
+    (images, labels) of these and int [N]. suite: a suite's name, such as "quick-v2" or "v2". out: the folder of the
+    run, which a later call goes on with; by default a temporary one that is deleted with the result, without a report
+    until `Result.report` draws one. workers: processes; 0 runs everything in this process, as an object of your own
+    needs. overrides and console are those of `run`.
+    Raises `InputError` for wrong input.
     """
+    from leakfront.harness.given import TemporaryFolder, device_of, folder_of, model_of
     from leakfront.harness.settings.external import external_config
 
-    place = str(reference) if reference is not None else None
-    settings = external_config(str(model), str(members), str(decoys), place, suite, tuple(overrides))
-    return _execute(settings, out, workers, console)
+    inputs, kept = TemporaryFolder(), None if out is not None else TemporaryFolder()
+    named = {"members": members, "decoys": decoys, "reference": reference, "samples": samples}
+    found = {name: folder_of(images, name, inputs.path) for name, images in named.items() if images is not None}
+    folders = {name: folder for name, (folder, _) in found.items()}
+    if classes := max(classes for _, classes in found.values()):
+        classes = max(classes, int(getattr(model, "classes", 0)))
+        overrides = (f"data.params.class_order={[str(label) for label in range(classes)]}", *overrides)
+    if (device := device_of(model)) != "cpu":
+        overrides = (f"execution.device={device}", *overrides)
+    with model_of(model, inputs.path) as known:
+        generated = folders.pop("samples", None)
+        reference = folders.pop("reference", None)
+        settings = external_config(known, **folders, reference=reference, suite=suite, overrides=tuple(overrides),
+                                   generated=generated)  # fmt: skip
+        folder = kept.path / "run" if kept is not None else out
+        result = _execute(settings, folder, workers, console, report=out is not None)
+        return replace(result, _kept=kept)
 
 
 def load(folder: str | Path) -> Result:
@@ -127,7 +166,10 @@ def load(folder: str | Path) -> Result:
     return Result(layout.root, is_sealed(layout))
 
 
-def _execute(settings: Config, out: str | Path | None, workers: int | None, console: Console | None) -> Result:
+def _execute(
+    settings: Config, out: str | Path | None, workers: int | None, console: Console | None, report: bool = True
+) -> Result:
+    """Carry out a run. workers: None for as many as fit, 0 for this process."""
     from rich.console import Console as NewConsole
 
     from leakfront.harness.execution.devices import default_workers
@@ -135,5 +177,6 @@ def _execute(settings: Config, out: str | Path | None, workers: int | None, cons
     from leakfront.harness.store.layout import Layout
 
     layout = Layout(Path(out) if out is not None else Path("runs") / settings.name)
-    run_benchmark(settings, layout, workers or default_workers(settings), console or NewConsole(soft_wrap=True))
+    count = default_workers(settings) if workers is None else workers
+    run_benchmark(settings, layout, count, console or NewConsole(soft_wrap=True), report=report)
     return Result(layout.root)

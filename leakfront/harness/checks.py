@@ -17,7 +17,7 @@ from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.settings.sections import Config
-from leakfront.harness.stages import TRAIN
+from leakfront.harness.stages import SAMPLE, TRAIN
 from leakfront.harness.stages.pool import draw_pool, member_share, members_of
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import check_compatible
@@ -48,6 +48,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
             )
     check_sampler(plan)
     check_captions(plan, pool)
+    check_generated_images(plan, pool, layout)
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
     if plan.external:
         check_external_model(plan, pool, layout)
@@ -100,6 +101,22 @@ def check_external_model(plan: Plan, pool: Pool, layout: Layout) -> None:
     plan.model.check_classes(pool.classes)
     if not all(is_done(TRAIN, cell, layout) for cell in plan.cells):
         plan.model.examine()
+
+
+def check_generated_images(plan: Plan, pool: Pool, layout: Layout) -> None:
+    """Raise `InputError` if given images cannot be read, or are of another size than members and decoys.
+
+    They are read only until they have been copied to the run's folder.
+    """
+    if plan.generated is None or all(is_done(SAMPLE, cell, layout) for cell in plan.cells):
+        return
+    (channels, height, width), wanted = plan.generated.load().images.shape[1:], pool.images.shape[1:]
+    if (channels, height, width) != wanted:
+        raise InputError(
+            f"the images in {plan.generated.path} have {height}x{width} pixels and {channels} channels, and members "
+            f"and decoys {wanted[1]}x{wanted[2]} and {wanted[0]}; set data.params.size and data.params.mode to bring "
+            "all to one"
+        )
 
 
 def check_sampler(plan: Plan) -> None:

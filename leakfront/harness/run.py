@@ -43,10 +43,18 @@ class Outcome:
     failed: dict[str, str]
 
 
-def run(config: Config, layout: Layout, workers: int, console: Console, cluster: RayCluster | None = None) -> Outcome:
+def run(
+    config: Config,
+    layout: Layout,
+    workers: int,
+    console: Console,
+    cluster: RayCluster | None = None,
+    report: bool = True,
+) -> Outcome:
     """Carry out a benchmark in a folder; stored artifacts that are still valid are kept.
 
-    workers: processes on this machine; with a cluster, its number of slots. Raises `InputError` for wrong input, and
+    workers: processes on this machine, 0 for this process; with a cluster, its number of slots. report: whether to
+    draw the report. Raises `InputError` for wrong input, and
     `StageError` if a stage of the whole run fails.
     """
     from leakfront.harness.decision import write_per_image
@@ -91,15 +99,17 @@ def run(config: Config, layout: Layout, workers: int, console: Console, cluster:
                 progress.say(f"  {name}: training diverged; its row states the step, and it has no other results")
             progress.begins("results")
             rows, info = collect(plan, pool, layout, diverged, scrubber.all_in(failed))
-            how = {"wall_seconds": busy_seconds(layout.log), "workers": workers, "cluster": str(cluster or "")}
+            how = {"wall_seconds": busy_seconds(layout.log), "workers": max(workers, 1), "cluster": str(cluster or "")}
             info |= {**how, "plugins": plugins, "made": ways_of(plan.cells, layout), "last_session": session}
             write_results(layout, rows, info)
             write_per_image(layout)
             if said := differing_machines(info):
                 progress.say(f"  {said}")
-            progress.begins("report")
-            page = draw_report([layout], layout.report, ending=True)
-            progress.say(f"done in {duration(time.monotonic() - started)}; the report is {page}")
+            where = ""
+            if report:
+                progress.begins("report")
+                where = f"; the report is {draw_report([layout], layout.report, ending=True)}"
+            progress.say(f"done in {duration(time.monotonic() - started)}{where}")
             seal(layout, cells, models)
     return Outcome(diverged, failed)
 
@@ -108,11 +118,12 @@ def _opening(plan: Plan, layout: Layout, workers: int, cluster: str) -> str:
     """The first line of a run: its cells, the models to train, the workers and the folder."""
     where = f" on a {cluster}" if cluster else ""
     if plan.external:
-        models = "an external model"
+        models = "an external model" if plan.has_model else "generated images"
     else:
         cells, trained = len(plan.cells), len(to_train(plan, layout))
         pending = sum(not has_model(cell, layout) for cell in plan.cells)
         models = f"{cells} cells ({len(plan.points)} defenses x {plan.config.splits} splits), "
         models += f"{trained} model{'' if trained == 1 else 's'} to train"
         models += f", {pending} cell{'' if pending == 1 else 's'} to sample and query" if pending else ""
-    return f"{plan.config.name}: {models}, {workers} workers{where}; results in {layout.root}"
+    hands = f"{workers} workers{where}" if workers else "in this process"
+    return f"{plan.config.name}: {models}, {hands}; results in {layout.root}"

@@ -32,7 +32,7 @@ import leakfront.attacks
 import leakfront.defenses
 from leakfront import cli
 from leakfront.harness.plan.make import make_plan
-from leakfront.harness.settings.external import external_config
+from leakfront.harness.settings.external import SUITE_OF_IMAGES, external_config
 from leakfront.harness.settings.file import load_config
 from tests.docs.markdown import PAGES, ROOT, Block, blocks, commands, inline_commands
 from tests.few_figures import only
@@ -125,10 +125,13 @@ class Reader:
             if given["config"] not in self.runs:  # a folder that an earlier line wrote goes on
                 make_plan(load_config(given["config"], given["overrides"], given["smoke"]))
             self.runs.add(str(given["out"]))
-        elif arguments[0] == "attack":
+        elif arguments[0] in ("attack", "samples"):
             places = {place: given[place] for place in ("members", "decoys", "reference")}
             _images({"data": {"params": {place: folder for place, folder in places.items() if folder}}})
-            external_config(given["pipeline"], **places, suite=given["suite"], overrides=given["overrides"])
+            if "generated" in given:
+                _images({"data": {"dataset": "folder", "params": {"members": given["generated"]}}})
+            external_config(given.get("pipeline"), **places, suite=given.get("suite", SUITE_OF_IMAGES),
+                            overrides=given["overrides"], generated=given.get("generated"))  # fmt: skip
 
 
 def check_calls(block: Block) -> None:

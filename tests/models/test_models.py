@@ -17,6 +17,8 @@ from leakfront.models.unet import UNet
 from leakfront.registry import parameters
 from tests import oracle_targets as oracle
 
+EXTERNAL = ("in_memory", "no_model", "pipeline")
+OWN = [name for name in models.registry.names() if name not in EXTERNAL]
 SMALL = {"channels": (8, 16), "head_channels": 8}
 SMALL_TEXT = {"channels": (8, 8), "norm_groups": 4, "text_width": 8, "text_heads": 2}
 
@@ -29,11 +31,11 @@ def test_a_family_says_what_it_is(name: str) -> None:
     assert family.summary
     assert len(inspect.getdoc(family) or "") > 60
     assert family.where() == "model"  # the section of a config, whatever the family
-    assert family.external == (name == "pipeline")
+    assert family.external == (name in EXTERNAL)
     assert family.trained == (name in ("unet", "text_to_image"))
 
 
-@pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
+@pytest.mark.parametrize("name", OWN)
 def test_by_default_a_family_is_unconditional_and_its_version_is_its_parameters(name: str) -> None:
     family = models.registry.get(name)(timesteps=500)
     assert (family.timesteps, family.conditional, family.classes) == (500, False, 0)
@@ -59,7 +61,7 @@ def test_a_loss_states_its_noise_levels_and_a_function_does_not() -> None:
     assert not isinstance(lambda network, images, labels, generator: images, LossWithLevels)
 
 
-@pytest.mark.parametrize("name", [name for name in models.registry.names() if name != "pipeline"])
+@pytest.mark.parametrize("name", OWN)
 def test_every_family_keeps_to_the_contract(name: str) -> None:
     testing.check_model(models.registry.get(name)(**{"unet": SMALL, "text_to_image": SMALL_TEXT}.get(name, {})))
 

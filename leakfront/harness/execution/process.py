@@ -91,6 +91,11 @@ def plan_of(task: Task) -> Plan:
     return _plans[known]
 
 
+def forget() -> None:
+    """Forget the plans of earlier runs in this process."""
+    _plans.clear()
+
+
 def emit(event: dict[str, Any]) -> None:
     """Send an event to the process that started this one."""
     _events.put(event)

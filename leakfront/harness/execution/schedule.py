@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from leakfront.errors import InputError, StageError, is_of_disk
 from leakfront.harness.execution.devices import gpu_shares
+from leakfront.harness.execution.here import Here
 from leakfront.harness.execution.process import Task
 from leakfront.harness.execution.progress import RunProgress
 from leakfront.harness.execution.tasks import run_task
@@ -78,16 +79,18 @@ def execute(
 ) -> dict[str, str]:
     """Run all pending tasks, each as soon as its inputs are stored. Returns the failed cells with their reasons.
 
-    Tasks run in `workers` processes on this machine, or on a cluster. Raises the error of a task for wrong input or a
-    full disk, and `StageError` if a stage of the whole run fails.
+    Tasks run in `workers` processes on this machine (0: in this process), or on a cluster. Raises the error of a task
+    for wrong input or a full disk, and `StageError` if a stage of the whole run fails.
     """
     schedule = Schedule(plan, layout)
     first = list(schedule.ready())
     if not first:
         return schedule.failed
-    executor: Workers | RayWorkers
-    if cluster is None:
-        execution = plan.config.execution
+    executor: Workers | RayWorkers | Here
+    execution = plan.config.execution
+    if not workers:
+        executor = Here(execution.threads, progress.event, run_task)
+    elif cluster is None:
         executor = Workers(workers, execution.threads, progress.event, run_task, gpu_shares(execution))
     else:
         from leakfront.harness.execution.ray_workers import RayWorkers

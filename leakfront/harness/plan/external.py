@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from leakfront.datasets.folder import ImageFolder
+from leakfront.datasets.members_decoys import MembersDecoys
 from leakfront.errors import InputError
 from leakfront.harness.plan.sweeps import DefensePoint
 from leakfront.harness.settings.sections import Config
 
-LABEL = "external model"
+LABEL, LABEL_OF_IMAGES = "external model", "generated images"
+NO_MODEL = "no_model"  # the family of runs that have generated images and no model
 NO_AUDIT = "left out: membership is known, not drawn by coins, and the bound needs independent fair coins"
 NO_OUTSIDE = "left out: it needs images that are neither member nor decoy, and there are none"
+NO_QUERIES = "left out: it queries the model, and there are generated images alone"
 NO_FID = "left out: there are no images that are neither member nor decoy to compare with"
 
 
@@ -48,7 +52,33 @@ def external_points(model: Any, points: Sequence[DefensePoint]) -> list[DefenseP
         return list(points)
     if len(points) != 1 or points[0].line != "none":
         raise InputError("defenses cannot be applied to an external model; leave `defenses` out")
-    return [replace(points[0], line=LABEL)]
+    return [replace(points[0], line=LABEL_OF_IMAGES if model.name == NO_MODEL else LABEL)]
+
+
+def generated_images(config: Config, dataset: Any) -> ImageFolder | None:
+    """The folder of generated images that a config names, read as the images of the data set are; None without one.
+
+    Raises `InputError` for settings that contradict it.
+    """
+    if config.generated is None:
+        if config.model.get("name") == NO_MODEL:
+            raise InputError(
+                f"model.name = {NO_MODEL!r} needs images to judge; give a folder of them as generated, or name a model"
+            )
+        return None
+    if not isinstance(dataset, MembersDecoys):
+        raise InputError(
+            f"generated = {config.generated!r} is judged against known members and decoys, so data.dataset must be "
+            f"members_decoys, not {config.data.dataset!r}"
+        )
+    shared = ("size", "mode", "skip_bad", "orientation", "window", "slice")
+    return ImageFolder(config.generated, **{key: getattr(dataset, key) for key in shared})
+
+
+def check_generated(config: Config, generated: ImageFolder | None) -> None:
+    """Raise `InputError` unless the number of generated images is that of the config; the folder is listed for it."""
+    if generated is not None and config.sampling.images != (count := len(generated.listing.files)):
+        raise InputError(f"{generated.path} has {count} generated images; set sampling.images = {count}")
 
 
 def external_notes(dataset: Any, metrics: Sequence[Any], extractor: Any) -> list[str]:

@@ -26,6 +26,7 @@ def key_of(stage: Stage, subject: Subject) -> str:
     of seeds. Nothing else enters. In particular, the key does not depend on which other cells the config has, and not
     on the machine: its number of threads and its instruction set are recorded with the artifact.
     """
+    stage = stage.of(subject.plan)
     inputs = [key for name in inputs_of(stage, subject.plan) for key in _input_keys(BY_NAME[name], stage, subject)]
     code = sorted({*stage.code(subject), *with_imports(stage.run.__module__), SEEDS})
     return content_key(stage.name, stage.settings(subject), inputs, code)

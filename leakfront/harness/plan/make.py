@@ -11,7 +11,13 @@ from leakfront.attacks.contract import Attack
 from leakfront.attacks.suites import IN_FRONT, OWN, chosen_attacks
 from leakfront.datasets import open_dataset
 from leakfront.errors import InputError
-from leakfront.harness.plan.external import check_external, external_notes, external_points
+from leakfront.harness.plan.external import (
+    check_external,
+    check_generated,
+    external_notes,
+    external_points,
+    generated_images,
+)
 from leakfront.harness.plan.keys import fill_keys
 from leakfront.harness.plan.limits import check_models, check_names, check_weights
 from leakfront.harness.plan.packages import check_figures
@@ -36,8 +42,10 @@ def make_plan(config: Config, layout: Layout | None = None, data: str | None = N
     model_settings = dict(config.model)
     model = build(models.registry, model_settings.pop("name", None), model_settings, "model")
     dataset = open_dataset(config.data.dataset, **config.data.params)
+    generated = generated_images(config, dataset)
     if data is None:
         check_external(config, model, dataset)
+        check_generated(config, generated)
     suite, chosen = chosen_attacks(config.suite, config.attacks, model.timesteps)
     points = external_points(model, expand(config.defenses))
     check_models(config.splits, len(points))
@@ -56,6 +64,7 @@ def make_plan(config: Config, layout: Layout | None = None, data: str | None = N
         extractor=build(feature_extractors.registry, extractor, config.metrics.features_params, "metrics"),
         cells=_cells(points, config.splits),
         keys={},
+        generated=generated,
     )
     if not plan.known_membership:  # else there is no audit
         _check_statistics(config)
@@ -121,6 +130,8 @@ def notes_on(plan: Plan) -> list[str]:
     shadows = plan.config.splits - 1
     notes = {label: plan.note(label, shadows) for label in plan.attacks}
     of_model = [f"model: {note}" for note in plan.model.notes()]
+    if plan.generated is not None:
+        of_model += [f"model: of the generated images, {note}" for note in plan.generated.listing.notes]
     known = external_notes(plan.dataset, plan.metrics, plan.extractor)
     return [*of_model, *known, *(f"attack {label}: {note}" for label, note in notes.items() if note)]
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from leakfront.attacks.contract import Attack, signal_key
-from leakfront.harness.plan.external import NO_OUTSIDE
+from leakfront.harness.plan.external import NO_MODEL, NO_OUTSIDE, NO_QUERIES
 from leakfront.harness.plan.sweeps import DefensePoint
 from leakfront.harness.pool.data_files import DataFiles
 from leakfront.harness.settings.places import shortened
@@ -32,7 +32,8 @@ class CellPlan:
 class Plan:
     """A checked config, with an instance of every plug-in that it names.
 
-    keys: by stage, for the stages of the whole run. data: what the files of the data set hold.
+    keys: by stage, for the stages of the whole run. data: what the files of the data set hold. generated: the folder of
+    images that are judged in place of the model's samples; None if the run draws samples.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Plan:
     extractor: Any
     cells: list[CellPlan]
     keys: dict[str, str]
+    generated: Any = None
 
     @cached_property
     def by_name(self) -> dict[str, CellPlan]:
@@ -83,6 +85,11 @@ class Plan:
         return bool(self.model.external)
 
     @property
+    def has_model(self) -> bool:
+        """Whether there is a model to query, and not generated images alone."""
+        return bool(self.model.name != NO_MODEL)
+
+    @property
     def attempted(self) -> list[Attack]:
         """The attacks that can run if all splits have a model."""
         return [self.attacks[label] for label in self.judged_by(self.config.splits - 1)]
@@ -92,16 +99,19 @@ class Plan:
         return [
             label
             for label, attack in self.attacks.items()
-            if attack.shadows_needed() <= shadows and not self._lacks_outside(attack)
+            if attack.shadows_needed() <= shadows and not self._lacks(attack)
         ]
 
     def note(self, label: str, shadows: int) -> str:
         """One line on what changes for an attack with this number of shadow models, or why it is left out; or ""."""
         attack = self.attacks[label]
-        return NO_OUTSIDE if self._lacks_outside(attack) else attack.note(shadows)
+        return self._lacks(attack) or attack.note(shadows)
 
-    def _lacks_outside(self, attack: Attack) -> bool:
-        return bool(attack.outside_signals()) and not self.dataset.has_outside
+    def _lacks(self, attack: Attack) -> str:
+        """Why an attack cannot run, whatever the number of shadow models; or ""."""
+        if not self.has_model and (attack.signals() or attack.outside_signals() or attack.generations()):
+            return NO_QUERIES
+        return NO_OUTSIDE if attack.outside_signals() and not self.dataset.has_outside else ""
 
     @property
     def features(self) -> str:

@@ -19,8 +19,10 @@ def training_work(plan: Plan, cell: CellPlan) -> float:
 
 
 def sampling_work(plan: Plan) -> float:
-    """The work of generating the samples of any cell, in forward passes of one image."""
+    """The work of generating the samples of any cell, in forward passes of one image; 0 if they are given."""
     sampling = plan.config.sampling
+    if plan.generated is not None:
+        return 0.0
     return float(sampling.images * sampling.steps * (1 if sampling.guidance == 1 else 2))
 
 

@@ -23,8 +23,8 @@ _ABSOLUTE = re.compile(r"~?/|~\w[^/]*/|[A-Za-z]:[\\/]|\\\\")
 def places(settings: Mapping[str, Any]) -> dict[str, str]:
     """The paths in the settings of a config (as TOML holds them), by their keys: {"data.params.path": "~/photos"}.
 
-    These are the parameters that a plug-in calls its `places`, the path after "folder:" or "npz:", and any other text
-    that is an absolute path. Key parts after the first are joined by dots; those of lists are numbers.
+    These are the parameters that a plug-in calls its `places`, `generated`, the path after "folder:" or "npz:", and any
+    other text that is an absolute path. Key parts after the first are joined by dots; those of lists are numbers.
     """
     declared = set(_declared(settings))
     found = []
@@ -100,7 +100,8 @@ def _joined(key: str, last: str | int) -> str:
 
 
 def _declared(settings: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of all parameters that a plug-in of these settings calls a path."""
+    """The keys that always hold a path: `generated`, and what a plug-in of these settings calls its places."""
+    yield "generated"
     for key, registry, name in _plugins(settings):
         try:
             plugin = registry.get(name) if isinstance(name, str) else None

@@ -170,10 +170,11 @@ class Config(_Section):
     defenses: tables of a `name` and parameters; a list of values sweeps a parameter. suite: the name of a fixed list of
     attacks. attacks: adds attacks to the suite, or changes them. Each key is an attack's label in the rows, and its
     table holds the parameters, and the attack's name as `attack` if the label differs from it. Without a suite, the
-    attacks are those in `attacks`, or the suite "quick-v2" if there are none. figures: the names of figures of other
-    packages that the report draws after its own. privacy_seed: what private models draw from, if their draws are to be
-    repeated; by default a secret that is drawn for the run. It is never written to the run's config, rows or report,
-    and the guarantees hold only while it stays secret.
+    attacks are those in `attacks`, or the suite "quick-v2" if there are none. generated: a folder of images that are
+    judged in place of samples of the model; with model.name = "no_model" they are judged alone. figures: the names of
+    figures of other packages that the report draws after its own. privacy_seed: what private models draw from, if their
+    draws are to be repeated; by default a secret that is drawn for the run. It is never written to the run's config,
+    rows or report, and the guarantees hold only while it stays secret.
     """
 
     name: str = Field(pattern=r"^[^\W_][\w.-]*$")
@@ -184,6 +185,7 @@ class Config(_Section):
     suite: str = ""
     data: Data = Data()
     model: dict[str, Any] = {"name": "unet"}
+    generated: str | None = None
     training: Training = Training()
     sampling: Sampling = Sampling()
     probe: Probe = Probe()

@@ -3,18 +3,24 @@
 Importing the list does not import torch.
 """
 
+from dataclasses import replace
+
 from leakfront.harness.stages.attack import ATTACK
 from leakfront.harness.stages.extractor import EXTRACTOR
 from leakfront.harness.stages.features import FEATURES
+from leakfront.harness.stages.given_samples import GIVEN_SAMPLES
 from leakfront.harness.stages.measure import MEASURE
+from leakfront.harness.stages.no_training import NO_TRAINING
 from leakfront.harness.stages.pool import POOL
 from leakfront.harness.stages.prepare import PREPARE
 from leakfront.harness.stages.probe import PROBE
 from leakfront.harness.stages.reference import REFERENCE
-from leakfront.harness.stages.sample import SAMPLE
+from leakfront.harness.stages.sample import SAMPLE as DRAWN_SAMPLES
 from leakfront.harness.stages.stage import Stage
-from leakfront.harness.stages.train import TRAIN
+from leakfront.harness.stages.train import TRAIN as TRAINING
 
+TRAIN = replace(TRAINING, instead=lambda plan: None if plan.has_model else NO_TRAINING)
+SAMPLE = replace(DRAWN_SAMPLES, instead=lambda plan: None if plan.generated is None else GIVEN_SAMPLES)
 STAGES: list[Stage] = [
     POOL, EXTRACTOR, REFERENCE, PREPARE, TRAIN, SAMPLE, FEATURES, PROBE, ATTACK, MEASURE,
 ]  # fmt: skip

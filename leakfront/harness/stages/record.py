@@ -90,6 +90,8 @@ def collect(
 def _external(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -> dict[str, Any]:
     """The facts about an external model: its name, its files, how they were read, and whether that is plausible."""
     read = {"read": "; ".join(plan.model.notes())} if plan.model.notes() else {}
+    if not plan.has_model:
+        return {"name": plan.model.label, "images_alone": plan.config.sampling.images}
     facts = {"name": plan.model.label, **plan.model.version(), **read}
     for cell in measured:  # an external model is one cell
         facts["plausibility"] = load_training(cell, layout)["plausibility"]

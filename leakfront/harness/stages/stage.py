@@ -71,6 +71,7 @@ class Stage:
     siblings: whether it also reads the inputs of those other splits that have a model (as shadow models).
     parts: the names of its artifacts if it has several, by the number of shadow models.
     work: the amount of work in forward passes of one image, for estimates of time; None for stages that take moments.
+    instead: for some plans, the stage of the same name and inputs that makes the artifact in place of this one.
     """
 
     name: str
@@ -83,6 +84,11 @@ class Stage:
     siblings: bool = False
     parts: Callable[[Plan, int], Sequence[str]] = lambda plan, shadows: ("",)
     work: Callable[[Work], float] | None = None
+    instead: Callable[[Plan], Stage | None] = lambda plan: None
+
+    def of(self, plan: Plan) -> Stage:
+        """The stage that makes this artifact in a run with this plan."""
+        return self.instead(plan) or self
 
     def folder(self, layout: Layout, key: str, cell: CellPlan | None = None, part: str = "") -> Path:
         """The folder of its artifact: of the run, of the model with this key, or of a cell."""
@@ -110,7 +116,7 @@ def perform(stage: Stage, work: Work, key: str, made: Mapping[str, Any] | None =
     if not is_stored(stage, work.layout, key, work.of_cell, work.part):
         execution = work.plan.config.execution
         made = made_by(execution.threads, execution.device) if made is None else made
-        store(stage.folder(work.layout, key, work.of_cell, work.part), key, stage.run(work), made)
+        store(stage.folder(work.layout, key, work.of_cell, work.part), key, stage.of(work.plan).run(work), made)
 
 
 def store(folder: Path, key: str, files: Files, made: Mapping[str, Any]) -> None:

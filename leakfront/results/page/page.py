@@ -108,6 +108,9 @@ def _about(run: RunData) -> str:
     models = sum(len(summary.splits(point)) for point in summary.points)
     named = ", ".join(summary.attacks) if len(summary.attacks) <= _NAMED else f"{len(summary.attacks)} attacks"
     attacks = f"attacked with {named}" if summary.attacks else "not attacked"
+    if run.external_model is not None and "images_alone" in run.external_model:
+        count = run.external_model["images_alone"]
+        return f"{count} generated images, without their model, were {attacks}. {conditions(run)}"
     if run.external_model is not None:
         which = "An external model, trained elsewhere, was" if models == 1 else f"{models} external models were"
         checked = "" if doubts(run) else "".join(f" {line[:1].upper()}{line[1:]}." for line in in_front(run))

@@ -24,7 +24,9 @@ def conditions(run: RunData) -> str:
     )
     parts = [
         *_pools(run),
-        "one external model"
+        "generated images without their model"
+        if run.external_model is not None and "images_alone" in run.external_model
+        else "one external model"
         if run.external_model is not None and len(summary.points) == 1
         else f"{splits} split{'s' if splits != '1' else ''} (one model each) per defense and strength",
         f"{stated(infos, 'samples_per_model')} samples from each model",
