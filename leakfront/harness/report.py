@@ -35,12 +35,14 @@ def draw_report(
     from leakfront.results.figures import drawn_names, figures
     from leakfront.results.page import assets
     from leakfront.results.run.data import RunData
+    from leakfront.results.verdict.gate import gate_of
 
     data = [RunData(layout.root, finished=ending or is_sealed(layout)) for layout in runs]
     drawn_by = [type_name for name in drawn_names(data) for type_name in with_imports(figures.get(name).__module__)]
     code = sorted({*with_imports("leakfront.results.report"), *drawn_by})
     finished = [run.finished for run in data]
-    key = content_key("report", [force, theme, finished, assets.version()], inputs, code)
+    gates = [gate_of(run).model_dump(mode="json") for run in data]
+    key = content_key("report", [force, theme, finished, assets.version(), gates], inputs, code)
     if not is_own(folder, key):
         from leakfront.results.report import write_report
 

@@ -57,7 +57,7 @@ def run(
     draw the report. Raises `InputError` for wrong input, and
     `StageError` if a stage of the whole run fails.
     """
-    from leakfront.harness.decision import write_per_image
+    from leakfront.harness.decision import write_decision
     from leakfront.harness.report import draw_report
     from leakfront.harness.stages.aggregate import write_results
     from leakfront.harness.stages.made import ways_of
@@ -102,7 +102,7 @@ def run(
             how = {"wall_seconds": busy_seconds(layout.log), "workers": max(workers, 1), "cluster": str(cluster or "")}
             info |= {**how, "plugins": plugins, "made": ways_of(plan.cells, layout), "last_session": session}
             write_results(layout, rows, info)
-            write_per_image(layout)
+            write_decision(layout)
             if said := differing_machines(info):
                 progress.say(f"  {said}")
             where = ""

@@ -17,6 +17,8 @@ from leakfront.results.tables.main import main_table
 from leakfront.results.tables.matched import matched_table
 from leakfront.results.tables.quality import quality_table
 from leakfront.results.tables.table import Table
+from leakfront.results.verdict.gate import gate_of
+from leakfront.results.verdict.judge import judge
 
 ORDER = ("tradeoff", "tradeoff_auc", "matched", "timeline", "extraction_curve", "gallery", "inpainting", "membership",
          "heatmap", "roc", "audit", "cost")  # fmt: skip
@@ -57,7 +59,8 @@ def write_report(
     for name, table in tables.items():
         _write(table, folder / "tables", name)
     index = folder / "index.html"
-    contents = Contents(findings(run), tables, pictures, not_drawn, left_out)
+    verdict = judge(run, gate_of(run)) if len(runs) == 1 and run.summary.points else None
+    contents = Contents(findings(run), tables, pictures, not_drawn, left_out, verdict)
     index.write_text(page(run, contents), encoding="utf-8")
     return index
 

@@ -34,6 +34,7 @@ from leakfront import cli
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.external import SUITE_OF_IMAGES, external_config
 from leakfront.harness.settings.file import load_config
+from leakfront.results.verdict.gate import read_gate
 from tests.docs.markdown import PAGES, ROOT, Block, blocks, commands, inline_commands
 from tests.few_figures import only
 from tests.in_process import in_process
@@ -107,6 +108,9 @@ class Reader:
                 test()
 
     def _plan(self, block: Block) -> None:
+        if block.file.endswith("gate.toml"):
+            read_gate(self.folder / block.file)
+            return
         settings = tomllib.loads(block.text)
         _images(settings)
         whole = settings if "name" in settings else _merged(tomllib.loads(_digits()), settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from leakfront.attacks.suites import V2
 from leakfront.harness.plan.make import in_front, notes_on
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.trainings import stopped_early
@@ -51,6 +52,7 @@ def collect(
             for label, a in plan.attacks.items()
         },
         "in_front": in_front(plan),
+        "not_in_suite": [label for label in V2 if label not in plan.attacks],
         "attack_notes": notes_on(plan),
         "metric_facts": metric_facts(plan.metrics, plan.features),
         "config": resolved(config),

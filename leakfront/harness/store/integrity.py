@@ -20,8 +20,7 @@ from leakfront.harness.store.layout import Layout
 from leakfront.results.run.state import TABLES, belongs
 
 # a finished run seals its artifacts' manifests, and these files at the top of its folder
-_TOP = ("config.toml", "results.csv", "results.parquet", "run.json", "per_image.csv", "verdict.json",
-        "log.jsonl")  # fmt: skip
+_TOP = ("config.toml", "results.csv", "results.parquet", "run.json", "per_image.csv", "log.jsonl")
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,12 @@ from leakfront.results.run.made import facts_of_making, flat
 from leakfront.results.run.plausibility import doubts, in_front
 from leakfront.results.run.state import UNFINISHED
 from leakfront.results.tables.table import Table, counted, number
+from leakfront.results.verdict.sentences import headline, lines
+from leakfront.results.verdict.untried import untried
 
 if TYPE_CHECKING:
     from leakfront.results.run.data import RunData
+    from leakfront.results.verdict.judge import Verdict
 
 
 _NAMED = 6  # attacks named in a sentence
@@ -47,7 +50,7 @@ class Contents:
 
     tables: main, matched, quality, cost, suite and attacks; None for one that the run does not have. not_drawn: the
     title of each figure that is missing, and the reason. left_out: what a report that may be shared leaves out; None
-    for any other report.
+    for any other report. verdict: None for several runs drawn together.
     """
 
     findings: Findings
@@ -55,6 +58,7 @@ class Contents:
     pictures: Sequence[Picture]
     not_drawn: Mapping[str, str]
     left_out: Sequence[str] | None = None
+    verdict: Verdict | None = None
 
 
 def page(run: RunData, contents: Contents) -> str:
@@ -70,6 +74,7 @@ def page(run: RunData, contents: Contents) -> str:
         unfinished=_unfinished(run),
         showing=[picture.title for picture in contents.pictures if picture.shows_images],
         left_out=contents.left_out,
+        verdict=_shown(run, contents.verdict),
         findings=contents.findings,
         tables=contents.tables,
         cell_class=cell_class,
@@ -90,6 +95,16 @@ def page(run: RunData, contents: Contents) -> str:
             for r in run.sources
         ],
     )
+
+
+def _shown(run: RunData, verdict: Verdict | None) -> dict[str, Any] | None:
+    """The verdict in sentences."""
+    if verdict is None:
+        return None
+    return {
+        "outcome": verdict.outcome, "headline": headline(verdict), "lines": lines(verdict),
+        "untried": untried(run, verdict.gate),
+    }  # fmt: skip
 
 
 def _unfinished(run: RunData) -> list[str]:

@@ -66,7 +66,10 @@ class RunData:
     """A run's folder: `results.csv`, `run.json` and the arrays of its cells.
 
     It may come from somebody else: paths follow from checked names, and no path in `run.json` is used.
+    may_be_shared: whether it has no pictures, paths and private names.
     """
+
+    may_be_shared = False
 
     def __init__(self, folder: Path, finished: bool = True) -> None:
         """Files of `folder` are read when they are needed. finished: whether the last run in it came to its end."""
@@ -129,6 +132,10 @@ class RunData:
             Cell(c["name"], c["defense"], c["params"], c["split"], self.folder / "cells" / c["name"])
             for c in self.info["cells"]
         ]
+
+    def shown(self, label: str) -> str:
+        """The label of a model as the run's tables have it."""
+        return label
 
     @property
     def undefended_cell(self) -> Cell | None:

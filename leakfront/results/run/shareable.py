@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # this module are not shown at all
 _TEXTS = ("suite", "seed", "splits", "threads", "workers", "wall_seconds", "cluster", "samples_per_model", "features",
           "model", "versions", "plugins", "git", "machine", "private_draws", "private_draws_before", "metric_facts",
-          "composed_guarantees", "external_model")  # fmt: skip
+          "composed_guarantees", "external_model", "not_in_suite")  # fmt: skip
 EXTERNAL = "external model"
 OF_MODEL = "model: "  # what the notes on how a model was read begin with
 _BY_LABEL = ("guarantees", "covers", "acts_on")
@@ -29,6 +29,8 @@ _BY_LABEL = ("guarantees", "covers", "acts_on")
 
 class Shareable(RunData):
     """A run without what may not leave the house. It has no images: `pool` has none, and `samples` raises."""
+
+    may_be_shared = True
 
     def __init__(self, run: RunData, names: ShownNames, number: int = 1, data: int = 1) -> None:
         """number: of the run among those drawn together. data: of its data set among theirs."""
@@ -115,6 +117,10 @@ class Shareable(RunData):
         """As of the run, without evidence that holds images."""
         label = next((old for old, new in self._attacks.items() if new == attack), attack)
         return {name: values for name, values in self._run.scores(cell, label).items() if values.ndim < 3}
+
+    def shown(self, label: str) -> str:
+        """The label of a model that may be shown."""
+        return self._label(label)
 
     @property
     def replaced(self) -> list[str]:
