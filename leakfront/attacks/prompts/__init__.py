@@ -1,0 +1,1 @@
+"""Choices of the captions that are worth many generations, blind to coins."""
