@@ -21,10 +21,11 @@ from leakfront.testing.oracles import (
     shadow,
     shadows_of,
     target,
+    view_of,
 )
 
 __all__ = [
     "OUTSIDE", "POOL", "SAMPLES", "captions", "chosen", "coins", "context", "digits", "fitted", "flat", "measured",
     "nearest_pool_image", "only_samples", "permuted", "permuted_shadow", "pool_view", "sampled", "shadow", "shadows_of",
-    "target",
+    "target", "view_of",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "pian": {"timesteps": (50, 100, 200)},
     "sima": {"timesteps": (50, 100)},
     "pfami": {"timesteps": (0, 100, 200), "crops": 4},
+    "retained": {"pairs": 120, "steps": 2, "batch_size": 2, "samples": 1, "matches": 1},
 }
 FEWEST_SAMPLES: dict[str, int] = {"generate_and_filter": 3}
 ONLY_SOME: set[str] = {"outlier"}
