@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leakfront.results.figures import Figure, NotDrawn, drawn_names, figures, save
 from leakfront.results.figures.drawing import themes
+from leakfront.results.page import images
 from leakfront.results.page.findings import findings
 from leakfront.results.page.page import Contents, Picture, page
 from leakfront.results.run.combined import combined
@@ -60,9 +61,16 @@ def write_report(
         _write(table, folder / "tables", name)
     index = folder / "index.html"
     verdict = judge(run, gate_of(run)) if len(runs) == 1 and run.summary.points else None
-    contents = Contents(findings(run), tables, pictures, not_drawn, left_out, verdict)
+    more = _more(run, folder) if len(runs) == 1 and run.cells else {}
+    contents = Contents(findings(run), tables, pictures, not_drawn, left_out, verdict, more)
     index.write_text(page(run, contents), encoding="utf-8")
     return index
+
+
+def _more(run: RunData, folder: Path) -> dict[str, str]:
+    """Write the other pages of a run's report; return each with what it shows."""
+    (folder / images.PAGE).write_text(images.images_page(run), encoding="utf-8")
+    return {images.PAGE: "Single images: what leaks of each"}
 
 
 def _names(runs: list[RunData]) -> list[str]:

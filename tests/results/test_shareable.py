@@ -37,7 +37,7 @@ def test_the_ordinary_report_gives_every_secret_away(run: Path) -> None:
     """So that the next test can fail."""
     found = secrets_in(run / "report")
     assert set(found) == {*NAMES, "pixels"}
-    assert found["pixels"] == {"index.html", "gallery.pdf", "gallery.png", "gallery.svg"}
+    assert found["pixels"] == {"index.html", "images.html", "gallery.pdf", "gallery.png", "gallery.svg"}
     assert {"audit.svg", "audit.pdf", "main.csv", "main.tex", "main.md"} <= found["folder"]
 
 
@@ -60,7 +60,13 @@ def test_it_has_tables_figures_and_numbers_but_no_figure_with_images(run: Path) 
     assert {"tradeoff", "membership", "roc", "audit"} <= drawn
     assert not drawn & {"gallery", "inpainting"}
     assert sorted(p.name for p in (ours / "tables").iterdir()) == sorted(p.name for p in (whole / "tables").iterdir())
-    assert sorted(path.name for path in ours.iterdir()) == ["figures", "index.html", MANIFEST, "tables"]  # no signature
+    assert sorted(path.name for path in ours.iterdir()) == [
+        "figures",
+        "images.html",
+        "index.html",
+        MANIFEST,
+        "tables",
+    ]  # no signature
     theirs = (whole / "tables/main.csv").read_text().replace(f"{PROJECT}-loss", "attack-3")
     theirs = theirs.replace(f"{FOLDER} doubled,table={HOME}/x", "defense 3,strength 1")
     assert (ours / "tables/main.csv").read_text() == theirs

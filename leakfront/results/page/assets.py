@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from importlib.resources import files
+from typing import Any
+
+from leakfront.results.page.layout import breakable
 
 TEMPLATE, STYLE, SCRIPT = "template.html", "page.css", "sort.js"
+_ALL = (TEMPLATE, STYLE, SCRIPT, "base.html", "images.html")
 
 
 def read(name: str) -> str:
@@ -20,6 +24,17 @@ def policy() -> str:
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
+def render(template: str, **values: Any) -> str:
+    """The HTML of one of the templates, with the style, the script and the policy in it."""
+    from jinja2 import Environment, FunctionLoader
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(read))
+    environment.filters["breakable"] = breakable
+    inside = {"policy": Markup(policy()), "style": Markup(read(STYLE)), "script": Markup(read(SCRIPT))}
+    return environment.get_template(template).render(**values, **inside)
+
+
 def version() -> str:
     """A hash of all the files: a report made with others is out of date."""
-    return hashlib.sha256("\0".join(map(read, (TEMPLATE, STYLE, SCRIPT))).encode()).hexdigest()
+    return hashlib.sha256("\0".join(map(read, _ALL)).encode()).hexdigest()

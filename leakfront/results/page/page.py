@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from leakfront.results.page import assets
 from leakfront.results.page.explanations import limits, reading
 from leakfront.results.page.findings import Findings
-from leakfront.results.page.layout import breakable, cell_class, of_numbers
+from leakfront.results.page.layout import cell_class, of_numbers
 from leakfront.results.run.conditions import conditions
 from leakfront.results.run.made import facts_of_making, flat
 from leakfront.results.run.plausibility import doubts, in_front
@@ -50,7 +50,8 @@ class Contents:
 
     tables: main, matched, quality, cost, suite and attacks; None for one that the run does not have. not_drawn: the
     title of each figure that is missing, and the reason. left_out: what a report that may be shared leaves out; None
-    for any other report. verdict: None for several runs drawn together.
+    for any other report. verdict: None for several runs drawn together. more: other pages beside this one, with what
+    they show.
     """
 
     findings: Findings
@@ -59,16 +60,13 @@ class Contents:
     not_drawn: Mapping[str, str]
     left_out: Sequence[str] | None = None
     verdict: Verdict | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 def page(run: RunData, contents: Contents) -> str:
     """The HTML of the report of a run, or of several drawn together."""
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["breakable"] = breakable
-    return environment.from_string(assets.read(assets.TEMPLATE)).render(
+    return assets.render(
+        assets.TEMPLATE,
         title=run.info.get("title") or run.info.get("name", "Report"),
         about=_about(run),
         unfinished=_unfinished(run),
@@ -82,9 +80,7 @@ def page(run: RunData, contents: Contents) -> str:
         pictures=contents.pictures,
         not_drawn=contents.not_drawn,
         notes=[f"{note[:1].upper()}{note[1:]}." for note in map(str, run.info.get("attack_notes", []))],
-        policy=Markup(assets.policy()),
-        style=Markup(assets.read(assets.STYLE)),
-        script=Markup(assets.read(assets.SCRIPT)),
+        more=contents.more,
         conditions=conditions(run),
         subject=run.summary.subject,
         several=len(run.summary.points) > 1,
