@@ -130,6 +130,12 @@ def run(
               shell_complete=completion.folders)  # fmt: skip
 @click.option("--reference", metavar="DIR", help="Images that are neither, for FID.  [default: no FID]",
               shell_complete=completion.folders)  # fmt: skip
+@click.option("--captions", metavar="FILE", help="Captions of all images: .jsonl or .csv with file_name and text."
+              "  [default: those in the folders]", shell_complete=completion.folders)  # fmt: skip
+@click.option("--guidance", type=float, help="Scale of classifier-free guidance.  [default: 7.5 with captions]")
+@click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]),
+              help="Precision of a text-to-image model.  [default: float32]")  # fmt: skip
+@click.option("--offload", is_flag=True, help="Keep text encoders and autoencoder off the GPU while they are not used.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/attack-NAME]")
 @click.option("--suite", default="quick-v2", show_default=True, help="The attacks: quick-v2 or v2 (before: quick, v1).",
               shell_complete=completion.suites)  # fmt: skip
@@ -147,18 +153,21 @@ def attack(
     overrides: tuple[str, ...],
     workers: int | None,
     device: str | None,
+    **options: Any,
 ) -> int:
     """Attack a model you already have.
 
-    PIPELINE is a folder of diffusers with a UNet2DModel in safetensors and a scheduler: a pipeline, a checkpoint of a
-    training script, or a snapshot of the hub's cache. Nothing in it is run, and only the run's folder is written to.
+    PIPELINE is a folder of diffusers in safetensors: a UNet2DModel with its scheduler (a pipeline, a checkpoint of a
+    training script, or a snapshot of the hub's cache), or a Stable Diffusion pipeline, which is asked with the captions
+    of the images. Nothing in it is run, and only the run's folder is written to.
     Members and decoys must differ in nothing but membership: attacks measure any other difference as leakage. Lines in
     front of the table say whether the model was read rightly, and what a control finds that never sees the model: it is
     fitted on the images and on the facts of their files.
     """
     from leakfront.harness.settings.external import external_config
+    from leakfront.harness.settings.external_text import as_overrides
 
-    changes = _with_device(overrides, device)
+    changes = _with_device((*as_overrides(options), *overrides), device)
     return _attack(external_config(pipeline, members, decoys, reference, suite, changes), out, workers)
 
 

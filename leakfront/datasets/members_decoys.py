@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from leakfront.datasets import DECOY, MEMBER, OUTSIDE, Dataset, LabelledImages, register
+from leakfront.datasets import DECOY, MEMBER, OUTSIDE, Dataset, LabelledImages, register, user_path
+from leakfront.datasets.captions.of_files import captions_in
 from leakfront.datasets.files.class_order import ClassOrder, numbered, order_question
 from leakfront.datasets.files.decode import Orientation
 from leakfront.datasets.files.facts import FileFacts
@@ -32,7 +33,8 @@ class MembersDecoys(Dataset):
     reference: a folder of images that are neither, for FID and for attacks that query known non-members; None if there
     is none. The data set `folder` reads each of them, with the other parameters; classes are numbered over all of them.
     An image that is in both `members` and `decoys`, equal in every pixel, is refused. One that is in a folder twice
-    counts once.
+    counts once. captions_file: one .jsonl or .csv file with the captions of all images (file_name, text), in place of
+    those that `captions` finds in the folders; names are relative to the image's folder, or to that of the file.
     """
 
     members: str
@@ -46,10 +48,20 @@ class MembersDecoys(Dataset):
     window: Window | None = None
     slice: Slice | None = None
     captions: bool = False
+    captions_file: str | None = None
 
     known_membership: ClassVar[bool] = True
-    places: ClassVar[tuple[str, ...]] = ("members", "decoys", "reference")
+    places: ClassVar[tuple[str, ...]] = ("members", "decoys", "reference", "captions_file")
     hashed: ClassVar[int | None] = MAX_HASHED
+
+    def validate(self) -> None:
+        if self.captions and self.captions_file is not None:
+            raise InputError("data.params.captions and captions_file give captions twice; leave one out")
+
+    @property
+    def has_captions(self) -> bool:
+        """Whether images have captions."""
+        return self.captions or self.captions_file is not None
 
     @property
     def has_outside(self) -> bool:
@@ -63,7 +75,8 @@ class MembersDecoys(Dataset):
     def listed(self) -> dict[str, list[Path]]:
         """The image files of each folder, and those of their captions if these are read."""
         listed = each(partial(folder.listed) for folder in self.folders.values())
-        return {name: files["path"] for name, files in zip(self.folders, listed, strict=True)}
+        found = {name: files["path"] for name, files in zip(self.folders, listed, strict=True)}
+        return found | ({} if self.captions_file is None else {"captions_file": [user_path(self.captions_file)]})
 
     @cached_property
     def folders(self) -> dict[str, ImageFolder]:
@@ -97,8 +110,16 @@ class MembersDecoys(Dataset):
             roles=np.concatenate([np.full(len(found), _ROLES[name], np.int8) for name, found, _ in loaded]),
             notes=tuple(f"{name}: {note}" for name, found, _ in loaded for note in found.notes),
             files=FileFacts.together([found.files for found in parts if found.files is not None]),
-            captions=tuple(text for found in parts for text in found.captions or ()) if self.captions else None,
+            captions=self._captions(loaded),
         )
+
+    def _captions(self, loaded: list[_Loaded]) -> tuple[str, ...] | None:
+        """The captions of all images that were loaded."""
+        if self.captions_file is None:
+            return tuple(text for _, found, _ in loaded for text in found.captions or ()) if self.captions else None
+        listed = {folder.listing.root: folder.listing.files for folder in self.folders.values()}
+        texts = captions_in(user_path(self.captions_file), listed)
+        return tuple(texts[file] for _, _, files in loaded for file in files)
 
     def _require_classes_in_both(self, loaded: list[_Loaded]) -> None:
         if (loaded[0][1].classes == ("all",)) != (loaded[1][1].classes == ("all",)):

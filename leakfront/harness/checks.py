@@ -152,11 +152,13 @@ def check_captions(plan: Plan, pool: Pool) -> None:
     if not plan.model.text:
         return
     what = f"model.name = {plan.model.name!r} is a text model"
+    if pool.captions is None and plan.external:
+        return  # it is asked with the empty caption, which a note says
     if pool.captions is None:
         reads = "captions" in parameters(plan.dataset)
         remedy = "set data.params.captions = true" if reads else "use another, such as captioned_digits"
         raise InputError(f"{what}, and data.dataset = {plan.config.data.dataset!r} gives no captions; {remedy}")
-    if not pool.reference_captions:
+    if not pool.reference_captions and not plan.external:
         raise InputError(
             f"{what}, whose samples are asked for by the captions of the reference, but there are no reference images; "
             "set data.reference"

@@ -7,7 +7,8 @@ import io
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,19 +74,75 @@ def captions_of(root: Path, images: Sequence[Path]) -> tuple[str, ...]:
     return tuple(found[file] for file in images)
 
 
-def _listed(root: Path, source: Path, images: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """The image and the caption of each entry of a metadata file."""
-    known, seen = {file.relative_to(root).as_posix(): file for file in images}, set()
+def has_captions(root: Path, images: Sequence[Path]) -> bool:
+    """Whether a folder of images has the files of captions, one for all or one beside an image."""
+    return any(os.path.lexists(root / name) for name in METADATA) or any(
+        os.path.lexists(file.with_suffix(".txt")) for file in images
+    )
+
+
+def captions_in(source: Path, folders: Mapping[Path, Sequence[Path]]) -> dict[Path, str]:
+    """The captions of the images of several folders, from one file as `metadata.jsonl` or `metadata.csv` are.
+
+    folders: the images of each root. A file name is relative to the folder of the image, or to that of `source`. Raises
+    `InputError` if the file cannot be read or holds no captions, if an image has none, an empty one or two, and if an
+    entry's image is in none of the folders, or in two.
+    """
+    if source.suffix not in (".jsonl", ".csv"):
+        raise InputError(f"{source} must be a .jsonl or a .csv file with file_name and text for each image")
+    places: dict[str, list[Path]] = {}
+    for root, files in folders.items():
+        for file in files:
+            spellings = {file.relative_to(root).as_posix()}
+            with suppress(ValueError):
+                spellings.add(file.absolute().relative_to(source.absolute().parent).as_posix())
+            for spelling in spellings:
+                places.setdefault(spelling, []).append(file)
+    found: dict[Path, str] = {}
+    for place, name, text in _texts(source):
+        named = places.get(name, [])
+        if len(named) != 1:
+            why = "no image" if not named else f"{len(named)} images, {' and '.join(str(file) for file in named[:2])}"
+            remedy = "remove the entry" if not named else f"write the path from {source.parent} on"
+            raise InputError(f"{place} has a caption for {_shown(name)}, which is {why} of {_names(folders)}; {remedy}")
+        if named[0] in found:
+            raise InputError(f"{place} has a second caption for {_shown(name)}; remove one")
+        found[named[0]] = text
+    missing = [file for files in folders.values() for file in files if not found.get(file)]
+    if not found:
+        raise InputError(f"{source} is empty; it must have file_name and text for each image")
+    if missing:
+        count = sum(map(len, folders.values()))
+        raise InputError(
+            f"{len(missing)} of the {count} images have no caption in {source}, or an empty one, the first of them "
+            f"{missing[0]}; give each image one"
+        )
+    return found
+
+
+def _names(folders: Iterable[Path]) -> str:
+    return " and ".join(map(str, folders))
+
+
+def _texts(source: Path) -> Iterator[tuple[str, str, str]]:
+    """The place, the file name and the caption of each entry of a metadata file."""
     for place, entry in _entries(source):
         name, text = (entry.get(key) for key in ("file_name", "text"))
         if not isinstance(name, str) or not isinstance(text, str):
             raise InputError(f"{place} must have the texts file_name and text")
+        yield place, name, _line(text, place)
+
+
+def _listed(root: Path, source: Path, images: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """The image and the caption of each entry of a metadata file."""
+    known, seen = {file.relative_to(root).as_posix(): file for file in images}, set()
+    for place, name, text in _texts(source):
         if name not in known:
             raise InputError(f"{place} has a caption for {_shown(name)}, which is no image in {root}; remove the entry")
         if name in seen:
             raise InputError(f"{place} has a second caption for {_shown(name)}; remove one")
         seen.add(name)
-        yield known[name], _line(text, place)
+        yield known[name], text
 
 
 def _entries(source: Path) -> Iterator[tuple[str, dict[Any, Any]]]:

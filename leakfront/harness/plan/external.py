@@ -19,6 +19,12 @@ NO_OUTSIDE = "left out: it needs images that are neither member nor decoy, and t
 NO_QUERIES = "left out: it queries the model, and there are generated images alone"
 NO_FID = "left out: there are no images that are neither member nor decoy to compare with"
 
+NO_CAPTIONS = (
+    "captions: the images have none, so the model is asked with the empty caption, and what it knows of pairs is not "
+    "tested; give them with --captions"
+)
+POOL_CAPTIONS = "samples: asked for by the captions of members and decoys in turn, since there are no other images"
+
 
 def check_external(config: Config, model: Any, dataset: Any) -> None:
     """Raise `InputError` for settings that contradict an external model or known membership."""
@@ -79,6 +85,15 @@ def check_generated(config: Config, generated: ImageFolder | None) -> None:
     """Raise `InputError` unless the number of generated images is that of the config; the folder is listed for it."""
     if generated is not None and config.sampling.images != (count := len(generated.listing.files)):
         raise InputError(f"{generated.path} has {count} generated images; set sampling.images = {count}")
+
+
+def caption_notes(model: Any, dataset: Any) -> list[str]:
+    """A line on what an external text model is asked with, if that is not what the reader may expect."""
+    if not (model.external and model.text):
+        return []
+    if not getattr(dataset, "has_captions", False):
+        return [NO_CAPTIONS]
+    return [] if dataset.has_outside else [POOL_CAPTIONS]
 
 
 def external_notes(dataset: Any, metrics: Sequence[Any], extractor: Any) -> list[str]:

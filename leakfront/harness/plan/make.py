@@ -12,6 +12,7 @@ from leakfront.attacks.suites import IN_FRONT, OWN, chosen_attacks
 from leakfront.datasets import open_dataset
 from leakfront.errors import InputError
 from leakfront.harness.plan.external import (
+    caption_notes,
     check_external,
     check_generated,
     external_notes,
@@ -132,7 +133,7 @@ def notes_on(plan: Plan) -> list[str]:
     of_model = [f"model: {note}" for note in plan.model.notes()]
     if plan.generated is not None:
         of_model += [f"model: of the generated images, {note}" for note in plan.generated.listing.notes]
-    known = external_notes(plan.dataset, plan.metrics, plan.extractor)
+    known = [*caption_notes(plan.model, plan.dataset), *external_notes(plan.dataset, plan.metrics, plan.extractor)]
     return [*of_model, *known, *(f"attack {label}: {note}" for label, note in notes.items() if note)]
 
 

@@ -12,9 +12,11 @@ from leakfront.datasets.folder import ImageFolder
 from leakfront.datasets.members_decoys import MembersDecoys
 from leakfront.errors import InputError
 from leakfront.harness.plan.external import NO_MODEL
+from leakfront.harness.settings.external_text import text_settings
 from leakfront.harness.settings.file import overridden
 from leakfront.harness.settings.sections import Config, Metrics
 from leakfront.models.external.name import model_name
+from leakfront.models.external.text.folder import is_text_pipeline
 from leakfront.registry import build
 from leakfront.results import features
 from leakfront.results.metrics import registry as metric_registry
@@ -60,8 +62,13 @@ def external_config(
         "model": _model(model),
         "metrics": {"features": _features(listed.get("reference", [])), "names": []},
     }
+    if isinstance(model, str) and is_text_pipeline(Path(model).expanduser()):
+        text = text_settings(model, dataset, _sets("data.params.captions_file", overrides))
+        settings["data"]["params"] |= text.pop("data")
+        settings |= text
     if generated is not None:
-        settings |= {"generated": generated, "sampling": {"images": len(ImageFolder(generated).listing.files)}}
+        settings["generated"] = generated
+        settings.setdefault("sampling", {})["images"] = len(ImageFolder(generated).listing.files)
     if reference is None or _sets("metrics.names", overrides):
         if reference is not None:
             del settings["metrics"]["names"]
@@ -73,7 +80,7 @@ def external_config(
     images = config.sampling.images
     if generated is None and not _sets("sampling.images", overrides) and needed["fid"] <= given:
         images = max(images, needed["fid"])
-        settings["sampling"] = {"images": images}
+        settings.setdefault("sampling", {})["images"] = images
     settings["metrics"]["names"] = [name for name in names if needed[name] <= min(given, images)]
     return overridden(settings, overrides)
 

@@ -62,7 +62,7 @@ def _run(work: Work) -> Files:
         images = load_prepared(cell, work.layout)[0].images
         arrays["images"] = draw_samples(plan, model, cell.split, asked, guards, images, work.progress)
     arrays["prompts"] = np.arange(len(arrays["images"])) % len(asked)
-    arrays["labels"] = work.pool.reference_labels[arrays["prompts"]] if model.words else arrays["prompts"]
+    arrays["labels"] = _asked_for(work.pool)[0][arrays["prompts"]] if model.words else arrays["prompts"]
     facts = {"seconds": watch.seconds, "model_calls_per_image": model.calls / len(arrays["images"])}
     return {"samples.safetensors": arrays, "sample.json": facts}
 
@@ -96,14 +96,23 @@ class CountedModel:
 def asked_of(model: DiffusionModel, pool: Pool) -> torch.Tensor:
     """The conditions, int64 [R, ...], that a model's samples are asked for in turn.
 
-    Its classes; for a text model the captions of the reference. They are never the pool's captions: FID would reward
-    a model that answers those with its members.
+    Its classes; for a text model the captions of the reference. They are never the pool's captions where there is a
+    reference: FID would reward a model that answers those with its members. Without a reference there is no FID, and
+    they are the pool's, of members and decoys alike; without captions the empty one.
     """
     import torch
 
     if model.words is None:
         return torch.arange(max(model.classes, 1))
-    return model.conditions(torch.as_tensor(pool.reference_labels), pool.reference_captions)
+    labels, captions = _asked_for(pool)
+    return model.conditions(torch.as_tensor(labels), captions)
+
+
+def _asked_for(pool: Pool) -> tuple[np.ndarray, Sequence[str] | None]:
+    """The labels and captions of the images whose captions a text model's samples are asked for."""
+    if len(pool.reference_labels):
+        return pool.reference_labels, pool.reference_captions
+    return pool.labels, pool.captions
 
 
 def draw_samples(

@@ -16,11 +16,10 @@ from leakfront.models.external.documents import one_line, one_of, read_object, s
 from leakfront.models.external.places import find, leads_inside
 from leakfront.models.external.scheduler_config import SCHEDULERS, SchedulerConfig, read_scheduler
 from leakfront.models.external.unet_config import UNetConfig, read_unet
-from leakfront.models.external.weights import Weights, read_weights
+from leakfront.models.external.weights import Weights, differing, read_weights
 
 PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline")
 MOST = 20  # faults that are named
-_DIFFERING = 2  # tensors that a sentence names
 
 
 @dataclass(frozen=True)
@@ -105,16 +104,8 @@ class ExternalPipeline:
         except Exception as error:  # diffusers can raise any error on settings that do not fit together
             raise InputError(f"{self.config} cannot be built as a UNet2DModel: {one_line(error)}") from error
         expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        found = self.weights.shapes
-        wrong = [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
-        if wrong:
-            listed = ", ".join(
-                f"{shown(name)[1:-1]} is {_shape(found.get(name))} in the file and {_shape(expected.get(name))} in the "
-                "network"
-                for name in wrong[:_DIFFERING]
-            )
-            more = f", and {len(wrong) - _DIFFERING} more tensors differ" if len(wrong) > _DIFFERING else ""
-            raise InputError(f"{self._weights_file} does not fit {self.config.name}: {listed}{more}")
+        if fault := differing(self.weights.shapes, expected):
+            raise InputError(f"{self._weights_file} does not fit {self.config.name}: {fault}")
         return network
 
     @property
@@ -134,7 +125,3 @@ def _check_index(path: Path, index: dict[str, Any], faults: list[str]) -> None:
             faults.append(f"{path} has the key {shown(key)}, which a pipeline of a UNet2DModel does not have")
         elif not (isinstance(value, list) and len(value) == 2 and value[0] == "diffusers" and value[1] in right[key]):
             faults.append(f"{path}: {key} is {shown(value)}; it must be of diffusers, {one_of(right[key])}")
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"

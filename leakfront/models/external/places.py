@@ -46,7 +46,7 @@ def find(folder: Path, faults: list[str]) -> Places:
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {state}; give the folder of a diffusers pipeline, with a unet/{CONFIG} in it")
-    home = _snapshot(folder)
+    home = snapshot(folder)
     notes = [] if home == folder else [f"{home.name} is the one snapshot in {folder}"]
     parts = [name for name in PARTS if os.path.lexists(home / name)]
     network: Path | None = None
@@ -130,7 +130,7 @@ def _no_network(home: Path) -> str:
     return f"{home} is no diffusers pipeline of a UNet2DModel: it has no file unet/{CONFIG}, nor {CONFIG}"
 
 
-def _snapshot(folder: Path) -> Path:
+def snapshot(folder: Path) -> Path:
     """The only snapshot in a repository of the hub's cache; any other folder itself."""
     if not ((folder / "snapshots").is_dir() and (folder / "blobs").is_dir()):
         return folder

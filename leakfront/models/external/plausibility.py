@@ -20,20 +20,24 @@ def plausibility(
 ) -> dict[str, Any]:
     """The mean squared noise error on members, and in a conditional model that with right and with permuted labels.
 
-    The error is ||eps_theta(x_t, t) - eps||^2, the mean over pixels and over up to 256 images, each with its own noise.
-    At t = 100 of 1,000 it is near 0.1 for a model that is read rightly, about 0.8 for an untrained one, and above 1 if
-    the images' range or the kind of prediction is wrong. labels_gain: by how much permuted labels raise the error at
-    t = 500 of 1,000, a mean with the ends of its 95% interval.
+    The error is ||eps_theta(x_t, t) - eps||^2, the mean over values and over up to 256 images, each with its own noise.
+    At t = 100 of 1,000 it is near 0.1 for a model of pixels that is read rightly, about 0.8 for an untrained one, and
+    above 1 if the images' range or the kind of prediction is wrong. labels_gain: by how much permuted labels, or other
+    images' captions, raise the error at t = 500 of 1,000, a mean with the ends of its 95% interval.
 
-    images: float32 [N, C, H, W] in [-1, 1], members, on the model's device. labels: int64 [N]. generator: a CPU
-    generator, for the choice of images, the noise and the permuted labels.
+    images: float32 [N, C, H, W] in [-1, 1], members, on the model's device. labels: conditions int64 [N, ...].
+    generator: a CPU generator, for the choice of images, the noise and the permuted labels.
     """
     import torch
 
+    from leakfront.models.contract import in_pixels
+
     chosen = torch.randperm(len(images), generator=generator)[:IMAGES].to(images.device)
-    images, labels = images[chosen], labels[chosen]
+    labels, latent = labels[chosen], not in_pixels(model)
+    images = torch.cat([model.encode(images[part]) for part in torch.split(chosen, batch_size)])
     noise = torch.randn(images.shape, generator=generator).to(images.device)
     timesteps, classes = len(model.alphas_cumprod), model.classes
+    texts = bool(model.words) and bool((labels != labels[:1]).any())
 
     def errors(t: int, given: torch.Tensor) -> torch.Tensor:
         alpha_bar, found = model.alphas_cumprod.to(images.device)[t], []
@@ -50,11 +54,16 @@ def plausibility(
         facts: dict[str, Any] = {
             "timestep": at, "timesteps": timesteps, "images": len(images),
             "noise_error": _number(errors(at, labels).mean()),
+            **({"latent": 1} if latent else {}), **({"texts": 1} if texts else {}),
         }  # fmt: skip
-        if classes > 1:
+        if classes > 1 or texts:
             late = min(round(LABEL_LEVEL * timesteps), timesteps - 1)
-            other = torch.randint(1, classes, (len(images),), generator=generator).to(images.device)
-            own, permuted = errors(late, labels), errors(late, (labels + other) % classes)
+            others = labels.roll(1, 0)
+            if not texts:
+                others = (
+                    labels + torch.randint(1, classes, (len(images),), generator=generator).to(images.device)
+                ) % classes
+            own, permuted = errors(late, labels), errors(late, others)
             gain = permuted - own
             half = Z * gain.std() / math.sqrt(len(images))
             facts |= {

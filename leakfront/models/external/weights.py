@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,49 @@ from leakfront.models.external.places import POINTER, inside, is_pointer
 if TYPE_CHECKING:
     import torch
 
-STEM = "diffusion_pytorch_model"
-WHOLE = f"{STEM}.safetensors"
 FLOATS = ("F16", "BF16", "F32", "F64")
-_FILE = re.compile(rf"{STEM}(?:\.(\w+))?\.safetensors|{STEM}\.safetensors\.index(?:\.(\w+))?\.json")
 _SHARD = re.compile(r"[\w.-]+\.safetensors")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MAX_SHARDS = 1000
+_DIFFERING = 2  # tensors that a sentence names
 
 # names of the parts of an attention layer in diffusers before 2023 (its `_convert_deprecated_attention_blocks`)
 _OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def _renamed(name: str) -> str:
+    """The current diffusers name of a tensor."""
+    return re.sub(rf"(\.attentions\.\d+)\.({'|'.join(_OLD)})\.", lambda m: f"{m[1]}.{_OLD[m[2]]}.", name)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a library writes the weights of a network.
+
+    stem: how the names of files begin. renamed: the name of a tensor today. left_out: the names of tensors that are no
+    weights of their own, whole or their last parts.
+    """
+
+    stem: str
+    renamed: Callable[[str], str]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """The name of the one file."""
+        return f"{self.stem}.safetensors"
+
+    @property
+    def file(self) -> re.Pattern[str]:
+        """The names of files and indices, with the variant."""
+        return re.compile(rf"{self.stem}(?:\.(\w+))?\.safetensors|{self.stem}\.safetensors\.index(?:\.(\w+))?\.json")
+
+    def is_weight(self, name: str) -> bool:
+        """Whether the tensor of this name is a weight."""
+        return not {name, name.rpartition(".")[2]} & set(self.left_out)
+
+
+DIFFUSERS = Form("diffusion_pytorch_model", _renamed)
 
 
 @dataclass(frozen=True)
@@ -36,35 +70,44 @@ class Weights:
 
     files: dict[str, Path]
     shapes: dict[str, tuple[int, ...]]
+    form: Form = field(default=DIFFUSERS, repr=False)
 
-    def load(self) -> dict[str, torch.Tensor]:
-        """The tensors, float32, by the network's names; `InputError` if a value is not finite."""
+    def load(self, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
+        """The tensors by the network's names, float32 or of `dtype`; `InputError` if a value is not finite in it."""
+        import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         loaded: dict[str, torch.Tensor] = {}
+        to, form = dtype or torch.float32, self.form
         for path in self.files.values():
             try:
-                tensors = {_renamed(name): tensor.float() for name, tensor in load_file(path).items()}
+                read = load_file(path)
+                tensors = {form.renamed(name): read[name].to(to) for name in read if form.is_weight(name)}
             except (OSError, SafetensorError, ValueError) as error:
                 raise InputError(f"{path} cannot be read as safetensors: {one_line(error)}") from error
             if bad := next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None):
-                raise InputError(f"{path} has weights that are not finite in float32, in {bad}")
+                raise InputError(
+                    f"{path} has weights that are not finite in {str(to).removeprefix('torch.')}, in {bad}"
+                )
             loaded |= tensors
         return loaded
 
 
-def read_weights(network: Path, home: Path, faults: list[str], notes: list[str]) -> Weights | None:
+def read_weights(
+    network: Path, home: Path, faults: list[str], notes: list[str], form: Form = DIFFUSERS, most: int | None = None
+) -> Weights | None:
     """The weights in the network's folder; None with a sentence in `faults` for what is wrong.
 
-    A line in `notes` says which of several precisions was read.
+    A line in `notes` says which of several precisions was read. most: the largest size in bytes, by default a quarter
+    of the memory.
     """
-    found = {entry.name: match for entry in sorted(network.iterdir()) if (match := _FILE.fullmatch(entry.name))}
+    found = {entry.name: match for entry in sorted(network.iterdir()) if (match := form.file.fullmatch(entry.name))}
     variants = {name: match[1] or match[2] for name, match in found.items()}
     plain = [name for name, variant in variants.items() if variant is None]
     chosen = plain or list(variants)
     if not chosen:
-        faults.append(_missing(network))
+        faults.append(_missing(network, form.whole))
         return None
     if len(chosen) > 1:
         faults.append(
@@ -78,8 +121,8 @@ def read_weights(network: Path, home: Path, faults: list[str], notes: list[str])
     if name.endswith(".json"):
         paths = _shards(path, home, faults)
     else:
-        paths = {WHOLE: path} if inside(path, home, faults) is not None else {}
-    headers = [(shard, header) for shard in paths.values() if (header := _shapes(shard, faults)) is not None]
+        paths = {form.whole: path} if inside(path, home, faults) is not None else {}
+    headers = [(shard, header) for shard in paths.values() if (header := _shapes(shard, faults, form)) is not None]
     if len(headers) < len(paths) or not paths:
         return None
     shapes: dict[str, tuple[int, ...]] = {}
@@ -87,10 +130,21 @@ def read_weights(network: Path, home: Path, faults: list[str], notes: list[str])
         if twice := next((tensor for tensor in header if tensor in shapes), None):
             faults.append(f"{shard} has the tensor {shown(twice)}, which another file has too")
         shapes |= header
-    if sum(shard.stat().st_size for shard in paths.values()) > memory() // 4:
+    if sum(shard.stat().st_size for shard in paths.values()) > (memory() // 4 if most is None else most):
         faults.append(f"the weights in {network} are larger than a quarter of the memory that this process may use")
         return None
-    return Weights(paths, shapes)
+    return Weights(paths, shapes, form)
+
+
+def differing(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str:
+    """How the shapes of a file's tensors differ from those of a network, as the end of a sentence; "" if they agree."""
+    wrong = [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
+    listed = ", ".join(
+        f"{shown(name)[1:-1]} is {_shape(found.get(name))} in the file and {_shape(expected.get(name))} in the network"
+        for name in wrong[:_DIFFERING]
+    )
+    more = f", and {len(wrong) - _DIFFERING} more tensors differ" if len(wrong) > _DIFFERING else ""
+    return listed + more
 
 
 def _shards(index: Path, home: Path, faults: list[str]) -> dict[str, Path]:
@@ -109,7 +163,7 @@ def _shards(index: Path, home: Path, faults: list[str]) -> dict[str, Path]:
     return found if len(found) == len(names) else {}
 
 
-def _shapes(path: Path, faults: list[str]) -> dict[str, tuple[int, ...]] | None:
+def _shapes(path: Path, faults: list[str], form: Form) -> dict[str, tuple[int, ...]] | None:
     """The shapes of the tensors in a file, read from its header, by the network's names."""
     from safetensors import SafetensorError, safe_open
 
@@ -118,9 +172,9 @@ def _shapes(path: Path, faults: list[str]) -> dict[str, tuple[int, ...]] | None:
             faults.append(f"{path} {POINTER}")
             return None
         with safe_open(path, framework="numpy") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            slices = {name: file.get_slice(name) for name in file.keys() if form.is_weight(name)}  # noqa: SIM118 (not a mapping)
             kinds = {name: str(part.get_dtype()) for name, part in slices.items()}
-            shapes = {_renamed(name): tuple(part.get_shape()) for name, part in slices.items()}
+            shapes = {form.renamed(name): tuple(part.get_shape()) for name, part in slices.items()}
     except (OSError, SafetensorError, ValueError) as error:
         faults.append(f"{path} cannot be read as safetensors: {one_line(error)}")
         return None
@@ -133,12 +187,12 @@ def _shapes(path: Path, faults: list[str]) -> dict[str, tuple[int, ...]] | None:
     return shapes
 
 
-def _missing(network: Path) -> str:
+def _missing(network: Path, whole: str) -> str:
     """That there are no weights, and what there is instead."""
     there = sorted(entry.name for entry in network.iterdir())
     others = [name for name in there if name.endswith(".safetensors")]
     pickled = [name for name in there if name.endswith(_PICKLED)]
-    sentence = f"{network} has no file {WHOLE}"
+    sentence = f"{network} has no file {whole}"
     if others:
         return f"{sentence}; it has {shown(others[0])}, which must have that name if it holds the network's weights"
     if pickled:
@@ -149,6 +203,5 @@ def _missing(network: Path) -> str:
     return f"{sentence}; weights are read from safetensors only, since other formats can run code"
 
 
-def _renamed(name: str) -> str:
-    """The current diffusers name of a tensor."""
-    return re.sub(rf"(\.attentions\.\d+)\.({'|'.join(_OLD)})\.", lambda m: f"{m[1]}.{_OLD[m[2]]}.", name)
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"

@@ -106,5 +106,5 @@ def tokens_of(tokenizer: Any, captions: Sequence[str]) -> torch.Tensor:
     """The token ids int64 [N, L] of captions, padded to the tokenizer's length; a longer caption is cut."""
     import torch
 
-    rows = tokenizer(list(captions), padding="max_length", truncation=True)["input_ids"]
+    rows = tokenizer(list(captions), padding="max_length", truncation=True)["input_ids"] if captions else []
     return torch.tensor(rows, dtype=torch.long).reshape(len(captions), tokenizer.model_max_length)

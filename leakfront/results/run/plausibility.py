@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 IMPLAUSIBLE = 0.9  # of the noise error; an untrained network has about 0.8, a model read rightly about 0.1
 RIGHT = "about 0.1 is usual for a model that is read rightly, and 0.8 for an untrained one"
+OF_LATENTS = "1 is what predicting no noise gives; latents have more error than the 0.1 that is usual for pixels"
 
 
 def doubts(run: RunData) -> list[tuple[str, str]]:
@@ -25,7 +26,7 @@ def in_front(run: RunData) -> list[str]:
         facts = _facts(source)
         found = [f"warning: {text}" for text in _doubts(facts)]
         if facts and not found:
-            found = [f"check of the model: {_measured(facts)}; {RIGHT}"]
+            found = [f"check of the model: {_measured(facts)}; {_right(facts)}"]
         lines += found
     return lines
 
@@ -44,6 +45,10 @@ def _facts(run: RunData) -> dict[str, Any]:
     if isinstance(gain, list) and len(gain) == 3:
         numbers["labels_gain"] = [value if _is_number(value) else None for value in gain]
     return numbers
+
+
+def _right(facts: dict[str, Any]) -> str:
+    return OF_LATENTS if facts.get("latent") else RIGHT
 
 
 def _is_number(value: Any) -> bool:
@@ -69,16 +74,19 @@ def _doubts(facts: dict[str, Any]) -> Iterator[str]:
     error, gain = facts.get("noise_error"), facts.get("labels_gain")
     if error is None or error > IMPLAUSIBLE:
         yield (
-            f"the model is probably not read as it was trained: {_measured(facts)} ({RIGHT}). The range of the images "
-            "(model.range), their orientation, the order of their channels, or prediction_type may be another than in "
-            "training; do not trust the numbers below."
+            f"the model is probably not read as it was trained: {_measured(facts)} ({_right(facts)}). The range of the "
+            "images (model.range), their orientation, the order of their channels, or prediction_type may be another "
+            "than in training; do not trust the numbers below."
         )
     elif gain is not None and (gain[1] is None or gain[1] <= 0):
         own, permuted = facts.get("noise_error_own_labels"), facts.get("noise_error_permuted_labels")
+        what, other, cause = "classes", "permuted ones", "in another order"
+        if facts.get("texts"):
+            what, other, cause = "captions", "those of other images", "others"
         yield (
-            "the classes of the images are probably not those of the model's training: its noise error on members at "
-            f"t = {facts.get('label_timestep')} is {_short(own)} with their classes and {_short(permuted)} with "
-            "permuted ones. Either the classes are in another order than in training, or the model hardly uses them."
+            f"the {what} of the images are probably not those of the model's training: its noise error on members at "
+            f"t = {facts.get('label_timestep')} is {_short(own)} with their {what} and {_short(permuted)} with "
+            f"{other}. Either the {what} are {cause} than in training, or the model hardly uses them."
         )
 
 

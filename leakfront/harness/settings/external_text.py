@@ -1,0 +1,49 @@
+"""What `leakfront attack` sets for a text-to-image model, unless the user does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from leakfront.datasets.captions.of_files import has_captions
+from leakfront.datasets.members_decoys import MembersDecoys
+from leakfront.models.external.text.folder import TextPipeline
+
+GUIDANCE = 7.5  # the default of diffusers' StableDiffusionPipeline
+SAMPLES = 256
+PIXELS = 2**21  # of a batch: 8 images of 512x512
+OPTIONS = {  # of the command: the keys of the config that they set
+    "captions": "data.params.captions_file", "guidance": "sampling.guidance", "dtype": "model.dtype",
+    "offload": "model.offload",
+}  # fmt: skip
+
+
+def as_overrides(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command's options as overrides ("key=value"); those that are None or False are left out."""
+    given = {OPTIONS[name]: value for name, value in options.items() if value is not None and value is not False}
+    return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
+
+
+def text_settings(pipeline: str, dataset: MembersDecoys, captions_given: bool) -> dict[str, Any]:
+    """The settings, by section, for the text-to-image pipeline in a folder; `data` has only the data set's parameters.
+
+    Captions are read if the folders have any and none are given otherwise. Batches are small enough for images of the
+    size that the pipeline is made for. Raises `InputError` if the folder cannot be read.
+    """
+    source = TextPipeline.read(Path(pipeline).expanduser())
+    height, width = source.size or (1024, 1024)
+    batch = max(PIXELS // (height * width), 1)
+    found = not captions_given and any(
+        has_captions(folder.listing.root, folder.listing.files) for folder in dataset.folders.values()
+    )
+    sampling: dict[str, Any] = {"images": SAMPLES, "batch_size": min(batch, 256)}
+    if found or captions_given:
+        sampling["guidance"] = GUIDANCE
+    return {
+        "model": {"name": "text_pipeline", "path": pipeline},
+        "sampling": sampling,
+        "probe": {"batch_size": min(batch, 256), "gradient_batch_size": 1},
+        "data": {"captions": True} if found else {},
+    }

@@ -1,0 +1,1 @@
+"""Reading external text-to-image models: pipeline folders of several networks, their tokenizers and their adapters."""
