@@ -7,7 +7,7 @@ from pathlib import Path
 
 from leakfront.results.figures import Figure, NotDrawn, drawn_names, figures, save
 from leakfront.results.figures.drawing import themes
-from leakfront.results.page import images
+from leakfront.results.page import images, release
 from leakfront.results.page.findings import findings
 from leakfront.results.page.page import Contents, Picture, page
 from leakfront.results.run.combined import combined
@@ -19,7 +19,8 @@ from leakfront.results.tables.matched import matched_table
 from leakfront.results.tables.quality import quality_table
 from leakfront.results.tables.table import Table
 from leakfront.results.verdict.gate import gate_of
-from leakfront.results.verdict.judge import judge
+from leakfront.results.verdict.judge import Verdict, judge
+from leakfront.results.verdict.release import releases
 
 ORDER = ("tradeoff", "tradeoff_auc", "matched", "timeline", "extraction_curve", "gallery", "inpainting", "membership",
          "heatmap", "roc", "audit", "cost")  # fmt: skip
@@ -61,16 +62,28 @@ def write_report(
         _write(table, folder / "tables", name)
     index = folder / "index.html"
     verdict = judge(run, gate_of(run)) if len(runs) == 1 and run.summary.points else None
-    more = _more(run, folder) if len(runs) == 1 and run.cells else {}
+    more = _more(run, verdict, folder) if verdict is not None and run.cells else {}
     contents = Contents(findings(run), tables, pictures, not_drawn, left_out, verdict, more)
     index.write_text(page(run, contents), encoding="utf-8")
     return index
 
 
-def _more(run: RunData, folder: Path) -> dict[str, str]:
+def _more(run: RunData, verdict: Verdict, folder: Path) -> dict[str, str]:
     """Write the other pages of a run's report; return each with what it shows."""
-    (folder / images.PAGE).write_text(images.images_page(run), encoding="utf-8")
-    return {images.PAGE: "Single images: what leaks of each"}
+    found = releases(run, verdict)
+    pages = {
+        images.PAGE: images.images_page(run),
+        release.PAGE: release.release_page(run, found),
+        release.CARD: release.model_card(run, found),
+        release.NUMBERS: release.numbers_for_machines(run, found),
+    }
+    for name, text in pages.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return {
+        release.PAGE: "Release: what was tried, what leaks",
+        images.PAGE: "Single images",
+        release.CARD: "A section for the model card",
+    }
 
 
 def _names(runs: list[RunData]) -> list[str]:

@@ -61,10 +61,13 @@ def test_it_has_tables_figures_and_numbers_but_no_figure_with_images(run: Path) 
     assert not drawn & {"gallery", "inpainting"}
     assert sorted(p.name for p in (ours / "tables").iterdir()) == sorted(p.name for p in (whole / "tables").iterdir())
     assert sorted(path.name for path in ours.iterdir()) == [
+        "eval_results.yaml",
         "figures",
         "images.html",
         "index.html",
         MANIFEST,
+        "model_card.md",
+        "release.html",
         "tables",
     ]  # no signature
     theirs = (whole / "tables/main.csv").read_text().replace(f"{PROJECT}-loss", "attack-3")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from leakfront.attacks.suites import V2
 from leakfront.harness.plan.make import in_front, notes_on
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.trainings import stopped_early
+from leakfront.harness.pool.near_copies import near_copies
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.aggregate import over_all_splits
 from leakfront.harness.stages.cell_rows import diverged_row, failed_row
@@ -67,6 +70,7 @@ def collect(
             "extractor": len(pool.extractor_images), "duplicates_dropped": pool.duplicates_dropped,
             "skipped": pool.skipped, "image_shape": list(pool.images.shape[1:]),
         },
+        "near_copies": len(np.unique((pool.near or near_copies(pool.images)).pairs)),
         "classes": list(pool.classes) if len(pool.classes) > 1 else [],
         "data_notes": list(pool.notes),
         "samples_per_model": config.sampling.images,

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # this module are not shown at all
 _TEXTS = ("suite", "seed", "splits", "threads", "workers", "wall_seconds", "cluster", "samples_per_model", "features",
           "model", "versions", "plugins", "git", "machine", "private_draws", "private_draws_before", "metric_facts",
-          "composed_guarantees", "external_model", "not_in_suite")  # fmt: skip
+          "composed_guarantees", "external_model", "not_in_suite",
+          "near_copies")  # fmt: skip
 EXTERNAL = "external model"
 OF_MODEL = "model: "  # what the notes on how a model was read begin with
 _BY_LABEL = ("guarantees", "covers", "acts_on")
