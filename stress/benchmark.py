@@ -20,7 +20,7 @@ from typing import Any
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.file import load_config
-from leakfront.harness.stages import BY_NAME, POOL
+from leakfront.harness.stages import BASE, BY_NAME, POOL
 from leakfront.harness.stages import STAGES as DECLARED
 from leakfront.harness.store.artifacts import stored_key
 from leakfront.harness.store.integrity import verify
@@ -32,7 +32,7 @@ UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # passes the undisturbed run's fol
 LEAKFRONT = str(Path(sys.executable).with_name("leakfront"))
 _numbers = count()  # for the files of what runs print
 # the stages that a run announces in its log, in their order; "start" lasts until the first of them begins
-STAGES = ("start", *(stage.name for stage in DECLARED if stage is not POOL), "results", "report")
+STAGES = ("start", *(stage.name for stage in DECLARED if stage is not POOL and stage is not BASE), "results", "report")
 
 # two defenses on two splits, each the shadow of the other; a checkpoint after nearly every step
 CONFIG = """

@@ -17,8 +17,9 @@ from leakfront.harness.plan.query_cost import check_signals
 from leakfront.harness.plan.trainings import longest_of, models_of
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.settings.sections import Config
-from leakfront.harness.stages import STAGES, TRAIN
-from leakfront.harness.stages.stage import Work
+from leakfront.harness.stages import BASE, STAGES, TRAIN
+from leakfront.harness.stages.base import base_work
+from leakfront.harness.stages.stage import Work, is_stored
 from leakfront.harness.stages.train import fresh_model
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import row_name
@@ -49,7 +50,8 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         if not own:
             times[estimated.index(TRAIN)] = "shared"
         table.add_row(point.label, str(len(cells)), str(len(own)), str(len(pending)), *times)
-    total = seconds * sum(amount for stages in left.values() for amount in stages.values())
+    base = 0.0 if is_stored(BASE, layout, plan.keys.get(BASE.name, "")) else seconds * base_work(plan)
+    total = base + seconds * sum(amount for stages in left.values() for amount in stages.values())
     console.print(table)
     metrics = ", ".join(map(row_name, plan.metrics)) or "none"
     console.print(
@@ -58,6 +60,11 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         + (f"; {pool.skipped} files of the data skipped" if pool.skipped else ""),
         highlight=False,
     )
+    if base:
+        console.print(
+            f"the base is trained once, on {len(pool.extractor_images)} public images: {duration(base)}",
+            highlight=False,
+        )
     for note in pool.notes:
         console.print(note, highlight=False, markup=False)
     console.print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -169,6 +169,19 @@ class ModelFamily(Plugin):
         return 0
 
     @property
+    def base_family(self) -> ModelFamily | None:
+        """The family of the model that these models are fine-tuned from, if the harness trains that on public images.
+
+        It does so once for a run, by the section `training` with the changes of `base_training`, and passes it to `on`.
+        """
+        return None
+
+    @property
+    def base_training(self) -> Mapping[str, Any]:
+        """Settings of the section `training` that differ for the base: `steps`, `batch_size`, `learning_rate`."""
+        return {}
+
+    @property
     def smallest(self) -> int:
         """A lower bound on the number of trained weights, used to refuse models that do not fit into memory."""
         return 0
@@ -214,6 +227,13 @@ class ModelFamily(Plugin):
         """A model with fresh weights for images (C, H, W) of `classes` classes; equal seeds give equal weights.
 
         captions: for a text family, all captions of a run, in and outside the pool; it can learn their words.
+        """
+        raise NotImplementedError
+
+    def on(self, base: DiffusionModel, seed: int) -> DiffusionModel:
+        """The model before its fine-tuning, on a trained base, which it may change; for families with `base_family`.
+
+        Its attribute `base` is the model that it was fine-tuned from.
         """
         raise NotImplementedError
 

@@ -181,7 +181,8 @@ def _check_loss(model: Any, who: str) -> None:
     require(loss.shape == (4,) and loss.isfinite().all(), f"the loss of {who} must be one finite number for each image")
     require(torch.equal(loss, once()), f"the loss of {who} must be the same with the same generator")
     with calling(f"{who}: the gradient of its loss"):
-        gradients = torch.autograd.grad(loss.mean(), list(model.network.parameters()), allow_unused=True)
+        trained = [parameter for parameter in model.network.parameters() if parameter.requires_grad]
+        gradients = torch.autograd.grad(loss.mean(), trained, allow_unused=True)
     moved = any(g is not None and bool(g.abs().sum() > 0) for g in gradients)
     require(moved, f"the loss of {who} must have a gradient with respect to the network's weights")
     model.network.eval()

@@ -32,7 +32,7 @@ def test_a_family_says_what_it_is(name: str) -> None:
     assert len(inspect.getdoc(family) or "") > 60
     assert family.where() == "model"  # the section of a config, whatever the family
     assert family.external == (name in EXTERNAL)
-    assert family.trained == (name in ("unet", "text_to_image"))
+    assert family.trained == (name in ("unet", "text_to_image", "lora"))
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -63,7 +63,8 @@ def test_a_loss_states_its_noise_levels_and_a_function_does_not() -> None:
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_family_keeps_to_the_contract(name: str) -> None:
-    testing.check_model(models.registry.get(name)(**{"unet": SMALL, "text_to_image": SMALL_TEXT}.get(name, {})))
+    small = {"unet": SMALL, "text_to_image": SMALL_TEXT, "lora": SMALL_TEXT}
+    testing.check_model(models.registry.get(name)(**small.get(name, {})))
 
 
 def test_the_saved_folder_is_a_pipeline_that_plain_diffusers_loads(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.trainings import ModelPlan, longest_of, models_of
 from leakfront.harness.plan.workload import training_work
 from leakfront.harness.pool.pool import Pool
-from leakfront.harness.stages import BY_NAME, POOL, STAGES, TRAIN
+from leakfront.harness.stages import BASE, BY_NAME, POOL, STAGES, TRAIN
 from leakfront.harness.stages.stage import Stage, Work, is_stored
 from leakfront.harness.stages.train import is_diverged
 from leakfront.harness.store.layout import Layout
@@ -143,6 +143,8 @@ class Schedule:
             raise error
         if error is not None and not done.cell:
             raise StageError(f"the {done.stage} stage failed: {type(error).__name__}: {error}") from error
+        if done.stage == BASE.name:
+            progress.finished(done.stage)
         for cell in self._concerned(done):
             if error is not None:
                 self.failed[cell.name] = f"{type(error).__name__}: {error}"
@@ -169,8 +171,8 @@ class Schedule:
             yield node, [*self._inputs(TRAIN, model.cell), *longer]
             families[model.family] = node
         for stage in STAGES:
-            if stage is POOL or stage is TRAIN:  # the pool is stored before anything else
-                continue
+            if stage is POOL or stage is TRAIN or not stage.needed(self._plan):
+                continue  # the pool is stored before anything else
             for cell in [None] if stage.scope == "run" else self._plan.cells:
                 yield Node(stage.name, cell.name if cell else ""), self._inputs(stage, cell)
 

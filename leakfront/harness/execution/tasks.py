@@ -44,7 +44,7 @@ def work_of(task: Task) -> Work:
         snapshots=dict(task.snapshots),
         layout=layout,
         pool=_pool(task.root, plan.keys["pool"]),
-        progress=_Reporter(task.cell, task.stage),
+        progress=_Reporter(task.cell or task.stage, task.stage),
     )
 
 
@@ -82,7 +82,7 @@ def _train_rank(task: Task, ranks: Ranks) -> None:
 
 @dataclass(frozen=True)
 class _Reporter:
-    """Sends a stage's progress to the parent."""
+    """Sends a stage's progress to the parent. cell: of a stage of the whole run, its name."""
 
     cell: str
     stage: str

@@ -11,6 +11,8 @@ from leakfront.harness.store.code_keys import SEEDS, content_key, with_imports
 def fill_keys(plan: Plan) -> None:
     """Fill in the keys of all stages but the late ones (see `is_late`); called once, when a plan is made."""
     for stage in STAGES:
+        if not stage.needed(plan):
+            continue
         if stage.scope == "run":
             plan.keys[stage.name] = key_of(stage, Subject(plan))
         elif not is_late(stage):

@@ -6,6 +6,7 @@ Importing the list does not import torch.
 from dataclasses import replace
 
 from leakfront.harness.stages.attack import ATTACK
+from leakfront.harness.stages.base import BASE
 from leakfront.harness.stages.extractor import EXTRACTOR
 from leakfront.harness.stages.features import FEATURES
 from leakfront.harness.stages.given_samples import GIVEN_SAMPLES
@@ -22,10 +23,10 @@ from leakfront.harness.stages.train import TRAIN as TRAINING
 TRAIN = replace(TRAINING, instead=lambda plan: None if plan.has_model else NO_TRAINING)
 SAMPLE = replace(DRAWN_SAMPLES, instead=lambda plan: None if plan.generated is None else GIVEN_SAMPLES)
 STAGES: list[Stage] = [
-    POOL, EXTRACTOR, REFERENCE, PREPARE, TRAIN, SAMPLE, FEATURES, PROBE, ATTACK, MEASURE,
+    POOL, EXTRACTOR, REFERENCE, BASE, PREPARE, TRAIN, SAMPLE, FEATURES, PROBE, ATTACK, MEASURE,
 ]  # fmt: skip
 __all__ = [
-    "ATTACK", "BY_NAME", "EXTRACTOR", "FEATURES", "MEASURE", "POOL", "PREPARE", "PROBE", "REFERENCE", "SAMPLE",
+    "ATTACK", "BASE", "BY_NAME", "EXTRACTOR", "FEATURES", "MEASURE", "POOL", "PREPARE", "PROBE", "REFERENCE", "SAMPLE",
     "STAGES", "TRAIN", "Stage",
 ]  # fmt: skip
 BY_NAME = {stage.name: stage for stage in STAGES}

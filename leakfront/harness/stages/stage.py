@@ -70,6 +70,7 @@ class Stage:
     or a function that writes to a path.
     siblings: whether it also reads the inputs of those other splits that have a model (as shadow models).
     parts: the names of its artifacts if it has several, by the number of shadow models.
+    needed: whether a plan has it at all.
     work: the amount of work in forward passes of one image, for estimates of time; None for stages that take moments.
     instead: for some plans, the stage of the same name and inputs that makes the artifact in place of this one.
     """
@@ -83,6 +84,7 @@ class Stage:
     also: Callable[[Plan], Sequence[str]] = lambda plan: ()
     siblings: bool = False
     parts: Callable[[Plan, int], Sequence[str]] = lambda plan, shadows: ("",)
+    needed: Callable[[Plan], bool] = lambda plan: True
     work: Callable[[Work], float] | None = None
     instead: Callable[[Plan], Stage | None] = lambda plan: None
 

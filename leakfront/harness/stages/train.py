@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from leakfront.defenses import Defense, TrainingSet
 from leakfront.errors import DivergedError, InputError
 from leakfront.harness.machine.provenance import made_by
@@ -17,6 +15,7 @@ from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.trainings import weights_of
 from leakfront.harness.plan.workload import training_work
 from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages.base import BASE, load_base, public_set
 from leakfront.harness.stages.prepare import load_prepared
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work, store
 from leakfront.harness.store.artifacts import discard, read_manifest
@@ -66,7 +65,7 @@ def _run(work: Work) -> Files:
     from leakfront.harness.machine.memory import PeakMemory
 
     config, seed = work.plan.config, derive_seed(work.plan.config.seed, "training", work.cell.split)
-    model = fresh_model(work.plan, work.pool, seed)
+    model = _fresh(work, seed)
     dataset, expected_size = load_prepared(work.cell, work.layout)
     facts: dict[str, Any] = {"training_images": len(dataset), "expected_size": expected_size}
     with PeakMemory(config.execution.device) as memory:
@@ -84,6 +83,14 @@ def _run(work: Work) -> Files:
         if work.ranks.rank == 0 and steps >= facts["diverged"]:  # the shorter training would diverge at the same step
             store(work.layout.model(key), key, {"train.json": facts}, history(work))
     return {"train.json": facts}
+
+
+def _fresh(work: Work, seed: int) -> DiffusionModel:
+    """The model before its training: with fresh weights, or on the run's base."""
+    if not BASE.needed(work.plan):
+        return fresh_model(work.plan, work.pool, seed)
+    model: DiffusionModel = work.plan.model.on(load_base(work.plan, work.layout), seed)
+    return model
 
 
 def _plausibility(work: Work, model: DiffusionModel, members: TrainingSet) -> dict[str, Any]:
@@ -143,7 +150,7 @@ def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_siz
         snapshots=frozenset(work.snapshots),
     )
     checkpoints = Checkpoints(work.layout.model(key, CHECKPOINT), key, config.training.checkpoint_seconds, made)
-    return train(model, dataset, _public(work.pool), expected_size, training, checkpoints, work.progress, keep)
+    return train(model, dataset, public_set(work.pool), expected_size, training, checkpoints, work.progress, keep)
 
 
 def history(work: Work) -> dict[str, Any]:
@@ -177,16 +184,11 @@ def _privacy_key(work: Work) -> bytes:
     return read_secret(work.layout).key_of(content_key("draws", settings, [work.cell.keys["prepare"]], code))
 
 
-def _public(pool: Pool) -> TrainingSet:
-    """The public images: those outside the pool and outside the reference."""
-    index = np.full(len(pool.extractor_images), -1, np.int64)
-    return TrainingSet(pool.extractor_images, pool.extractor_labels, index, captions=pool.extractor_captions)
-
-
 TRAIN = Stage(
     "train",
     "model",
     inputs=("prepare",),
+    also=lambda plan: [BASE.name] if BASE.needed(plan) else [],
     settings=_settings,
     code=_code,
     run=_run,

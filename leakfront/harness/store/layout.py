@@ -36,6 +36,10 @@ class Layout:
         return self.root / "reference"
 
     @property
+    def base(self) -> Path:
+        return self.root / "base"
+
+    @property
     def log(self) -> Path:
         return self.root / "log.jsonl"
 
@@ -55,7 +59,7 @@ class Layout:
 
     def artifacts(self, cells: Iterable[str], models: Iterable[str]) -> list[Path]:
         """The existing artifact folders of the run and of these cells and models."""
-        found = [self.pool, self.extractor, self.reference, self.report]
+        found = [self.pool, self.extractor, self.reference, self.base, self.report]
         for name in models:
             found += self._inside(f"models/{name}")
         for name in cells:
