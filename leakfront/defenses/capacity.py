@@ -1,4 +1,4 @@
-"""A smaller network."""
+"""A smaller network, or adapters of another rank."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from annotated_types import Gt, Le
+from annotated_types import Gt, Interval, Le
 
 from leakfront.defenses import Defense, TrainingSetup, register
 from leakfront.errors import InputError
 from leakfront.seeds import derive_seed
+
+WIDTH = 0.5
 
 
 @register("capacity")
@@ -25,17 +27,38 @@ class Capacity(Defense):
     The normalization gets fewer groups where a group would have fewer than two channels, since a group of one channel
     would remove the time embedding. Attention heads get narrower where a head would be wider than the layer. It works
     on diffusers' UNets. It builds a new network, so it comes first in a stack.
+
+    Of a fine-tune by low-rank adapters (model.name = "lora"), `rank` is what decides how many numbers can be learned:
+    the adapters get this rank instead of the model's own, above it or below. `width` has no effect then.
     """
 
     acts_on = "training"
-    summary = "a narrower network"
+    summary = "a narrower network, or low-rank adapters of another rank"
 
-    width: Annotated[float, Gt(0), Le(1)] = 0.5
+    width: Annotated[float, Gt(0), Le(1)] = WIDTH
+    rank: Annotated[int, Interval(ge=1, le=1024)] | None = None  # None: of no adapters
+
+    def validate(self) -> None:
+        if self.rank is not None and self.width != WIDTH:
+            raise InputError(f"capacity.width is {self.width}; it has no effect together with rank, so leave it out")
 
     def training(self, setup: TrainingSetup) -> TrainingSetup:
         import torch
         from diffusers import ConfigMixin
 
+        from leakfront.models.adapters.layers import adapted_layers, change_rank
+
+        adapted = bool(adapted_layers(setup.network))
+        if adapted != (self.rank is not None):
+            wrong, right = ("width", "rank") if adapted else ("rank", "width")
+            kind = "adapters on a base" if adapted else "no adapters"
+            raise InputError(
+                f"capacity.{wrong} cannot change this model, which has {kind}; set capacity.{right} instead"
+            )
+        if self.rank is not None:
+            torch.manual_seed(derive_seed(setup.seed, "capacity"))
+            change_rank(setup.network, self.rank)
+            return setup
         network: Any = setup.network
         if not isinstance(network, ConfigMixin) or "block_out_channels" not in network.config:
             raise InputError("capacity needs a diffusers UNet; the width of this network cannot be changed")
@@ -52,4 +75,4 @@ class Capacity(Defense):
         return setup
 
     def relative_cost(self, steps: int, batch_size: int) -> float:
-        return self.width
+        return self.width if self.rank is None else 1.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,9 +36,14 @@ class DPFinetune(DPSGD):
     convolution. All other weights (norms, biases, class embeddings) keep their public values. At the end the adapters
     are merged into the weights, so the model that is kept is an ordinary network.
 
-    The guarantee is that of `dp_sgd`, for the private images. The public images are not protected. None of them may be
-    in the training set; this is checked by the SHA-256 of their bytes, which does not detect near copies. The limits of
-    the guarantee are those of `dp_sgd`. The method does not help where public images look unlike the private ones.
+    A text encoder keeps its public weights in both cases: its position embedding is one for all captions of a batch,
+    and has no per-image gradients. A model that adds adapters to a public base (`lora`) has had its pretraining: none
+    follows, and the private steps train its own adapters, of rank lora_rank if that is not 0.
+
+    The guarantee is that of `dp_sgd`, for the private images; of a text model, for pairs of image and caption. The
+    public images are not protected. None of them may be in the training set; this is checked by the SHA-256 of their
+    bytes, which does not detect near copies. The limits of the guarantee are those of `dp_sgd`. The method does not
+    help where public images look unlike the private ones.
 
     Adds pretraining to the cost of `dp_sgd`, repeated for every model, since its weights are a function of the seed.
     Its model calls are reported as pretrain_model_calls. A run that resumes from a checkpoint repeats the pretraining
@@ -69,12 +76,41 @@ class DPFinetune(DPSGD):
 
     def _pretrained_step(self, setup: TrainingSetup, batch_size: int, learning_rate: float) -> TrainingStep:
         """Train the network on the public images and return the private step; both come before any weight average."""
-        self.private_step(setup)  # refuses a network that cannot be trained privately before paying for the pretraining
+        from leakfront.models.adapters.layers import adapted_layers
+
+        if adapted_layers(setup.network):
+            return self._adapted_step(setup)
+        encoder = getattr(setup.network, "text_encoder", None)
+        with _frozen(encoder):  # refuses a network that cannot be trained privately before paying for the pretraining
+            self.private_step(setup)
         public = replace(setup, dataset=setup.public, batch_size=batch_size, learning_rate=learning_rate)
         spent = pretrain(public, self.pretrain_steps)
+        if encoder is not None:
+            encoder.requires_grad_(False)
         if self.lora_rank:
             add_adapters(setup, self.lora_rank)
         return _FinetuningStep(self.private_step(setup), spent)
+
+    def _adapted_step(self, setup: TrainingSetup) -> TrainingStep:
+        """The private step of adapters on a base that was trained on public images before."""
+        import torch
+
+        from leakfront.models.adapters.layers import change_rank
+
+        if self.lora_rank:
+            torch.manual_seed(derive_seed(setup.seed, "dp_finetune", "adapters"))
+            change_rank(setup.network, self.lora_rank)
+        return _FinetuningStep(self.private_step(setup), {"pretrain_model_calls": 0.0})
+
+
+@contextmanager
+def _frozen(part: torch.nn.Module | None) -> Iterator[None]:
+    """In the block, a part of a network is not trained."""
+    if part is not None:
+        part.requires_grad_(False)
+    yield
+    if part is not None:
+        part.requires_grad_(True)
 
 
 def refuse_overlap(public: TrainingSet, private: TrainingSet) -> None:
@@ -128,23 +164,28 @@ def pretrain(setup: TrainingSetup, steps: int) -> dict[str, float]:
 
 
 def add_adapters(setup: TrainingSetup, rank: int) -> None:
-    """Freeze `setup.network` and add adapters to its linear layers and convolutions; `setup.finish` merges them.
+    """Freeze `setup.network` and add adapters to its linear layers and convolutions, but for those that are frozen.
 
-    The scale of peft, lora_alpha / r, is 1. peft writes the adapters into the network itself. The moving averages of A
-    and B, each averaged on its own, are merged.
+    The scale alpha / r is 1. At the end the moving averages of A and B, each averaged on its own, are merged.
     """
     import torch
-    from peft import LoraConfig
-    from peft.tuners.lora import LoraModel
+
+    from leakfront.models.adapters import layers as adapters
 
     kinds = (torch.nn.Linear, torch.nn.Conv2d)
-    layers = [name for name, module in setup.network.named_modules() if isinstance(module, kinds)]
+    modules = setup.network.named_modules()
+    layers = [name for name, one in modules if isinstance(one, kinds) and one.weight.requires_grad]
     if not layers:
         raise InputError("dp_finetune.lora_rank needs a network with linear layers or convolutions; set it to 0")
     torch.manual_seed(derive_seed(setup.seed, "dp_finetune", "adapters"))  # A is drawn from the global generator
-    adapted = LoraModel(setup.network, LoraConfig(r=rank, lora_alpha=rank, target_modules=layers), "default")
+    adapters.add_adapters(setup.network, layers, rank)
     finish = setup.finish
-    setup.finish = lambda network: finish(adapted.merge_and_unload())
+
+    def merged(network: torch.nn.Module) -> torch.nn.Module:
+        adapters.merge_adapters(network)
+        return finish(network)
+
+    setup.finish = merged
 
 
 class _FinetuningStep:

@@ -22,6 +22,13 @@ def refuse_layers(network: nn.Module, defense: str) -> None:
     for name, module in network.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             raise InputError(f"{defense}: {name!r} is a BatchNorm, which mixes the images of a batch; use GroupNorm")
+    encoder = getattr(network, "text_encoder", None)
+    if encoder is not None and any(parameter.requires_grad for parameter in encoder.parameters()):
+        raise InputError(
+            f"{defense} cannot train a text encoder, whose position embedding is one for all captions of a batch and "
+            "has no per-image gradients; use dp_finetune, which keeps the encoder's public weights, or model.name = "
+            "'lora'"
+        )
     for error in GradSampleModule.validate(network):
         raise InputError(f"{defense}: the network cannot be trained privately: {error}")
 

@@ -172,6 +172,7 @@ def _set_up(
         conditions=partial(conditions_of, model),
         device=training.device,
         seed=derive_seed(training.seed, "defenses"),
+        unit="training image" if model.words is None else "training pair",
     )
     for defense in training.stack:
         setup.unit = defense.unit(setup.unit)

@@ -148,6 +148,13 @@ def merge_adapters(network: torch.nn.Module) -> None:
     remove_adapters(network)
 
 
+def change_rank(network: torch.nn.Module, rank: int) -> None:
+    """New adapters of this rank in place of those of the network; see `add_adapters`."""
+    layers = list(adapted_layers(network))
+    remove_adapters(network)
+    add_adapters(network, layers, rank)
+
+
 def remove_adapters(network: torch.nn.Module) -> None:
     """Take the adapters off the network; its other weights stay frozen."""
     for name, layer in adapted_layers(network).items():
