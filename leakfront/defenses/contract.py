@@ -170,6 +170,7 @@ class Defense(Plugin):
     * `covers`: the attackers' access levels that its protection holds for.
     * `one_process`: whether several processes cannot share its training step.
     * `needs_captions`: whether it works on text models alone.
+    * `makes_step`: whether it replaces the training step, so that a stack can have only one of its kind.
     * `makes_sampler`: whether its `guard` replaces the sampler that it gets, so that it must be the first to guard.
     * `private`: whether its guarantee rests on random draws that stay secret. The whole training then draws from the
       run's secret and not from its seed. A training step with a guarantee must come from such a defense.
@@ -180,6 +181,7 @@ class Defense(Plugin):
     one_process: ClassVar[bool] = False
     private: ClassVar[bool] = False
     needs_captions: ClassVar[bool] = False
+    makes_step: ClassVar[bool] = False
     makes_sampler: ClassVar[bool] = False
 
     def overrides(self, *hooks: str) -> bool:

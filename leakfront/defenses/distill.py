@@ -42,6 +42,7 @@ class Distill(Defense):
 
     acts_on = "training"
     one_process = True
+    makes_step = True
     summary = "two teachers on disjoint halves; a student learns each image from the teacher that never saw it"
 
     teacher_share: Annotated[float, Gt(0), Lt(1)] = 0.5

@@ -44,6 +44,7 @@ class DPSGD(Defense):
 
     acts_on = "training"
     private = True
+    makes_step = True
     covers = "samples, loss, gradients"
     summary = "DP-SGD: per-image gradients clipped and noised, to a target epsilon"
 

@@ -134,8 +134,13 @@ def check_sampler(plan: Plan) -> None:
 
 
 def check_stack(plan: Plan, stack: Sequence[Defense]) -> None:
-    """Raise `InputError` for a defense of captions without a text model, and for a guard that would undo another."""
+    """Raise `InputError` for a defense of captions without a text model, and for two that undo each other."""
     guards = [defense for defense in stack if defense.overrides("guard")]
+    steps = [defense for defense in stack if defense.makes_step]
+    if len(steps) > 1:
+        raise InputError(
+            f"{steps[0].name} and {steps[1].name} both replace the training step; have only one of them in a stack"
+        )
     for defense in stack:
         if defense.needs_captions and not plan.model.text:
             raise InputError(

@@ -54,17 +54,32 @@ def training_set(images: np.ndarray, pool_index: np.ndarray) -> TrainingSet:
     return TrainingSet(images, pool_index % 10, pool_index, captions=captions)
 
 
-def training_setup() -> TrainingSetup:
-    """The undefended training of a small UNet on 64 digits in batches of 8, with 64 public ones."""
+def training_setup(captions: bool = False) -> TrainingSetup:
+    """The undefended training of a small UNet on 64 digits in batches of 8, with 64 public ones.
+
+    captions: train a small text model on their captions instead.
+    """
     from leakfront.defenses.training.plain_step import PlainStep
+    from leakfront.models.text_to_image import TextToImage
     from leakfront.models.unet import UNet
 
-    model: Any = UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 10, 0)
     digits = oracles.digits()
+    private, public = training_set(digits[:SIZE], np.arange(SIZE)), training_set(digits[100:164], np.full(SIZE, -1))
+    model: Any = UNet(channels=(8, 8), head_channels=8).build((1, 8, 8), 10, 0)
+    if captions:
+        family = TextToImage(channels=(8, 8), norm_groups=4, text_width=8, text_heads=2)
+        model = family.build((1, 8, 8), 10, 0, private.captions or ())
+
+    def conditions(dataset: TrainingSet) -> torch.Tensor:
+        import torch
+
+        labels = torch.as_tensor(dataset.labels)
+        found: torch.Tensor = model.conditions(labels, dataset.captions) if captions else labels
+        return found
+
     return TrainingSetup(
-        network=model.network, loss=model.loss(), dataset=training_set(digits[:SIZE], np.arange(SIZE)),
-        public=training_set(digits[100 : 100 + SIZE], np.full(SIZE, -1)), expected_size=float(SIZE), steps=100,
-        batch_size=BATCH, learning_rate=1e-3, ema_decay=0.9, make_step=PlainStep,
+        network=model.network, loss=model.loss(), dataset=private, public=public, expected_size=float(SIZE), steps=100,
+        batch_size=BATCH, learning_rate=1e-3, ema_decay=0.9, make_step=PlainStep, conditions=conditions,
     )  # fmt: skip
 
 
@@ -74,7 +89,7 @@ def _started(defense: Defense, who: str) -> tuple[TrainingSetup, TrainingStep]:
 
     torch.manual_seed(0)
     with calling(f"{who}: training"):
-        setup = defense.training(training_setup())
+        setup = defense.training(training_setup(defense.needs_captions))
     require(isinstance(setup, TrainingSetup), f"training of {who} must return a TrainingSetup")
     setup.network.train()
     with calling(f"{who}: make_step"):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import beta, kstest
 
 from leakfront.defenses.caption_noise import CaptionNoise
+from leakfront.defenses.captions.embeddings import mixed
 from leakfront.defenses.captions.tokens import content, spelled, with_words
 from leakfront.errors import InputError
 from leakfront.harness.training.batches import reconditioned
 from leakfront.models.contract import Words
 from tests.defenses.test_defenses import setup
+from tests.defenses.text_setup import batch, text_setup
 
 WORDS = Words(100, 101, torch.arange(50, 60))
 LENGTH = 8
@@ -86,6 +90,11 @@ def test_shuffle_takes_the_caption_of_another_pair() -> None:
     assert torch.equal(changed("shuffle", rows[:1]), rows[:1])
 
 
+@pytest.mark.parametrize(("form", "mixes"), [("gauss", False), ("mixup", True)])
+def test_of_embeddings_only_mixup_mixes_the_pairs_of_a_batch(form: str, mixes: bool) -> None:
+    assert CaptionNoise(form=form).training(text_setup()[0]).mixes_images == mixes
+
+
 @pytest.mark.parametrize(("form", "mixes"), [("replace", False), ("add", False), ("repeat", False), ("shuffle", True)])
 def test_only_shuffling_mixes_the_pairs_of_a_batch(form: str, mixes: bool) -> None:
     assert CaptionNoise(form=form).training(setup()).mixes_images == mixes
@@ -93,7 +102,54 @@ def test_only_shuffling_mixes_the_pairs_of_a_batch(form: str, mixes: bool) -> No
     assert CaptionNoise(form=form).training(mixing).mixes_images
 
 
+@pytest.mark.parametrize("form", ["gauss", "mixup"])
+def test_the_source_s_formulas_change_what_the_encoder_makes_of_captions(form: str) -> None:
+    """Somepalli's code: e + lam randn; lam ~ np.random.beta(lam, 1), lam e + (1 - lam) e[randperm]."""
+    given, model = text_setup()
+    noise = CaptionNoise(form=form, strength=0.5)
+    changed = noise.training(given)
+    images, condition = batch(given, 6)
+    tokens, seen = condition.clone(), []
+    given.network.unet.register_forward_pre_hook(
+        lambda module, arguments, options: seen.append(options["encoder_hidden_states"]), with_kwargs=True
+    )
+    with torch.no_grad():
+        changed.loss(given.network, images, condition, torch.Generator().manual_seed(3))
+        (found,) = seen
+        again = torch.Generator().manual_seed(3)
+        torch.randint(1000, (6,), generator=again)
+        torch.randn(images.shape, generator=again)
+        dropped = torch.rand(6, generator=again) < 0.1
+        rows = torch.where(dropped[:, None], model.null, condition)
+        embedding = given.network.embed(rows)
+        if form == "gauss":
+            expected = embedding + 0.5 * torch.randn(embedding.shape, generator=again)
+        else:
+            share = float(torch.rand((), dtype=torch.float64, generator=again)) ** 2
+            expected = share * embedding + (1 - share) * embedding[torch.randperm(6, generator=again)]
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(condition, tokens)
+    assert torch.equal(noise.recondition(tokens, WORDS, torch.Generator()), tokens)
+
+
+def test_the_share_of_mixup_is_drawn_from_beta() -> None:
+    generator, rows = torch.Generator().manual_seed(0), torch.tensor([[[1.0]], [[0.0]]])
+    found = torch.stack([mixed(rows, 0.5, generator).flatten() for _ in range(4000)]).numpy()
+    np.testing.assert_allclose(found.sum(1), 1, rtol=0, atol=1e-6)
+    shares = found[found[:, 0] < 1, 0]  # the others kept their order
+    assert 1800 < len(shares) < 2200
+    assert kstest(shares, beta(0.5, 1).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(("form", "name", "value"), [("gauss", "probability", 0.3), ("add", "strength", 0.3)])
+def test_a_parameter_without_effect_is_refused(form: str, name: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"caption_noise\.{name} is 0\.3; it has no effect with form = '{form}'"):
+        CaptionNoise(form=form, **{name: value})
+
+
 def test_a_model_without_captions_is_refused() -> None:
+    with pytest.raises(InputError, match="this model is not conditioned on any"):
+        CaptionNoise(form="gauss").training(setup())
     with pytest.raises(InputError, match="this model is not conditioned on any"):
         CaptionNoise().recondition(torch.arange(5), None, torch.Generator())
 

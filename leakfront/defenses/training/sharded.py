@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,6 +34,20 @@ class Sharded(nn.Module):
         self._network, self._ranks, self._unit = network, ranks, unit
 
     def forward(self, images: torch.Tensor, *arguments: Any, **options: Any) -> tuple[torch.Tensor, ...]:
+        outputs, share = self._of_all(self._network, images, *arguments, **options)
+        self._ranks.elsewhere(len(images) - (share.stop - share.start))
+        return outputs
+
+    def embed(self, condition: torch.Tensor) -> torch.Tensor:
+        """The embeddings of conditions, which the network has a method for, of all ranks."""
+        network: Any = self._network
+        ((embedding,), _) = self._of_all(lambda rows: (network.embed(rows),), condition)
+        return embedding
+
+    def _of_all(
+        self, network: Callable[..., Any], images: torch.Tensor, *arguments: Any, **options: Any
+    ) -> tuple[tuple[torch.Tensor, ...], slice]:
+        """The outputs of all ranks, and the rows of this one's share."""
         rows, ranks = len(images), self._ranks
         # an idle rank passes the first image through the network to learn the shapes of the outputs
         idle = ranks.is_idle(rows, self._unit)
@@ -45,9 +60,8 @@ class Sharded(nn.Module):
             # dropout masks differ between ranks; draws after this block are equal on all ranks
             torch.manual_seed(derive_seed(torch.initial_seed(), "rank", ranks.rank))
             with torch.set_grad_enabled(torch.is_grad_enabled() and not idle):
-                outputs = self._network(cut(images), *map(cut, arguments), **{k: cut(v) for k, v in options.items()})
-        ranks.elsewhere(rows - (share.stop - share.start))
-        return tuple(self._gathered(output[:0] if idle else output, rows) for output in outputs)
+                outputs = network(cut(images), *map(cut, arguments), **{k: cut(v) for k, v in options.items()})
+        return tuple(self._gathered(output[:0] if idle else output, rows) for output in outputs), share
 
     def _gathered(self, own: torch.Tensor, rows: int) -> torch.Tensor:
         """The outputs of all ranks in the order of the batch; those of other ranks are constants here."""

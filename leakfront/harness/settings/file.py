@@ -28,6 +28,7 @@ SMOKE = {
     "sampling.steps": 5,
     "probe.outside": 40,
 }
+SMOKE_BASE_STEPS = 40  # of a base that is fine-tuned
 SMOKE_GUESSES = 40  # of the one-run audit
 SMOKE_GROUPS = 8  # of planted duplicates
 
@@ -65,6 +66,7 @@ def _shrink(settings: dict[str, Any]) -> None:
         for part in path:
             place = place.setdefault(part, {}) if isinstance(place, dict) else None
         _lower(place, last, small, otherwise=small)
+    _lower(settings.get("model"), "base_steps", SMOKE_BASE_STEPS)
     _lower_guesses(settings.setdefault("statistics", {}))
     duplicates = settings["data"].get("duplicates") if isinstance(settings["data"], dict) else None
     _lower(duplicates, "groups", SMOKE_GROUPS)
