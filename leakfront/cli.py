@@ -132,6 +132,9 @@ def run(
               shell_complete=completion.folders)  # fmt: skip
 @click.option("--captions", metavar="FILE", help="Captions of all images: .jsonl or .csv with file_name and text."
               "  [default: those in the folders]", shell_complete=completion.folders)  # fmt: skip
+@click.option("--lora", metavar="FILE", help="A LoRA on PIPELINE, in safetensors.", shell_complete=completion.folders)
+@click.option("--base", metavar="DIR", help="The pipeline that PIPELINE was fine-tuned from.",
+              shell_complete=completion.folders)  # fmt: skip
 @click.option("--guidance", type=float, help="Scale of classifier-free guidance.  [default: 7.5 with captions]")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]),
               help="Precision of a text-to-image model.  [default: float32]")  # fmt: skip
@@ -167,7 +170,7 @@ def attack(
     from leakfront.harness.settings.external import external_config
     from leakfront.harness.settings.external_text import as_overrides
 
-    changes = _with_device((*as_overrides(options), *overrides), device)
+    changes = _with_device((*as_overrides(pipeline, options), *overrides), device)
     return _attack(external_config(pipeline, members, decoys, reference, suite, changes), out, workers)
 
 

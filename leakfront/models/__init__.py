@@ -4,7 +4,10 @@ from leakfront.models.contract import DiffusionModel, ModelFamily
 from leakfront.registry import Registry
 
 registry = Registry(
-    "model", "leakfront.models", "leakfront.models", not_plugins={"contract", "diffusion", "own_network", "sampling"}
+    "model",
+    "leakfront.models",
+    "leakfront.models",
+    not_plugins={"contract", "diffusion", "flow", "own_network", "sampling"},
 )
 register = registry.register
 

@@ -10,19 +10,25 @@ from typing import Any
 from leakfront.datasets.captions.of_files import has_captions
 from leakfront.datasets.members_decoys import MembersDecoys
 from leakfront.models.external.text.folder import TextPipeline
+from leakfront.models.text_pipeline import adapted_name
 
 GUIDANCE = 7.5  # the default of diffusers' StableDiffusionPipeline
 SAMPLES = 256
 PIXELS = 2**21  # of a batch: 8 images of 512x512
 OPTIONS = {  # of the command: the keys of the config that they set
     "captions": "data.params.captions_file", "guidance": "sampling.guidance", "dtype": "model.dtype",
-    "offload": "model.offload",
+    "offload": "model.offload", "lora": "model.lora", "base": "model.base",
 }  # fmt: skip
 
 
-def as_overrides(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The command's options as overrides ("key=value"); those that are None or False are left out."""
+def as_overrides(pipeline: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command's options as overrides ("key=value"); those that are None or False are left out.
+
+    A run of a LoRA is named after it too.
+    """
     given = {OPTIONS[name]: value for name, value in options.items() if value is not None and value is not False}
+    if (lora := options.get("lora")) is not None:
+        given["name"] = f"attack-{adapted_name(pipeline, lora)}"
     return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from leakfront.models.adapters.layers import Adapter
 
 FILE = "pytorch_lora_weights.safetensors"
 METADATA = "lora_adapter_metadata"  # diffusers' key in the file's metadata; a peft config for each component
-COMPONENTS = ("unet", "text_encoder")
+COMPONENTS = ("unet", "transformer", "text_encoder", "text_encoder_2")
 DOWN = (".lora_A.weight", ".lora.down.weight", ".lora_linear_layer.down.weight")  # today's ending, and former ones
 UP = (".lora_B.weight", ".lora.up.weight", ".lora_linear_layer.up.weight")
 OTHER_FORMS = {"use_dora": "DoRA", "use_rslora": "rank-stabilized LoRA", "lora_bias": "a bias in B"}
@@ -54,10 +54,11 @@ def _config(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def read_adapters(path: Path) -> dict[str, Adapter]:
+def read_adapters(path: Path, other: Callable[[str], tuple[str, str] | None] = lambda key: None) -> dict[str, Adapter]:
     """The adapters in a file that diffusers or `write_adapters` wrote, by layer: "unet. …" or "text_encoder. …".
 
-    An adapter's alpha is None if the file does not state it. Raises `InputError` for anything else.
+    An adapter's alpha is None if the file does not state it. other: gives the layer and the factor ("A", "B" or
+    "alpha") of a key in another spelling, and None for diffusers' own. Raises `InputError` for anything else.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -69,14 +70,16 @@ def read_adapters(path: Path) -> dict[str, Adapter]:
             raise ValueError(f"its {METADATA} is no table")
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read as adapters in safetensors: {error}") from None
-    return _with_alphas(_paired(tensors, path), stated, path)
+    return _with_alphas(_paired(tensors, path, other), stated, path)
 
 
-def _paired(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, Adapter]:
+def _paired(
+    tensors: Mapping[str, torch.Tensor], path: Path, other: Callable[[str], tuple[str, str] | None]
+) -> dict[str, Adapter]:
     """The adapters in named tensors; a stored ".alpha" of a layer counts, as in older files."""
     factors: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
-        name, factor = _place(key, path)
+        name, factor = other(key) or _place(key, path)
         if factor in factors.setdefault(name, {}):
             raise InputError(f"{path} has the same factor of {name} twice, in another spelling")
         factors[name][factor] = value.float()

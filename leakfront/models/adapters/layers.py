@@ -61,7 +61,7 @@ def put_adapters(network: torch.nn.Module, adapters: Mapping[str, Adapter]) -> N
     Raises `InputError` if the network has no such layer, or one of another size.
     """
     for name, adapter in adapters.items():
-        _check_fit(network, name, adapter)
+        check_fit(network, name, adapter)
     _inject(network, {name: (a.rank, a.rank if a.alpha is None else a.alpha) for name, a in adapters.items()})
     with torch.no_grad():
         for name, layer in adapted_layers(network).items():
@@ -69,7 +69,8 @@ def put_adapters(network: torch.nn.Module, adapters: Mapping[str, Adapter]) -> N
             layer.lora_B[NAME].weight.copy_(adapters[name].up)
 
 
-def _check_fit(network: torch.nn.Module, name: str, adapter: Adapter) -> None:
+def check_fit(network: torch.nn.Module, name: str, adapter: Adapter) -> None:
+    """Raise `InputError` if the network has no layer of this name that such an adapter can be put on."""
     try:
         weight = network.get_submodule(name).weight
     except AttributeError:

@@ -74,6 +74,11 @@ class SchedulerConfig:
         """What the network outputs."""
         return self.prediction_type or ("sample" if self.predict_epsilon is False else "epsilon")
 
+    @property
+    def levels(self) -> dict[str, Any]:
+        """The settings that decide the noise levels."""
+        return {key: value for key, value in self.settings().items() if key != "prediction_type"}
+
     def settings(self) -> dict[str, Any]:
         """The parameters of diffusers' `DDPMScheduler` with this forward process."""
         return {

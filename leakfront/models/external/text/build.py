@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import DDPMScheduler
 
+from leakfront.models.adapters.layers import put_adapters
 from leakfront.models.external.text import networks
 from leakfront.models.external.text.autoencoder import Autoencoder
 from leakfront.models.external.text.folder import TextPipeline
 from leakfront.models.external.text.model import ExternalText
+
+if TYPE_CHECKING:
+    from leakfront.models.adapters.layers import Adapter
 
 
 def built(
@@ -21,15 +25,31 @@ def built(
     dtype: torch.dtype,
     offload: bool,
     write: Callable[[Path], None],
+    adapters: Mapping[str, Mapping[str, Adapter]] | None = None,
+    base: TextPipeline | None = None,
 ) -> ExternalText:
-    """The model for images (C, H, W), its denoiser and text encoders in `dtype`, its autoencoder in float32."""
-    kind = source.kind
-    parts = {name: part.load(torch.float32 if name == "vae" else dtype) for name, part in source.parts.items()}
-    lengths = [source.length(name) for name in kind.encoders]
-    tokenizers = [files.make(length) for files, length in zip(source.tokenizers.values(), lengths, strict=True)]
-    make: Any = getattr(networks, kind.network)
-    network = make(parts[kind.denoiser], [parts[name] for name in kind.encoders], lengths, offload)
-    levels = DDPMScheduler(**source.process.settings()).alphas_cumprod
-    return ExternalText(
-        network, Autoencoder(parts["vae"]), tokenizers, image_shape, levels, source.process.prediction, offload, write
-    )
+    """The model for images (C, H, W), its denoiser and text encoders in `dtype`, its autoencoder in float32.
+
+    adapters: to put on its parts, by layer. base: the pipeline that the model was fine-tuned from; it gets the same
+    autoencoder.
+    """
+    autoencoder = Autoencoder(source.parts["vae"].load(torch.float32))
+
+    def model(of: TextPipeline, own: ExternalText | None = None) -> ExternalText:
+        kind = of.kind
+        parts = {name: part.load(dtype) for name, part in of.parts.items() if name != "vae"}
+        for name, layers in (adapters or {}).items() if of is source else ():
+            put_adapters(parts[name], layers)
+            for weight in parts[name].parameters():
+                weight.data = weight.data.to(dtype)  # peft's are float32
+            parts[name].requires_grad_(False)
+        lengths = [of.length(name) for name in kind.encoders]
+        tokenizers = [files.make(length) for files, length in zip(of.tokenizers.values(), lengths, strict=True)]
+        make: Any = getattr(networks, kind.network)
+        network = make(parts[kind.denoiser], [parts[name] for name in kind.encoders], lengths, offload)
+        levels = DDPMScheduler(**of.process.settings()).alphas_cumprod
+        return ExternalText(
+            network, autoencoder, tokenizers, image_shape, levels, of.process.prediction, offload, write, own
+        )
+
+    return model(source, model(base) if base is not None else None)

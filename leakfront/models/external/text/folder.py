@@ -87,6 +87,15 @@ class TextPipeline:
         return int(self.parts["vae"].settings.in_channels)
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """The channels of a latent, and how many pixels a side stand for one of its positions."""
+        return int(self.parts["vae"].settings.latent_channels), self.factor
+
+    def encoder_of(self, tokenizer: str) -> str:
+        """The text encoder that a tokenizer is for."""
+        return tokenizer.replace("tokenizer", "text_encoder")
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """The height and width of the images that the pipeline is made for, in pixels; None if its config says none."""
         side = self.denoiser.settings.sample_size

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from leakfront.models.adapters.layers import adapted_layers, adapters_off
 from leakfront.models.contract import DiffusionModel, PerExampleLoss, Prediction
 from leakfront.models.diffusion import to_noise
 from leakfront.models.text.tokenizer import tokens_of, words_of
@@ -23,7 +24,8 @@ class ExternalText(DiffusionModel):
 
     network: the denoiser with its text encoders. autoencoder: for images and latents. tokenizers: in the order of the
     encoders. image_shape: (C, H, W). levels: ab_t, float32 [T]. prediction: what the denoiser outputs. offload: keep
-    autoencoder and text encoders in main memory when they are not used. write: copies the model to a folder.
+    autoencoder and text encoders in main memory when they are not used. write: copies the model to a folder. base: what
+    it was fine-tuned from; of a network with adapters it is the same network without them.
     """
 
     classes = 0
@@ -38,12 +40,20 @@ class ExternalText(DiffusionModel):
         prediction: Prediction,
         offload: bool,
         write: Callable[[Path], None],
+        base: DiffusionModel | None = None,
     ) -> None:
         self.network, self.autoencoder, self.tokenizers = network, autoencoder, tokenizers
         self.image_shape, self.alphas_cumprod, self.prediction = image_shape, levels, prediction
         self.words = words_of(tokenizers[0])
         self.null = self._tokens([""])[0]
         self._offload, self._write = offload, write
+        self._adapted = any(map(adapted_layers, self._networks))
+        self.base = WithoutAdapters(self) if self._adapted else base
+
+    @property
+    def _networks(self) -> tuple[torch.nn.Module, ...]:
+        """The denoiser and the text encoders, which need not be part of one module."""
+        return self.network.denoiser, self.network.encoders
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -79,9 +89,10 @@ class ExternalText(DiffusionModel):
         return to_noise(output, x_t, self.alphas_cumprod.to(x_t.device)[t], self.prediction)
 
     def parameters(self) -> dict[str, torch.Tensor]:
-        """The denoiser's weights; the text encoders are taken as they are."""
+        """The denoiser's weights, of one with adapters these alone; the text encoders are taken as they are."""
         named = self.network.denoiser.named_parameters()
-        return {f"denoiser.{name}": value.detach() for name, value in named}
+        learned = {f"denoiser.{name}": value.detach() for name, value in named}
+        return {name: value for name, value in learned.items() if not self._adapted or ".lora_" in name}
 
     def predict_with(
         self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor
@@ -108,3 +119,40 @@ class ExternalText(DiffusionModel):
         finally:
             if self._offload:
                 part.to("cpu")
+
+
+class WithoutAdapters(ExternalText):
+    """The base of a model with adapters, in the memory of this: they are off while it is asked."""
+
+    def __init__(self, model: ExternalText) -> None:
+        vars(self).update({**vars(model), "base": None})
+
+    @contextmanager
+    def _off(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for network in self._networks:
+                stack.enter_context(adapters_off(network))
+            yield
+
+    def embed(self, condition: torch.Tensor) -> torch.Tensor:
+        with self._off():
+            return super().embed(condition)
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        given = self.conditions(t, None) if condition is None else condition
+        embedding = given if given.is_floating_point() else self.embed(given)
+        with self._off():
+            return super().predict_noise(x_t, t, embedding)
+
+    def parameters(self) -> dict[str, torch.Tensor]:
+        named = self.network.denoiser.named_parameters()
+        return {f"denoiser.{name}": value.detach() for name, value in named if ".lora_" not in name}
+
+    def predict_with(
+        self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor
+    ) -> torch.Tensor:
+        with self._off():
+            return super().predict_with(parameters, x_t, t, condition)
+
+    def save(self, folder: Path) -> None:
+        raise TypeError("a base is stored with the model that was fine-tuned from it")
