@@ -126,7 +126,7 @@ def check_sampler(plan: Plan) -> None:
     steps, timesteps = plan.config.sampling.steps, plan.model.timesteps
     if steps > timesteps:
         raise InputError(f"sampling.steps is {steps}; it must not exceed the model's timesteps, {timesteps}")
-    if plan.config.sampling.guidance != 1 and not plan.model.text:
+    if plan.config.sampling.guidance != 1 and not plan.model.has_null:
         raise InputError(
             f"sampling.guidance is {plan.config.sampling.guidance:g}, but {plan.model.name!r} models know no empty "
             "condition to guide away from; leave it out"

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from annotated_types import Interval
 
 from leakfront.documents import load_json
 from leakfront.errors import InputError
@@ -31,7 +33,7 @@ SHAPE, LORA, BASE = "image_shape.json", "pytorch_lora_weights.safetensors", "bas
 @register("text_pipeline")
 @dataclass(frozen=True)
 class TextPipelineFamily(ModelFamily):
-    """A folder as `StableDiffusionPipeline.save_pretrained` writes it.
+    """A folder as diffusers' pipelines of Stable Diffusion 1, 2, XL and 3 and of Flux write it by `save_pretrained`.
 
     Read are config.json and safetensors of the denoiser, the text encoders and the autoencoder, the tokenizers' JSON
     and text, and scheduler_config.json, which gives the noise levels; nothing else is opened. Samples are drawn by the
@@ -41,7 +43,8 @@ class TextPipelineFamily(ModelFamily):
     the folder that it was fine-tuned from, whole; with a LoRA the base is the model in `path`. Attacks compare with it.
 
     dtype: the precision in which denoiser and text encoders are computed; the autoencoder has float32. offload: with a
-    GPU, keep text encoders and autoencoder in main memory while they are not used. It needs transformers.
+    GPU, keep text encoders and autoencoder in main memory while they are not used. distilled_guidance: the scale that a
+    network with distilled guidance (Flux dev) is given. It needs transformers.
     """
 
     summary = "an external text-to-image model, trained elsewhere: a diffusers pipeline folder"
@@ -55,6 +58,7 @@ class TextPipelineFamily(ModelFamily):
     base: str | None = None
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     offload: bool = False
+    distilled_guidance: Annotated[float, Interval(ge=0, le=100)] = 3.5
 
     def validate(self) -> None:
         if self.lora is not None and self.base is not None:
@@ -85,7 +89,12 @@ class TextPipelineFamily(ModelFamily):
 
     def version(self) -> dict[str, Any]:
         """The SHA-256 of the model's files, wherever they lie, and the precision."""
-        return {**self._checksums, "dtype": self.dtype}
+        distilled = {"distilled_guidance": self.distilled_guidance} if not self.has_null else {}
+        return {**self._checksums, "dtype": self.dtype, **distilled}
+
+    @property
+    def has_null(self) -> bool:
+        return self._source.kind.network != "Flux"
 
     @property
     def has_base(self) -> bool:
@@ -197,7 +206,16 @@ class TextPipelineFamily(ModelFamily):
                 base.copy(folder / BASE)
 
         adapters = {} if lora is None else _fitting(lora, source)
-        return built(source, image_shape, getattr(torch, self.dtype), self.offload, write, adapters, base)
+        return built(
+            source,
+            image_shape,
+            getattr(torch, self.dtype),
+            self.offload,
+            write,
+            adapters,
+            base,
+            self.distilled_guidance,
+        )
 
 
 def adapted_name(path: str, lora: str | None) -> str:

@@ -69,6 +69,79 @@ def stable_diffusion(root: Path, scheduler: Any = None, seed: int = 3, **changes
     return root
 
 
+def stable_diffusion_xl(root: Path, zeros: bool = True) -> Path:
+    torch.manual_seed(3)
+    network = unet(
+        cross_attention_dim=16, addition_embed_type="text_time", addition_time_embed_dim=4,
+        projection_class_embeddings_input_dim=8 + 6 * 4, transformer_layers_per_block=(2, 1),
+    )  # fmt: skip
+    diffusers.StableDiffusionXLPipeline(
+        vae=vae(), text_encoder=clip(), text_encoder_2=clip(projected=True), tokenizer=tokenizer(),
+        tokenizer_2=tokenizer(), unet=network,
+        scheduler=diffusers.EulerDiscreteScheduler(beta_schedule="scaled_linear"),
+        force_zeros_for_empty_prompt=zeros,
+    ).save_pretrained(root, safe_serialization=True)  # fmt: skip
+    return root
+
+
+@cache
+def t5_tokenizer() -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    letters = sorted({letter for caption in CAPTIONS for letter in caption})
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in letters)]
+    made = Tokenizer(models.Unigram(pieces, unk_id=2))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return transformers.T5TokenizerFast(
+        tokenizer_object=made,
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        extra_ids=0,
+        model_max_length=24,
+    )
+
+
+def t5() -> Any:
+    return transformers.T5EncoderModel(
+        transformers.T5Config(
+            vocab_size=len(t5_tokenizer()) + 3, d_model=20, d_kv=4, d_ff=16, num_layers=1, num_heads=2,
+            feed_forward_proj="gated-gelu",
+        )
+    )  # fmt: skip
+
+
+def stable_diffusion_3(root: Path) -> Path:
+    torch.manual_seed(3)
+    network = diffusers.SD3Transformer2DModel(
+        sample_size=SIZE // FACTOR, patch_size=2, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=8,
+        num_attention_heads=2, joint_attention_dim=20, caption_projection_dim=16, pooled_projection_dim=16,
+        pos_embed_max_size=8,
+    )  # fmt: skip
+    diffusers.StableDiffusion3Pipeline(
+        transformer=network, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae(shift_factor=0.2, use_quant_conv=False, use_post_quant_conv=False), text_encoder=clip(projected=True),
+        text_encoder_2=clip(projected=True), text_encoder_3=t5(), tokenizer=tokenizer(), tokenizer_2=tokenizer(),
+        tokenizer_3=t5_tokenizer(),
+    ).save_pretrained(root, safe_serialization=True)  # fmt: skip
+    return root
+
+
+def flux(root: Path, distilled: bool = True) -> Path:
+    torch.manual_seed(3)
+    network = diffusers.FluxTransformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=20, pooled_projection_dim=8, guidance_embeds=distilled, axes_dims_rope=(2, 2, 4),
+    )  # fmt: skip
+    diffusers.FluxPipeline(
+        transformer=network, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=vae(shift_factor=0.2), text_encoder=clip(), text_encoder_2=t5(), tokenizer=tokenizer(),
+        tokenizer_2=t5_tokenizer(),
+    ).save_pretrained(root, safe_serialization=True)  # fmt: skip
+    return root
+
+
 def change(path: Path, **values: Any) -> None:
     """Set keys of a JSON file; take out those set to `...`."""
     merged = {**json.loads(path.read_text()), **values}

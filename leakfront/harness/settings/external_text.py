@@ -9,9 +9,11 @@ from typing import Any
 
 from leakfront.datasets.captions.of_files import has_captions
 from leakfront.datasets.members_decoys import MembersDecoys
-from leakfront.models.external.text.folder import TextPipeline
+from leakfront.models.external.text.folder import TextPipeline, kind_at
 from leakfront.models.text_pipeline import adapted_name
 
+FLUX = "Flux"  # whose guidance is distilled
+FLOW_TIMESTEPS = [300, 400, 500, 600, 700]  # membership shows most in the middle of a flow (arXiv 2603.13421)
 GUIDANCE = 7.5  # the default of diffusers' StableDiffusionPipeline
 SAMPLES = 256
 PIXELS = 2**21  # of a batch: 8 images of 512x512
@@ -24,9 +26,11 @@ OPTIONS = {  # of the command: the keys of the config that they set
 def as_overrides(pipeline: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The command's options as overrides ("key=value"); those that are None or False are left out.
 
-    A run of a LoRA is named after it too.
+    A run of a LoRA is named after it too. The guidance of a Flux network is an input of it.
     """
     given = {OPTIONS[name]: value for name, value in options.items() if value is not None and value is not False}
+    if OPTIONS["guidance"] in given and kind_at(Path(pipeline)) == "FluxPipeline":
+        given["model.distilled_guidance"] = given.pop(OPTIONS["guidance"])
     if (lora := options.get("lora")) is not None:
         given["name"] = f"attack-{adapted_name(pipeline, lora)}"
     return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
@@ -45,9 +49,10 @@ def text_settings(pipeline: str, dataset: MembersDecoys, captions_given: bool) -
         has_captions(folder.listing.root, folder.listing.files) for folder in dataset.folders.values()
     )
     sampling: dict[str, Any] = {"images": SAMPLES, "batch_size": min(batch, 256)}
-    if found or captions_given:
+    if (found or captions_given) and source.kind.network != FLUX:
         sampling["guidance"] = GUIDANCE
     return {
+        **({"attacks": {"loss": {"timesteps": FLOW_TIMESTEPS}}} if source.kind.flow else {}),
         "model": {"name": "text_pipeline", "path": pipeline},
         "sampling": sampling,
         "probe": {"batch_size": min(batch, 256), "gradient_batch_size": 1},

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import DDPMScheduler
 
+from leakfront.models import flow
 from leakfront.models.adapters.layers import put_adapters
 from leakfront.models.external.text import networks
 from leakfront.models.external.text.autoencoder import Autoencoder
+from leakfront.models.external.text.flow_config import FlowConfig
 from leakfront.models.external.text.folder import TextPipeline
 from leakfront.models.external.text.model import ExternalText
 
@@ -27,11 +29,12 @@ def built(
     write: Callable[[Path], None],
     adapters: Mapping[str, Mapping[str, Adapter]] | None = None,
     base: TextPipeline | None = None,
+    distilled: float = 3.5,
 ) -> ExternalText:
     """The model for images (C, H, W), its denoiser and text encoders in `dtype`, its autoencoder in float32.
 
     adapters: to put on its parts, by layer. base: the pipeline that the model was fine-tuned from; it gets the same
-    autoencoder.
+    autoencoder. distilled: the scale of distilled guidance, for a network that takes it.
     """
     autoencoder = Autoencoder(source.parts["vae"].load(torch.float32))
 
@@ -47,9 +50,20 @@ def built(
         tokenizers = [files.make(length) for files, length in zip(of.tokenizers.values(), lengths, strict=True)]
         make: Any = getattr(networks, kind.network)
         network = make(parts[kind.denoiser], [parts[name] for name in kind.encoders], lengths, offload)
-        levels = DDPMScheduler(**of.process.settings()).alphas_cumprod
-        return ExternalText(
-            network, autoencoder, tokenizers, image_shape, levels, of.process.prediction, offload, write, own
+        network.factor, network.distilled = of.factor, distilled
+        found = ExternalText(
+            network, autoencoder, tokenizers, image_shape, _levels(of), of.process.prediction, offload, write, own
         )
+        if of.index.get("force_zeros_for_empty_prompt") is True:
+            network.zero = found.null
+        return found
 
     return model(source, model(base) if base is not None else None)
+
+
+def _levels(source: TextPipeline) -> torch.Tensor:
+    """The noise levels ab_t, float32 [T]."""
+    if isinstance(source.process, FlowConfig):
+        return flow.levels(source.process.num_train_timesteps).float()
+    levels: torch.Tensor = DDPMScheduler(**source.process.settings()).alphas_cumprod
+    return levels

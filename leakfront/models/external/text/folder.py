@@ -24,6 +24,7 @@ from leakfront.models.external.folder import MOST
 from leakfront.models.external.places import INDEX, SCHEDULER, snapshot
 from leakfront.models.external.scheduler_config import SchedulerConfig, read_scheduler
 from leakfront.models.external.text.components import Component, read_component
+from leakfront.models.external.text.flow_config import FlowConfig, read_flow
 from leakfront.models.external.text.kinds import KINDS, NOT_READ, PipelineKind
 from leakfront.models.external.text.tokenizers import TokenizerFiles, read_tokenizer
 
@@ -45,7 +46,7 @@ class TextPipeline:
     parts: dict[str, Component]
     tokenizers: dict[str, TokenizerFiles]
     scheduler: Path
-    process: SchedulerConfig
+    process: SchedulerConfig | FlowConfig
     notes: tuple[str, ...]
 
     @classmethod
@@ -61,7 +62,8 @@ class TextPipeline:
         tokenizers = {name: read_tokenizer(home / name, home, of, faults) for name, of in kind.tokenizers.items()}
         scheduler = home / "scheduler" / SCHEDULER
         found = read_object(scheduler, home, faults)
-        process = read_scheduler(scheduler, found, faults) if found is not None else None
+        read = read_flow if kind.flow else read_scheduler
+        process = read(scheduler, found, faults) if found is not None else None
         known = {name: part for name, part in parts.items() if part is not None}
         spelled = {name: files for name, files in tokenizers.items() if files is not None}
         if not faults:
@@ -106,8 +108,7 @@ class TextPipeline:
         """The tokens of a caption, with begin and end, that a text encoder takes."""
         files = self.tokenizers[encoder.replace("text_encoder", "tokenizer")]
         most = getattr(self.parts[encoder].settings, "max_position_embeddings", None)
-        stated = [value for value in (files.longest, most) if value is not None]
-        return min(stated)
+        return min(value for value in (files.longest, most, self.kind.most.get(encoder)) if value is not None)
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """All files that define the model, by their places in a pipeline folder."""
@@ -165,12 +166,21 @@ def kind_of(path: Path, index: dict[str, Any], faults: list[str]) -> PipelineKin
 
 def is_text_pipeline(folder: Path) -> bool:
     """Whether a folder is to be read as a text-to-image pipeline: its model_index.json has a text encoder."""
+    return "text_encoder" in _index(folder) or kind_at(folder) in KINDS
+
+
+def kind_at(folder: Path) -> str:
+    """The pipeline class that a folder's model_index.json states; "" without one."""
+    return str(_index(folder).get("_class_name", ""))
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    """What a folder's model_index.json states; empty if it cannot be read, which is said where it is needed."""
     try:
         path = _home(folder) / INDEX
     except InputError:
-        return False
-    index = read_object(path, path.parent, []) or {} if path.is_file() else {}
-    return "text_encoder" in index or index.get("_class_name") in KINDS
+        return {}
+    return read_object(path, path.parent, []) or {} if path.is_file() else {}
 
 
 def _home(folder: Path) -> Path:
@@ -216,6 +226,12 @@ def _check_together(
             f"{parts[kind.denoiser].path}: in_channels is {denoiser.in_channels}{more}, but the autoencoder has "
             f"{vae.latent_channels} latent channels; only networks that take a latent and nothing else are read"
         )
+    for key, (found, wanted) in kind.widths({name: part.settings for name, part in parts.items()}).items():
+        if found != wanted:
+            faults.append(
+                f"{parts[kind.denoiser].path}: {key} is {found}, and the text encoders give {wanted}; only the "
+                f"networks of a {kind.name} are read"
+            )
     for name, files in tokenizers.items():
         encoder = parts[name.replace("tokenizer", "text_encoder")]
         rows = encoder.settings.vocab_size

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from leakfront.models import flow
 from leakfront.models.adapters.layers import adapted_layers, adapters_off
 from leakfront.models.contract import DiffusionModel, PerExampleLoss, Prediction
 from leakfront.models.diffusion import to_noise
@@ -37,7 +38,7 @@ class ExternalText(DiffusionModel):
         tokenizers: Sequence[Any],
         image_shape: tuple[int, int, int],
         levels: torch.Tensor,
-        prediction: Prediction,
+        prediction: Prediction | Literal["flow"],
         offload: bool,
         write: Callable[[Path], None],
         base: DiffusionModel | None = None,
@@ -45,7 +46,7 @@ class ExternalText(DiffusionModel):
         self.network, self.autoencoder, self.tokenizers = network, autoencoder, tokenizers
         self.image_shape, self.alphas_cumprod, self.prediction = image_shape, levels, prediction
         self.words = words_of(tokenizers[0])
-        self.null = self._tokens([""])[0]
+        self.null = self._tokens([""])[0] if network.knows_null else None
         self._offload, self._write = offload, write
         self._adapted = any(map(adapted_layers, self._networks))
         self.base = WithoutAdapters(self) if self._adapted else base
@@ -85,8 +86,7 @@ class ExternalText(DiffusionModel):
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         given = self.conditions(t, None) if condition is None else condition
         embedding = given if given.is_floating_point() else self.embed(given)
-        (output,) = self.network(x_t, t, embedding)
-        return to_noise(output, x_t, self.alphas_cumprod.to(x_t.device)[t], self.prediction)
+        return self._noise(self.network, x_t, t, embedding)
 
     def parameters(self) -> dict[str, torch.Tensor]:
         """The denoiser's weights, of one with adapters these alone; the text encoders are taken as they are."""
@@ -97,7 +97,19 @@ class ExternalText(DiffusionModel):
     def predict_with(
         self, parameters: dict[str, torch.Tensor], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor
     ) -> torch.Tensor:
-        (output,) = torch.func.functional_call(self.network, parameters, (x_t, t, condition))
+        def call(*arguments: torch.Tensor) -> Any:
+            return torch.func.functional_call(self.network, parameters, arguments)
+
+        return self._noise(call, x_t, t, condition)
+
+    def _noise(
+        self, call: Callable[..., Any], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor
+    ) -> torch.Tensor:
+        """The noise prediction that follows from the output of the network, called by `call`."""
+        if self.prediction == "flow":
+            s = flow.times(len(self.alphas_cumprod)).to(x_t.device)[t]
+            return flow.noise_of(lambda x_s, time: call(x_s, time, condition)[0], x_t, s)
+        (output,) = call(x_t, t, condition)
         return to_noise(output, x_t, self.alphas_cumprod.to(x_t.device)[t], self.prediction)
 
     def fit(self, images: torch.Tensor, condition: torch.Tensor | None = None) -> None:
