@@ -195,13 +195,15 @@ class Scores:
 
     score: float64 [P]; a higher score means that the image is more likely a member. matched: for fixed rules, which
     have no threshold left to choose, the pool images that each rule calls extracted, bool [P]. evidence: arrays for
-    figures. choices: what the attack chose and from what, as JSON holds it; {"chosen by": the reason, …}.
+    figures. choices: what the attack chose and from what, as JSON holds it; {"chosen by": the reason, …}. extraction:
+    float64 [P], by which counts of extracted images rank, if not by the score: how surely this image itself is shown.
     """
 
     score: np.ndarray
     matched: dict[str, np.ndarray] = field(default_factory=dict)
     evidence: dict[str, np.ndarray] = field(default_factory=dict)
     choices: dict[str, Any] = field(default_factory=dict)
+    extraction: np.ndarray | None = None
 
 
 class Attack(Plugin):

@@ -33,13 +33,22 @@ def tiled_distances(a: np.ndarray, b: np.ndarray, tiles: int) -> np.ndarray:
     return distances
 
 
+def nearest_other(images: np.ndarray, tiles: int) -> np.ndarray:
+    """Tiled distance of each image, uint8 [P, C, H, W], to the nearest other one, [P]."""
+    nearest = np.empty(len(images))
+    for first in range(0, len(images), ROWS):
+        block = tiled_distances(images[first : first + ROWS], images, tiles)
+        rows = np.arange(len(block))
+        block[rows, first + rows] = np.inf
+        nearest[first : first + ROWS] = block.min(1)
+    return nearest
+
+
 def _tiled(images: np.ndarray, tiles: int) -> np.ndarray:
     """float64 [tiles^2, N, pixels of a tile]."""
     n, channels, height, width = images.shape
     if height % tiles or width % tiles:
-        raise InputError(
-            f"attacks.generate_and_filter.tiles is {tiles}; it must divide the image size {height}x{width}"
-        )
+        raise InputError(f"tiles is {tiles}; it must divide the image size {height}x{width}")
     split = images.reshape(n, channels, tiles, height // tiles, tiles, width // tiles)
     return split.transpose(2, 4, 0, 1, 3, 5).reshape(tiles * tiles, n, -1).astype(np.float64)
 
@@ -98,11 +107,11 @@ class GenerateAndFilter(Attack):
             )
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        nearest_other = self._nearest_other(target.pool.images)
+        apart = nearest_other(target.pool.images, self.tiles)
         quantile, reason = self.default_quantile, "the default quantile (no shadow model)"
         if shadows:
             candidates = sorted(self.quantiles)
-            distances = [float(np.quantile(nearest_other, q)) for q in candidates]
+            distances = [float(np.quantile(apart, q)) for q in candidates]
             excess = np.zeros(len(candidates))
             for known in shadows:
                 flagged = [found.flagged for found in self._found(known, distances)]
@@ -112,7 +121,7 @@ class GenerateAndFilter(Attack):
                 reason = f"most members beyond decoys flagged on {len(shadows)} shadow models"
             else:
                 reason = f"the default quantile (no more members than decoys flagged on {len(shadows)} shadow models)"
-        distance = float(np.quantile(nearest_other, quantile))
+        distance = float(np.quantile(apart, quantile))
         found = self._found(target, [distance])[0]
         return Scores(
             found.score,
@@ -125,16 +134,6 @@ class GenerateAndFilter(Attack):
                 "cliques flagged": found.cliques,
             },
         )
-
-    def _nearest_other(self, images: np.ndarray) -> np.ndarray:
-        """Tiled distance of each pool image to the nearest other pool image, [P]."""
-        nearest = np.empty(len(images))
-        for first in range(0, len(images), ROWS):
-            block = tiled_distances(images[first : first + ROWS], images, self.tiles)
-            rows = np.arange(len(block))
-            block[rows, first + rows] = np.inf
-            nearest[first : first + ROWS] = block.min(1)
-        return nearest
 
     def _found(self, model: Target, distances: Sequence[float]) -> list[_Found]:
         """What the cliques of a model's samples point at, for each of `distances`."""

@@ -138,7 +138,20 @@ V2: Suite = {
     "trajectory": {"timesteps": _BY_HUNDREDS, "fresh_noise": True},
 }  # fmt: skip
 
-SUITES: dict[str, Suite] = {"quick": QUICK, "v1": V1, "quick-v2": QUICK_V2, "v2": V2}
+# text-to-image models: every attack of v1 with the pair's own caption, and those that only captions allow
+T2I_V1: Suite = {
+    **V1,
+    "generate_by_prompt": {
+        "samples_per_prompt": 12,
+        "clique": 5,
+        "tiles": 4,
+        "once": 40,
+        "quantiles": [0.05, 0.1, 0.2, 0.3],
+        "default_quantile": 0.2,
+    },
+}
+
+SUITES: dict[str, Suite] = {"quick": QUICK, "v1": V1, "quick-v2": QUICK_V2, "v2": V2, "t2i-v1": T2I_V1}
 DEFAULT, OWN = "quick-v2", "own"
 OF_TIMESTEPS = 1000  # the timesteps of the models for which the suites are written
 

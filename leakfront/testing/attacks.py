@@ -112,6 +112,9 @@ def _check_scores(scores: Scores, count: int, who: str) -> None:
     shape = isinstance(score, np.ndarray) and score.shape == (count,) and score.dtype.kind == "f"
     require(shape, f"{who} must return one float for each of the {count} pool images")
     require(np.isfinite(score).all(), f"{who} returns {(~np.isfinite(score)).sum()} scores that are not finite")
+    if (ranks := scores.extraction) is not None:
+        fits = isinstance(ranks, np.ndarray) and ranks.shape == (count,) and bool(np.isfinite(ranks).all())
+        require(fits, f"the extraction score of {who} must be one finite float for each of the {count} pool images")
     for rule, mask in scores.matched.items():
         fits = isinstance(mask, np.ndarray) and mask.shape == (count,) and mask.dtype == bool
         require(fits, f"the rule {rule!r} of {who} must be one bool for each of the {count} pool images")

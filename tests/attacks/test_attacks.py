@@ -21,6 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "pia": {"timesteps": (50, 100, 200)},
     "loss": {"timesteps": (50, 100)},
     "generate_and_filter": {"clique": 3},
+    "generate_by_prompt": {"samples_per_prompt": 6, "clique": 5},
     "outlier": {"extraction_neighbours": 20, "fraction": 0.6},
     "side": {"steps": 60, "neighbours": 20},
     "inpainting": {"repeats": 12, "keep": 1, "steps": 10},

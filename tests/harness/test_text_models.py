@@ -35,7 +35,10 @@ DEFENSES = [
 
 
 def settings(**changes: Any) -> dict[str, Any]:
-    attacks = {"extraction": {"neighbours": 10}, "loss": {"timesteps": [100], "draws": 1}}
+    attacks = {
+        "extraction": {"neighbours": 10}, "loss": {"timesteps": [100], "draws": 1},
+        "generate_by_prompt": {"samples_per_prompt": 3, "clique": 2, "once": 4},
+    }  # fmt: skip
     found = small(
         model=MODEL, defenses=DEFENSES, attacks=attacks, splits=1, sampling__guidance=3.0, sampling__images=60
     )
@@ -67,6 +70,24 @@ def test_every_defense_of_captions_has_its_rows(run: Path) -> None:
         assert {"auc", "extracted_at_fdr"} <= set(of_defense["metric"])
     guarded = rows[rows["defense"] == "prompt_guard"]
     assert "extracted_at_fdr_with_weights" in set(guarded["metric"])
+
+
+def test_captions_are_asked_for_as_served_and_with_the_weights_and_what_they_show_is_counted_apart(run: Path) -> None:
+    rows = read_rows(run / "results.csv")
+    rows = rows[rows["source"] == "generate_by_prompt"].set_index(["defense", "metric"])
+    for defense, ending in (("none", ""), ("prompt_guard", ""), ("prompt_guard", "_with_weights")):
+        of = rows.loc[defense]["value"].to_dict()
+        flagged = sum(of[f"{side}_flagged{ending}"] for side in ("members", "decoys"))
+        shown = [of[f"cliques_showing_{kind}{ending}"] for kind in ("member", "decoy", "nothing")]
+        assert sum(shown) == flagged
+        assert of[f"members_extracted{ending}"] <= of[f"members_flagged{ending}"]
+        assert {f"auc{ending}", f"decoys_any_prompt{ending}", f"extracted_at_fdr{ending}"} <= set(of)
+    none, guarded = (cell(run, name, "attack/generate_by_prompt/scores.safetensors") for name in
+                     ("none", "prompt_guard"))  # fmt: skip
+    np.testing.assert_array_equal(guarded["with_weights/score"], none["score"])
+    assert (guarded["score"] != none["score"]).any()
+    assert none["asked"].sum() == 8 + 4
+    assert not list(run.glob("cells/*/generation.checkpoint"))
 
 
 def test_samples_are_asked_for_by_the_captions_of_the_reference_in_turn(run: Path) -> None:

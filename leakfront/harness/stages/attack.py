@@ -82,7 +82,8 @@ def _arrays(scores: Scores, pool: Pool) -> dict[str, np.ndarray]:
     if not np.isfinite(scores.score).all() or scores.score.shape != (len(pool),):
         raise ValueError("an attack must give one finite score for every pool image")
     matched = {f"matched_{rule}": mask for rule, mask in scores.matched.items()}
-    arrays = {"score": scores.score.astype(np.float64), **matched, **scores.evidence}
+    extraction = {} if scores.extraction is None else {"extraction": scores.extraction.astype(np.float64)}
+    arrays = {"score": scores.score.astype(np.float64), **extraction, **matched, **scores.evidence}
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
 
 
@@ -105,7 +106,7 @@ def load_facts(name: str, cell: CellPlan, layout: Layout) -> dict[str, Any]:
 
 
 def load_scores(name: str, cell: CellPlan, layout: Layout) -> dict[str, np.ndarray]:
-    """`score` float64 [P], `matched_RULE` bool [P] and the attack's evidence.
+    """`score` float64 [P], `extraction` if counts rank by another score, `matched_RULE` bool [P] and the evidence.
 
     If defenses guard the sampler, an attack on samples has these arrays a second time, with "with_weights/" before
     their names, from samples drawn without the guards.

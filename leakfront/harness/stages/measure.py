@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from leakfront.harness.plan.external import NO_AUDIT
-from leakfront.harness.plan.plan import CellPlan
+from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.pool.pool import Pool
 from leakfront.harness.settings.places import shortened
 from leakfront.harness.stages.attack import WITH_WEIGHTS, load_scores
+from leakfront.harness.stages.clique_rows import clique_rows
 from leakfront.harness.stages.control_rows import control_rows
 from leakfront.harness.stages.cost_rows import cost_rows, reports_of_defenses
 from leakfront.harness.stages.extractor import reference_set
@@ -39,7 +43,7 @@ def _settings(subject: Subject) -> list[Any]:
 
 
 def _code(subject: Subject) -> list[str]:
-    makers = [f"leakfront.harness.stages.{name}_rows" for name in ("cell", "privacy", "audit", "cost")]
+    makers = [f"leakfront.harness.stages.{name}_rows" for name in ("cell", "privacy", "audit", "cost", "clique")]
     controls = [*CONTROLS, "leakfront.results.statistics.halves"] if subject.plan.known_membership else []
     return [*(name for maker in makers for name in with_imports(maker)), *controls]
 
@@ -57,11 +61,14 @@ def _run(work: Work) -> Files:
         scores = load_scores(name, cell, layout)
         rows += membership_rows(plan, cell, name, scores["score"], members, pool, private)
         if attack.extracts:
-            rows += extraction_rows(plan, cell, name, scores, members, pool)
-            past = {k.removeprefix(WITH_WEIGHTS): v for k, v in scores.items() if k.startswith(WITH_WEIGHTS)}
-            if past:
-                again = extraction_rows(plan, cell, name, past, members, pool)
-                rows += [replace(row, metric=f"{row.metric}{OF_WEIGHTS}") for row in again]
+            rows += _finds(plan, cell, name, scores, members, pool)
+        past = {k.removeprefix(WITH_WEIGHTS): v for k, v in scores.items() if k.startswith(WITH_WEIGHTS)}
+        if past:
+            again = _finds(plan, cell, name, past, members, pool) if attack.extracts else []
+            if any(generation.served for generation in attack.generations()):
+                again += [row for row in membership_rows(plan, cell, name, past["score"], members, pool, private)
+                          if row.metric in ("auc", "tpr_at_fpr")]  # fmt: skip
+            rows += [replace(row, metric=f"{row.metric}{OF_WEIGHTS}") for row in again]
         rows += set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
     if plan.known_membership:
         rows.append(left_out(plan, cell, "one_run_audit", 0.0, NO_AUDIT))
@@ -71,6 +78,14 @@ def _run(work: Work) -> Files:
     rows += reports_of_defenses(plan, cell, layout)
     rows += cost_rows(plan, cell, judged, layout, pool)
     return {"rows.json": [vars(row) for row in rows]}
+
+
+def _finds(
+    plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool
+) -> list[Row]:
+    """The rows of extraction, and of cliques if the attack looks for them caption by caption."""
+    rows = extraction_rows(plan, cell, attack, scores, members, pool)
+    return rows + (clique_rows(plan, cell, attack, scores, members, pool) if "clique_shows" in scores else [])
 
 
 MEASURE = Stage(

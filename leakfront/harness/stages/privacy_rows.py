@@ -37,6 +37,10 @@ RANGES: dict[str, Range] = {
     "unique_extracted_at_fdr": _COUNT,
     "decoys_matched_at_fdr": _COUNT,
     "members_before_decoys": _COUNT,
+    "cliques_showing_member": _COUNT,
+    "cliques_showing_decoy": _COUNT,
+    "cliques_showing_nothing": _COUNT,
+    "planted_members_asked": _COUNT,
     "set_p_value_members": _SHARE,
     "set_p_value_decoys": _SHARE,
     "set_detected_members": _SHARE,
@@ -87,7 +91,7 @@ def extraction_rows(
     row = partial(row_of(plan, cell), kind="privacy", source=attack)
     rate, n_members, n_decoys = plan.config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
     share = member_share(plan, members)
-    extracted = extracted_at_fdr(scores["score"], members, rate, share)
+    extracted = extracted_at_fdr(scores.get("extraction", scores["score"]), members, rate, share)
     planted, unique = members & (pool.copies > 1), members & (pool.copies == 1)
     rows = []
     for name, among in (
