@@ -1,5 +1,6 @@
 """Settings that every test shares."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -21,6 +22,14 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The key that signs reports is made in a temporary folder, not in that of the user."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waits_for_the_disk() -> Iterator[None]:
+    """`os.fsync` takes milliseconds, and what it does shows only when the power fails: see `tests/power_loss.py`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses a wrong descriptor, too
         yield
 
 
@@ -49,3 +58,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((place for place, name in enumerate(LONG) if f"tests/{name}" in path), len(LONG))
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector the objects of the imported libraries, of which there are a million, and let it run less."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)

@@ -11,13 +11,14 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "elsewhere"
@@ -55,13 +56,15 @@ _generators: weakref.WeakSet[torch.Generator] = weakref.WeakSet()
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    name = f"{func.namespace}.{func._schema.name.partition('::')[2]}"
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-    there = [tensor for tensor in tensors if isinstance(tensor, Elsewhere)]
-    here = [tensor for tensor in tensors if not isinstance(tensor, Elsewhere) and tensor.ndim]
+    there: list[Elsewhere] = []
+    here: list[torch.Tensor] = []
+    _sort((args, kwargs), there, here)
     device = kwargs.get("device")
     goes_there = device is not None and _is_there(device)
-    if there and here and name not in _COPIES:
+    if not there and not goes_there:
+        return func(*args, **kwargs)
+    name, aliases = _known(func)
+    if there and any(tensor.ndim for tensor in here) and name not in _COPIES:
         of_indices = (
             name in _INDEXED
             and isinstance(args[0], Elsewhere)
@@ -70,11 +73,11 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             )
         )
         if not of_indices:
-            raise WrongDevice(f"{func} takes tensors of one device, but got {sorted({str(t.device) for t in tensors})}")
+            devices = sorted({str(tensor.device) for tensor in (*there, *here)})
+            raise WrongDevice(f"{func} takes tensors of one device, but got {devices}")
     if name in _INDEXED and not isinstance(args[0], Elsewhere) and there:
         raise WrongDevice(f"{func}: indices of a CPU tensor lie elsewhere")
-    result_there = goes_there if device is not None else bool(there)
-    real_args, real_kwargs = tree_map_only(Elsewhere, lambda tensor: tensor.held, (args, kwargs))
+    real_args, real_kwargs = _real(args), _real(kwargs)
     if goes_there:
         real_kwargs = {**real_kwargs, "device": torch.device("cpu")}
         if name == "aten._to_copy" and not there:
@@ -82,12 +85,39 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             out = func(*real_args, **real_kwargs).clone()
             return Elsewhere(out)
     out = func(*real_args, **real_kwargs)
-    if name == "aten.copy_" or (name.startswith("aten.") and func._schema.is_mutable and not there):
+    if name == "aten.copy_":
         return args[0] if out is real_args[0] else out
-    if name == "aten._local_scalar_dense" or not result_there:
+    if name == "aten._local_scalar_dense" or (device is not None and not goes_there):
         return out
-    wrapped = tree_map_only(torch.Tensor, Elsewhere, out)
-    return return_and_correct_aliasing(func, args, kwargs, wrapped)
+    wrapped = tree_map_only(torch.Tensor, Elsewhere, out) if not isinstance(out, torch.Tensor) else Elsewhere(out)
+    return return_and_correct_aliasing(func, args, kwargs, wrapped) if aliases else wrapped
+
+
+@cache
+def _known(func: Any) -> tuple[str, bool]:
+    """The name of an operation without its overload, and whether what it returns may be one of its inputs or a view."""
+    name = f"{func.namespace}.{func._schema.name.partition('::')[2]}"
+    return name, any(returned.alias_info is not None for returned in func._schema.returns)
+
+
+def _sort(arguments: Any, there: list[Elsewhere], here: list[torch.Tensor]) -> None:
+    """Append the tensors among arguments to one of both lists. It is asked of every operation, and so by hand."""
+    for each in arguments.values() if isinstance(arguments, dict) else arguments:
+        if isinstance(each, Elsewhere):
+            there.append(each)
+        elif isinstance(each, torch.Tensor):
+            here.append(each)
+        elif isinstance(each, list | tuple | dict):
+            _sort(each, there, here)
+
+
+def _real(argument: Any) -> Any:
+    """The argument with the values of the tensors that lie elsewhere."""
+    if isinstance(argument, Elsewhere):
+        return argument.held
+    if type(argument) is dict:
+        return {name: _real(each) for name, each in argument.items()}
+    return type(argument)(map(_real, argument)) if type(argument) in (list, tuple) else argument
 
 
 class _Mode(TorchDispatchMode):

@@ -59,7 +59,8 @@ def outcome(attack: attacks.Attack) -> list[float]:
     images, texts = oracle.digits()[: oracle.POOL], oracle.captions() if attack.needs_captions else None
     model, *others = (model_of(seed, attack.extracts, attack.needs_captions) for seed in (1, 2, 3))
     coins = [oracle.coins(seed) for seed in (2, 3)]
-    shadows = [oracle.shadow(attack, other, images, c, texts) for other, c in zip(others, coins, strict=True)]
+    known = zip(others, coins, strict=True) if attack.uses_shadows else ()
+    shadows = [oracle.shadow(attack, other, images, c, texts) for other, c in known]
     score = attack.score(oracle.target(attack, model, images, texts=texts), shadows).score
     return [float(f"{value:.6g}") for value in score[:IMAGES]]
 

@@ -175,7 +175,8 @@ def test_every_training_step_changes_the_conditions_of_its_batches(step: str) ->
 
     given.loss, given.recondition = loss, lambda condition, generator: condition + 7
     if step != "plain":
-        given = defenses.registry.get({"private": "dp_sgd"}.get(step, step))().training(given)
+        name, parameters = ("dp_sgd", {"accountant": "rdp"}) if step == "private" else (step, {})
+        given = defenses.registry.get(name)(**parameters).training(given)
     made = given.make_step(given)
     indices = made.draw(torch.Generator().manual_seed(0))
     made.update(torch.rand(len(indices), 1, 8, 8), indices, torch.Generator().manual_seed(0))

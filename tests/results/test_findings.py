@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from leakfront.results.page.comparisons import Comparisons, Outcome
-from leakfront.results.page.findings import findings
+from leakfront.results.page.findings import Findings
+from leakfront.results.page.findings import findings as compute
 from leakfront.results.page.headline import family
 from leakfront.results.report import combined, write_report
 from leakfront.results.run.data import RunData
@@ -48,6 +50,12 @@ def two_v1(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 def twelve_v1(tmp_path_factory: pytest.TempPathFactory) -> RunData:
     folder = tmp_path_factory.mktemp("twelve_v1")
     return synthetic_run(folder, TWELVE, pool=256, samples=200, attacks=V1, suite="v1")
+
+
+@cache
+def findings(run: RunData) -> Findings:
+    """The findings of a run, whose rows do not change."""
+    return compute(run)
 
 
 def headline(run: RunData) -> dict[str, str]:

@@ -24,6 +24,7 @@ class Numbers:
     def __init__(self, rows: pd.DataFrame) -> None:
         """rows: with the columns of `rows.Row`."""
         self._values: dict[tuple[Point, str, str, float | None], dict[str, Value]] = {}  # by split
+        self._levels: dict[tuple[Point, str, str], set[float]] = {}
         self._splits: dict[Point, dict[str, None]] = {}
         self._run_of: dict[str, str] = {}
         order: dict[Point, None] = {}
@@ -33,6 +34,8 @@ class Numbers:
             point, level = Point(defense, params), None if math.isnan(number) else float(number)
             by_split = self._values.setdefault((point, source, metric, level), {})
             by_split[split] = Value(value, low, high, int(n), method)
+            if level is not None:
+                self._levels.setdefault((point, source, metric), set()).add(level)
             if defense not in (HELD_OUT, NOISE):
                 order[point] = None
                 self._run_of.setdefault(defense, run)
@@ -88,7 +91,7 @@ class Numbers:
 
     def levels(self, point: Point, source: str, metric: str) -> list[float]:
         """The levels at which a metric was measured, lowest first."""
-        return sorted(n for p, s, m, n in self._values if (p, s, m) == (point, source, metric) and n is not None)
+        return sorted(self._levels.get((point, source, metric), ()))
 
     def per_split(self, point: Point, source: str, metric: str, level: float | None = None) -> dict[str, Value]:
         """The values of each split, in the order of the splits."""

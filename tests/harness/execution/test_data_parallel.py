@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,12 +36,21 @@ from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import write_config
 from leakfront.harness.store.secret import make_secret
 from tests.command_line import WITHOUT_REPORT
+from tests.forked import quick_starts
 from tests.small_config import small, write_toml
 
 
 @pytest.fixture(autouse=True)
 def enough_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "cores", lambda: 64)
+
+
+@pytest.fixture
+def quick(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Processes start without imports, except in one test, where they are spawned as outside of tests."""
+    spawned = request.node.name.endswith("_resume_from_a_checkpoint[augment]")
+    with nullcontext() if spawned else quick_starts():
+        yield
 
 
 class Killed(BaseException):
@@ -83,8 +93,8 @@ def train(
 ) -> tuple[dict[str, Any], torch.Tensor, list[int]]:
     """Train the one model of a small benchmark: (its facts, its predictions, the steps that were reported)."""
     layout = Layout(folder)
-    settings = small(splits=1, model__dropout=0.0, training__batch_size=15, execution={"processes": processes},
-                     defenses=[defense], attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
+    settings = small(splits=1, model__dropout=0.0, training__batch_size=15, training__steps=4, defenses=[defense],
+                     execution={"processes": processes}, attacks={"loss": {"timesteps": [50], "draws": 1}})  # fmt: skip
     plan, pool = check_everything(parse_config(settings), layout)
     folder.mkdir(exist_ok=True)
     write_config(layout, plan.config, {})
@@ -100,17 +110,19 @@ def train(
     return json.loads((trained / "train.json").read_text()), predictions.detach(), events.steps
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", ["augment", "dp_sgd"])
 def test_two_processes_train_the_same_model_as_one_and_resume_from_a_checkpoint(name: str, tmp_path: Path) -> None:
     alone, expected, _ = train(tmp_path / "alone", 1, DEFENSES[name])
     with pytest.raises(Killed):
-        train(tmp_path / "together", 2, DEFENSES[name], kill_at=5)
+        train(tmp_path / "together", 2, DEFENSES[name], kill_at=2)
     together, found, steps = train(tmp_path / "together", 2, DEFENSES[name])
-    assert steps[0] == 6
+    assert steps[0] == 3
     same(together, found, alone, expected)
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     "name",
     [
@@ -155,6 +167,7 @@ class Starting:
         return self._does
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("starting", "says"),
     [

@@ -23,6 +23,7 @@ from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import Execution, parse_config
 from leakfront.harness.store.layout import Layout
+from tests.forked import quick_starts
 from tests.small_config import small
 
 
@@ -56,7 +57,8 @@ def outcomes(root: Path, cells: list[str], count: int, **more: Any) -> tuple[dic
 
 def test_a_worker_that_dies_costs_its_task_one_retry_and_the_others_nothing(tmp_path: Path) -> None:
     cells = ["slow", "dies once", "dies", "raises", "last"]
-    ended, events = outcomes(tmp_path, cells, count=2)
+    with quick_starts():
+        ended, events = outcomes(tmp_path, cells, count=2)
     attempts = {cell: (tmp_path / cell).read_text().count("begun") for cell in cells}
     assert attempts == {"slow": 1, "dies once": 2, "dies": 2, "raises": 1, "last": 1}
     for cell in ("slow", "dies once", "last"):
