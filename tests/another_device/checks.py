@@ -140,7 +140,11 @@ FEW: dict[str, dict[str, Any]] = {
     "side": {"steps": 2, "clusters": 3},
 }
 OF_OTHERS = {"dataset_inference"}  # asks what other attacks ask, at length
-ATTACKS: list[Attack] = [attacks.get(name)(**FEW.get(name, {})) for name in attacks.names() if name not in OF_OTHERS]
+ATTACKS: list[Attack] = [
+    attacks.get(name)(**FEW.get(name, {}))
+    for name in attacks.names()
+    if name not in OF_OTHERS and not attacks.get(name).needs_captions
+]
 SIGNALS = {signal_key(s): s for attack in ATTACKS for s in (*attack.signals(), *attack.outside_signals())}
 
 
