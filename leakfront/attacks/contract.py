@@ -211,17 +211,22 @@ class Attack(Plugin):
 
     Class attributes: `name` (set by registration). `access`, what the attacker needs of the model. `summary`, one line
     for `leakfront list`. `extracts`, whether it matches generated images, so that its finds are counted.
-    `needs_captions`, whether it works on text models alone. `shadows`, the use of shadow models: none; choices (a
-    timestep, a sign, a distance; without shadow models the source's default holds); or a fit (of a classifier, a
-    distribution), which needs `minimum_shadows` of them.
+    `needs_captions`, whether it works on text models alone; `needs_null`, `needs_base`, whether the model must know an
+    empty caption, or what it was fine-tuned from. `of_captions`, whether it looks at captions alone, never at an image:
+    only captions that were seen often stand out then, and the AUC among planted pairs is reported, too. `shadows`, the
+    use of shadow models: none; choices (a timestep, a sign, a distance; without shadow models the source's default
+    holds); or a fit (of a classifier, a distribution), which needs `minimum_shadows` of them.
     """
 
     section = "attacks"
     access: ClassVar[Access]
     extracts: ClassVar[bool] = False
     needs_captions: ClassVar[bool] = False
+    needs_null: ClassVar[bool] = False
+    needs_base: ClassVar[bool] = False
     shadows: ClassVar[ShadowUse] = "none"
     minimum_shadows: ClassVar[int] = 0
+    of_captions: ClassVar[bool] = False
 
     def shadows_needed(self) -> int:
         """The fewest shadow models that it works with: `minimum_shadows`, but 1 for a score that is `calibrated`."""

@@ -16,6 +16,10 @@ class CaptionedDigits(Digits):
     shows, the writer is invented. Every word stands in many captions, so that no word gives a member away.
     """
 
+    @property
+    def has_captions(self) -> bool:
+        return True
+
     def load(self) -> LabelledImages:
         """All images, uint8 [1797, 1, 8, 8], with the digits as labels, and their captions."""
         data = super().load()

@@ -18,6 +18,10 @@ class CaptionedMNIST(MNIST):
     more digits.
     """
 
+    @property
+    def has_captions(self) -> bool:
+        return True
+
     def load(self) -> LabelledImages:
         """All images of the raw files, with their captions."""
         data = super().load()

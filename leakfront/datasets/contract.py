@@ -75,6 +75,11 @@ class Dataset(Plugin):
         """Whether there are images that are neither member nor decoy."""
         return True
 
+    @property
+    def has_captions(self) -> bool:
+        """Whether the images have captions."""
+        return False
+
     def load(self) -> LabelledImages:
         """All images; raises `InputError` with one sentence if they are missing or not as they should be."""
         raise NotImplementedError

@@ -69,6 +69,10 @@ class ImageFolder(Dataset):
         """What lies in the folder, listed once; raises `InputError` as `list_folder` does."""
         return list_folder(user_path(self.path))
 
+    @property
+    def has_captions(self) -> bool:
+        return self.captions
+
     def listed(self) -> dict[str, list[Path]]:
         """The image files, and those of their captions if these are read."""
         images = list(self.listing.files)

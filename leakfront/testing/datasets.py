@@ -28,6 +28,8 @@ def check_dataset(dataset: type[Dataset] | Dataset) -> None:
         data, again = dataset.load(), dataset.load()
     require(isinstance(data, LabelledImages), f"load of {who} must return LabelledImages")
     _check_images(data, who)
+    has = f"has_captions of {who} is {dataset.has_captions}; it must be {data.captions is not None}"
+    require(dataset.has_captions == (data.captions is not None), has)
     same = same_arrays(data.images, again.images) and same_arrays(data.labels, again.labels)
     same = same and data.captions == again.captions
     require(same, f"{who} must load the same images and labels in the same order each time")

@@ -86,8 +86,21 @@ def coins(seed: int, count: int = POOL) -> np.ndarray:
 def fitted(name: str, images: np.ndarray, texts: Sequence[str] | None = None) -> DiffusionModel:
     """The closed-form model `name` ("memorizer", "gaussian"), fitted on uint8 images [N, 1, 8, 8].
 
-    texts: their captions, for a text model.
+    texts: their captions, for a text model. As what it was fine-tuned from it has the Gaussian of some digits outside
+    the pool.
     """
+    model = _fitted(name, images, texts)
+    model.base = _base(texts is not None)
+    return model
+
+
+@cache
+def _base(captioned: bool) -> DiffusionModel:
+    away = slice(OUTSIDE.stop, None)
+    return _fitted("gaussian", digits()[away], captions(away) if captioned else None)
+
+
+def _fitted(name: str, images: np.ndarray, texts: Sequence[str] | None) -> DiffusionModel:
     import torch
 
     from leakfront import models
@@ -146,7 +159,7 @@ def measured(
     settings = ProbeSettings(batch_size, gradient_batch=batch_size, seed=3)
     distinct = list(dict.fromkeys(signals))
     unit = torch.as_tensor(images).float() / 127.5 - 1
-    arrays, _ = measure_signals(distinct, model, unit, condition, settings, lambda *_: None)
+    arrays, _ = measure_signals(distinct, model, unit, condition, settings, lambda *_: None, texts)
     return Signals(arrays)
 
 

@@ -13,8 +13,6 @@ from leakfront.testing import oracles
 from leakfront.testing.plugin import calling, require, same_arrays
 
 if TYPE_CHECKING:
-    import torch
-
     from leakfront.attacks.queries.queries import Queries
     from leakfront.models import DiffusionModel
 
@@ -75,8 +73,10 @@ def _check_signal(signal: Any, attack: Attack, who: str) -> None:
                 "'gradients'"
             )
 
+        derivative = gradient_norms
+
     if attack.access == "loss":
-        signal.measure(Watched(model, *_batch(model, slice(0, 1)), seed=3))
+        signal.measure(_asked(Watched, model, slice(0, 1)))
 
 
 def _measured(signal: Any, model: DiffusionModel, rows: slice, of: str) -> dict[str, np.ndarray]:
@@ -86,7 +86,7 @@ def _measured(signal: Any, model: DiffusionModel, rows: slice, of: str) -> dict[
     from leakfront.attacks.queries.queries import Queries
 
     def once() -> dict[str, np.ndarray]:
-        queries: Queries = Queries(model, *_batch(model, rows), seed=3)
+        queries = _asked(Queries, model, rows)
         with torch.no_grad(), calling(f"{of}: measure"):
             found = signal.measure(queries)
         for name, values in found.items():
@@ -99,12 +99,13 @@ def _measured(signal: Any, model: DiffusionModel, rows: slice, of: str) -> dict[
     return one
 
 
-def _batch(model: DiffusionModel, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    """Some digits as the model sees them, and their conditions."""
+def _asked(queries: type[Queries], model: DiffusionModel, rows: slice) -> Queries:
+    """Queries about some digits, with their captions if the model takes any."""
     import torch
 
-    images = torch.as_tensor(oracles.digits()[rows]).float() / 127.5 - 1
-    return images, model.conditions(torch.zeros(len(images), dtype=torch.long), oracles.captions(rows))
+    images, texts = torch.as_tensor(oracles.digits()[rows]).float() / 127.5 - 1, oracles.captions(rows)
+    condition = model.conditions(torch.zeros(len(images), dtype=torch.long), texts)
+    return queries(model, images, condition, seed=3, captions=texts)
 
 
 def _check_generation(generation: Any, attack: Attack, who: str) -> None:

@@ -32,6 +32,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sima": {"timesteps": (50, 100)},
     "pfami": {"timesteps": (0, 100, 200), "crops": 4},
     "retained": {"pairs": 120, "steps": 2, "batch_size": 2, "samples": 1, "matches": 1},
+    "clid": {"timesteps": (100, 450)},
+    "base_ratio": {"timesteps": (50, 100), "draws": 1},
+    "prompt_magnitude": {"steps": 4, "draws": 2},
+    "prompt_curvature": {"timesteps": (900, 980), "draws": 1},
+    "onestep": {"timesteps": (900, 980), "draws": 4},
+    "prompt_alignment": {"default_weight": 0.1},  # in one channel, with few members, the magnitude tells more
 }
 FEWEST_SAMPLES: dict[str, int] = {"generate_and_filter": 3}
 ONLY_SOME: set[str] = {"outlier"}
@@ -123,5 +129,5 @@ def test_the_target_has_no_coins_to_look_at() -> None:
     held = {field.name for field in dataclasses.fields(Target)}
     assert held == {"pool", "samples", "sample_labels", "signals", "generated", "outside", "seed"}
     assert {field.name for field in dataclasses.fields(attacks.PoolView)} == {
-        "images", "labels", "features", "variants", "variant_of", "captions",
+        "images", "labels", "features", "variants", "variant_of", "conditions", "copies", "captions",
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from safetensors.numpy import load_file
 from leakfront.errors import InputError
 from leakfront.harness.checks import check_everything
 from leakfront.harness.dry_run import print_plan
+from leakfront.harness.plan.external import NO_BASE, NO_NULL, NO_TEXT
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.texts import as_texts
-from leakfront.results.run.rows import read_rows
+from leakfront.models.text_to_image import TextToImage
+from leakfront.registry import parameters
+from leakfront.results.run.rows import AUC_OF_PLANTED, read_rows
+from leakfront.results.statistics.roc import auc
 from tests.in_process import run_here
 from tests.models.test_text_to_image import SMALL
 from tests.small_config import small
@@ -38,6 +43,7 @@ def settings(**changes: Any) -> dict[str, Any]:
     attacks = {
         "extraction": {"neighbours": 10}, "loss": {"timesteps": [100], "draws": 1},
         "generate_by_prompt": {"samples_per_prompt": 3, "clique": 2, "once": 4},
+        "prompt_alignment": {},
     }  # fmt: skip
     found = small(
         model=MODEL, defenses=DEFENSES, attacks=attacks, splits=1, sampling__guidance=3.0, sampling__images=60
@@ -88,6 +94,34 @@ def test_captions_are_asked_for_as_served_and_with_the_weights_and_what_they_sho
     assert (guarded["score"] != none["score"]).any()
     assert none["asked"].sum() == 8 + 4
     assert not list(run.glob("cells/*/generation.checkpoint"))
+
+
+def test_a_score_of_captions_has_a_row_for_planted_pairs_apart(run: Path) -> None:
+    pool, rows = load_file(run / "pool" / "pool.safetensors"), read_rows(run / "results.csv")
+    planted = pool["copies"] > 1
+    score = cell(run, "none", "attack/prompt_alignment/scores.safetensors")["score"][planted]
+    members = cell(run, "none", "prepare/coins.safetensors")["members"].astype(bool)[planted]
+    found = rows[(rows["metric"] == AUC_OF_PLANTED) & (rows["defense"] == "none") & (rows["split"] == "0")]
+    assert found["source"].tolist() == ["prompt_alignment"]
+    assert found["value"].tolist() == [pytest.approx(auc(score, members))]
+    assert found["n"].tolist() == [8]
+
+
+def test_attacks_are_left_out_where_the_model_lacks_what_they_compare_with() -> None:
+    asked = {"prompt_alignment": {}, "clid": {}, "base_ratio": {}, "loss": {}}
+    of_text = make_plan(parse_config(settings(attacks=asked)))
+    assert set(of_text.judged_by(0)) == {"prompt_alignment", "clid", "loss"}
+    assert of_text.note("base_ratio", 0) == NO_BASE
+    of_images = make_plan(parse_config(small(attacks=asked)))
+    assert of_images.judged_by(0) == ["loss"]
+    assert of_images.note("prompt_alignment", 0) == of_images.note("clid", 0) == NO_TEXT
+    distilled = replace(of_text, model=WithoutNull(**parameters(of_text.model)))
+    assert distilled.note("prompt_alignment", 0) == NO_NULL
+    assert "clid" in distilled.judged_by(0)
+
+
+class WithoutNull(TextToImage):
+    has_null = False
 
 
 def test_samples_are_asked_for_by_the_captions_of_the_reference_in_turn(run: Path) -> None:

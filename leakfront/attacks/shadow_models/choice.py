@@ -141,3 +141,31 @@ def score_at_best_timestep(attack: AtOneTimestep, target: Target, shadows: Seque
     members = "smaller" if chosen[1] < 0 else "larger"
     choices = {"timestep": chosen[0], "errors of members": members, "chosen by": reason}
     return Scores(score, choices=choices)
+
+
+class OfTimesteps(Protocol):
+    """The settings of an attack whose score is a value at one timestep."""
+
+    @property
+    def timesteps(self) -> tuple[int, ...]: ...
+    @property
+    def default_timestep(self) -> int: ...
+    @property
+    def margin(self) -> float: ...
+    @property
+    def signal(self) -> Signal: ...
+
+
+def highest_at_best_timestep(attack: OfTimesteps, target: Target, shadows: Sequence[Shadow]) -> Scores:
+    """Scores that are the "values" [P, T] of the attack's signal at one timestep, chosen as in `best_score`.
+
+    The default is the timestep nearest to `default_timestep`.
+    """
+
+    def scores(model: Target) -> dict[int, np.ndarray]:
+        values = model.signals[attack.signal]["values"].astype(np.float64)
+        return {t: values[:, i] for i, t in enumerate(attack.timesteps)}
+
+    nearest = min(attack.timesteps, key=lambda t: abs(t - attack.default_timestep))
+    score, t, reason = best_score(target, shadows, scores, nearest, margin=attack.margin)
+    return Scores(score, choices={"timestep": t, "chosen by": reason})

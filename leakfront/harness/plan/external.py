@@ -17,6 +17,9 @@ NO_MODEL = "no_model"  # the family of runs that have generated images and no mo
 NO_AUDIT = "left out: membership is known, not drawn by coins, and the bound needs independent fair coins"
 NO_OUTSIDE = "left out: it needs images that are neither member nor decoy, and there are none"
 NO_QUERIES = "left out: it queries the model, and there are generated images alone"
+NO_TEXT = "left out: it asks with captions, and this model is asked without any"
+NO_NULL = "left out: it compares with the empty caption, and this model knows none"
+NO_BASE = "left out: it compares with the model that this one was fine-tuned from, and that one is not given"
 NO_FID = "left out: there are no images that are neither member nor decoy to compare with"
 
 NO_CAPTIONS = (

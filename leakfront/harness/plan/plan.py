@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from leakfront.attacks.contract import Attack, signal_key
-from leakfront.harness.plan.external import NO_MODEL, NO_OUTSIDE, NO_QUERIES
+from leakfront.harness.plan.external import NO_BASE, NO_MODEL, NO_NULL, NO_OUTSIDE, NO_QUERIES, NO_TEXT
 from leakfront.harness.plan.sweeps import DefensePoint
 from leakfront.harness.pool.data_files import DataFiles
 from leakfront.harness.settings.places import shortened
@@ -109,9 +109,15 @@ class Plan:
 
     def _lacks(self, attack: Attack) -> str:
         """Why an attack cannot run, whatever the number of shadow models; or ""."""
-        if not self.has_model and (attack.signals() or attack.outside_signals() or attack.generations()):
-            return NO_QUERIES
-        return NO_OUTSIDE if attack.outside_signals() and not self.dataset.has_outside else ""
+        model, dataset = self.model, self.dataset
+        reasons = {
+            NO_QUERIES: not self.has_model and (attack.signals() or attack.outside_signals() or attack.generations()),
+            NO_OUTSIDE: attack.outside_signals() and not dataset.has_outside,
+            NO_TEXT: attack.needs_captions and not (model.text and dataset.has_captions),
+            NO_NULL: attack.needs_null and not model.has_null,
+            NO_BASE: attack.needs_base and not model.has_base,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
 
     @property
     def features(self) -> str:

@@ -18,7 +18,7 @@ from leakfront.harness.stages.cost_rows import cost_rows, reports_of_defenses
 from leakfront.harness.stages.extractor import reference_set
 from leakfront.harness.stages.features import sample_set
 from leakfront.harness.stages.prepare import load_members
-from leakfront.harness.stages.privacy_rows import extraction_rows, left_out, membership_rows, set_rows
+from leakfront.harness.stages.privacy_rows import extraction_rows, left_out, membership_rows, planted_rows, set_rows
 from leakfront.harness.stages.reference import utility_rows
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.stages.stored_json import read_stored_rows
@@ -60,6 +60,8 @@ def _run(work: Work) -> Files:
             continue
         scores = load_scores(name, cell, layout)
         rows += membership_rows(plan, cell, name, scores["score"], members, pool, private)
+        if attack.of_captions:
+            rows += planted_rows(plan, cell, name, scores["score"], members, pool)
         if attack.extracts:
             rows += _finds(plan, cell, name, scores, members, pool)
         past = {k.removeprefix(WITH_WEIGHTS): v for k, v in scores.items() if k.startswith(WITH_WEIGHTS)}

@@ -13,7 +13,15 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.audit_rows import audit_rows
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.pool import member_share
-from leakfront.results.run.rows import AUC_OF_HALVES, CONTROL_AUC, NEAR_COPIES, WITH_WEIGHTS, Row, measured
+from leakfront.results.run.rows import (
+    AUC_OF_HALVES,
+    AUC_OF_PLANTED,
+    CONTROL_AUC,
+    NEAR_COPIES,
+    WITH_WEIGHTS,
+    Row,
+    measured,
+)
 from leakfront.results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
 from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.halves import auc_of_halves
@@ -29,6 +37,7 @@ _SHARE, _COUNT, _UNBOUNDED = (0.0, 1.0), (0.0, None), (None, None)
 RANGES: dict[str, Range] = {
     "auc": _SHARE,
     AUC_OF_HALVES: _SHARE,
+    AUC_OF_PLANTED: _SHARE,
     CONTROL_AUC: _SHARE,
     NEAR_COPIES: _COUNT,
     "tpr_at_fpr": _SHARE,
@@ -82,6 +91,19 @@ def membership_rows(
     if plan.config.data.coin == 0.5 and not plan.known_membership:  # the audit's bound is for fair coins
         rows += audit_rows(plan, cell, attack, score, members, pool, private)
     return rows
+
+
+def planted_rows(
+    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
+) -> list[Row]:
+    """AUC among the images that are planted several times; nothing if none is, or all are members or decoys."""
+    planted = pool.copies > 1
+    if len(np.unique(members[planted])) < 2:
+        return []
+    seed = derive_seed(plan.config.seed, "intervals", attack, cell.split)
+    found, n = measured(auc_interval(score[planted], members[planted], seed)), int(planted.sum())
+    row = row_of(plan, cell)(kind="privacy", source=attack, metric=AUC_OF_PLANTED, **found, n=n, higher_is_better=False)
+    return [row]
 
 
 def extraction_rows(

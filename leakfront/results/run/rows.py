@@ -25,6 +25,7 @@ HELD_OUT, NOISE = "(held-out images)", "(noise)"  # the two ends of the FID scal
 WITH_WEIGHTS = "_with_weights"  # ends a metric of samples drawn past the defenses that guard the sampler
 OF_FIT = "_of_fit"  # ends a metric with the features of one fit of the extractor; its level is the fit's number
 AT_SAMPLES = "_at_samples"  # ends a metric of held-out images, as it would be at as many images as a model's samples
+AUC_OF_PLANTED = "auc_of_planted"  # the metric of an attack on captions: planted members against planted decoys
 AUC_OF_HALVES = "auc_of_halves"  # the metric of an attack between random halves of the decoys
 CONTROL_AUC = "control_auc"  # the metric of a control of known membership, which never queries the model
 CONTROL_CONTENT, CONTROL_FILES = "control_content", "control_files"  # its sources: the images, and facts of their files

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from leakfront.results.run.conditions import conditions
 from leakfront.results.run.controls import in_short
-from leakfront.results.run.rows import AUC_OF_HALVES
+from leakfront.results.run.rows import AUC_OF_HALVES, AUC_OF_PLANTED
 from leakfront.results.run.saturation import SATURATED, WHY, saturated
 from leakfront.results.tables.table import NOTHING, Column, Table, number
 
@@ -32,6 +32,7 @@ class _Measure(NamedTuple):
 
 _AUC = _Measure("auc", "AUC", "auc")
 _HALVES = _Measure(AUC_OF_HALVES, "AUC of halves", AUC_OF_HALVES)
+_PLANTED = _Measure(AUC_OF_PLANTED, "AUC of planted", AUC_OF_PLANTED)
 _TPR_10 = _Measure("tpr_at_fpr_0.1", "TPR at 10% FPR", "tpr_at_fpr", 0.1)
 _TPR_1 = _Measure("tpr_at_fpr_0.01", "TPR at 1% FPR", "tpr_at_fpr", 0.01)
 _TPR_01 = _Measure("tpr_at_fpr_0.001", "TPR at 0.1% FPR", "tpr_at_fpr", 0.001)
@@ -47,6 +48,10 @@ _IF_GDP = (
     "mechanism), not of any other."
 )
 
+_OF_PLANTED = (
+    "AUC of planted: among the pairs planted several times, members against decoys. An attack that looks at captions "
+    "alone tells only those that were seen often, so that its AUC of all pairs, most of them there once, is near 0.5."
+)
 _OF_HALVES = (
     "AUC of halves: of the same scores between random halves of the decoys, where there is nothing to find; the mean "
     "of 200 halvings, and the range of 95% of them. An AUC within that range may be chance."
@@ -61,8 +66,8 @@ def attack_table(run: RunData) -> Table:
     def measured(*candidates: _Measure) -> list[_Measure]:
         return [m for m in candidates if any(summary.value(p, a, m.metric) is not None for p, a in pairs)]
 
-    halves, more = measured(_HALVES), measured(_F_DP, _MANY_RUN)
-    measures = (_AUC, *halves, _TPR_10, _TPR_1, _TPR_01, *_AUDIT, *more)
+    halves, planted, more = measured(_HALVES), measured(_PLANTED), measured(_F_DP, _MANY_RUN)
+    measures = (_AUC, *halves, *planted, _TPR_10, _TPR_1, _TPR_01, *_AUDIT, *more)
     full = {m: tuple(SATURATED if saturated(summary, p, a, m.metric) else "" for p, a in pairs) for m in _BOUNDS}
     reasons = [next(iter(_reasons(summary, p, a, measures)), "") for p, a in pairs]
     return Table((
@@ -72,7 +77,8 @@ def attack_table(run: RunData) -> Table:
         *(replace(_column(summary, pairs, m), words=full.get(m, ())) for m in measures),
         Column("note", "", tuple(reasons)),
     ), (*([f"{SATURATED.capitalize()}: {WHY}."] if any(map(any, full.values())) else []),
-        *([_IF_GDP] if _F_DP in more else []), *([_OF_HALVES] if halves else []), *in_short(run),
+        *([_IF_GDP] if _F_DP in more else []), *([_OF_HALVES] if halves else []),
+        *([_OF_PLANTED] if planted else []), *in_short(run),
         *(f"{NOTHING}: {reason}." for reason in dict.fromkeys(reasons) if reason), *run.differences))  # fmt: skip
 
 
@@ -81,8 +87,10 @@ def suite_table(run: RunData) -> Table:
     summary = run.summary
     point, attacks = summary.undefended, [attack for group in summary.families().values() for attack in group]
     pairs = [(point, attack) for attack in attacks]
-    halves = [_HALVES] if any(summary.value(p, a, AUC_OF_HALVES) is not None for p, a in pairs) else []
-    measures = (_AUC, *halves, _TPR_1, _TPR_01)
+    halves, planted = (
+        [m] if any(summary.value(p, a, m.metric) is not None for p, a in pairs) else [] for m in (_HALVES, _PLANTED)
+    )
+    measures = (_AUC, *halves, *planted, _TPR_1, _TPR_01)
     unattainable = [reason for _, attack in pairs for reason in _reasons(summary, point, attack, measures)]
     calls, seconds = (
         tuple(_without_interval(summary.value(point, attack, metric)) for attack in attacks)
@@ -101,6 +109,7 @@ def suite_table(run: RunData) -> Table:
         "made alone.",
         *_together(summary, point),
         *([_OF_HALVES] if halves else []),
+        *([_OF_PLANTED] if planted else []),
         conditions(run),
         *(f"{NOTHING}: {reason}." for reason in dict.fromkeys(unattainable)),
     ))  # fmt: skip
