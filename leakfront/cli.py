@@ -135,6 +135,10 @@ def run(
 @click.option("--lora", metavar="FILE", help="A LoRA on PIPELINE, in safetensors.", shell_complete=completion.folders)
 @click.option("--base", metavar="DIR", help="The pipeline that PIPELINE was fine-tuned from.",
               shell_complete=completion.folders)  # fmt: skip
+@click.option("--prompts", type=click.IntRange(min=1), metavar="N",
+              help="Ask for N captions again and again, chosen blindly.  [default: all]")  # fmt: skip
+@click.option("--generations", type=click.IntRange(min=2), metavar="N",
+              help="Ask for each caption N times, to extract by caption.")  # fmt: skip
 @click.option("--guidance", type=float, help="Scale of classifier-free guidance.  [default: 7.5 with captions]")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]),
               help="Precision of a text-to-image model.  [default: float32]")  # fmt: skip
@@ -146,6 +150,7 @@ def run(
               shell_complete=completion.settings)  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: as in run]")
 @click.option("--device", help="cpu, cuda or cuda:N.")
+@click.option("--dry-run", is_flag=True, help="Print the plan with memory and time, and run nothing.")
 def attack(
     pipeline: str,
     members: str,
@@ -156,6 +161,7 @@ def attack(
     overrides: tuple[str, ...],
     workers: int | None,
     device: str | None,
+    dry_run: bool,
     **options: Any,
 ) -> int:
     """Attack a model you already have.
@@ -171,7 +177,18 @@ def attack(
     from leakfront.harness.settings.external_text import as_overrides
 
     changes = _with_device((*as_overrides(pipeline, options), *overrides), device)
-    return _attack(external_config(pipeline, members, decoys, reference, suite, changes), out, workers)
+    settings = external_config(pipeline, members, decoys, reference, suite, changes)
+    if dry_run:
+        from rich.console import Console
+
+        from leakfront.harness.dry_run import print_plan
+        from leakfront.harness.execution.devices import default_workers
+        from leakfront.harness.store.layout import Layout
+
+        layout = Layout(out or Path("runs") / settings.name)
+        print_plan(settings, layout, workers or default_workers(settings), Console(soft_wrap=True))
+        return 0
+    return _attack(settings, out, workers)
 
 
 @main.command()

@@ -12,7 +12,7 @@ from leakfront.defenses import Defense
 from leakfront.errors import InputError
 from leakfront.harness.execution.devices import check_device
 from leakfront.harness.execution.schedule import is_done
-from leakfront.harness.plan.limits import check_threads
+from leakfront.harness.plan.limits import check_gpu, check_threads
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.pool.pool import Pool
@@ -54,6 +54,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
     if plan.external:
         check_external_model(plan, pool, layout)
+        check_gpu(plan.model.gpu_bytes(), config.execution.device)
     if config.training.batch_size < config.execution.processes:
         raise InputError(
             f"training.batch_size is {config.training.batch_size}; it must not be below execution.processes, "

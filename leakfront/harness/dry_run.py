@@ -33,7 +33,9 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     """
     plan, pool = check_everything(config, layout)
     check_signals(plan, pool.images.shape[1:])
-    seconds, left = _seconds_per_pass(plan, pool), work_left(plan, pool, layout)
+    channels, height, width = pool.images.shape[1:]
+    known = plan.model.estimate((channels, height, width), config.execution.device)
+    seconds, left = known.call if known is not None else _seconds_per_pass(plan, pool), work_left(plan, pool, layout)
     models = longest_of(models_of(plan))
     trained = {model.cell.name for model in models} if plan.model.trained else set()
     title = f"{config.name}: {len(plan.cells)} cells, {len(trained)} models to train, into {layout.root}"
@@ -67,6 +69,10 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
         )
     for note in pool.notes:
         console.print(note, highlight=False, markup=False)
+    if known is not None:
+        coded = known.encode * len(pool) + known.decode * config.sampling.images
+        for line in (*known.lines, f"encoding the pool and decoding the samples: {duration(coded)}"):
+            console.print(line, highlight=False, markup=False)
     console.print(
         f"estimate: {duration(total)} of work, {duration(total / workers)} with {workers} workers, measured on "
         f"{config.execution.device} with {config.execution.threads} threads each; features, attacks and report are not "

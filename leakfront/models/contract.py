@@ -135,6 +135,17 @@ def in_pixels(model: DiffusionModel) -> bool:
     return tuple(model.latent_shape) == tuple(model.image_shape)
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a model costs on this machine: seconds of a call for one image, those of an image's way into the model's
+    space and back, and lines that say from what this follows."""
+
+    call: float
+    encode: float
+    decode: float
+    lines: tuple[str, ...]
+
+
 class ModelFamily(Plugin):
     """A frozen dataclass with the settings of a model; `timesteps`, `build` and `load` must be overridden.
 
@@ -200,6 +211,14 @@ class ModelFamily(Plugin):
     def label(self) -> str:
         """What rows call the models: the name of the family, or of the one model that is attacked."""
         return self.name
+
+    def gpu_bytes(self) -> int:
+        """The bytes of weights that a GPU must hold, if they are known before anything is loaded; else 0."""
+        return 0
+
+    def estimate(self, image_shape: tuple[int, int, int], device: str) -> Estimate | None:
+        """What the models cost for images (C, H, W), if that is known without loading them; else None."""
+        return None
 
     def notes(self) -> Sequence[str]:
         """A line for each thing that a run should say about how the models were read."""

@@ -16,6 +16,7 @@ from leakfront.documents import load_json
 from leakfront.errors import InputError
 from leakfront.memory import memory
 from leakfront.models import ModelFamily, register
+from leakfront.models.contract import Estimate
 from leakfront.models.external.name import model_name
 from leakfront.models.external.text.folder import TextPipeline
 from leakfront.models.external.text.lora import LoraFile
@@ -131,6 +132,32 @@ class TextPipelineFamily(ModelFamily):
         base = [] if self._base is None else [part.count for name, part in self._base.parts.items() if name != "vae"]
         counts = {name: part.count for name, part in self._source.parts.items()}
         return 4 * counts.pop("vae") + BYTES[self.dtype] * sum([*counts.values(), *base])
+
+    def gpu_bytes(self) -> int:
+        """The bytes of all weights, or if parts are kept off the GPU those of the denoiser."""
+        if not self.offload:
+            return self.weight_bytes
+        denoisers = [source.denoiser.count for source in (self._source, self._base) if source is not None]
+        return BYTES[self.dtype] * sum(denoisers)
+
+    def estimate(self, image_shape: tuple[int, int, int], device: str) -> Estimate:
+        """Counted from the settings alone, at the speed of a matrix product on this machine."""
+        import torch
+
+        from leakfront.models.external.text.cost import cost_of, speed
+
+        source, dtype = self._source, getattr(torch, self.dtype)
+        settings = {name: part.settings for name, part in source.parts.items()}
+        cost = cost_of(source.kind, settings, image_shape, [source.length(name) for name in source.kind.encoders])
+        fast, plain = speed(device, dtype), speed(device, torch.float32)
+        sizes = ", ".join(f"{name} {count / 1e6:,.1f} M" for name, count in cost.weights.items())
+        lines = (
+            f"weights: {sizes}; {self.weight_bytes / 2**30:,.1f} GiB in {self.dtype} with their base, if there is one",
+            f"operations for an image of {image_shape[1]}x{image_shape[2]} pixels: {cost.call / 1e12:,.3f} T a call, "
+            f"{cost.encode / 1e12:,.3f} T to encode, {cost.decode / 1e12:,.3f} T to decode; "
+            f"{fast / 1e12:,.2f} T a second in a matrix product here, which networks do not reach",
+        )
+        return Estimate(cost.call / fast, cost.encode / plain, cost.decode / plain, lines)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         faults, (channels, height, width) = [], image_shape

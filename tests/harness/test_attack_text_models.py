@@ -103,3 +103,28 @@ def test_captions_that_do_not_fit_are_refused_in_a_sentence(
     with pytest.raises(InputError, match=says):
         check_everything(settings, Layout(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_states_memory_and_time_and_loads_nothing(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr("leakfront.models.external.weights.Weights.load", never)
+    more = (
+        "--captions",
+        str(given / "captions.jsonl"),
+        "--generations",
+        "12",
+        "--dry-run",
+        "--out",
+        str(tmp_path / "run"),
+    )
+    result = command_here(*command(given, *more))
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    assert "weights: unet 0.1 M, vae 0.0 M, text_encoder 0.0 M; 0.0 GiB in float32" in text
+    assert "operations for an image of 16x16 pixels" in text
+    assert "generate_by_prompt" in text
+    assert not (tmp_path / "run").exists()

@@ -38,6 +38,20 @@ def check_weights(smallest: int) -> None:
     _require(smallest * 4 * WEIGHTS_IN_TRAINING, "model.channels and model.layers_per_block make a network that takes")
 
 
+def check_gpu(need: int, device: str) -> None:
+    """Raise `InputError` if the weights of an external model, `need` bytes, exceed the memory of the GPU `device`."""
+    import torch
+
+    if device == "cpu":
+        return
+    there = torch.cuda.get_device_properties(device).total_memory
+    if need > there:
+        raise InputError(
+            f"the weights of the model take {need / 2**30:,.1f} GiB, but {device} has {there / 2**30:,.1f} GiB; use "
+            "model.dtype = 'bfloat16' (--dtype) or model.offload = true (--offload)"
+        )
+
+
 def check_data(config: Config, image: int) -> None:
     """Raise `InputError` if the images alone, of `image` bytes each, exceed the memory that this process may use."""
     planted = config.data.duplicates

@@ -20,6 +20,7 @@ PIXELS = 2**21  # of a batch: 8 images of 512x512
 OPTIONS = {  # of the command: the keys of the config that they set
     "captions": "data.params.captions_file", "guidance": "sampling.guidance", "dtype": "model.dtype",
     "offload": "model.offload", "lora": "model.lora", "base": "model.base",
+    "prompts": "attacks.generate_by_prompt.once", "generations": "attacks.generate_by_prompt.samples_per_prompt",
 }  # fmt: skip
 
 
