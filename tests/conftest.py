@@ -37,15 +37,15 @@ def no_waits_for_the_disk() -> Iterator[None]:
 LONG = (
     "harness/test_loop.py",
     "harness/execution/test_ray_cluster.py",
-    "harness/stages/test_attack_stage.py",
     "harness/test_another_device.py",
     "results/test_themes.py",
     "results/test_report.py",
     "results/test_fronts.py",
-    "harness/stages/",
-    "attacks/test_suites.py",
-    "defenses/test_dp_finetune.py",
+    "harness/store/test_secret.py",
     "harness/execution/",
+    "harness/stages/",
+    "defenses/test_dp_finetune.py",
+    "attacks/test_suites.py",
     "results/",
 )
 

@@ -1,13 +1,16 @@
-"""Reports with the figures that a test looks at alone: to draw all of them takes longer than all else in a report."""
+"""Reports with fewer figures, or fewer forms of them: to draw all takes longer than all else in a report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from leakfront.results.figures import figures
+from leakfront.results.figures.drawing import style
 
 
 @contextmanager
@@ -16,4 +19,18 @@ def only(*names: str) -> Iterator[None]:
     assert set(names) <= set(figures.names())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("leakfront.results.report.drawn_names", lambda runs: list(names))
+        yield
+
+
+@contextmanager
+def as_svg() -> Iterator[None]:
+    """In the block, reports of this process hold their figures in the form that pages show alone."""
+
+    def save(figure: Figure, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with style.theme():
+            figure.savefig(folder / f"{name}.svg")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leakfront.results.report.save", save)
         yield

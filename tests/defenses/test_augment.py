@@ -222,14 +222,14 @@ STACKS = [
 
 @pytest.mark.parametrize("stack", STACKS, ids=["conditioned", "conditioned-dp_sgd", "randaugment", "cutout"])
 def test_a_run_that_is_killed_and_resumed_equals_an_uninterrupted_run_bit_for_bit(stack, tmp_path: Path) -> None:
-    whole, expected = run(tmp_path / "whole", stack)
+    whole, expected = run(tmp_path / "whole", stack, steps=6)
     with pytest.raises(Killed):
-        run(tmp_path / "broken", stack, kill_at=4)
-    resumed, found = run(tmp_path / "broken", stack)
+        run(tmp_path / "broken", stack, kill_at=4, steps=6)
+    resumed, found = run(tmp_path / "broken", stack, steps=6)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert resumed.losses == whole.losses
     assert resumed.model_calls == whole.model_calls
-    plain = run(tmp_path / "plain", stack[1:])[1]
+    plain = run(tmp_path / "plain", stack[1:], steps=6)[1]
     assert set(found) == set(plain)
     assert any(not torch.equal(found[key], plain[key]) for key in plain)
 

@@ -14,8 +14,9 @@ from tests.small_config import small
 
 def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_path: Path) -> None:
     defenses = [{"name": "none"}, {"name": "dp_sgd", "accountant": "rdp", "learning_rate": 1e30}]
+    settings = small(defenses=defenses, training__steps=4, attacks__secmi={"timesteps": [20]})
     with only("tradeoff"):
-        outcome, _ = run_here(small(defenses=defenses), tmp_path / "run")
+        outcome, _ = run_here(settings, tmp_path / "run")
     assert len(outcome.diverged) == 2
     assert all(name.startswith("dp_sgd") for name in outcome.diverged)
     rows = read_rows(tmp_path / "run" / "results.csv")
@@ -24,7 +25,7 @@ def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_p
     assert (diverged["defense"] == "dp_sgd").all()
     assert (rows["defense"] == "none").sum() > 50
     assert "diverged" in (tmp_path / "run" / "report" / "index.html").read_text()
-    again, said = run_here(small(defenses=defenses), tmp_path / "run", report=False)
+    again, said = run_here(settings, tmp_path / "run", report=False)
     assert again.diverged == outcome.diverged
     assert "0 models to train" in said
 

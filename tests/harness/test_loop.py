@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,6 +22,10 @@ from tests.small_config import FEATURES, small, write_toml
 
 THREE = [{"name": "none"}, {"name": "dedup"}, {"name": "dp_sgd", "epsilon": 10}]
 METRICS = ["fid", "kid", "precision", "recall", "density", "coverage"]
+
+
+def settings(defenses: list[dict[str, Any]]) -> dict[str, Any]:
+    return small(defenses=defenses, metrics__names=METRICS, training__steps=5, attacks__secmi={"timesteps": [20, 40]})
 
 
 def without_cost(folder: Path) -> pd.DataFrame:
@@ -37,7 +42,7 @@ def bytes_without_cost(folder: Path) -> str:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished run, with its config."""
     folder = tmp_path_factory.mktemp("loop")
-    config = write_toml(folder / "small.toml", small(defenses=THREE, metrics__names=METRICS))
+    config = write_toml(folder / "small.toml", settings(THREE))
     result = leakfront("run", config, "--out", folder / "run")
     assert result.returncode == 0, result.stderr
     return folder / "run", config
@@ -208,9 +213,7 @@ def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], t
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)
     kept = {p: p.stat().st_mtime_ns for p in run.glob("models/*/train/manifest.json")}
-    config = write_toml(
-        tmp_path / "more.toml", small(defenses=[*THREE, {"name": "early_stop"}], metrics__names=METRICS)
-    )
+    config = write_toml(tmp_path / "more.toml", settings([*THREE, {"name": "early_stop"}]))
     result = command_here("run", config, "--out", run, report=False)
     assert result.exit_code == 0, result.stderr
     assert "8 cells (4 defenses x 2 splits), 2 models to train" in result.stdout
@@ -222,7 +225,7 @@ def test_adding_a_defense_trains_that_defense_only(finished: tuple[Path, str], t
 
 def test_workers_and_order_of_cells_change_no_row(finished: tuple[Path, str], tmp_path: Path) -> None:
     """One process does here what several did there, in another order."""
-    config = write_toml(tmp_path / "other.toml", small(defenses=list(reversed(THREE)), metrics__names=METRICS))
+    config = write_toml(tmp_path / "other.toml", settings(list(reversed(THREE))))
     assert command_here("run", config, "--out", tmp_path / "run", report=False).exit_code == 0
     here, there = (
         frame.sort_values(["defense", "split", "source", "metric"]).reset_index(drop=True)

@@ -19,7 +19,7 @@ from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table
 from leakfront.results.tables.matched import matched_table
-from tests.few_figures import only
+from tests.few_figures import as_svg, only
 from tests.results.test_report import SMALL, Page
 from tests.synthetic_run import Strength, synthetic_run
 from tests.test_cli import invoke
@@ -47,7 +47,8 @@ def test_a_forced_report_says_everywhere_what_differs(runs: list[RunData], tmp_p
         table = make(run)
         assert table is not None
         assert sum(SENTENCE in note for note in table.notes) == 1, make.__name__
-    text = Page(write_report(runs, tmp_path, force=True).read_text()).text
+    with as_svg():
+        text = Page(write_report(runs, tmp_path, force=True).read_text()).text
     drawn = len(list((tmp_path / "figures").glob("*.svg")))
     assert drawn > 6
     assert text.count(SENTENCE) == 2 + 5 + drawn  # the summary, the cautions, the tables, the captions

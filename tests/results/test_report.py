@@ -35,7 +35,7 @@ from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table, terminal
 from leakfront.results.tables.table import Column, Table, latex, number, shown
-from tests.few_figures import only
+from tests.few_figures import as_svg, only
 from tests.synthetic_run import TWELVE, TWO, V1, Strength, synthetic_run
 
 HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red] {{ 7 * 7 }} {% raw %}"
@@ -113,7 +113,8 @@ def two_report(two: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     strengths = [Strength("none", copied=10, leak=1), Strength(HOSTILE, HOSTILE, epsilon=1.0)]
     run = synthetic_run(tmp_path_factory.mktemp("hostile"), strengths, title=HOSTILE, suite=HOSTILE, **SMALL)
-    return write_report([run], tmp_path_factory.mktemp("hostile_report")).parent
+    with as_svg():
+        return write_report([run], tmp_path_factory.mktemp("hostile_report")).parent
 
 
 def drawn(name: str, run: RunData) -> Drawn:

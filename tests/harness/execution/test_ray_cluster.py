@@ -52,7 +52,7 @@ from tests.command_line import WITHOUT_REPORT
 from tests.in_process import in_process
 from tests.small_config import FEATURES, small, write_toml
 
-SETTINGS = small(attacks={"loss": {"timesteps": [50], "draws": 1}})
+SETTINGS = small(training__steps=3, attacks={"loss": {"timesteps": [50], "draws": 1}})
 LONG = {**SETTINGS, "training": {**SETTINGS["training"], "steps": 120}}  # enough to be interrupted and to lose a node
 
 
@@ -68,15 +68,21 @@ class Recording(RunProgress):
         super().event(event)
 
 
-def carry_out(
-    folder: Path, cluster: RayCluster | None = None, settings: dict[str, Any] = SETTINGS
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """All stages of the small benchmark: (its rows except costs, the events)."""
+def prepared(folder: Path, settings: dict[str, Any] = SETTINGS) -> tuple[Plan, Layout]:
+    """A run whose pool is stored."""
     config, layout = parse_config(settings), Layout(folder)
     plan, pool = check_everything(config, layout)
     folder.mkdir(exist_ok=True)
     write_config(layout, config, {})
     perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys["pool"])
+    return plan, layout
+
+
+def carry_out(
+    folder: Path, cluster: RayCluster | None = None, settings: dict[str, Any] = SETTINGS
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """All stages of the small benchmark: (its rows except costs, the events)."""
+    plan, layout = prepared(folder, settings)
     with Recording(layout.log) as progress:
         assert execute(plan, layout, 2, cluster, progress) == {}
     rows = [*reference_rows(layout), *(row for cell in plan.cells for row in cell_rows(cell, layout))]
@@ -197,7 +203,8 @@ def test_a_run_that_is_interrupted_and_loses_its_node_gives_the_rows_of_a_local_
     assert stopped < steps[0] <= stopped + 10 < steps[-1] == 120
 
 
-def test_a_task_whose_process_dies_twice_is_given_up(one_node: tuple[Any, RayCluster], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("one_node")
+def test_a_task_whose_process_dies_twice_is_given_up(tmp_path: Path) -> None:
     import psutil
 
     killed, over = set(), threading.Event()
@@ -212,11 +219,18 @@ def test_a_task_whose_process_dies_twice_is_given_up(one_node: tuple[Any, RayClu
 
     killer = threading.Thread(target=kill_tasks, daemon=True)
     killer.start()
-    with pytest.raises(RuntimeError, match="its worker process or its node died twice"):
-        carry_out(tmp_path / "run", one_node[1])
+    events: list[dict[str, Any]] = []
+    plan, layout = prepared(tmp_path / "run")
+    with RayWorkers(plan, layout, events.append) as workers:
+        workers.submit(Task("extractor", layout.root, plan.config.model_dump_json()))
+        (outcome,) = workers.outcomes()
     over.set()
     killer.join()
-    assert len(killed) >= 2
+    assert len(killed) == 2
+    assert str(outcome.error) == "its worker process or its node died twice"
+    assert [event["message"] for event in events if "message" in event] == [
+        "  the worker process of the extractor or its node died; it is tried once more"
+    ]
 
 
 def test_a_cluster_without_the_resources_of_a_task_is_refused(cluster: Any, one_node: tuple[Any, RayCluster]) -> None:

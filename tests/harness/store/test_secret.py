@@ -118,11 +118,8 @@ def test_the_claims_state_models_that_may_have_drawn_from_the_secret_of_somebody
 
 
 PRIVATE = {"name": "dp_sgd", "epsilon": [5.0, 50.0], "physical_batch_size": 16, "accountant": "rdp"}
-SECRET = {
-    key: value
-    for key, value in small(defenses=[PRIVATE], attacks={"loss": {"timesteps": [50], "draws": 1}}).items()
-    if key != "privacy_seed"
-}
+QUICK: dict[str, Any] = {"training__steps": 3, "attacks": {"loss": {"timesteps": [50], "draws": 1}}}
+SECRET = {key: value for key, value in small(defenses=[PRIVATE], **QUICK).items() if key != "privacy_seed"}
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +199,7 @@ def test_the_run_states_what_all_private_models_guarantee_together(folder: Path)
 
 def test_a_run_with_a_privacy_seed_can_be_repeated_and_never_writes_it_down(tmp_path: Path) -> None:
     number = 987_654_321_987
-    settings = small(
-        splits=1, defenses=[{**PRIVATE, "epsilon": 5.0}], attacks={"loss": {"timesteps": [50], "draws": 1}}
-    )
+    settings = small(splits=1, defenses=[{**PRIVATE, "epsilon": 5.0}], **QUICK)
     found = []
     for name in "ab":
         seeded = {**settings, "privacy_seed": number}
@@ -243,8 +238,7 @@ def test_private_models_trained_after_receiving_a_run_draw_from_a_secret_of_this
 
 
 def test_a_run_without_private_models_has_no_secret(tmp_path: Path) -> None:
-    settings = small(splits=1, defenses=[], attacks={"loss": {"timesteps": [50], "draws": 1}})
-    run_here(settings, tmp_path / "run", report=False)
+    run_here(small(splits=1, defenses=[], **QUICK), tmp_path / "run", report=False)
     assert not (tmp_path / "run" / FILE).exists()
 
 
