@@ -15,11 +15,13 @@ from leakfront.harness.stages.attack import WITH_WEIGHTS, load_scores
 from leakfront.harness.stages.clique_rows import clique_rows
 from leakfront.harness.stages.control_rows import control_rows
 from leakfront.harness.stages.cost_rows import cost_rows, reports_of_defenses
+from leakfront.harness.stages.distance_rows import copies_row, distance_rows
 from leakfront.harness.stages.extractor import reference_set
 from leakfront.harness.stages.features import sample_set
 from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.privacy_rows import extraction_rows, left_out, membership_rows, planted_rows, set_rows
 from leakfront.harness.stages.reference import utility_rows
+from leakfront.harness.stages.sample import load_samples
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.stages.stored_json import read_stored_rows
 from leakfront.harness.stages.train import load_facts as load_training
@@ -43,7 +45,8 @@ def _settings(subject: Subject) -> list[Any]:
 
 
 def _code(subject: Subject) -> list[str]:
-    makers = [f"leakfront.harness.stages.{name}_rows" for name in ("cell", "privacy", "audit", "cost", "clique")]
+    names = ("cell", "privacy", "audit", "cost", "clique", "distance")
+    makers = [f"leakfront.harness.stages.{name}_rows" for name in names]
     controls = [*CONTROLS, "leakfront.results.statistics.halves"] if subject.plan.known_membership else []
     return [*(name for maker in makers for name in with_imports(maker)), *controls]
 
@@ -75,6 +78,7 @@ def _run(work: Work) -> Files:
     if plan.known_membership:
         rows.append(left_out(plan, cell, "one_run_audit", 0.0, NO_AUDIT))
         rows += control_rows(plan, cell, layout, pool, members)
+    rows += distance_rows(plan, cell, pool.images, load_samples(cell, layout), members)
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += reports_of_defenses(plan, cell, layout)
@@ -85,8 +89,9 @@ def _run(work: Work) -> Files:
 def _finds(
     plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool
 ) -> list[Row]:
-    """The rows of extraction, and of cliques if the attack looks for them caption by caption."""
+    """The rows of extraction and of copies, and of cliques if the attack looks for them caption by caption."""
     rows = extraction_rows(plan, cell, attack, scores, members, pool)
+    rows += copies_row(plan, cell, attack, scores, members)
     return rows + (clique_rows(plan, cell, attack, scores, members, pool) if "clique_shows" in scores else [])
 
 

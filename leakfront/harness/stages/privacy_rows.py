@@ -13,6 +13,7 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.audit_rows import audit_rows
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.pool import member_share
+from leakfront.results.distances import RANGES as OF_DISTANCES
 from leakfront.results.run.rows import (
     AUC_OF_HALVES,
     AUC_OF_PLANTED,
@@ -57,6 +58,7 @@ RANGES: dict[str, Range] = {
     "epsilon": _COUNT,  # reported by private training
     "epsilon_rdp": _COUNT,
 }
+RANGES |= OF_DISTANCES
 RANGES |= {f"{metric}{WITH_WEIGHTS}": ends for metric, ends in RANGES.items()}
 _OF_RULES: dict[str, Range] = {"members": _COUNT, "decoys": _COUNT, "precision": _SHARE}  # the rule's name follows
 

@@ -1,0 +1,110 @@
+"""Rows of the distance metrics: how near samples are to members, against how near they are to decoys."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from leakfront.attacks.nearest import flatten_unit, nearest_neighbours
+from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.stages.cell_rows import row_of
+from leakfront.harness.stages.pool import member_share
+from leakfront.results.distances.authenticity_gap import authenticity, authenticity_gap
+from leakfront.results.distances.c_t import c_t, cells_of
+from leakfront.results.distances.dcr_share import dcr_share
+from leakfront.results.distances.identifiability_gap import identifiability_gap
+from leakfront.results.distances.n_copies import n_copies
+from leakfront.results.distances.nndr_ratio import nndr_ratio
+from leakfront.results.run.rows import Row, measured
+from leakfront.results.statistics.counts import extracted_at_fdr
+from leakfront.results.statistics.estimate import Estimate
+from leakfront.seeds import derive_seed
+
+SOURCE = "distances"
+_BETTER = {"nndr_ratio": True, "c_t": None}  # a higher value; of all others a lower one
+_MEMORY = 1024  # MiB for a search
+
+
+def distance_rows(
+    plan: Plan, cell: CellPlan, images: np.ndarray, samples: np.ndarray, members: np.ndarray
+) -> list[Row]:
+    """The distance metrics of samples uint8 [G, C, H, W] against the pool's images [P, C, H, W] and members, bool [P].
+
+    Of the larger side, as many images as the other has are drawn at random. There are no rows for a side of fewer than
+    two images.
+    """
+    seed = derive_seed(plan.config.seed, SOURCE, cell.split)
+    sides = equal_sides(members, seed)
+    if len(sides[0]) < 2:
+        return []
+    parts, device = (samples, *(images[side] for side in sides)), plan.config.execution.device
+    found = distances_of(*parts, device) | {"c_t": c_t_of(*parts, seed, device)}
+    row = partial(row_of(plan, cell), kind="privacy", source=SOURCE, n=len(samples))
+    return [
+        row(metric=name, **measured(estimate), higher_is_better=_BETTER.get(name, False))
+        for name, estimate in found.items()
+    ]
+
+
+def copies_row(
+    plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray
+) -> list[Row]:
+    """The share of samples that are copies, for an attack that states the neighbours of each sample; else no row."""
+    if "neighbours" not in scores or "neighbour_scores" not in scores:
+        return []
+    rate = plan.config.statistics.false_discovery_rate
+    threshold = extracted_at_fdr(scores["score"], members, rate, member_share(plan, members)).threshold
+    found = n_copies(scores["neighbours"], scores["neighbour_scores"], members, threshold)
+    row = row_of(plan, cell)(kind="privacy", source=attack, metric="n_copies", level=rate, **measured(found),
+                             n=len(scores["neighbours"]), higher_is_better=False)  # fmt: skip
+    return [row]
+
+
+def equal_sides(members: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of members and of decoys, int64 [n] each; some of the larger side are left out at random."""
+    rng = np.random.default_rng(seed)
+    sides = np.flatnonzero(members), np.flatnonzero(~members)
+    n = min(map(len, sides))
+    chosen = [np.sort(rng.choice(side, n, replace=False)) for side in sides]
+    return chosen[0], chosen[1]
+
+
+def distances_of(
+    samples: np.ndarray, members: np.ndarray, decoys: np.ndarray, device: str = "cpu"
+) -> dict[str, Estimate]:
+    """The distance metrics by name but C_T, from images uint8 [·, C, H, W]; of members and decoys at least two each."""
+    search = partial(nearest_neighbours, memory_mib=_MEMORY, device=device)
+    s, t, h = (flatten_unit(images) for images in (samples, members, decoys))
+    (to_t, in_t), (to_h, in_h) = search(s, t, 2), search(s, h, 2)
+    # each image is the nearest to itself
+    apart_t, apart_h = search(t, t, 2)[0][:, 1], search(h, h, 2)[0][:, 1]
+    auth_t, auth_h = authenticity(to_t[:, 0], in_t[:, 0], apart_t), authenticity(to_h[:, 0], in_h[:, 0], apart_h)
+    near_t, near_h = search(t, s, 1)[0][:, 0], search(h, s, 1)[0][:, 0]
+    return {
+        "dcr_share": dcr_share(to_t[:, 0], in_t[:, 0], to_h[:, 0], in_h[:, 0], len(t) + len(h)),
+        "nndr_ratio": nndr_ratio(to_t, to_h),
+        "authenticity_gap": authenticity_gap(auth_t, auth_h),
+        "identifiability_gap": identifiability_gap(apart_t, near_t, apart_h, near_h),
+    }
+
+
+def c_t_of(samples: np.ndarray, members: np.ndarray, decoys: np.ndarray, seed: int, device: str = "cpu") -> Estimate:
+    """C_T of images uint8 [·, C, H, W]; seed: of the k-means cells."""
+    s, t, h = (flatten_unit(images) for images in (samples, members, decoys))
+    return c_t(_cells(s, t, h, seed, device))
+
+
+def _cells(
+    samples: np.ndarray, members: np.ndarray, decoys: np.ndarray, seed: int, device: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The distances of samples and decoys to the members of their k-means cell, cell by cell."""
+    centres, of_members = cells_of(members, seed)
+    of_samples, of_decoys = (nearest_neighbours(x, centres, 1, device=device)[1][:, 0] for x in (samples, decoys))
+    cells = []
+    for number in range(len(centres)):
+        inside = members[of_members == number]
+        parts = [x[of == number] for x, of in ((samples, of_samples), (decoys, of_decoys))]
+        near = [nearest_neighbours(x, inside, 1, device=device)[0][:, 0] if len(x) else np.empty(0) for x in parts]
+        cells.append((near[0], near[1]))
+    return cells
