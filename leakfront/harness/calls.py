@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from leakfront.harness.settings.sections import Config
     from leakfront.results.run.data import RunData
+    from leakfront.results.verdict.judge import Verdict
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,21 @@ class Result:
     def rows(self) -> pd.DataFrame:
         """All rows, one number each, with the columns of `leakfront.results.run.rows.Row`."""
         return self._data.rows.copy()
+
+    @cached_property
+    def per_image(self) -> pd.DataFrame:
+        """What the attacks say of every pool image, with q-values (`leakfront.results.run.per_image.per_image`)."""
+        from leakfront.results.run.per_image import per_image
+
+        return per_image(self._data)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The verdict on the release, by the gate that the run states or the default one; see `leakfront gate`."""
+        from leakfront.harness.decision import verdict_of
+        from leakfront.harness.store.layout import Layout
+
+        return verdict_of(Layout(self.folder), None)
 
     @property
     def diverged(self) -> list[str]:
