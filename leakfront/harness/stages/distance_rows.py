@@ -38,8 +38,10 @@ def distance_rows(
     sides = equal_sides(members, seed)
     if len(sides[0]) < 2:
         return []
-    parts, device = (samples, *(images[side] for side in sides)), plan.config.execution.device
-    found = distances_of(*parts, device) | {"c_t": c_t_of(*parts, seed, device)}
+    of_members, of_decoys = (images[side] for side in sides)
+    device = plan.config.execution.device
+    found = distances_of(samples, of_members, of_decoys, device)
+    found["c_t"] = c_t_of(samples, of_members, of_decoys, seed, device)
     row = partial(row_of(plan, cell), kind="privacy", source=SOURCE, n=len(samples))
     return [
         row(metric=name, **measured(estimate), higher_is_better=_BETTER.get(name, False))
