@@ -138,6 +138,9 @@ V2: Suite = {
     "trajectory": {"timesteps": _BY_HUNDREDS, "fresh_noise": True},
 }  # fmt: skip
 
+_CLID = {"timesteps": [100, 200, 300, 450], "spacing": 10, "default_timestep": 450, "margin": 2.0}
+_PROMPT_TIMESTEPS = {"timesteps": [700, 900, 980], "default_timestep": 980, "margin": 2.0}
+
 # text-to-image models: every attack of v1 with the pair's own caption, and those that only captions allow
 T2I_V1: Suite = {
     **V1,
@@ -149,7 +152,20 @@ T2I_V1: Suite = {
         "quantiles": [0.05, 0.1, 0.2, 0.3],
         "default_quantile": 0.2,
     },
-}
+    "clid": {**_CLID, "form": "sum"},
+    "clid_trees": {"attack": "clid", **_CLID, "form": "trees"},
+    "base_ratio": {"timesteps": [50, 100, 200, 300, 450], "draws": 4, "margin": 2.0},
+    "prompt_magnitude": {"form": "all", "steps": 10, "guidance": 7.5, "draws": 4},
+    "prompt_magnitude_first": {
+        "attack": "prompt_magnitude", "form": "first", "steps": 50, "guidance": 7.5, "draws": 4,
+    },
+    "prompt_curvature": {**_PROMPT_TIMESTEPS, "draws": 4},
+    "prompt_alignment": {
+        "timestep": 980, "late_timestep": 40, "weights": [0.0, 0.1, 0.5, 1.0, 2.0, 5.0], "default_weight": 2.0,
+        "margin": 2.0,
+    },
+    "onestep": {**_PROMPT_TIMESTEPS, "guidance": 7.5, "draws": 4},
+}  # fmt: skip
 
 SUITES: dict[str, Suite] = {"quick": QUICK, "v1": V1, "quick-v2": QUICK_V2, "v2": V2, "t2i-v1": T2I_V1}
 DEFAULT, OWN = "quick-v2", "own"
@@ -202,6 +218,8 @@ def scaled(params: Mapping[str, Any], timesteps: int) -> dict[str, Any]:
             found[key] = interval
         elif key == "timesteps":
             found[key] = list(dict.fromkeys(map(at, value)))
-        elif key in ("timestep", "default_timestep", "loss_timestep"):
+        elif key in ("timestep", "default_timestep", "loss_timestep", "late_timestep"):
             found[key] = at(value)
+        elif key == "spacing":
+            found[key] = max(1, round(value * share))
     return found

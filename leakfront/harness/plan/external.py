@@ -94,7 +94,7 @@ def caption_notes(model: Any, dataset: Any) -> list[str]:
     """A line on what an external text model is asked with, if that is not what the reader may expect."""
     if not (model.external and model.text):
         return []
-    if not getattr(dataset, "has_captions", False):
+    if not dataset.has_captions:
         return [NO_CAPTIONS]
     return [] if dataset.has_outside else [POOL_CAPTIONS]
 
