@@ -16,15 +16,19 @@ Sampler = Callable[[Sequence[int]], "torch.Tensor"]
 # indices of samples [n] -> their conditions int64 [n, ...], or what the model's `embed` returns for these
 Conditions = Callable[[Sequence[int]], "torch.Tensor"]
 
+# indices of samples [n] -> what they start from, float32 [n, C, H, W]
+Start = Callable[[Sequence[int]], "torch.Tensor"]
+
 
 class MakeSampler(Protocol):
     """Makes the run's sampler."""
 
-    def __call__(self, model: Any, conditions: Conditions | None = None, /) -> Sampler:
+    def __call__(self, model: Any, conditions: Conditions | None = None, start: Start | None = None, /) -> Sampler:
         """The sampler of a model (the served one or a changed one); sample i depends on i alone.
 
         conditions: from the indices of samples [n] to their conditions, int64 [n, ...], or what `embed` returns for
-        these; by default those that were asked for.
+        these; by default those that were asked for. start: from the indices to the noise that samples start from; by
+        default their own, `Prompts.start`.
         """
 
 
@@ -40,7 +44,7 @@ class Prompts:
     model: Any
     conditions: Conditions
     public: torch.Tensor
-    start: Callable[[Sequence[int]], torch.Tensor]
+    start: Start
     first: int
     seed: int
     device: str = "cpu"

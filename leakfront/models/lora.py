@@ -37,7 +37,7 @@ class LoRA(TextToImage):
 
     rank: Annotated[int, Interval(ge=1, le=1024)] = 4
     base_steps: Annotated[int, Ge(1)] = 600
-    base_batch_size: Annotated[int, Ge(1)] = 64
+    base_batch_size: Annotated[int, Interval(ge=1, le=2**16)] = 64
     base_learning_rate: Annotated[float, Gt(0)] = 3e-3
 
     def validate(self) -> None:

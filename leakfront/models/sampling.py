@@ -96,11 +96,13 @@ def make_sampler(
     seed: int,
     device: str = "cpu",
     conditions: Conditions | None = None,
+    start: Callable[[Sequence[int]], torch.Tensor] | None = None,
 ) -> Callable[[Sequence[int]], torch.Tensor]:
     """A function that maps sample indices [n] to images, float32 [n, C, H, W] in [-1, 1].
 
     Sample i starts from its own noise, which is drawn from (seed, i), and has the condition that `conditions` gives i,
-    by default the class i modulo the number of classes. So a sample depends on its index and not on its batch.
+    by default the class i modulo the number of classes. start: from indices [n] to what samples start from, float32 [n,
+    *latent_shape] on the device, in place of that noise. So a sample depends on its index and not on its batch.
     """
     conditions = conditions or classes_in_turn(model)
     model = with_guidance(model, settings.guidance)
@@ -108,7 +110,7 @@ def make_sampler(
     @torch.no_grad()
     def sampler(indices: Sequence[int]) -> torch.Tensor:
         starts = [start_noise(seed, i, model.latent_shape) for i in indices]
-        x = torch.stack([noise for noise, _ in starts]).to(device)
+        x = torch.stack([noise for noise, _ in starts]).to(device) if start is None else start(indices)
         given = conditions(indices).to(device)
         given = given if given.is_floating_point() else model.embed(given)
         scheduler = make_scheduler(model, settings)

@@ -165,8 +165,8 @@ def _served(defense: Defense, members: np.ndarray) -> tuple[Any, Serving]:
 
     settings, seed = SamplerSettings(steps=5), 1
 
-    def sampler_of(served: Any, conditions: Any = None) -> Any:
-        return make_sampler(served, settings, seed, conditions=conditions or asked)
+    def sampler_of(served: Any, conditions: Any = None, start: Any = None) -> Any:
+        return make_sampler(served, settings, seed, conditions=conditions or asked, start=start)
 
     if not defense.needs_captions:
         model: Any = oracles.fitted("memorizer", members)

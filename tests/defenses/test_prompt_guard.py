@@ -10,7 +10,7 @@ import torch
 
 from leakfront.defenses import Prompts, Serving
 from leakfront.defenses.captions.tokens import content
-from leakfront.defenses.prompt_guard import PromptGuard, magnitude
+from leakfront.defenses.prompt_guard import PromptGuard, magnitude, sharpness
 from leakfront.errors import InputError
 from leakfront.models.sampling import SamplerSettings, Table, first_timestep, make_sampler, start_noise, with_guidance
 from tests import oracle_targets as oracle
@@ -29,8 +29,8 @@ def prompts() -> Prompts:
 
 
 def serving(guidance: float = 1.0) -> Serving:
-    def sampler_of(model: Any, conditions: Any = None) -> Any:
-        return make_sampler(model, SETTINGS, SEED, conditions=conditions or Table(ASKED))
+    def sampler_of(model: Any, conditions: Any = None, start: Any = None) -> Any:
+        return make_sampler(model, SETTINGS, SEED, conditions=conditions or Table(ASKED), start=start)
 
     return Serving(with_guidance(built(), guidance), oracle.digits()[:20], sampler_of, len(ASKED), prompts())
 
@@ -75,7 +75,42 @@ def test_at_most_its_steps_are_taken() -> None:
     assert not torch.equal(PromptGuard(steps=2)._steered(prompts(), range(6), 0.0), one)
 
 
-@pytest.mark.parametrize("form", ["embedding", "words"])
+def test_start_noise_is_moved_by_adam_on_the_source_s_loss() -> None:
+    """SAIL's Algorithm 2, written once more: one step of Adam moves each value by its rate against the gradient."""
+    model, t = built(), torch.full((6,), 750)
+
+    def apart(x: torch.Tensor) -> torch.Tensor:
+        return model.predict_noise(x, t, ASKED) - model.predict_noise(x, t)
+
+    x = prompts().start(range(6)).clone().requires_grad_()
+    moved = x + apart(x) / apart(x).reshape(6, -1).norm(dim=1).reshape(6, 1, 1, 1)
+    loss = apart(moved).reshape(6, -1).norm(dim=1) + 0.05 * x.reshape(6, -1).norm(dim=1)
+    (gradient,) = torch.autograd.grad(loss.sum(), x)
+    torch.testing.assert_close(sharpness(prompts(), x, model.embed(ASKED)), loss, rtol=1e-4, atol=1e-6)
+    threshold = float(loss.detach().median())  # of six values the third
+    found = PromptGuard(form="noise", steps=1)._started(prompts(), range(6), threshold)
+    above = loss.detach() > threshold
+    large = gradient.abs() > 1e-5
+    expected = (x - 0.05 * gradient.sign()).detach()
+    torch.testing.assert_close(found[above][large[above]], expected[above][large[above]], rtol=0, atol=1e-4)
+    assert torch.equal(found[~above], x.detach()[~above])
+    assert int(above.sum()) == 3
+
+
+def test_start_noise_is_moved_until_it_is_no_longer_sharp() -> None:
+    embedding = built().embed(ASKED)
+    usual = sharpness(prompts(), prompts().start(range(6)), embedding)
+    threshold = float(usual.min())
+    found = PromptGuard(form="noise", steps=300)._started(prompts(), range(6), threshold)
+    with torch.no_grad():
+        assert bool((sharpness(prompts(), found, embedding) <= threshold).all())
+    public = prompts().public
+    over_public = sharpness(prompts(), prompts().start(range(80)), built().embed(public)).double()
+    guard = PromptGuard(form="noise", quantile=0.5)
+    assert guard._threshold(prompts()) == pytest.approx(float(over_public.quantile(0.5)), rel=1e-5)
+
+
+@pytest.mark.parametrize("form", ["embedding", "noise", "words"])
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_served_samples_differ_and_depend_on_their_index_alone(form: str, guidance: float) -> None:
     given = serving(guidance)

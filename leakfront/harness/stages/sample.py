@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from leakfront.defenses import Defense, Sampler
-    from leakfront.defenses.serving import Conditions
+    from leakfront.defenses.serving import Conditions, Start
     from leakfront.harness.pool.pool import Pool
     from leakfront.models import DiffusionModel
     from leakfront.models.sampling import SamplerSettings
@@ -170,8 +170,10 @@ class Request:
 
         solver = replace(self.solver, guidance=1.0)
 
-        def sampler_of(served: DiffusionModel, conditions: Conditions | None = None) -> Sampler:
-            return make_sampler(served, solver, self.seed, device, conditions or self.conditions)
+        def sampler_of(
+            served: DiffusionModel, conditions: Conditions | None = None, start: Start | None = None
+        ) -> Sampler:
+            return make_sampler(served, solver, self.seed, device, conditions or self.conditions, start)
 
         def start(indices: Sequence[int]) -> torch.Tensor:
             return torch.stack([start_noise(self.seed, i, model.latent_shape)[0] for i in indices]).to(device)
