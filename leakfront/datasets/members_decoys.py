@@ -70,7 +70,7 @@ class MembersDecoys(Dataset):
 
     def count(self) -> int:
         """The number of image files in `members` and `decoys`."""
-        return len(self.found["members"]) + len(self.found["decoys"])
+        return sum(len(self.folders[name].listing.files) for name in ("members", "decoys"))
 
     def listed(self) -> dict[str, list[Path]]:
         """The image files of each folder, and those of their captions if these are read."""

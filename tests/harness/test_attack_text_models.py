@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,22 @@ def test_without_captions_it_is_asked_with_the_empty_one_and_says_so(given: Path
     assert pool.captions is None
     assert plan.config.sampling.guidance == 1
     assert any("asked with the empty caption" in note for note in notes_on(plan))
+
+
+def test_captions_in_the_folders_are_found(given: Path, tmp_path: Path) -> None:
+    places = []
+    for name in ("members", "decoys"):
+        folder = Path(shutil.copytree(given / name, tmp_path / name))
+        rows = [{"file_name": path.name, "text": f"{name} {path.stem}"} for path in sorted(folder.iterdir())]
+        (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        places.append(str(folder))
+    overrides = ("attacks.extraction.neighbours=5", f'model.base="{given / "model"}"')
+    settings = external_config(str(given / "model"), *places, None, "quick-v2", overrides)
+    plan, pool = check_everything(settings, Layout(tmp_path / "run"))
+    assert pool.captions is not None
+    assert sorted(pool.captions)[-1] == "members 9"
+    assert plan.config.sampling.guidance == 7.5
+    assert {"clid", "prompt_alignment", "base_ratio"} <= set(plan.judged_by(0))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def external_config(
         "metrics": {"features": _features(listed.get("reference", [])), "names": []},
     }
     if isinstance(model, str) and is_text_pipeline(Path(model).expanduser()):
-        text = text_settings(model, dataset, _sets("data.params.captions_file", overrides))
+        has_base = _sets("model.lora", overrides) or _sets("model.base", overrides)
+        text = text_settings(model, dataset, _sets("data.params.captions_file", overrides), has_base)
         settings["data"]["params"] |= text.pop("data")
         settings |= text
     if generated is not None:

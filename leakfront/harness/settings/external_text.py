@@ -37,11 +37,12 @@ def as_overrides(pipeline: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
 
 
-def text_settings(pipeline: str, dataset: MembersDecoys, captions_given: bool) -> dict[str, Any]:
+def text_settings(pipeline: str, dataset: MembersDecoys, captions_given: bool, has_base: bool) -> dict[str, Any]:
     """The settings, by section, for the text-to-image pipeline in a folder; `data` has only the data set's parameters.
 
-    Captions are read if the folders have any and none are given otherwise. Batches are small enough for images of the
-    size that the pipeline is made for. Raises `InputError` if the folder cannot be read.
+    Captions are read if the folders have any and none are given otherwise. Attacks that compare captions are added to
+    the suite where there are captions, and the one that compares with a base where there is one. Batches are small
+    enough for images of the size that the pipeline is made for. Raises `InputError` if the folder cannot be read.
     """
     source = TextPipeline.read(Path(pipeline).expanduser())
     height, width = source.size or (1024, 1024)
@@ -52,8 +53,11 @@ def text_settings(pipeline: str, dataset: MembersDecoys, captions_given: bool) -
     sampling: dict[str, Any] = {"images": SAMPLES, "batch_size": min(batch, 256)}
     if (found or captions_given) and source.kind.network != FLUX:
         sampling["guidance"] = GUIDANCE
+    asked: dict[str, Any] = {"clid": {}, "prompt_alignment": {}} if found or captions_given else {}
+    asked |= {"base_ratio": {}} if has_base else {}
+    asked |= {"loss": {"timesteps": FLOW_TIMESTEPS}} if source.kind.flow else {}
     return {
-        **({"attacks": {"loss": {"timesteps": FLOW_TIMESTEPS}}} if source.kind.flow else {}),
+        "attacks": asked,
         "model": {"name": "text_pipeline", "path": pipeline},
         "sampling": sampling,
         "probe": {"batch_size": min(batch, 256), "gradient_batch_size": 1},
