@@ -202,6 +202,32 @@ def test_a_full_fine_tune_has_the_other_folder_as_its_base(given: Path, tmp_path
     assert torch.equal(predictions(again.base), predictions(model.base))
 
 
+def test_adapters_of_the_second_text_encoder_of_xl(tmp_path: Path) -> None:
+    """By diffusers' keys and by kohya's, where the two encoders are te1 and te2."""
+    folder = folders.stable_diffusion_xl(tmp_path / "xl")
+    layer, g = "encoder.layers.0.self_attn.q_proj", torch.Generator().manual_seed(0)
+    down, up = torch.randn(2, 8, generator=g), torch.randn(8, 2, generator=g)
+    both = {f"text_encoder{n}.text_model.{layer}": (down * s, up.clone()) for n, s in (("", 1), ("_2", 3))}
+    save_file(
+        {f"{name}.lora_{f}.weight": one for name, pair in both.items() for f, one in zip("AB", pair, strict=True)},
+        tmp_path / "a.safetensors",
+    )
+    flat = f"text_model.{layer}".replace(".", "_")
+    save_file(
+        {f"lora_te{n}_{flat}.lora_{f}.weight": one for n, s in ((1, 1), (2, 3))
+         for f, one in (("down", down * s), ("up", up.clone()))},
+        tmp_path / "b.safetensors",
+    )  # fmt: skip
+    first, again = (ours(folder, lora=str(tmp_path / name)) for name in ("a.safetensors", "b.safetensors"))
+    assert torch.equal(predictions(first), predictions(again))
+    assert torch.equal(predictions(first.base), predictions(ours(folder)))
+    for number, scale in enumerate((1, 3)):
+        weight = first.network.encoders[number].get_submodule(
+            layer if number == 0 and not hasattr(first.network.encoders[0], "text_model") else f"text_model.{layer}"
+        )
+        torch.testing.assert_close(weight.lora_A["default"].weight.detach(), down * scale)
+
+
 def other_levels(folder: Path) -> None:
     change(folder / "scheduler" / "scheduler_config.json", beta_end=0.013)
 

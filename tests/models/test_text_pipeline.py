@@ -223,10 +223,13 @@ def test_images_that_do_not_fit_are_refused(given: Path, monkeypatch: pytest.Mon
         family(given).check(SHAPE)
 
 
-def test_a_single_file_is_refused_with_what_makes_a_folder_of_it(tmp_path: Path) -> None:
+def test_what_is_no_folder_is_refused_with_what_makes_one_of_it(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match="from_single_file"):
-        family(tmp_path / "model.safetensors").version()
+    for name in ("pipeline", "text_pipeline"):
+        with pytest.raises(InputError, match=r"is a single file; write it as a folder .* from_single_file"):
+            models.registry.get(name)(path=str(tmp_path / "model.safetensors")).version()
+        with pytest.raises(InputError, match=r"does not exist; .* hf download ID --local-dir DIR"):
+            models.registry.get(name)(path="someone/stable-diffusion").version()
 
 
 def test_keys_depend_on_contents_and_precision(given: Path, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ PARTS = ("unet_ema", "unet")  # of diffusers' training scripts; a pipeline has o
 POINTER = "is a git-lfs pointer, not the file itself; fetch the file with git lfs pull"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 CHECKPOINT = re.compile(r"checkpoint-\d+")
+_SINGLE = (".safetensors", ".ckpt")  # of whole models in one file
+_ID = re.compile(r"[\w.-]+/[\w.-]+")  # of a repository on the hub, or a path of two names
 _LISTED = 5  # names in a sentence
 
 
@@ -43,9 +45,7 @@ def find(folder: Path, faults: list[str]) -> Places:
 
     Raises `InputError` if the folder does not exist.
     """
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {state}; give the folder of a diffusers pipeline, with a unet/{CONFIG} in it")
+    require_folder(folder, f"unet/{CONFIG}")
     home = snapshot(folder)
     notes = [] if home == folder else [f"{home.name} is the one snapshot in {folder}"]
     parts = [name for name in PARTS if os.path.lexists(home / name)]
@@ -68,6 +68,19 @@ def find(folder: Path, faults: list[str]) -> Places:
     index = home / INDEX if os.path.lexists(home / INDEX) else None
     config = network / CONFIG if network is not None else None
     return Places(home, index, config, scheduler, base, tuple(notes))
+
+
+def require_folder(folder: Path, file: str) -> None:
+    """Raise `InputError` for what is no folder; it says how to come by one. file: what such a folder has in it."""
+    if folder.is_dir():
+        return
+    if folder.is_file():
+        remedy = "give the folder of a diffusers pipeline"
+        if folder.suffix in _SINGLE:
+            remedy = "write it as a folder with diffusers' from_single_file(…).save_pretrained(…), and give that folder"
+        raise InputError(f"{folder} is a single file; {remedy}")
+    hub = "; a model of the hub is fetched with: hf download ID --local-dir DIR" if _ID.fullmatch(str(folder)) else ""
+    raise InputError(f"{folder} does not exist; give the folder of a diffusers pipeline, with a {file} in it{hub}")
 
 
 def inside(path: Path, home: Path, faults: list[str]) -> Path | None:

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from leakfront.errors import InputError
 from leakfront.models.external.documents import one_of, read_object, shown
 from leakfront.models.external.folder import MOST
-from leakfront.models.external.places import INDEX, SCHEDULER, snapshot
+from leakfront.models.external.places import INDEX, SCHEDULER, require_folder, snapshot
 from leakfront.models.external.scheduler_config import SchedulerConfig, read_scheduler
 from leakfront.models.external.text.components import Component, read_component
 from leakfront.models.external.text.flow_config import FlowConfig, read_flow
@@ -29,7 +29,6 @@ from leakfront.models.external.text.kinds import KINDS, NOT_READ, PipelineKind
 from leakfront.models.external.text.tokenizers import TokenizerFiles, read_tokenizer
 
 _SPARE = 256  # rows of an embedding beyond the tokens; T5 has 28
-_SINGLE = (".safetensors", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -185,14 +184,7 @@ def _index(folder: Path) -> dict[str, Any]:
 
 def _home(folder: Path) -> Path:
     """The folder, or the one snapshot in it; `InputError` if it is no pipeline folder."""
-    if folder.suffix in _SINGLE and folder.is_file():
-        raise InputError(
-            f"{folder} is a single file; write it as a folder with diffusers' from_single_file(…).save_pretrained(…), "
-            "and give that folder"
-        )
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {state}; give the folder of a diffusers pipeline, with a {INDEX} in it")
+    require_folder(folder, INDEX)
     return snapshot(folder)
 
 
