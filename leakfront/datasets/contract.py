@@ -33,7 +33,8 @@ class LabelledImages:
     and decoy); None for all other data, where coins decide membership.
     notes: what a reader should know of the files, such as those left out; sentences without their ends. files: facts of
     the file of each image, for controls; None if images have no files of their own. captions: the text of each image,
-    one line that is not empty; None if the data has no captions.
+    one line that is not empty; None if the data has no captions. subjects: the name of the person, patient or object
+    that each image shows; None if every image stands alone.
     """
 
     images: np.ndarray
@@ -44,6 +45,7 @@ class LabelledImages:
     notes: tuple[str, ...] = ()
     files: FileFacts | None = None
     captions: tuple[str, ...] | None = None
+    subjects: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -20,6 +20,7 @@ from leakfront.datasets.files.facts import FileFacts
 from leakfront.datasets.files.listing import Listing, class_of, list_folder
 from leakfront.datasets.files.medical import Slice, View, Window, decode_medical, is_medical
 from leakfront.datasets.files.problems import UnsaidError
+from leakfront.datasets.files.subjects import Subjects, metadata_file, subjects_of
 from leakfront.errors import InputError
 from leakfront.memory import memory
 
@@ -47,6 +48,9 @@ class ImageFolder(Dataset):
     refuses them. class_order: how class folders are numbered, "text" (1, 10, 2; also None), "numeric" (1, 2, 10), or
     the list of their names. window: [centre, width] of the values of DICOM and NIfTI files that become 0 … 255, or
     "stored" for DICOM's own. slice: which slice of a volume, from 0, or "middle".
+    subjects: who each image shows, where several images show one: "folder" (the sub-folder, which then is no class),
+    "column:NAME" of metadata.csv or metadata.jsonl, or "regex:PATTERN" (its first group in the file's name below
+    `path`).
     captions: read a caption for each image from metadata.jsonl or metadata.csv in `path` (file_name, text), or from
     NAME.txt beside NAME.png. An image without one is refused.
     """
@@ -60,6 +64,7 @@ class ImageFolder(Dataset):
     window: Window | None = None
     slice: Slice | None = None
     captions: bool = False
+    subjects: Subjects | None = None
 
     places: ClassVar[tuple[str, ...]] = ("path",)
     hashed: ClassVar[int | None] = MAX_HASHED
@@ -76,7 +81,9 @@ class ImageFolder(Dataset):
     def listed(self) -> dict[str, list[Path]]:
         """The image files, and those of their captions if these are read."""
         images = list(self.listing.files)
-        return {"path": images + (caption_files(self.listing.root, images) if self.captions else [])}
+        texts = caption_files(self.listing.root, images) if self.captions else []
+        named = metadata_file(self.subjects, self.listing.root) if self.subjects else None
+        return {"path": [*images, *texts, *([named] if named is not None and named not in texts else [])]}
 
     def load(self) -> LabelledImages:
         """All images; `InputError` says all that is not as it should be, with the first file of each kind."""
@@ -89,17 +96,19 @@ class ImageFolder(Dataset):
         texts = dict(zip(listing.files, captions_of(root, listing.files), strict=True)) if self.captions else None
         read = self._read(listing)
         files = read.usable(self.skip_bad)
-        classes = numbered((class_of(file, root) for file in files), self.class_order)
+        of_class = {file: "all" if self.subjects == "folder" else class_of(file, root) for file in files}
+        classes = numbered(of_class.values(), self.class_order)
         number = {name: label for label, name in enumerate(classes)}
         skipped = len(listing.files) - len(files)
         found = LabelledImages(
             images=np.stack([read.pixels[file] for file in files]),
-            labels=np.array([number[class_of(file, root)] for file in files], dtype=np.int64),
+            labels=np.array([number[of_class[file]] for file in files], dtype=np.int64),
             classes=classes,
             skipped=skipped,
             notes=(*listing.notes, *read.notes(skipped, files)),
             files=FileFacts.of([listing.name(file) for file in files], [read.facts[file] for file in files]),
             captions=None if texts is None else tuple(texts[file] for file in files),
+            subjects=None if self.subjects is None else subjects_of(self.subjects, root, files),
         )
         return found, files
 

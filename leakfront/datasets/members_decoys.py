@@ -17,6 +17,7 @@ from leakfront.datasets.files.facts import FileFacts
 from leakfront.datasets.files.listing import class_folders
 from leakfront.datasets.files.medical import Slice, Window
 from leakfront.datasets.files.problems import each
+from leakfront.datasets.files.subjects import Subjects
 from leakfront.datasets.folder import MAX_HASHED, ImageFolder, Side
 from leakfront.errors import InputError
 
@@ -32,9 +33,11 @@ class MembersDecoys(Dataset):
     Decoys must come from the distribution of the members: attacks measure any other difference as leakage.
     reference: a folder of images that are neither, for FID and for attacks that query known non-members; None if there
     is none. The data set `folder` reads each of them, with the other parameters; classes are numbered over all of them.
-    An image that is in both `members` and `decoys`, equal in every pixel, is refused. One that is in a folder twice
-    counts once. captions_file: one .jsonl or .csv file with the captions of all images (file_name, text), in place of
-    those that `captions` finds in the folders; names are relative to the image's folder, or to that of the file.
+    With `subjects`, nobody may be in both `members` and `decoys`, and as many members as decoys of each number of
+    images are compared. An image that is in both `members` and `decoys`, equal in every pixel, is refused. One that is
+    in a folder twice counts once. captions_file: one .jsonl or .csv file with the captions of all images (file_name,
+    text), in place of those that `captions` finds in the folders; names are relative to the image's folder, or to that
+    of the file.
     """
 
     members: str
@@ -49,6 +52,7 @@ class MembersDecoys(Dataset):
     slice: Slice | None = None
     captions: bool = False
     captions_file: str | None = None
+    subjects: Subjects | None = None
 
     known_membership: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("members", "decoys", "reference", "captions_file")
@@ -81,13 +85,15 @@ class MembersDecoys(Dataset):
     @cached_property
     def folders(self) -> dict[str, ImageFolder]:
         """The folders by name; each is listed once."""
-        keys = ("size", "mode", "skip_bad", "orientation", "window", "slice", "captions")
+        keys = ("size", "mode", "skip_bad", "orientation", "window", "slice", "captions", "subjects")
         shared = {key: getattr(self, key) for key in keys}
         named = {name: path for name in _ROLES if (path := getattr(self, name)) is not None}
         return {name: ImageFolder(path, class_order=self.class_order, **shared) for name, path in named.items()}
 
     def class_question(self) -> str:
         """Whether sorting the class folders by text and by number gives other classes."""
+        if self.subjects == "folder":
+            return ""
         names = {name for folder in self.folders.values() for name in class_folders(folder.listing)}
         return order_question(names) if self.class_order is None else ""
 
@@ -96,7 +102,14 @@ class MembersDecoys(Dataset):
         loaded = each(partial(_load, name, folder) for name, folder in self.folders.items())
         of_one_size = [partial(_require_one_size, loaded[0], other) for other in loaded[1:]]
         apart = partial(_refuse_shared, loaded[0], loaded[1])
-        each([*of_one_size, partial(self._require_classes_in_both, loaded), apart])
+        each(
+            [
+                *of_one_size,
+                partial(self._require_classes_in_both, loaded),
+                apart,
+                partial(_refuse_shared_subjects, loaded),
+            ]
+        )
         parts = [found for _, found, _ in loaded]
         classes = numbered((name for found in parts for name in found.classes), self.class_order)
         number = {name: label for label, name in enumerate(classes)}
@@ -111,6 +124,7 @@ class MembersDecoys(Dataset):
             notes=tuple(f"{name}: {note}" for name, found, _ in loaded for note in found.notes),
             files=FileFacts.together([found.files for found in parts if found.files is not None]),
             captions=self._captions(loaded),
+            subjects=tuple(who for found in parts for who in found.subjects or ()) if self.subjects else None,
         )
 
     def _captions(self, loaded: list[_Loaded]) -> tuple[str, ...] | None:
@@ -155,6 +169,17 @@ def _refuse_shared(members: _Loaded, decoys: _Loaded) -> None:
         others = f" (and {len(shared) - 1} more such pairs)" if len(shared) > 1 else ""
         raise InputError(
             f"{member} and {decoy} are the same image{others}, which cannot be both member and decoy; remove one"
+        )
+
+
+def _refuse_shared_subjects(loaded: list[_Loaded]) -> None:
+    """Raise `InputError` if a subject is both member and decoy."""
+    shared = sorted(set(loaded[0][1].subjects or ()) & set(loaded[1][1].subjects or ()))
+    if shared:
+        others = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
+        raise InputError(
+            f"the subject {shared[0]!r}{others} has images in both members and decoys; move all images of a subject to "
+            "one side, or remove them"
         )
 
 

@@ -30,7 +30,8 @@ class TrainingSet:
 
     images: uint8 [N, C, H, W]. labels: int64 [N]. pool_index: int64 [N], the pool image that each one shows, -1
     for an image from outside the pool. notes: numbers that defenses report about their changes; they become rows.
-    captions: N texts, or None if the data has none.
+    captions: N texts, or None if the data has none. subject_of: int64 [P], the subject of each pool image, or None if
+    every image stands alone.
     """
 
     images: np.ndarray
@@ -38,6 +39,7 @@ class TrainingSet:
     pool_index: np.ndarray
     notes: dict[str, float] = field(default_factory=dict)
     captions: tuple[str, ...] | None = None
+    subject_of: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -46,22 +48,30 @@ class TrainingSet:
         """The subset at `keep` (indices or mask), with `notes` added."""
         captions = self.captions and tuple(np.array(self.captions, dtype=object)[keep].tolist())
         return TrainingSet(
-            self.images[keep], self.labels[keep], self.pool_index[keep], {**self.notes, **notes}, captions
+            self.images[keep],
+            self.labels[keep],
+            self.pool_index[keep],
+            {**self.notes, **notes},
+            captions,
+            self.subject_of,
         )
 
     @property
     def copies(self) -> int:
-        """The number of images that the most frequent pool image has in the set, at least 1."""
-        return int(np.unique(self.pool_index, return_counts=True)[1].max(initial=1))
+        """The number of images that the most frequent pool image, or subject, has in the set, at least 1."""
+        shown = self.pool_index
+        if self.subject_of is not None:
+            shown = np.where(shown >= 0, self.subject_of[shown], -1)
+        return int(np.unique(shown, return_counts=True)[1].max(initial=1))
 
 
 @dataclass(frozen=True)
 class Guarantee:
     """A differential-privacy guarantee: (epsilon, delta) by `accountant`, for adding or removing one `unit`.
 
-    group: the number of images that the most frequent pool image has in the training set. group_epsilon: the epsilon
-    for adding or removing `group` units at once; None for a group of one. history: (noise multiplier, sampling rate,
-    steps) of consecutive stretches of DP-SGD, from which guarantees of several models compose tightly.
+    group: the number of images that the most frequent pool image, or subject, has in the training set. group_epsilon:
+    the epsilon for adding or removing `group` units at once; None for a group of one. history: (noise multiplier,
+    sampling rate, steps) of consecutive stretches of DP-SGD, from which guarantees of several models compose tightly.
     """
 
     epsilon: float

@@ -74,6 +74,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
             raise InputError(f"attack {name!r} needs a pool of at least {least} images; data.pool is {len(pool)}")
     check_image_counts(plan, pool)
     check_labels(plan, pool)
+    check_subjects(plan, pool)
     return plan, pool
 
 
@@ -190,6 +191,19 @@ def check_image_counts(plan: Plan, pool: Pool) -> None:
                     f"needs at least {need} images, but {key} gives {count}; raise it, take {metric.name!r} out of "
                     "metrics.names, or choose other metrics.features"
                 )
+
+
+def check_subjects(plan: Plan, pool: Pool) -> None:
+    """Raise `InputError` if there are too few subjects for the audit, whose coins are theirs."""
+    if pool.subjects is None or plan.known_membership:
+        return
+    count = int(np.max(pool.subjects)) + 1
+    guesses = plan.config.statistics.guesses(count)
+    if max(guesses) > count or min(guesses) < 2:
+        raise InputError(
+            f"statistics.audit_guesses comes to {', '.join(map(str, guesses))}, but the pool has {count} subjects, "
+            "each with one coin; set it to an even number from 2 up that does not exceed them"
+        )
 
 
 def check_labels(plan: Plan, pool: Pool) -> None:

@@ -173,11 +173,12 @@ class PrivateStep:
         planned = ((float(self.optimizer.noise_multiplier), self.sampling_rate, self._setup.steps),)
         history = planned if self._setup.stopping is not None else tuple(self._accountant.history)
         copies, delta = self._setup.dataset.copies, self._privacy.delta
+        alone = self._setup.dataset.subject_of is None
         return Guarantee(
             epsilon=self._epsilon(self._privacy.accountant, history),
             delta=delta,
             accountant=self._privacy.accountant,
-            unit=self._setup.unit + (" (one copy of it)" if copies > 1 else ""),
+            unit=self._setup.unit + (" (one copy of it)" if copies > 1 and alone else ""),
             group=copies,
             group_epsilon=group_epsilon(history, delta, copies) if copies > 1 else None,
             history=history,

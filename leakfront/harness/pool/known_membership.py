@@ -14,7 +14,7 @@ from leakfront.datasets.files.facts import FileFacts
 from leakfront.datasets.files.listing import printable
 from leakfront.errors import InputError
 from leakfront.harness.pool.near_copies import NearCopies, near_copies
-from leakfront.harness.pool.pool import Pool, distinct_images
+from leakfront.harness.pool.pool import Pool, distinct_images, numbered_subjects
 from leakfront.seeds import derive_seed
 
 NAMED = 3  # pairs of near copies in a sentence; the file near_copies.csv has all
@@ -62,6 +62,7 @@ def build_known_pool(data: LabelledImages, reference: int | None, seed: int, fit
         captions=data.captions_at(inside),
         reference_captions=data.captions_at(kept),
         extractor_captions=data.captions_at(rest),
+        **numbered_subjects(data, inside),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,13 @@ from leakfront.harness.store.mapped import mapped
 from leakfront.harness.store.texts import as_array, as_texts
 from leakfront.seeds import derive_seed
 
-APART = ("notes", "membership", "files", "near")  # fields that `save_pool` leaves to files of their own
+APART = (
+    "notes",
+    "membership",
+    "files",
+    "near",
+    "subject_names",
+)  # fields that `save_pool` leaves to files of their own
 _CAPTIONS = ("captions", "reference_captions", "extractor_captions")
 
 
@@ -75,7 +82,9 @@ class Pool:
     captions, reference_captions, extractor_captions: the text of each image of a part, or None if the data has none.
     membership: bool [P], the images that the model under attack was trained on, if the data set states them, else None.
     files: the facts of the images' files, if it has files. near: the near copies among the images, for controls of
-    known membership. `save_pool` writes none of these four, so the attack stage cannot read them.
+    known membership. subject_names: the name of each image's subject. `save_pool` writes none of these five, so the
+    attack stage cannot read them.
+    subjects: int64 [P], the number of each image's subject, or None if every image stands alone.
     """
 
     images: np.ndarray
@@ -97,6 +106,8 @@ class Pool:
     captions: tuple[str, ...] | None = None
     reference_captions: tuple[str, ...] | None = None
     extractor_captions: tuple[str, ...] | None = None
+    subjects: np.ndarray | None = None
+    subject_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -125,9 +136,11 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
     images.
     """
     first = distinct_images(data)
-    bounds = [settings.size, settings.size + _reference_size(len(data), len(first), settings)]
-    order = sorted(first, key=lambda digest: (derive_seed("pool", seed, digest), digest))
-    inside, reference, extractor = np.split(np.array([first[digest] for digest in order]), bounds)
+    order = [first[digest] for digest in sorted(first, key=lambda digest: (derive_seed("pool", seed, digest), digest))]
+    if data.subjects is not None:
+        order = _by_subject(order, data.subjects, settings)
+    bounds = [settings.size, settings.size + _reference_size(len(data), len(order), settings)]
+    inside, reference, extractor = np.split(np.array(order), bounds)
 
     planted = sorted(range(settings.size), key=lambda i: derive_seed("planted", seed, i))[: settings.groups]
     copies = np.ones(settings.size, dtype=np.int64)
@@ -157,7 +170,33 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
         captions=data.captions_at(inside),
         reference_captions=data.captions_at(reference),
         extractor_captions=data.captions_at(extractor),
+        **numbered_subjects(data, inside),
     )
+
+
+def _by_subject(order: Sequence[int], subjects: Sequence[str], settings: PoolSettings) -> list[int]:
+    """The images in such an order that those of a subject are together, and none outside the pool shows one inside it.
+
+    Subjects come in the order of their first images. The images of the last subject that do not fit are left out.
+    """
+    if settings.groups:
+        raise InputError("data.duplicates plants copies of single images; leave it out with data.params.subjects")
+    of: dict[str, list[int]] = {}
+    for index in order:
+        of.setdefault(subjects[index], []).append(index)
+    grouped = [index for mine in of.values() for index in mine]
+    inside = grouped[: settings.size]
+    known = {subjects[index] for index in inside}
+    return inside + [index for index in grouped[settings.size :] if subjects[index] not in known]
+
+
+def numbered_subjects(data: LabelledImages, inside: Sequence[int] | np.ndarray) -> dict[str, Any]:
+    """The subjects of pool images by number, in the order of the pool, and by name; nothing for data without any."""
+    if data.subjects is None:
+        return {}
+    names = tuple(data.subjects[int(index)] for index in inside)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return {"subjects": np.array([numbers[name] for name in names], dtype=np.int64), "subject_names": names}
 
 
 def distinct_images(data: LabelledImages) -> dict[str, int]:
@@ -182,10 +221,12 @@ def distinct_images(data: LabelledImages) -> dict[str, int]:
 def flip_coins(pool: Pool, settings: PoolSettings, seed: int, split: int) -> np.ndarray:
     """The members of `split`, bool [P]: each image with probability `settings.coin`, independently of all others.
 
-    Each coin depends on (seed, split, index of the image) alone. A planted group is one image, so it has one coin.
+    Each coin depends on (seed, split, index of the image) alone. A planted group is one image, so it has one coin. All
+    images of a subject share one, which depends on the number of the subject.
     """
     heads = settings.coin * 2**63
-    return np.array([derive_seed("coin", seed, split, i) < heads for i in range(len(pool))], dtype=bool)
+    numbers = range(len(pool)) if pool.subjects is None else map(int, pool.subjects)
+    return np.array([derive_seed("coin", seed, split, i) < heads for i in numbers], dtype=bool)
 
 
 def training_set(pool: Pool, members: np.ndarray) -> TrainingSet:
@@ -206,7 +247,7 @@ def training_set(pool: Pool, members: np.ndarray) -> TrainingSet:
     altered = len(pool) + start + (turn - 1) % np.maximum(n_altered, 1)
     picture = np.where((turn == 0) | (n_altered == 0), index, altered)
     captions = pool.captions and tuple(pool.captions[i] for i in index.tolist())
-    return TrainingSet(pool.variants[picture], pool.labels[index], index, captions=captions)
+    return TrainingSet(pool.variants[picture], pool.labels[index], index, captions=captions, subject_of=pool.subjects)
 
 
 def save_pool(pool: Pool, path: Path) -> None:

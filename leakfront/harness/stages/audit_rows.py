@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from leakfront.harness.plan.plan import CellPlan, Plan
-from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.results.run.rows import ALL, Row, measured
 from leakfront.results.statistics.estimate import Estimate
@@ -29,14 +28,14 @@ ENDS = ("_ceiling", "_saturated")  # of the metrics that go with a bound
 
 
 def audit_rows(
-    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool, private: bool
+    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, copies: np.ndarray, private: bool
 ) -> list[Row]:
     """The bounds on epsilon from one model, by the images that were not planted more than once.
 
     Every number of guesses counts, each at a level corrected for their number and that of the attacks. A private model
     is audited as a Gaussian mechanism, too. The level of the rows of right guesses is the number of guesses.
     """
-    statistics, eligible = plan.config.statistics, pool.copies == 1
+    statistics, eligible = plan.config.statistics, copies == 1
     outcomes = []
     for guesses in statistics.guesses(int(eligible.sum())):
         coins, right = OneRun(guesses=guesses, delta=statistics.audit_delta).guess(score, members, eligible)

@@ -29,26 +29,45 @@ def control_rows(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool, members
     row = partial(row_of(plan, cell), kind="privacy")
     facts, near = stored_file_facts(layout)
     seed = derive_seed(plan.config.seed, "controls", cell.split)
-    content = control_auc(content_features(pool.images), members, near.groups, seed)
+    of = None if pool.subjects is None else np.asarray(pool.subjects)
+    groups = near.groups if of is None else _joined(near.groups, of)
+    content = control_auc(content_features(pool.images), members, groups, seed, of)
     rows = [row(source=CONTROL_CONTENT, metric=CONTROL_AUC, **measured(content), n=len(members))]
     if facts is not None:
-        of_files = control_auc(facts.features(), members, near.groups, seed)
+        of_files = control_auc(facts.features(), members, groups, seed, of)
         rows.append(row(source=CONTROL_FILES, metric=CONTROL_AUC, **measured(of_files), n=len(members)))
     decoys = int((~members).sum())
     rows.append(row(source=NEAR_COPIES, metric=NEAR_COPIES, value=float(len(near.across(members))), n=decoys))
     return rows
 
 
-def control_auc(features: np.ndarray, members: np.ndarray, groups: np.ndarray, seed: int) -> Estimate:
+def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Groups int64 [P] that are equal for images that are in one group of either."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    nodes, size = np.stack([one, other + one.max() + 1]), int(one.max() + other.max() + 2)
+    graph = coo_array((np.ones(len(one), bool), (nodes[0], nodes[1])), shape=(size, size))
+    joined: np.ndarray = connected_components(graph, directed=False)[1][one].astype(np.int64)
+    return joined
+
+
+def control_auc(
+    features: np.ndarray, members: np.ndarray, groups: np.ndarray, seed: int, subjects: np.ndarray | None = None
+) -> Estimate:
     """The AUC of scores by cross-validation, with an interval that allows for the fits' common images.
 
     features: float64 [P, d]. members: bool [P]. groups: int64 [P], of images that are never on both sides of a fit. nan
-    where nothing can be fitted.
+    where nothing can be fitted. subjects: int64 [P]; then the AUC is that of the means of subjects.
     """
     scores = fitted_scores(features, members, groups, seed)
     if scores is None:
         reason = f"not fitted: it needs {FEWEST} members and decoys that are no near copies of each other"
         return Estimate(math.nan, math.nan, math.nan, reason)
+    if subjects is not None:
+        images = np.bincount(subjects)
+        scores = np.bincount(subjects, weights=scores) / images
+        members = np.bincount(subjects, weights=members) > 0
     value, low, high, method = auc_interval(scores, members, seed)
     wider = widening()
     method = f"10-fold cross-validation; {method}, {wider:.2f} times as wide for the fits' common images"

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from leakfront.errors import InputError
 from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.train import CHECKPOINT, TRAIN, load_facts
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.secret import read_secret
 
 
-def facts_of_privacy(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -> dict[str, Any]:
-    """The guarantees by defense, their composition, and where the secret draws came from, for run.json."""
+def facts_of_privacy(plan: Plan, measured: Sequence[CellPlan], layout: Layout, pool: Pool) -> dict[str, Any]:
+    """The guarantees by defense, their composition, and where the secret draws came from, for run.json.
+
+    With subjects, each is stated for all images of one together, or left out if that is not known.
+    """
+    stated = partial(_of_subject, most=0 if pool.subjects is None else int(np.bincount(pool.subjects).max()))
     by_model: dict[str, dict[str, Any]] = {}
     by_label: dict[str, dict[str, Any] | None] = {point.label: None for point in plan.points}
     for cell in measured:
@@ -25,9 +33,11 @@ def facts_of_privacy(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -
         largest = by_label[cell.point.label]
         if largest is None or found["epsilon"] > largest["epsilon"]:
             by_label[cell.point.label] = found
+    by_label = {label: found and stated(found) for label, found in by_label.items()}
     facts: dict[str, Any] = {"guarantees": by_label}
     if by_model:
-        facts["composed_guarantees"] = composed(list(by_model.values()))
+        together = [stated(found) for found in composed(list(by_model.values()))]
+        facts["composed_guarantees"] = [found for found in together if found is not None]
         secret = read_secret(layout)
         facts |= {"private_draws": secret.origin, "private_draws_before": secret.before}
     return facts
@@ -50,6 +60,22 @@ def _guarantee(cell: CellPlan, layout: Layout) -> dict[str, Any] | None:
         folder = layout.model(cell.keys[TRAIN.name])
         raise InputError(f"{folder / 'train.json'} has a guarantee of another form; delete {folder} to train again")
     return found
+
+
+def _of_subject(found: dict[str, Any], most: int) -> dict[str, Any] | None:
+    """The guarantee for a whole subject of at most `most` pool images (0: there are no subjects).
+
+    None for one of single images only, such as one without a history of its noise.
+    """
+    if most == 0:
+        return found
+    group = int(found.get("group", 1))
+    alone = most == 1 or (group == 1 and found.get("history"))  # DP-SGD has counted the images of subjects
+    epsilon = found["epsilon"] if alone else found.get("group_epsilon")
+    if epsilon is None:
+        return None
+    rest = {key: value for key, value in found.items() if key not in ("group", "group_epsilon")}
+    return {**rest, "epsilon": epsilon, "unit": f"subject with at most {group} training images"}
 
 
 def composed(guarantees: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -26,10 +26,10 @@ def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: P
 
     (One that does has seen the coins of the other splits, so that its guesses would not be independent.) The canary is
     chosen before anything is trained: of the images that are planted no more than once, the one farthest on average
-    from the others in feature space. Nothing for fewer than two splits, or a coin that is not fair.
+    from the others in feature space. Nothing for fewer than two splits, a coin that is not fair, or subjects.
     """
     attacks = [label for label, attack in plan.attacks.items() if not attack.uses_shadows and attack.access != "none"]
-    if len(cells) < 2 or plan.config.data.coin != 0.5 or not attacks:
+    if len(cells) < 2 or plan.config.data.coin != 0.5 or not attacks or pool.subjects is not None:
         return []
     eligible = pool.copies == 1
     canary = most_outlying(pool_set(layout, pool).first_fit.matrix(), eligible)

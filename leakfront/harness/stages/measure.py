@@ -29,6 +29,7 @@ from leakfront.harness.store.code_keys import with_imports
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import WITH_WEIGHTS as OF_WEIGHTS
 from leakfront.results.run.rows import Row
+from leakfront.results.statistics.subjects import Subjects
 
 # the code of the rows that known membership adds
 CONTROLS = (
@@ -54,7 +55,10 @@ def _code(subject: Subject) -> list[str]:
 def _run(work: Work) -> Files:
     """All rows of a cell that was attacked with these shadow models."""
     plan, cell, layout, pool, shadows = work.plan, work.cell, work.layout, work.pool, work.shadows
-    members = load_members(cell, layout)
+    of_images = load_members(cell, layout)
+    subjects = subjects_of(plan, pool, of_images)
+    members = of_images if subjects is None else subjects.of_members
+    copies = pool.copies if subjects is None else np.ones(len(members), dtype=np.int64)
     private = load_training(cell, layout)["guarantee"] is not None
     judged, rows = plan.judged_by(len(shadows)), []
     for name, attack in plan.attacks.items():
@@ -62,23 +66,24 @@ def _run(work: Work) -> Files:
             rows.append(left_out(plan, cell, name, float(len(shadows)), plan.note(name, len(shadows))))
             continue
         scores = load_scores(name, cell, layout)
-        rows += membership_rows(plan, cell, name, scores["score"], members, pool, private)
+        scores = scores if subjects is None else subjects.arrays(scores)
+        rows += membership_rows(plan, cell, name, scores["score"], members, copies, private)
         if attack.of_captions:
-            rows += planted_rows(plan, cell, name, scores["score"], members, pool)
+            rows += planted_rows(plan, cell, name, scores["score"], members, copies)
         if attack.extracts:
-            rows += _finds(plan, cell, name, scores, members, pool)
+            rows += _finds(plan, cell, name, scores, members, pool, copies)
         past = {k.removeprefix(WITH_WEIGHTS): v for k, v in scores.items() if k.startswith(WITH_WEIGHTS)}
         if past:
-            again = _finds(plan, cell, name, past, members, pool) if attack.extracts else []
+            again = _finds(plan, cell, name, past, members, pool, copies) if attack.extracts else []
             if any(generation.served for generation in attack.generations()):
-                again += [row for row in membership_rows(plan, cell, name, past["score"], members, pool, private)
+                again += [row for row in membership_rows(plan, cell, name, past["score"], members, copies, private)
                           if row.metric in ("auc", "tpr_at_fpr")]  # fmt: skip
             rows += [replace(row, metric=f"{row.metric}{OF_WEIGHTS}") for row in again]
         rows += set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
     if plan.known_membership:
         rows.append(left_out(plan, cell, "one_run_audit", 0.0, NO_AUDIT))
-        rows += control_rows(plan, cell, layout, pool, members)
-    rows += distance_rows(plan, cell, pool.images, load_samples(cell, layout), members)
+        rows += control_rows(plan, cell, layout, pool, of_images)
+    rows += distance_rows(plan, cell, pool.images, load_samples(cell, layout), of_images)
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += reports_of_defenses(plan, cell, layout)
@@ -87,12 +92,20 @@ def _run(work: Work) -> Files:
 
 
 def _finds(
-    plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool
-) -> list[Row]:
-    """The rows of extraction and of copies, and of cliques if the attack looks for them caption by caption."""
-    rows = extraction_rows(plan, cell, attack, scores, members, pool)
+    plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool,
+    copies: np.ndarray,
+) -> list[Row]:  # fmt: skip
+    """The rows of extraction; and, but for subjects, of copies, and of cliques that are looked for by caption."""
+    rows = extraction_rows(plan, cell, attack, scores, members, copies)
     rows += copies_row(plan, cell, attack, scores, members)
     return rows + (clique_rows(plan, cell, attack, scores, members, pool) if "clique_shows" in scores else [])
+
+
+def subjects_of(plan: Plan, pool: Pool, members: np.ndarray) -> Subjects | None:
+    """The subjects that counts are of; None if every image stands alone. members: bool [P]."""
+    if pool.subjects is None:
+        return None
+    return Subjects.judged(np.asarray(pool.subjects), members, matched=plan.known_membership)
 
 
 MEASURE = Stage(

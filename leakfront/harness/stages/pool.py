@@ -32,7 +32,7 @@ from leakfront.harness.store.artifacts import stored_key
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.registry import parameters
-from leakfront.results.run.data import NAMES
+from leakfront.results.run.data import NAMES, SUBJECTS
 
 _MEMBERSHIP, _FILES, _NOTES = "membership.safetensors", "files.safetensors", "notes.json"
 
@@ -125,6 +125,8 @@ def _run(work: Work) -> Files:
     files: dict[str, Any] = {"pool.safetensors": partial(save_pool, pool), _NOTES: list(pool.notes)}
     if pool.files is not None:
         files[NAMES] = partial(_save_texts, pool.files.names)
+    if pool.subject_names is not None:
+        files[SUBJECTS] = partial(_save_texts, pool.subject_names)
     if pool.membership is not None and pool.near is not None:
         files[_MEMBERSHIP] = partial(save_membership, pool)
         files[_FILES] = partial(save_file_facts, pool)

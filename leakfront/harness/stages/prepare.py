@@ -45,6 +45,8 @@ def _run(work: Work) -> Files:
     arrays = {"images": dataset.images, "labels": dataset.labels, "pool_index": dataset.pool_index}
     if dataset.captions is not None:
         arrays["captions"] = as_array(dataset.captions)
+    if dataset.subject_of is not None:
+        arrays["subject_of"] = dataset.subject_of
     return {
         "coins.safetensors": {"members": members},
         "training_set.safetensors": {name: np.ascontiguousarray(values) for name, values in arrays.items()},
@@ -67,6 +69,10 @@ def prepared(defense: Defense, dataset: TrainingSet) -> TrainingSet:
     if lost or (after.captions is not None and len(after.captions) != len(after)):
         raise InputError(
             f"{defense.name} does not keep a caption with each image; its `prepare` must, as `TrainingSet.select` does"
+        )
+    if (after.subject_of is None) != (dataset.subject_of is None):
+        raise InputError(
+            f"{defense.name} does not keep the subjects of the images; its `prepare` must, as `TrainingSet.select` does"
         )
     return after
 

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 
 from leakfront.harness.plan.plan import CellPlan, Plan
-from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.audit_rows import audit_rows
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.pool import member_share
@@ -75,7 +74,7 @@ def left_out(plan: Plan, cell: CellPlan, source: str, shadows: float, reason: st
 
 
 def membership_rows(
-    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool, private: bool
+    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, copies: np.ndarray, private: bool
 ) -> list[Row]:
     """AUC, TPR at low FPR, and the one-run audit's bounds on epsilon. private: whether the model has a guarantee.
 
@@ -91,15 +90,15 @@ def membership_rows(
         found = tpr_interval(score, members, fpr, seed)
         rows.append(row(metric="tpr_at_fpr", level=fpr, **measured(found), n=n_members))
     if plan.config.data.coin == 0.5 and not plan.known_membership:  # the audit's bound is for fair coins
-        rows += audit_rows(plan, cell, attack, score, members, pool, private)
+        rows += audit_rows(plan, cell, attack, score, members, copies, private)
     return rows
 
 
 def planted_rows(
-    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, pool: Pool
+    plan: Plan, cell: CellPlan, attack: str, score: np.ndarray, members: np.ndarray, copies: np.ndarray
 ) -> list[Row]:
     """AUC among the images that are planted several times; nothing if none is, or all are members or decoys."""
-    planted = pool.copies > 1
+    planted = copies > 1
     if len(np.unique(members[planted])) < 2:
         return []
     seed = derive_seed(plan.config.seed, "intervals", attack, cell.split)
@@ -109,14 +108,14 @@ def planted_rows(
 
 
 def extraction_rows(
-    plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool
+    plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, copies: np.ndarray
 ) -> list[Row]:
     """Unique images extracted at the false-discovery rate, and under the attack's fixed rules."""
     row = partial(row_of(plan, cell), kind="privacy", source=attack)
     rate, n_members, n_decoys = plan.config.statistics.false_discovery_rate, int(members.sum()), int((~members).sum())
     share = member_share(plan, members)
     extracted = extracted_at_fdr(scores.get("extraction", scores["score"]), members, rate, share)
-    planted, unique = members & (pool.copies > 1), members & (pool.copies == 1)
+    planted, unique = members & (copies > 1), members & (copies == 1)
     rows = []
     for name, among in (
         ("extracted_at_fdr", members),

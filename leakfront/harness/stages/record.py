@@ -83,7 +83,7 @@ def collect(
              "folder": f"cells/{c.name}"}
             for c in measured
         ],
-        **facts_of_privacy(plan, measured, layout),
+        **facts_of_privacy(plan, measured, layout, pool),
         "covers": {p.label: "; ".join(dict.fromkeys(d.covers for d in p.stack)) for p in plan.points},
         "acts_on": {p.label: [d.acts_on for d in p.stack] for p in plan.points},
         "stops_short_of": stopped_early(plan),
@@ -107,5 +107,13 @@ def _external(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -> dict[
 def facts_of(plan: Plan, pool: Pool) -> dict[str, Any]:
     """How members were chosen: the coin's probability, or the number of members that the data set states."""
     if not plan.known_membership or pool.membership is None:
-        return {"coin": plan.config.data.coin}
-    return {"membership": "known", "members": int(pool.membership.sum())}
+        return {"coin": plan.config.data.coin, **_subjects(pool)}
+    return {"membership": "known", "members": int(pool.membership.sum()), **_subjects(pool)}
+
+
+def _subjects(pool: Pool) -> dict[str, Any]:
+    """The unit of counts and guarantees, if it is not the image: subjects, their number, and images of the largest."""
+    if pool.subjects is None:
+        return {}
+    sizes = np.bincount(pool.subjects)
+    return {"unit": "subject", "subjects": len(sizes), "images_per_subject": int(sizes.max())}

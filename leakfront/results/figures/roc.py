@@ -73,7 +73,8 @@ class _Rocs:
 
     def __init__(self, run: RunData, cell: Cell) -> None:
         self.cell = cell
-        self._run, self._members = run, run.members(cell)
+        subjects = run.subjects(cell)
+        self._run, self._members = run, run.members(cell) if subjects is None else subjects.of_members
         decoys = int((~self._members).sum())
         counts = np.arange(1, decoys + 1)
         if decoys > 400:
@@ -86,7 +87,7 @@ class _Rocs:
         """TPR [K] at each rate of the grid."""
         from leakfront.results.statistics.roc import roc_curve
 
-        fpr, tpr, _ = roc_curve(self._run.scores(self.cell, attack)["score"], self._members)
+        fpr, tpr, _ = roc_curve(*self._run.judged(self.cell, attack))
         found: np.ndarray = np.maximum(tpr[np.searchsorted(fpr, self.grid, side="right") - 1], self.floor)
         return found
 
@@ -94,7 +95,7 @@ class _Rocs:
         """The ends of its 95% interval, [K] each."""
         from leakfront.results.statistics.roc import roc_band
 
-        _, low, high = roc_band(self._run.scores(self.cell, attack)["score"], self._members, self.grid, seed=0)
+        _, low, high = roc_band(*self._run.judged(self.cell, attack), self.grid, seed=0)
         return np.maximum(low, self.floor), np.maximum(high, self.floor)
 
 

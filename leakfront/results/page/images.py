@@ -65,7 +65,7 @@ def _table(run: RunData, cell: Cell, most: int, alone: bool) -> dict[str, Any]:
                 pictures.append(picture(samples[int(line["nearest_sample"])]))
         lines.append({
             "pictures": pictures,
-            "name": line["file"] or str(line["image"]),
+            "name": " · ".join(filter(None, (line["file"] or str(line["image"]), line.get("subject", "")))),
             "times": int(line["copies"]) if line["member"] else 1,
             "member": "member" if line["member"] else "decoy",
             "reported": not _missing(line["q_value"]) and line["q_value"] <= run.summary.rate,

@@ -50,6 +50,12 @@ def _pools(run: RunData) -> list[str]:
         )
     if known:
         sentences.append(f"Pool of {stated(known, 'pool')} images, {stated(known, 'members')} of them known members")
+    counts = [one for one in (source.info.get("dataset", {}) for source in run.sources) if one.get("unit") == "subject"]
+    if counts:
+        sentences.append(
+            f"every count is of subjects, each with all of its images: {stated(counts, 'subjects')} subjects with at "
+            f"most {stated(counts, 'images_per_subject')} images"
+        )
     return sentences
 
 

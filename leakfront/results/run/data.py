@@ -33,11 +33,13 @@ from leakfront.results.run.received import check_attack, checked_info, checked_r
 from leakfront.results.run.rows import HELD_OUT, NOISE, read_rows
 from leakfront.results.run.state import belongs
 from leakfront.results.run.summary import Summary
+from leakfront.results.statistics.subjects import Subjects
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAMES = "names.txt"  # in the pool's folder: the name of each image's file, one a line
+SUBJECTS = "subjects.txt"  # the same of its subject
 _MAX_NAMES = 2**30  # bytes of it
 
 
@@ -156,6 +158,29 @@ class RunData:
         """The name of the file of each pool image, below the folder of the data; None for data without files."""
         return self._texts(NAMES)
 
+    @cached_property
+    def subject_names(self) -> tuple[str, ...] | None:
+        """The name of the subject of each pool image; None where every image stands alone."""
+        return self._texts(SUBJECTS)
+
+    def subjects(self, cell: Cell) -> Subjects | None:
+        """The subjects that a model's counts are of; None where every image stands alone."""
+        of = self.pool_of(cell).get("subjects")
+        if of is None:
+            return None
+        members = self.members(cell)
+        if of.shape != members.shape or of.dtype.kind not in "iu" or not 0 <= of.min() <= of.max() < len(of):
+            raise InputError(f"{_pool_file(cell.folder.parents[1])} has subjects of another form; make it again")
+        try:
+            return Subjects.judged(of.astype(np.int64), members, matched=self.known_membership)
+        except ValueError as error:
+            raise InputError(f"{cell.folder} cannot be read ({error}); make it again with: leakfront run") from None
+
+    def judged(self, cell: Cell, attack: str) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and coins as rows judge them: of images, or of subjects, float64 [N] and bool [N]."""
+        score, subjects = self.scores(cell, attack)["score"], self.subjects(cell)
+        return (score, self.members(cell)) if subjects is None else (subjects.score(score), subjects.of_members)
+
     def _texts(self, name: str) -> tuple[str, ...] | None:
         """A text for each pool image, from a file of the pool's folder; None if there is no such file."""
         if not (self.folder / "pool" / name).exists():
@@ -169,7 +194,8 @@ class RunData:
     def coin(self, cell: Cell) -> float:
         """The probability of being a member: the coin's; with known membership the share of members."""
         if self.known_membership:
-            return float(self.members(cell).mean())
+            subjects = self.subjects(cell)
+            return float((self.members(cell) if subjects is None else subjects.of_members).mean())
         return float(self.info.get("dataset", {}).get("coin", 0.5))
 
     def pool_of(self, cell: Cell) -> Mapping[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,13 +27,15 @@ def per_image(run: RunData, cell: Cell | None = None) -> pd.DataFrame:
 
     Columns: cell, defense, params, split: the model. image: the number of the image in the pool. file: its name below
     the folder of the data ("members/…" or "decoys/…" where membership is stated); empty for data without files.
-    copies: how often a member is in the training set. member: whether the model could train on it.
+    subject: whom it shows; only where several images show one. copies: how often a member is in the training set.
+    member: whether the model could train on it.
     nearest_sample: the number of the generated image that matches it best; missing if it is among the nearest of none.
     l2: root mean square difference of the two, of pixels in [0, 1]. adaptive: the ratio of Carlini et al. 2023 (below 1
     counts as extracted). q_value: the smallest false-discovery rate at which the member is reported as extracted
-    (`statistics.counts.q_values`); missing for decoys. rank: by the score of extraction, members and decoys together,
-    from 1; equal scores share a rank. above_all_decoys: by how many attacks, without controls, it scores above every
-    decoy. score_ATTACK: the score of each attack, higher for likelier members.
+    (`statistics.counts.q_values`), with subjects that of its subject; missing for decoys, and for subjects that are not
+    compared. rank: by the score of extraction, members and decoys together, from 1; equal scores share a rank.
+    above_all_decoys: by how many attacks, without controls, it scores above every decoy image. score_ATTACK: the score
+    of each attack, higher for likelier members.
 
     Without the attack `extraction` these are missing: nearest_sample, l2, adaptive, q_value and rank.
     Raises `InputError` if the run's arrays cannot be read, or for several runs drawn together.
@@ -59,6 +62,7 @@ def _of_cell(run: RunData, cell: Cell) -> pd.DataFrame:
         "split": cell.split,
         "image": np.arange(len(members)),
         "file": _files(run, members),
+        **({"subject": _safe(run.subject_names)} if run.subject_names is not None else {}),
         "copies": run.pool_of(cell)["copies"],
         "member": members,
         **_match(run, cell, members, EXTRACTION in attacks),
@@ -83,9 +87,24 @@ def _match(run: RunData, cell: Cell, members: np.ndarray, extracted: bool) -> di
         "nearest_sample": pd.Series(nearest, dtype="Int64").mask(~matched),
         "l2": run.l2(cell, nearest),
         "adaptive": np.where(matched, -score, np.nan),
-        "q_value": q_values(score, members, run.coin(cell)),
+        "q_value": _q_values(run, cell, score, members),
         "rank": 1 + np.searchsorted(np.sort(-score), -score),
     }
+
+
+def _q_values(run: RunData, cell: Cell, score: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The q-value of each image, or of its subject."""
+    subjects = run.subjects(cell)
+    if subjects is None:
+        return q_values(score, members, run.coin(cell))
+    of_subjects = np.full(len(subjects.members), np.nan)
+    of_subjects[subjects.compared] = q_values(subjects.score(score), subjects.of_members, run.coin(cell))
+    of_images: np.ndarray = of_subjects[subjects.of]
+    return of_images
+
+
+def _safe(names: Sequence[str]) -> list[str]:
+    return [f"./{name}" if name.startswith(FORMULA) else name for name in names]
 
 
 def _files(run: RunData, members: np.ndarray) -> list[str]:
@@ -94,4 +113,4 @@ def _files(run: RunData, members: np.ndarray) -> list[str]:
         return [""] * len(members)
     if run.known_membership:
         return [f"{'members' if m else 'decoys'}/{name}" for m, name in zip(members, run.files, strict=True)]
-    return [f"./{name}" if name.startswith(FORMULA) else name for name in run.files]
+    return _safe(run.files)

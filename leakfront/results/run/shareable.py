@@ -98,13 +98,19 @@ class Shareable(RunData):
 
     @cached_property
     def pool(self) -> Mapping[str, np.ndarray]:
-        """`copies`, int64 [P], and nothing else."""
-        return {"copies": self._run.pool["copies"]}
+        """`copies`, int64 [P], and `subjects`, if there are any."""
+        return {name: self._run.pool[name] for name in ("copies", "subjects") if name in self._run.pool}
 
     @cached_property
     def files(self) -> tuple[str, ...] | None:
         """Numbers in place of names: "image 12"."""
         return None if self._run.files is None else tuple(f"image {number}" for number in range(len(self._run.files)))
+
+    @cached_property
+    def subject_names(self) -> tuple[str, ...] | None:
+        """Numbers in place of names: "subject 3"."""
+        of = self.pool.get("subjects")
+        return None if of is None else tuple(f"subject {number}" for number in of)
 
     def l2(self, cell: Cell, nearest: np.ndarray) -> np.ndarray:
         """As of the run."""

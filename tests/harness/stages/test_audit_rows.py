@@ -41,7 +41,7 @@ def rows_of(plan: Plan, pool: Pool, wrong: int, split: int = 0, private: bool = 
     ranked = np.argsort(np.where(pool.copies == 1, -np.abs(score), 0))
     score[ranked[:wrong]] *= -1
     cell = replace(plan.cells[0], split=split)
-    return audit_rows(plan, cell, "loss", score, members, pool, private)
+    return audit_rows(plan, cell, "loss", score, members, pool.copies, private)
 
 
 def only(rows: list[Row], metric: str, level: float | None = None) -> Row:

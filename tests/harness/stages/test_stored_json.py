@@ -53,4 +53,4 @@ def test_a_guarantee_of_another_form_is_one_sentence(
     cell: Any = SimpleNamespace(keys={"train": "k" * 64})
     monkeypatch.setattr(guarantees, "load_facts", lambda *_: {"guarantee": guarantee})
     with pytest.raises(InputError, match=r"train\.json has a guarantee of another form"):
-        facts_of_privacy(plan, [cell], Layout(tmp_path))
+        facts_of_privacy(plan, [cell], Layout(tmp_path), SimpleNamespace(subjects=None))  # type: ignore[arg-type]

@@ -1,0 +1,104 @@
+"""A run with subjects: one coin, one line of every count and one guarantee for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from leakfront.datasets import LabelledImages
+from leakfront.defenses import TrainingSet
+from leakfront.errors import InputError
+from leakfront.harness.pool.pool import PoolSettings, build_pool, flip_coins
+from leakfront.harness.stages.guarantees import _of_subject
+from leakfront.results.run.data import RunData
+from leakfront.results.run.per_image import per_image
+from leakfront.results.statistics.counts import extracted_at_fdr
+from tests.in_process import run_here
+from tests.synthetic_run import digits
+
+SETTINGS: dict[str, Any] = {
+    "name": "subjects",
+    "splits": 1,
+    "data": {"pool": 120, "reference": 60, "params": {"subjects": "regex:^(p[0-9]+)_"}},
+    "model": {"name": "memorizer"},
+    "sampling": {"images": 100, "steps": 5},
+    "attacks": {"loss": {}, "extraction": {"neighbours": 10}},
+    "metrics": {"features": "pixels", "names": []},
+    "statistics": {"audit_guesses": 10},
+}
+
+
+def data(images: int = 200, each: int = 4) -> LabelledImages:
+    names = tuple(f"p{i // each}" for i in range(images))
+    return LabelledImages(digits()[:images], np.zeros(images, dtype=np.int64), subjects=names)
+
+
+def test_a_subject_is_inside_the_pool_or_outside_and_has_one_coin() -> None:
+    found = data()
+    pool = build_pool(found, PoolSettings(101, reference=50), seed=3)
+    assert pool.subjects is not None
+    assert pool.subject_names is not None
+    assert len(pool) == 101
+    who = {image.tobytes(): name for image, name in zip(found.images, found.subjects or (), strict=True)}
+    assert pool.subject_names == tuple(who[image.tobytes()] for image in pool.images)
+    outside = [*pool.reference_images, *pool.extractor_images]
+    assert not {who[image.tobytes()] for image in outside} & set(pool.subject_names)
+    coins = flip_coins(pool, PoolSettings(101), seed=3, split=0)
+    for subject in np.unique(pool.subjects):
+        assert len(set(coins[pool.subjects == subject])) == 1
+    assert 0 < coins.sum() < 101
+
+
+def test_planted_duplicates_do_not_go_with_subjects() -> None:
+    with pytest.raises(InputError, match=r"leave it out with data\.params\.subjects"):
+        build_pool(data(), PoolSettings(101, reference=50, groups=4, copies=3), seed=3)
+
+
+def test_the_group_of_a_guarantee_is_all_images_of_a_subject() -> None:
+    dataset = TrainingSet(digits()[:6], np.zeros(6, dtype=np.int64), np.array([0, 1, 2, 3, 3, 5]),
+                          subject_of=np.array([0, 0, 0, 1, 1, 1]))  # fmt: skip
+    assert dataset.copies == 3
+    assert dataset.select(np.array([0, 3, 4])).copies == 2
+    held = {"epsilon": 1.0, "delta": 1e-5, "unit": "training image", "group": 3, "group_epsilon": 4.0, "history": [[1]]}
+    stated = _of_subject(held, 3)
+    assert stated is not None
+    assert (stated["epsilon"], stated["unit"]) == (4.0, "subject with at most 3 training images")
+    assert _of_subject({"epsilon": 1.0, "delta": 1e-5, "unit": "training image"}, 3) is None
+    assert _of_subject(held, 0) == held
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    root = tmp_path_factory.mktemp("subjects")
+    (root / "scans").mkdir()
+    for number, image in enumerate(digits()[:200]):
+        Image.fromarray(image[0]).save(root / "scans" / f"p{number // 4}_{number}.png")
+    settings = {**SETTINGS, "data": {**SETTINGS["data"], "dataset": f"folder:{root / 'scans'}"}}
+    run_here(settings, root / "run", report=False)
+    return RunData(root / "run")
+
+
+def test_counts_are_of_subjects(run: RunData) -> None:
+    rows = run.rows[run.rows["kind"] == "privacy"]
+    (cell,) = run.cells
+    subjects = np.unique(run.pool["subjects"])
+    assert set(rows[rows["metric"] == "auc"]["n"]) == {len(subjects)}
+    score, members = run.judged(cell, "extraction")
+    assert len(score) == len(subjects) == 30
+    found = rows[(rows["source"] == "extraction") & (rows["metric"] == "members_before_decoys") & (rows["cell"] != "")]
+    assert found["value"].item() == extracted_at_fdr(score, members).before_decoys
+    assert (rows[rows["metric"] == "epsilon_lower_bound"]["n"] <= 30).all()
+    assert run.info["dataset"]["unit"] == "subject"
+    assert not rows["metric"].str.startswith("many_run").any()
+
+
+def test_lines_of_images_name_their_subjects_whose_q_value_they_share(run: RunData) -> None:
+    lines = pd.DataFrame(per_image(run))
+    assert (lines["subject"] == lines["file"].str.extract("^(p[0-9]+)_")[0]).all()
+    assert lines.groupby("subject")["member"].nunique().max() == 1
+    assert lines[lines["member"]].groupby("subject")["q_value"].nunique().max() == 1
+    assert pd.read_csv(run.folder / "per_image.csv")["subject"].tolist() == lines["subject"].tolist()
