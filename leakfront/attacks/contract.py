@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from leakfront.attacks.queries.queries import Queries
     from leakfront.models.contract import DiffusionModel
 
-Access = Literal["none", "samples", "loss", "gradients"]
+Access = Literal["none", "samples", "discriminator", "loss", "gradients"]
 ShadowUse = Literal["none", "choices", "fit"]
 # a parameter of an attack: one or more noise levels, 0 … T - 1
 Timesteps = Annotated[tuple[Annotated[int, Ge(0)], ...], MinLen(1)]
@@ -212,10 +212,11 @@ class Attack(Plugin):
     Class attributes: `name` (set by registration). `access`, what the attacker needs of the model. `summary`, one line
     for `leakfront list`. `extracts`, whether it matches generated images, so that its finds are counted.
     `needs_captions`, whether it works on text models alone; `needs_null`, `needs_base`, whether the model must know an
-    empty caption, or what it was fine-tuned from. `of_captions`, whether it looks at captions alone, never at an image:
-    only captions that were seen often stand out then, and the AUC among planted pairs is reported, too. `shadows`, the
-    use of shadow models: none; choices (a timestep, a sign, a distance; without shadow models the source's default
-    holds); or a fit (of a classifier, a distribution), which needs `minimum_shadows` of them.
+    empty caption, or what it was fine-tuned from; `needs_discriminator`, whether it asks a generator's discriminator
+    and no noise predictions. `of_captions`, whether it looks at captions alone, never at an image: only captions that
+    were seen often stand out then, and the AUC among planted pairs is reported, too. `shadows`, the use of shadow
+    models: none; choices (a timestep, a sign, a distance; without shadow models the source's default holds); or a fit
+    (of a classifier, a distribution), which needs `minimum_shadows` of them.
     """
 
     section = "attacks"
@@ -224,6 +225,7 @@ class Attack(Plugin):
     needs_captions: ClassVar[bool] = False
     needs_null: ClassVar[bool] = False
     needs_base: ClassVar[bool] = False
+    needs_discriminator: ClassVar[bool] = False
     shadows: ClassVar[ShadowUse] = "none"
     minimum_shadows: ClassVar[int] = 0
     of_captions: ClassVar[bool] = False

@@ -126,7 +126,7 @@ def check_generated_images(plan: Plan, pool: Pool, layout: Layout) -> None:
 def check_sampler(plan: Plan) -> None:
     """Raise `InputError` for more sampling steps than the model has timesteps, and for guidance without captions."""
     steps, timesteps = plan.config.sampling.steps, plan.model.timesteps
-    if steps > timesteps:
+    if plan.model.kind == "diffusion" and steps > timesteps:
         raise InputError(f"sampling.steps is {steps}; it must not exceed the model's timesteps, {timesteps}")
     if plan.config.sampling.guidance != 1 and not plan.model.has_null:
         raise InputError(
@@ -144,6 +144,12 @@ def check_stack(plan: Plan, stack: Sequence[Defense]) -> None:
             f"{steps[0].name} and {steps[1].name} both replace the training step; have only one of them in a stack"
         )
     for defense in stack:
+        if plan.model.kind == "generator" and defense.overrides("training", "guard"):
+            raise InputError(
+                f"{defense.name} changes how a diffusion model is trained or sampled, and model.name = "
+                f"{plan.model.name!r} makes its images in one call; use defenses of data or batches, such as dedup or "
+                "augment"
+            )
         if defense.needs_captions and not plan.model.text:
             raise InputError(
                 f"{defense.name} works on captions, and model.name = {plan.model.name!r} is no text model; use "

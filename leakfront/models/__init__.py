@@ -1,6 +1,6 @@
 """The model families; one file each."""
 
-from leakfront.models.contract import DiffusionModel, ModelFamily
+from leakfront.models.contract import DiffusionModel, Generator, ModelFamily, generates
 from leakfront.registry import Registry
 
 registry = Registry(
@@ -11,4 +11,4 @@ registry = Registry(
 )
 register = registry.register
 
-__all__ = ["DiffusionModel", "ModelFamily", "register", "registry"]
+__all__ = ["DiffusionModel", "Generator", "ModelFamily", "generates", "register", "registry"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeGuard, runtime_checkable
 
 from annotated_types import Interval
 
@@ -146,15 +146,66 @@ class Estimate:
     lines: tuple[str, ...]
 
 
+class Generator:
+    """A model that makes an image from noise in one call, and predicts no noise; unconditional.
+
+    image_shape: (C, H, W). noise_shape: of the noise of one image. network: a module that generates when it is called.
+    It has no noise levels: alphas_cumprod is empty.
+    """
+
+    image_shape: tuple[int, int, int]
+    noise_shape: tuple[int, ...]
+    network: torch.nn.Module
+    classes: int = 0
+    null: torch.Tensor | None = None
+    words: Words | None = None
+    base: DiffusionModel | None = None
+
+    @property
+    def alphas_cumprod(self) -> torch.Tensor:
+        """float32 [0]."""
+        import torch
+
+        return torch.empty(0)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, H, W): it works on images themselves."""
+        return self.image_shape
+
+    def generate(self, noise: torch.Tensor) -> torch.Tensor:
+        """Images float32 [N, C, H, W] in [-1, 1] of noise float32 [N, ...], drawn from N(0, I)."""
+        raise NotImplementedError
+
+    def discriminate(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Logits float32 [N] of images float32 [N, C, H, W] in [-1, 1], by name; each is higher for real images."""
+        raise NotImplementedError
+
+    def conditions(self, labels: torch.Tensor, captions: Sequence[str] | None) -> torch.Tensor:
+        """Zeros int64 [N]: nothing is asked for."""
+        return labels.new_zeros(labels.shape)
+
+    def save(self, folder: Path) -> None:
+        """Write the model as safetensors and JSON."""
+        raise NotImplementedError
+
+
+def generates(model: object) -> TypeGuard[Generator]:
+    """Whether a model is a `Generator`, and no `DiffusionModel`."""
+    return isinstance(model, Generator)
+
+
 class ModelFamily(Plugin):
     """A frozen dataclass with the settings of a model; `timesteps`, `build` and `load` must be overridden.
 
-    Class attributes in addition to those of `Plugin`: `trained` (whether the harness trains the models; a closed form
+    Class attributes in addition to those of `Plugin`: `kind`, whether it builds a `DiffusionModel` or a `Generator`;
+    `trained` (whether the harness trains the models; a closed form
     is fitted instead), `external` (whether the models were trained elsewhere and are only attacked) and `text` (whether
     the models are conditioned on captions; `build` then gets them).
     """
 
     section: ClassVar[str] = "model"
+    kind: ClassVar[Literal["diffusion", "generator"]] = "diffusion"
     trained: ClassVar[bool] = True
     external: ClassVar[bool] = False
     text: ClassVar[bool] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 
@@ -92,6 +93,13 @@ class Queries:
         self._own_calls += CALLS_OF_A_DERIVATIVE
         embedding = self._embedding(given)
         return derivative(lambda x: self._model.predict_noise(x, self._at(t, x), embedding), x_t, along)
+
+    def discriminate(self) -> dict[str, torch.Tensor]:
+        """The logits [N] of the images by each discriminator of a generator, by its name; counted as one pass each."""
+        model: Any = self._model
+        found: dict[str, torch.Tensor] = model.discriminate(self.images)
+        self._own_calls += len(found)
+        return found
 
     def _at(self, t: int, x_t: torch.Tensor) -> torch.Tensor:
         return torch.full((len(x_t),), t, device=x_t.device)

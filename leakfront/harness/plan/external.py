@@ -20,6 +20,8 @@ NO_QUERIES = "left out: it queries the model, and there are generated images alo
 NO_TEXT = "left out: it asks with captions, and this model is asked without any"
 NO_NULL = "left out: it compares with the empty caption, and this model knows none"
 NO_BASE = "left out: it compares with the model that this one was fine-tuned from, and that one is not given"
+NO_DENOISER = "left out: it asks for noise predictions, and this model makes images in one call"
+NO_DISCRIMINATOR = "left out: it asks a discriminator, and this model has none"
 NO_FID = "left out: there are no images that are neither member nor decoy to compare with"
 
 NO_CAPTIONS = (

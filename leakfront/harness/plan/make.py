@@ -47,7 +47,7 @@ def make_plan(config: Config, layout: Layout | None = None, data: str | None = N
     if data is None:
         check_external(config, model, dataset)
         check_generated(config, generated)
-    suite, chosen = chosen_attacks(config.suite, config.attacks, model.timesteps)
+    suite, chosen = chosen_attacks(config.suite, config.attacks, model.timesteps or attacks.suites.OF_TIMESTEPS)
     points = external_points(model, expand(config.defenses))
     check_models(config.splits, len(points))
     check_weights(model.smallest)

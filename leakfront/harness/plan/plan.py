@@ -8,7 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from leakfront.attacks.contract import Attack, signal_key
-from leakfront.harness.plan.external import NO_BASE, NO_MODEL, NO_NULL, NO_OUTSIDE, NO_QUERIES, NO_TEXT
+from leakfront.harness.plan.external import (
+    NO_BASE,
+    NO_DENOISER,
+    NO_DISCRIMINATOR,
+    NO_MODEL,
+    NO_NULL,
+    NO_OUTSIDE,
+    NO_QUERIES,
+    NO_TEXT,
+)
 from leakfront.harness.plan.sweeps import DefensePoint
 from leakfront.harness.pool.data_files import DataFiles
 from leakfront.harness.settings.places import shortened
@@ -110,8 +119,12 @@ class Plan:
     def _lacks(self, attack: Attack) -> str:
         """Why an attack cannot run, whatever the number of shadow models; or ""."""
         model, dataset = self.model, self.dataset
+        asks = attack.signals() or attack.outside_signals() or attack.generations()
+        generator = model.kind == "generator"
         reasons = {
-            NO_QUERIES: not self.has_model and (attack.signals() or attack.outside_signals() or attack.generations()),
+            NO_QUERIES: not self.has_model and asks,
+            NO_DENOISER: generator and asks and not attack.needs_discriminator,
+            NO_DISCRIMINATOR: attack.needs_discriminator and not generator,
             NO_OUTSIDE: attack.outside_signals() and not dataset.has_outside,
             NO_TEXT: attack.needs_captions and not (model.text and dataset.has_captions),
             NO_NULL: attack.needs_null and not model.has_null,

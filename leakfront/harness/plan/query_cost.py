@@ -70,6 +70,13 @@ class ZeroDenoiser(DiffusionModel):
         self._count()
         return 0 * x_t
 
+    def discriminate(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Logits of 0, as of a generator."""
+        import torch
+
+        zeros = torch.zeros(len(images))
+        return {"latest": zeros, "averaged": zeros}
+
     def parameters(self) -> dict[str, torch.Tensor]:
         import torch
 

@@ -23,6 +23,8 @@ def sampling_work(plan: Plan) -> float:
     sampling = plan.config.sampling
     if plan.generated is not None:
         return 0.0
+    if plan.model.kind == "generator":
+        return float(sampling.images)
     return float(sampling.images * sampling.steps * (1 if sampling.guidance == 1 else 2))
 
 

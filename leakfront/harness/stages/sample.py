@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -92,6 +92,12 @@ class CountedModel:
         self.calls += len(x_t)
         return self._model.predict_noise(x_t, t, condition)
 
+    def generate(self, noise: torch.Tensor) -> torch.Tensor:
+        """Of a `Generator`."""
+        self.calls += len(noise)
+        images: torch.Tensor = self.__getattr__("generate")(noise)
+        return images
+
 
 def asked_of(model: DiffusionModel, pool: Pool) -> torch.Tensor:
     """The conditions, int64 [R, ...], that a model's samples are asked for in turn.
@@ -129,11 +135,14 @@ def draw_samples(
     split: decides the seed. asked: conditions int64 [R, ...]; sample i has row i modulo R. guards: defenses that guard
     the sampler; they get the training images, uint8 [N, C, H, W].
     """
-    from leakfront.models.sampling import Table
+    from leakfront.models.sampling import Table, make_noise_sampler
 
-    seed = derive_seed(plan.config.seed, "sampling", split)
-    request = Request(Table(asked), len(asked), seed, solver_of(plan), asked)
-    sampler = request.sampler(model, plan.config.execution.device, guards, training_images)
+    seed, device = derive_seed(plan.config.seed, "sampling", split), plan.config.execution.device
+    if plan.model.kind == "generator":
+        sampler = make_noise_sampler(cast(Any, model), seed, device)
+    else:
+        request = Request(Table(asked), len(asked), seed, solver_of(plan), asked)
+        sampler = request.sampler(model, device, guards, training_images)
     return drawn(sampler, range(plan.config.sampling.images), plan.config.sampling.batch_size, progress)
 
 

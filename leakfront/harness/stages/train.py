@@ -53,6 +53,7 @@ def _code(subject: Subject) -> list[str]:
         "leakfront.defenses.training.plain_step", "leakfront.models.diffusion",
         *(name for layer in layers for name in plugin_code(layer)), *plugin_code(subject.plan.model), *several,
         *(["leakfront.models.external.plausibility"] if subject.plan.external else []),
+        *(["leakfront.defenses.training.adversarial_step"] if subject.plan.model.kind == "generator" else []),
     ]  # fmt: skip
 
 

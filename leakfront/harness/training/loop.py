@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from leakfront.defenses import Defense, Guarantee, TrainingSet, TrainingSetup, TrainingStep
+from leakfront.defenses.training.adversarial_step import AdversarialStep
 from leakfront.defenses.training.plain_step import PlainStep
 from leakfront.defenses.training.ranks import ALONE, Ranks
 from leakfront.errors import DivergedError
@@ -22,7 +23,7 @@ from leakfront.harness.settings import sections
 from leakfront.harness.training.batches import augmented, conditions_of, reconditioned
 from leakfront.harness.training.draws import seed_private_step, seed_step
 from leakfront.harness.training.state import CallCounter, Checkpoints, TrainingState
-from leakfront.models import DiffusionModel
+from leakfront.models import DiffusionModel, generates
 from leakfront.seeds import derive_seed
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -158,7 +159,7 @@ def _set_up(
     settings = training.settings
     setup = TrainingSetup(
         network=model.network.to(training.device).train(),
-        loss=model.loss(),
+        loss=_no_loss if generates(model) else model.loss(),
         dataset=dataset,
         public=public,
         expected_size=expected_size,
@@ -166,7 +167,7 @@ def _set_up(
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         ema_decay=settings.ema_decay,
-        make_step=PlainStep,
+        make_step=AdversarialStep if generates(model) else PlainStep,
         augment=partial(augmented, training.stack),
         recondition=partial(reconditioned, training.stack, model.words),
         conditions=partial(conditions_of, model),
@@ -178,6 +179,10 @@ def _set_up(
         setup.unit = defense.unit(setup.unit)
         setup = defense.training(setup)
     return setup
+
+
+def _no_loss(*_: Any) -> torch.Tensor:
+    raise TypeError("a generator has no loss of a single image")
 
 
 def _take_snapshot(model: DiffusionModel, state: TrainingState, keep: Snapshot) -> None:

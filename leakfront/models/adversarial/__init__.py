@@ -1,0 +1,1 @@
+"""Generative adversarial networks: what the family `gan` is made of."""
