@@ -23,7 +23,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "generate_and_filter": {"clique": 3},
     "generate_by_prompt": {"samples_per_prompt": 6, "clique": 5},
     "outlier": {"extraction_neighbours": 20, "fraction": 0.6},
-    "side": {"steps": 60, "neighbours": 20},
+    "side": {"steps": 60, "batch_size": 32, "neighbours": 20},
     "inpainting": {"repeats": 12, "keep": 1, "steps": 10},
     "secmi_learned": {"timestep": 200},  # at 100 the errors of a few decoys are mere rounding errors
     "lira": {"timesteps": (50, 100)},

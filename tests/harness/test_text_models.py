@@ -45,9 +45,8 @@ def settings(**changes: Any) -> dict[str, Any]:
         "generate_by_prompt": {"samples_per_prompt": 3, "clique": 2, "once": 4},
         "prompt_alignment": {},
     }  # fmt: skip
-    found = small(
-        model=MODEL, defenses=DEFENSES, attacks=attacks, splits=1, sampling__guidance=3.0, sampling__images=60
-    )
+    found = small(model=MODEL, defenses=DEFENSES, attacks=attacks, splits=1, training__steps=4,
+                  sampling__guidance=3.0, sampling__images=60)  # fmt: skip
     found["data"] |= {"dataset": "captioned_digits", "reference": 50}
     found["metrics"] = {"features": "digits_frozen", "names": ["kid"]}
     for key, value in changes.items():
