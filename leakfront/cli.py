@@ -254,22 +254,29 @@ def _attack(settings: Config, out: Path | None, workers: int | None) -> int:
 @click.option("--force", is_flag=True, help="Merge runs that differ in suite or protocol; the report says how.")
 @click.option("--theme", type=click.Choice(["paper", "talk"]), default="paper", show_default=True,
               help="Figures for a paper column, or for slides (16:9, larger type, wider lines).")  # fmt: skip
+@click.option("--marks", type=click.Path(path_type=Path), metavar="FILE",
+              help="The marks.csv of the sheet of copies: draw precision and recall from it, too.")  # fmt: skip
 @click.option("--shareable", is_flag=True,
               help="Leave out pictures of images, paths, and names of files, folders and users.")  # fmt: skip
-def report(runs: tuple[str, ...], out: Path | None, force: bool, theme: str, shareable: bool) -> None:
+def report(
+    runs: tuple[str, ...], out: Path | None, force: bool, theme: str, marks: Path | None, shareable: bool
+) -> None:
     """Redraw tables and figures; several runs share one report.
 
     With --shareable, a report of its own that may be given away; it says what it leaves out.
     """
+    from leakfront.errors import InputError
     from leakfront.harness.report import SHAREABLE, draw_report, draw_shareable, written_elsewhere
     from leakfront.harness.store.run_folder import find_run
 
+    if shareable and marks is not None:
+        raise InputError("a report that may be shared has no marks; leave out --marks or --shareable")
     layouts = [find_run(folder) for folder in runs]
     name = SHAREABLE if shareable else "report"
     folder = out or (layouts[0].root / name if len(layouts) == 1 else Path(name))
     with written_elsewhere(folder):
         if not shareable:
-            click.echo(draw_report(layouts, folder, force, theme))
+            click.echo(draw_report(layouts, folder, force, theme, marks=marks))
             return
         page, left_out = draw_shareable(layouts, folder, force, theme)
     click.echo(page)

@@ -48,6 +48,8 @@ FACTS: dict[str, tuple[str, str, str, bool]] = {
     "trajectory": ("trajectory", "gradients", "fit", False),
 }
 V1 = tuple(FACTS)
+BY_PROMPT = "generate_by_prompt"  # of a text model; then the pool has captions
+FACTS[BY_PROMPT] = (BY_PROMPT, "samples", "choices", True)
 SET_SIZES = (5, 10, 20)
 FDR = 0.05
 
@@ -131,6 +133,7 @@ def synthetic_run(folder: Path, strengths: Sequence[Strength] = TWO, **settings:
         images=images,
         labels=np.zeros(protocol.pool, dtype=np.int64),
         copies=copies,
+        **({"captions": _captions(protocol.pool)} if BY_PROMPT in protocol.attacks else {}),
     )
     rows = _ends_of_the_scale(protocol)
     cells = []
@@ -186,6 +189,9 @@ class _Cell:
                 scores = extraction
             elif attack == "inpainting":
                 scores = self._inpainted(scores["score"])
+            elif attack == BY_PROMPT:
+                scores |= self._by_prompt()
+                rows += self._shown(scores)
             _write(self._folder / "attack" / attack / "scores.safetensors", **scores)
             rows += self._membership(attack, scores["score"]) + self._costs(attack, place)
             if attack == "dataset_inference":
@@ -271,6 +277,37 @@ class _Cell:
         apart = (inpainted[..., :masked] / 255.0 - self._images[..., :masked] / 255.0) ** 2
         return {"score": score, "inpainted": inpainted, "errors": np.sqrt(apart.mean(axis=(1, 2, 3)))}
 
+    def _by_prompt(self) -> dict[str, np.ndarray]:
+        """Planted members are given by their captions, and two decoys' captions give the image of a member."""
+        members = np.flatnonzero(self._members)
+        own, others = members[members < 8], np.flatnonzero(~self._members)[-2:]
+        pairs, shown = np.concatenate([own, others]), np.concatenate([own, members[-2:]])
+        noise = self._rng.normal(scale=6, size=(len(pairs), 5, *self._images.shape[1:]))
+        images = np.clip(self._images[shown][:, None] + noise, 0, 255).round().astype(np.uint8)
+        shows = np.full(len(self._members), -2)
+        shows[pairs] = shown
+        places = np.arange(len(shows))
+        return {
+            "matched_flagged": shows >= -1, "matched_extracted": shows == places,
+            "matched_any_prompt": np.isin(places, shown), "clique_shows": shows, "asked": np.ones(len(shows), bool),
+            "copies_prompt": pairs, "copies_images": images, "copies_distance": 0.02 + 0.01 * np.arange(len(pairs)),
+            "copies_own": np.where(pairs == shown, 0.02, 0.3),
+        }  # fmt: skip
+
+    def _shown(self, scores: dict[str, np.ndarray]) -> list[Row]:
+        members, source = self._members, BY_PROMPT
+        n, planted = int(members.sum()), int(members[:8].sum())
+        rows = [self._one("privacy", source, "extracted_at_fdr", 0, 0, planted, n=n, level=FDR)]
+        for rule in ("flagged", "extracted", "any_prompt"):
+            true, false = ((scores[f"matched_{rule}"] & side).sum() for side in (members, ~members))
+            rows += [self._one("privacy", source, f"members_{rule}", true, n=n),
+                     self._one("privacy", source, f"decoys_{rule}", false, n=len(members) - n),
+                     self._one("privacy", source, f"precision_{rule}", true / max(true + false, 1), 0, 1)]  # fmt: skip
+        shown = scores["clique_shows"][scores["clique_shows"] >= 0]
+        kinds = {"member": members[shown].sum(), "decoy": (~members[shown]).sum(), "nothing": 0}
+        rows += [self._one("privacy", source, f"cliques_showing_{kind}", count) for kind, count in kinds.items()]
+        return [*rows, self._one("privacy", source, "planted_members_asked", planted)]
+
     def _extracted(self, score: np.ndarray) -> list[Row]:
         members, source = self._members, "extraction"
         found = extracted_at_fdr(score, members)
@@ -291,6 +328,12 @@ class _Cell:
         if math.isfinite(found.threshold):
             rows.append(self._one("privacy", source, "threshold_at_fdr", found.threshold, level=FDR))
         return rows
+
+
+def _captions(count: int) -> np.ndarray:
+    """A caption for each pool image, as the pool's file holds them; some are hostile."""
+    texts = [f'a <b>digit</b> & "no" {number}</section><script>alert(1)</script>\0' for number in range(count)]
+    return np.frombuffer("".join(texts).encode(), np.uint8)
 
 
 def _generate(

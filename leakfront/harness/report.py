@@ -20,13 +20,19 @@ _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def draw_report(
-    runs: Sequence[Layout], folder: Path, force: bool = False, theme: str = "paper", ending: bool = False
+    runs: Sequence[Layout],
+    folder: Path,
+    force: bool = False,
+    theme: str = "paper",
+    ending: bool = False,
+    marks: Path | None = None,
 ) -> Path:
     """Write the report of runs to `folder` and return its page. Unfinished runs are labelled there.
 
     theme: that of the figures, see `drawing.themes`. force: merge runs even if their numbers are not comparable (they
     differ in suite or protocol); the report then says so. ending: the run draws its own report, just before its seal;
-    then it has no label. An existing folder is replaced only if it holds a report.
+    then it has no label. marks: a file with a person's verdicts on the sheet of copies of the one run. An existing
+    folder is replaced only if it holds a report.
     Raises `InputError` for runs without results or damaged ones, for runs that cannot be merged, and for a folder that
     holds anything else; and `OSError`.
     """
@@ -37,12 +43,13 @@ def draw_report(
     from leakfront.results.run.data import RunData
     from leakfront.results.verdict.gate import gate_of
 
-    data = [RunData(layout.root, finished=ending or is_sealed(layout)) for layout in runs]
+    verdicts = _marks(runs, marks)
+    data = [RunData(layout.root, finished=ending or is_sealed(layout), marks=verdicts) for layout in runs]
     drawn_by = [type_name for name in drawn_names(data) for type_name in with_imports(figures.get(name).__module__)]
     code = sorted({*with_imports("leakfront.results.report"), *drawn_by})
     finished = [run.finished for run in data]
     gates = [gate_of(run).model_dump(mode="json") for run in data]
-    key = content_key("report", [force, theme, finished, assets.version(), gates], inputs, code)
+    key = content_key("report", [force, theme, finished, assets.version(), gates, verdicts], inputs, code)
     if not is_own(folder, key):
         from leakfront.results.report import write_report
 
@@ -67,6 +74,21 @@ def draw_shareable(
     sentences = left_out(data)
     _write(folder, SHAREABLE, lambda place: write_report([*data], place, force, theme, sentences))
     return folder / PAGE, sentences
+
+
+def _marks(runs: Sequence[Layout], file: Path | None) -> dict[str, str]:
+    """The verdicts in a file of marks, which must be about the one run; none without a file."""
+    if file is None:
+        return {}
+    from leakfront.results.run.copies import copies_of
+    from leakfront.results.run.data import RunData
+    from leakfront.results.run.marks import check_marks, read_marks
+
+    if len(runs) != 1:
+        raise InputError("marks are about the captions of one run; draw its report alone")
+    marks = read_marks(file)
+    check_marks(file, marks, {copy.key for copy in copies_of(RunData(runs[0].root))})
+    return marks
 
 
 def _check(runs: Sequence[Layout], folder: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from leakfront.results.figures import Figure, NotDrawn, drawn_names, figures, save
 from leakfront.results.figures.drawing import themes
-from leakfront.results.page import images, release
+from leakfront.results.page import copies, images, release
 from leakfront.results.page.findings import findings
 from leakfront.results.page.page import Contents, Picture, page
 from leakfront.results.run.combined import combined
 from leakfront.results.run.data import RunData
 from leakfront.results.tables.attacks import attack_table, suite_table
+from leakfront.results.tables.captions import captions_table
 from leakfront.results.tables.cost import cost_table
 from leakfront.results.tables.main import main_table
 from leakfront.results.tables.matched import matched_table
@@ -22,12 +23,13 @@ from leakfront.results.verdict.gate import gate_of
 from leakfront.results.verdict.judge import Verdict, judge
 from leakfront.results.verdict.release import releases
 
-ORDER = ("tradeoff", "tradeoff_auc", "matched", "timeline", "extraction_curve", "gallery", "inpainting", "membership",
-         "heatmap", "roc", "audit", "cost")  # fmt: skip
+ORDER = ("tradeoff", "tradeoff_auc", "matched", "timeline", "extraction_curve", "gallery", "inpainting", "copies",
+         "membership", "heatmap", "roc", "audit", "cost")  # fmt: skip
 TABLES = {
     "main": main_table,
     "matched": matched_table,
     "quality": quality_table,
+    "captions": captions_table,
     "cost": cost_table,
     "suite": suite_table,
     "attacks": attack_table,
@@ -77,12 +79,17 @@ def _more(run: RunData, verdict: Verdict, folder: Path) -> dict[str, str]:
         release.CARD: release.model_card(run, found),
         release.NUMBERS: release.numbers_for_machines(run, found),
     }
+    sheet = None if run.may_be_shared else copies.copies_page(run)
+    if sheet is not None:
+        pages[copies.PAGE] = sheet
     for name, text in pages.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     return {
         release.PAGE: "Release: what was tried, what leaks",
         images.PAGE: "Single images",
         release.CARD: "A section for the model card",
+        **({} if sheet is None else {copies.PAGE: "Copies by caption, to be marked"}),
     }
 
 

@@ -37,7 +37,7 @@ def test_its_lines_are_the_images_of_the_first_split_the_closest_first(run: RunD
     assert page.index("This page shows private images") < page.index("<table")
 
 
-def test_the_shareable_one_has_numbers_for_names_and_no_pictures(run: RunData) -> None:
+def test_the_shareable_one_has_numbers_for_names_and_nopictures(run: RunData) -> None:
     page = images_page(Shareable(run, ShownNames(frozenset(), frozenset(), frozenset({"none"}), frozenset())))
     assert "ward" not in page
     assert "data:image" not in page
@@ -45,11 +45,11 @@ def test_the_shareable_one_has_numbers_for_names_and_no_pictures(run: RunData) -
     assert f"<td>image {per_image(run, run.cells[0])['image'][0]}</td>" in page
 
 
-def test_large_pictures_are_reduced(tmp_path: Path) -> None:
+def test_largepictures_are_reduced(tmp_path: Path) -> None:
     import numpy as np
 
-    from leakfront.results.page.images import _picture
+    from leakfront.results.page.images import picture
 
     large = np.random.default_rng(0).integers(0, 256, (3, 512, 512)).astype(np.uint8)
-    assert _picture(large).startswith("data:image/jpeg")
-    assert len(_picture(large)) < 30_000
+    assert picture(large).startswith("data:image/jpeg")
+    assert len(picture(large)) < 30_000

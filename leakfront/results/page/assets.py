@@ -10,7 +10,7 @@ from typing import Any
 from leakfront.results.page.layout import breakable
 
 TEMPLATE, STYLE, SCRIPT = "template.html", "page.css", "sort.js"
-_ALL = (TEMPLATE, STYLE, SCRIPT, "base.html", "images.html", "release.html")
+_ALL = (TEMPLATE, STYLE, SCRIPT, "base.html", "images.html", "release.html", "copies.html", "copies.js")
 
 
 def read(name: str) -> str:
@@ -18,20 +18,20 @@ def read(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def policy() -> str:
-    """The Content Security Policy of the page: images inside it, and no script but its own."""
-    digest = base64.b64encode(hashlib.sha256(read(SCRIPT).encode()).digest()).decode()
+def policy(script: str = SCRIPT) -> str:
+    """The Content Security Policy of a page: images inside it, and no script but this one of its own."""
+    digest = base64.b64encode(hashlib.sha256(read(script).encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-def render(template: str, **values: Any) -> str:
-    """The HTML of one of the templates, with the style, the script and the policy in it."""
+def render(template: str, script: str = SCRIPT, **values: Any) -> str:
+    """The HTML of one of the templates, with the style, a script and the policy in it."""
     from jinja2 import Environment, FunctionLoader
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(read))
     environment.filters["breakable"] = breakable
-    inside = {"policy": Markup(policy()), "style": Markup(read(STYLE)), "script": Markup(read(SCRIPT))}
+    inside = {"policy": Markup(policy(script)), "style": Markup(read(STYLE)), "script": Markup(read(script))}
     return environment.get_template(template).render(**values, **inside)
 
 

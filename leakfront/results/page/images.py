@@ -60,9 +60,9 @@ def _table(run: RunData, cell: Cell, most: int, alone: bool) -> dict[str, Any]:
     for _, line in shown.iterrows():
         pictures = []
         if pool is not None and samples is not None:
-            pictures.append(_picture(pool[line["image"]]))
+            pictures.append(picture(pool[line["image"]]))
             if not _missing(line["nearest_sample"]):
-                pictures.append(_picture(samples[int(line["nearest_sample"])]))
+                pictures.append(picture(samples[int(line["nearest_sample"])]))
         lines.append({
             "pictures": pictures,
             "name": " · ".join(filter(None, (line["file"] or str(line["image"]), line.get("subject", "")))),
@@ -95,7 +95,7 @@ def _cell(value: Any) -> dict[str, Any]:
     return {"text": number(value, 0 if value.is_integer() and value >= 1 else None), "value": value}
 
 
-def _picture(pixels: np.ndarray) -> str:
+def picture(pixels: np.ndarray) -> str:
     """A picture uint8 [C, H, W] as a data URI: small ones as they are, larger ones reduced."""
     from PIL import Image
 

@@ -73,9 +73,12 @@ class RunData:
 
     may_be_shared = False
 
-    def __init__(self, folder: Path, finished: bool = True) -> None:
-        """Files of `folder` are read when they are needed. finished: whether the last run in it came to its end."""
-        self.folder, self.finished = folder, finished
+    def __init__(self, folder: Path, finished: bool = True, marks: Mapping[str, str] | None = None) -> None:
+        """Files of `folder` are read when they are needed. finished: whether the last run in it came to its end.
+
+        marks: a person's verdicts on flagged captions, see `results.run.marks`.
+        """
+        self.folder, self.finished, self.marks = folder, finished, dict(marks or {})
 
     @property
     def sources(self) -> list[RunData]:

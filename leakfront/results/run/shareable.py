@@ -35,7 +35,7 @@ class Shareable(RunData):
 
     def __init__(self, run: RunData, names: ShownNames, number: int = 1, data: int = 1) -> None:
         """number: of the run among those drawn together. data: of its data set among theirs."""
-        super().__init__(run.folder, run.finished)
+        super().__init__(run.folder, run.finished, run.marks)
         self._run, self._names, self._number, self._data = run, names, number, data
 
     @cached_property
