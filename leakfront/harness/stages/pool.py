@@ -32,7 +32,7 @@ from leakfront.harness.store.artifacts import stored_key
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.registry import parameters
-from leakfront.results.run.data import NAMES, SUBJECTS
+from leakfront.results.run.pool_files import NAMES, SUBJECTS
 
 _MEMBERSHIP, _FILES, _NOTES = "membership.safetensors", "files.safetensors", "notes.json"
 

@@ -29,6 +29,7 @@ from leakfront.results.run.forms import (
 )
 from leakfront.results.run.old_names import translated
 from leakfront.results.run.point import Point
+from leakfront.results.run.pool_files import NAMES, SUBJECTS
 from leakfront.results.run.received import check_attack, checked_info, checked_rows
 from leakfront.results.run.rows import HELD_OUT, NOISE, read_rows
 from leakfront.results.run.state import belongs
@@ -38,8 +39,6 @@ from leakfront.results.statistics.subjects import Subjects
 if TYPE_CHECKING:
     import pandas as pd
 
-NAMES = "names.txt"  # in the pool's folder: the name of each image's file, one a line
-SUBJECTS = "subjects.txt"  # the same of its subject
 _MAX_NAMES = 2**30  # bytes of it
 
 

@@ -9,13 +9,19 @@ import pytest
 from scipy.stats import mannwhitneyu
 from sklearn.cluster import KMeans
 
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.stages import STAGES
 from leakfront.harness.stages.distance_rows import c_t_of, distances_of, equal_sides
+from leakfront.harness.stages.stage import Subject
+from leakfront.harness.store.code_keys import with_imports
 from leakfront.results.distances import RANGES
 from leakfront.results.distances.c_t import c_t, z_u
 from leakfront.results.distances.dcr_share import dcr_share
 from leakfront.results.distances.n_copies import n_copies
 from leakfront.results.distances.nndr_ratio import nndr_ratio
 from tests import oracle_targets as oracle
+from tests.small_config import small
 
 SAMPLES, SIDE = 80, 40
 
@@ -141,3 +147,18 @@ def test_the_larger_side_is_cut_at_random_and_the_same_way_again() -> None:
     assert all(members[first[0]])
     assert not any(members[first[1]])
     assert first[0].tolist() == again[0].tolist() != equal_sides(members, 4)[0].tolist()
+
+
+def test_they_are_part_of_the_key_of_the_measure_stage_alone() -> None:
+    """So rows that are added train, sample and attack nothing again."""
+    plan = make_plan(parse_config(small()))
+    cell = plan.cells[0]
+    found = {
+        stage.name
+        for stage in STAGES
+        for subject in stage.subjects(Subject(plan, cell))
+        for module in {*stage.of(plan).code(subject), *with_imports(stage.of(plan).run.__module__)}
+        if module.startswith("leakfront.results.distances.")
+    }
+    assert found == {"measure"}
+    assert [stage.of(plan).run for stage in STAGES] == [stage.run for stage in STAGES]  # nothing is given
