@@ -38,7 +38,7 @@ class Discriminator(Attack):
     A discriminator that has seen an image often finds it more real than an unseen one. There are two: that after the
     last step, `which = "latest"`, and the moving average. With shadow models, the other one replaces it if its mean AUC
     on them is higher by more than `margin` standard errors. Each image is judged in a group of copies of itself.
-    Access: the discriminator, which is often not published with a generator.
+    Access: the discriminator, which is often not published with a generator. Model calls per image: 2.
     """
 
     access = "discriminator"

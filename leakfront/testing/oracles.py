@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from leakfront.attacks import Attack, GenerationContext, Outside, PoolView, Shad
 from leakfront.attacks.contract import signal_key
 
 if TYPE_CHECKING:
+    import torch
+
     from leakfront.models import DiffusionModel
 
 POOL, SAMPLES = 120, 160
@@ -87,11 +89,22 @@ def fitted(name: str, images: np.ndarray, texts: Sequence[str] | None = None) ->
     """The closed-form model `name` ("memorizer", "gaussian"), fitted on uint8 images [N, 1, 8, 8].
 
     texts: their captions, for a text model. As what it was fine-tuned from it has the Gaussian of some digits outside
-    the pool.
+    the pool. As the discriminator of a generator it has one that knows the images it was fitted on.
     """
-    model = _fitted(name, images, texts)
+    model: Any = _fitted(name, images, texts)
     model.base = _base(texts is not None)
-    return model
+    model.discriminate = partial(_knowing, flat(images))
+    fitted_model: DiffusionModel = model
+    return fitted_model
+
+
+def _knowing(known: np.ndarray, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Logits [n] of images float32 [n, 1, 8, 8] in [-1, 1]: the nearer the nearest known image, the higher."""
+    import torch
+
+    values = torch.as_tensor(2 * known - 1, dtype=torch.float64)
+    logits = -torch.cdist(images.flatten(1).double(), values).min(dim=1).values
+    return {"latest": logits, "averaged": 0.9 * logits}
 
 
 @cache

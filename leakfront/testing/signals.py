@@ -110,7 +110,7 @@ def _asked(queries: type[Queries], model: DiffusionModel, rows: slice) -> Querie
 
 def _check_generation(generation: Any, attack: Attack, who: str) -> None:
     of = _of(generation, who)
-    require(isinstance(generation.served, bool), f"{of} must say whether it is served")
+    require(isinstance(getattr(generation, "served", None), bool), f"{of} must say whether it is served")
     require(generation.images(120, 160) > 0, f"{of} must say how many images it takes as long as, for times")
     shown, texts = oracles.digits()[:40], oracles.captions(slice(40)) if attack.needs_captions else None
     model = oracles.fitted("memorizer", shown, texts)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from leakfront.attacks import Attack, Scores
+from leakfront.attacks import Attack, Generated, GenerationContext, Scores
 from leakfront.attacks.blind import Blind
 from leakfront.attacks.gsa import Gradients
 from leakfront.attacks.loss import Loss, NoiseErrors
@@ -86,10 +86,15 @@ class Thawed:
 
 @dataclass(frozen=True)
 class OneImage:
-    """A generation that is too short."""
+    """A generation of images in another shape."""
 
-    def generate(self, model: Any, samples: np.ndarray, features: Any, draw: Any, seed: int) -> np.ndarray:
-        return samples[:1]
+    served = False
+
+    def generate(self, context: GenerationContext) -> Generated:
+        return Generated(context.samples[:1, :, :2], np.array([-1]))
+
+    def images(self, pool: int, samples: int) -> float:
+        return 1.0
 
 
 SIGNALS: Cases = [
