@@ -170,7 +170,8 @@ class Target:
     was asked for: its class, or the number of its caption; 0 for an unconditional model. generated: {"images": uint8
     [G, C, H, W], "prompt": int64 [G]} for each of the attack's generations (see `Generated`). signals: named arrays
     [P, …] for each of the attack's signals.
-    outside: known non-members. seed: for the attack's own random choices.
+    outside: known non-members. seed: for the attack's own random choices. extract: features float64 [n, d] of images
+    uint8 [n, C, H, W], as `PoolView.features` has them of the pool.
     """
 
     pool: PoolView
@@ -180,6 +181,7 @@ class Target:
     generated: Mapping[Any, Mapping[str, np.ndarray]]
     outside: Outside
     seed: int
+    extract: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)

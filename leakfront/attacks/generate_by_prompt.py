@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Interval, MinLen
 
-from leakfront.attacks import Attack, PoolView, Scores, Shadow, Target, register
+from leakfront.attacks import Attack, Generation, PoolView, Scores, Shadow, Target, register
 from leakfront.attacks.generate_and_filter import nearest_other, tiled_distances
 from leakfront.attacks.prompts.cliques import smallest_clique
 from leakfront.attacks.prompts.distances import distances_up_to
@@ -107,12 +107,18 @@ class GenerateByPrompt(Attack):
         return [self.generation]
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
+        return self.judge(self.generation, target, shadows)
+
+    def judge(self, generation: Generation, target: Target, shadows: Sequence[Shadow]) -> Scores:
+        """The scores of the pool by what a generation of each model gave for its captions."""
         apart = nearest_other(target.pool.images, self.tiles)
         candidates = sorted({*self.quantiles, self.default_quantile})
         limit = float(np.quantile(apart, candidates[-1]))
-        quantile, reason = self._chosen(apart, [(self._found(known, limit), known.members) for known in shadows])
+        quantile, reason = self._chosen(
+            apart, [(self._found(known, generation, limit), known.members) for known in shadows]
+        )
         distance = float(np.quantile(apart, quantile))
-        found = self._found(target, limit)
+        found = self._found(target, generation, limit)
         asked = np.isfinite(found.height)
         spent = {"captions left to complete linkage": found.bounds} if found.bounds else {}
         return Scores(
@@ -123,7 +129,7 @@ class GenerateByPrompt(Attack):
                 "extracted": found.extracted(distance),
                 "any_prompt": np.isin(np.arange(len(asked)), found.shows(distance)),
             },
-            evidence=self._evidence(target, found, distance),
+            evidence=self._evidence(target.generated[generation]["images"], found, distance),
             choices={"distance": distance, "quantile": quantile, "chosen by": reason, "captions": int(asked.sum()),
                      **spent},
         )  # fmt: skip
@@ -142,9 +148,9 @@ class GenerateByPrompt(Attack):
         best = candidates[int(np.argmax(excess))]
         return best, f"most members beyond decoys extracted on {len(known)} shadow models"
 
-    def _found(self, model: Target, limit: float) -> _Found:
-        """What the generations of a model show; distances up to `limit` are exact."""
-        pool, generated = model.pool, model.generated[self.generation]
+    def _found(self, model: Target, generation: Generation, limit: float) -> _Found:
+        """What a generation of a model shows; distances up to `limit` are exact."""
+        pool, generated = model.pool, model.generated[generation]
         images, prompt = generated["images"], generated["prompt"]
         size, places = len(pool.images), np.full((len(pool.images), self.clique), -1)
         heights, beyond = np.full(size, np.inf), np.full(size, np.inf)
@@ -161,7 +167,7 @@ class GenerateByPrompt(Attack):
             bounds += not clique.exact
         return _Found(heights, own, nearest, beyond, places, bounds)
 
-    def _evidence(self, target: Target, found: _Found, distance: float) -> dict[str, np.ndarray]:
+    def _evidence(self, images: np.ndarray, found: _Found, distance: float) -> dict[str, np.ndarray]:
         """Arrays for rows and for a person who looks at what was found.
 
         "clique_shows" int64 [P]: see `_Found.shows`. "asked" bool [P]. Of the F flagged captions, the tightest clique
@@ -171,7 +177,6 @@ class GenerateByPrompt(Attack):
         """
         pairs = np.flatnonzero(found.flagged(distance))
         pairs = pairs[np.argsort(found.height[pairs], kind="stable")]
-        images = target.generated[self.generation]["images"]
         return {
             "clique_shows": found.shows(distance),
             "asked": np.isfinite(found.height),

@@ -43,23 +43,30 @@ class Outlier(Attack):
         return max(self.neighbours, self.extraction_neighbours) + 1
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        outlierness = self._outlierness(target.pool.features)
-        attacked = outlierness >= np.sort(outlierness)[-max(1, round(self.fraction * len(outlierness)))]
+        distance = outlierness(target.pool.features, self.neighbours)
+        attacked = farthest(distance, self.fraction)
         found = Extraction(alpha=self.alpha, neighbours=self.extraction_neighbours).score(target, shadows)
         return Scores(
             np.where(attacked, found.score, found.score.min() - 1),
             matched={rule: found.matched[rule] & attacked for rule in ("adaptive", "ratio")},
             evidence={
-                "outlierness": outlierness.astype(np.float32),
+                "outlierness": distance.astype(np.float32),
                 "nearest_sample": np.where(attacked, found.evidence["nearest_sample"], -1),
             },
             choices={"images attacked": int(attacked.sum()), "chosen by": "outlierness, blind to the coins"},
         )
 
-    def _outlierness(self, features: np.ndarray) -> np.ndarray:
-        """Mean distance [P] of each row of features [P, d] to its nearest others, root mean square over dimensions."""
-        rows = np.ascontiguousarray(features, dtype=np.float32)
-        distances, _ = nearest_neighbours(rows, rows, self.neighbours + 1)
-        # the first column is the image itself, or an equal one, at distance 0
-        outlierness: np.ndarray = distances[:, 1:].astype(np.float64).mean(1)
-        return outlierness
+
+def outlierness(features: np.ndarray, neighbours: int) -> np.ndarray:
+    """Mean distance [P] of each row of features [P, d] to its nearest others, root mean square over dimensions."""
+    rows = np.ascontiguousarray(features, dtype=np.float32)
+    distances, _ = nearest_neighbours(rows, rows, neighbours + 1)
+    # the first column is the image itself, or an equal one, at distance 0
+    mean: np.ndarray = distances[:, 1:].astype(np.float64).mean(1)
+    return mean
+
+
+def farthest(distance: np.ndarray, fraction: float) -> np.ndarray:
+    """The share `fraction` of images with the highest outlierness, bool [P]; a few more where it is tied."""
+    chosen: np.ndarray = distance >= np.sort(distance)[-max(1, round(fraction * len(distance)))]
+    return chosen

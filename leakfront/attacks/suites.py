@@ -152,6 +152,16 @@ T2I_V1: Suite = {
         "quantiles": [0.05, 0.1, 0.2, 0.3],
         "default_quantile": 0.2,
     },
+    "outlier_by_prompt": {
+        "neighbours": 5,
+        "fraction": 0.05,
+        "samples_per_prompt": 12,
+        "clique": 5,
+        "tiles": 4,
+        "quantiles": [0.05, 0.1, 0.2, 0.3],
+        "default_quantile": 0.2,
+    },
+    "reconstruction": {"samples_per_prompt": 12, "compared": 3, "once": 40},  # the images of generate_by_prompt
     "clid": {**_CLID, "form": "sum"},
     "clid_trees": {"attack": "clid", **_CLID, "form": "trees"},
     "base_ratio": {"timesteps": [50, 100, 200, 300, 450], "draws": 4, "margin": 2.0},
@@ -165,6 +175,9 @@ T2I_V1: Suite = {
         "margin": 2.0,
     },
     "onestep": {**_PROMPT_TIMESTEPS, "guidance": 7.5, "draws": 4},
+    "retained": {
+        "pairs": 50, "steps": 50, "batch_size": 8, "learning_rate": 0.1, "samples": 10, "matches": 5, "tiles": 4,
+    },
 }  # fmt: skip
 
 SUITES: dict[str, Suite] = {"quick": QUICK, "v1": V1, "quick-v2": QUICK_V2, "v2": V2, "t2i-v1": T2I_V1}

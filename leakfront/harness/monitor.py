@@ -87,9 +87,14 @@ class LeakMonitor:
         from leakfront.attacks.extraction import Extraction
 
         none, itself = np.zeros(len(pool), np.int64), np.arange(len(pool))
-        view = PoolView(pool, none, np.empty((len(pool), 0)), pool, itself, none, none + 1)
-        target = Target(view, samples, np.zeros(len(samples), np.int64), {}, {}, Outside(pool[:0], {}), self.seed)
+        view = PoolView(pool, none, _no_features(pool), pool, itself, none, none + 1)
+        labels, outside = np.zeros(len(samples), np.int64), Outside(pool[:0], {})
+        target = Target(view, samples, labels, {}, {}, outside, self.seed, extract=_no_features)
         return Extraction(neighbours=min(self.neighbours, len(pool) - 1)).score(target, [])
+
+
+def _no_features(images: np.ndarray) -> np.ndarray:
+    return np.empty((len(images), 0))
 
 
 def _images(images: Any, name: str) -> np.ndarray:

@@ -193,14 +193,14 @@ def target(
     outside = Outside(away, measured(attack.outside_signals(), model, away, batch_size, of_away))
     signals = measured(attack.signals(), model, images, batch_size, texts)
     asked = np.arange(len(samples)) % (len(away) if model.words else 1)
-    return Target(view, samples, asked, signals, Signals(generated), outside, seed=1)
+    return Target(view, samples, asked, signals, Signals(generated), outside, seed=1, extract=flat)
 
 
 def only_samples(view: PoolView, samples: np.ndarray) -> Target:
     """A target about which nothing is known but its samples."""
     nothing = Signals({})
     labels = np.zeros(len(samples), np.int64)
-    return Target(view, samples, labels, nothing, nothing, Outside(view.images[:0], nothing), seed=0)
+    return Target(view, samples, labels, nothing, nothing, Outside(view.images[:0], nothing), seed=0, extract=flat)
 
 
 def shadow(

@@ -23,6 +23,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "generate_and_filter": {"clique": 3},
     "generate_by_prompt": {"samples_per_prompt": 6, "clique": 5},
     "outlier": {"extraction_neighbours": 20, "fraction": 0.6},
+    "outlier_by_prompt": {"fraction": 0.9, "samples_per_prompt": 5, "clique": 4},
     "side": {"steps": 60, "batch_size": 32, "neighbours": 20},
     "inpainting": {"repeats": 12, "keep": 1, "steps": 10},
     "secmi_learned": {"timestep": 200},  # at 100 the errors of a few decoys are mere rounding errors
@@ -40,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "prompt_alignment": {"default_weight": 0.1},  # in one channel, with few members, the magnitude tells more
 }
 FEWEST_SAMPLES: dict[str, int] = {"generate_and_filter": 3}
-ONLY_SOME: set[str] = {"outlier"}
+ONLY_SOME: set[str] = {"outlier", "outlier_by_prompt"}
 
 
 def build(name: str) -> attacks.Attack:
@@ -127,7 +128,7 @@ def test_queries_are_among_the_public_names_and_imported_late() -> None:
 
 def test_the_target_has_no_coins_to_look_at() -> None:
     held = {field.name for field in dataclasses.fields(Target)}
-    assert held == {"pool", "samples", "sample_labels", "signals", "generated", "outside", "seed"}
+    assert held == {"pool", "samples", "sample_labels", "signals", "generated", "outside", "seed", "extract"}
     assert {field.name for field in dataclasses.fields(attacks.PoolView)} == {
         "images", "labels", "features", "variants", "variant_of", "conditions", "copies", "captions",
     }  # fmt: skip

@@ -414,7 +414,8 @@ def quantile_target(attack: Quantile, seed: int, outside: int, leak: float = 0.0
     of_pool, of_away = errors(pool, leak * members), errors(away, np.zeros(outside))
     view, nothing = oracle.pool_view(pool), Signals({})
     beside = Outside(away, Signals({key: of_away}))
-    return Target(view, pool[:0], np.zeros(0, int), Signals({key: of_pool}), nothing, beside, seed=1), members
+    labels, signals = np.zeros(0, int), Signals({key: of_pool})
+    return Target(view, pool[:0], labels, signals, nothing, beside, seed=1, extract=oracle.flat), members
 
 
 @pytest.mark.parametrize(("alpha", "most"), [(0.05, 0.2), (0.1, 0.3), (0.5, 0.6)])

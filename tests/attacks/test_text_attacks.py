@@ -23,6 +23,7 @@ from leakfront.models import DiffusionModel
 from leakfront.models.text.model import TextToImageDiffusion
 from leakfront.models.text_to_image import TextToImage
 from tests.models.test_text_to_image import CAPTIONS
+from tests.oracle_targets import flat
 
 TEXTS = CAPTIONS[:5]
 IMAGES = torch.rand(5, 2, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1  # 2 channels, for cosines
@@ -57,7 +58,8 @@ def target_of(signals: Signals, count: int = 5) -> Target:
     images[:, 0, 0, 0] = np.arange(count) % 256
     fields = dict.fromkeys(PoolView.__dataclass_fields__, zeros) | {"images": images, "captions": None}
     nothing = Signals({})
-    return Target(PoolView(**fields), images, zeros, signals, nothing, Outside(images[:0], nothing), seed=1)
+    outside = Outside(images[:0], nothing)
+    return Target(PoolView(**fields), images, zeros, signals, nothing, outside, seed=1, extract=flat)
 
 
 def score(attack: Attack, model: DiffusionModel | None = None, shadows: Sequence[Shadow] = ()) -> np.ndarray:

@@ -33,12 +33,7 @@ class GenerationsByPrompt:
         return self.repeats * (min(self.once, pool) or pool)
 
     def generate(self, context: GenerationContext) -> Generated:
-        asked = np.unique(representatives(context.pool)[self.asked(context.pool)])
-        parts = []
-        for first in range(0, len(asked), PROMPTS):
-            block = asked[first : first + PROMPTS]
-            parts.append(context.keep(f"prompts {first}", partial(self._of, context, block))["images"])
-        return Generated(np.concatenate(parts), np.repeat(asked, self.repeats))
+        return generated_for(context, self.asked(context.pool), self.repeats)
 
     def asked(self, pool: PoolView) -> np.ndarray:
         """The pairs whose captions are asked for, bool [P]."""
@@ -48,11 +43,22 @@ class GenerationsByPrompt:
         mask[order[: self.once or len(order)]] = True
         return mask
 
-    def _of(self, context: GenerationContext, prompts: np.ndarray) -> dict[str, np.ndarray]:
-        conditions = np.repeat(context.pool.conditions[prompts], self.repeats, axis=0)
-        firsts = [_seed(context.pool.conditions[prompt]) for prompt in prompts.tolist()]
-        seeds = [(first + number) % SEEDS for first in firsts for number in range(self.repeats)]
-        return {"images": context.sample(conditions, seeds)}
+
+def generated_for(context: GenerationContext, pairs: np.ndarray, repeats: int) -> Generated:
+    """`repeats` images for the caption of each of some pairs, bool [P]; see `GenerationsByPrompt`."""
+    asked = np.unique(representatives(context.pool)[pairs])
+    parts = []
+    for first in range(0, len(asked), PROMPTS):
+        block = asked[first : first + PROMPTS]
+        parts.append(context.keep(f"prompts {first}", partial(_images_of, context, block, repeats))["images"])
+    return Generated(np.concatenate(parts), np.repeat(asked, repeats))
+
+
+def _images_of(context: GenerationContext, prompts: np.ndarray, repeats: int) -> dict[str, np.ndarray]:
+    conditions = np.repeat(context.pool.conditions[prompts], repeats, axis=0)
+    firsts = [_seed(context.pool.conditions[prompt]) for prompt in prompts.tolist()]
+    seeds = [(first + number) % SEEDS for first in firsts for number in range(repeats)]
+    return {"images": context.sample(conditions, seeds)}
 
 
 def representatives(pool: PoolView) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from leakfront.attacks import PoolView, Scores, Shadow, Target
 from leakfront.harness.machine.clock import Stopwatch
 from leakfront.harness.plan.plan import CellPlan
 from leakfront.harness.pool.pool import Pool
+from leakfront.harness.stages.extractor import FITTED, extracted
 from leakfront.harness.stages.generated import pool_view
 from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.probe import (
@@ -28,6 +30,7 @@ from leakfront.harness.stages.stored_json import read_facts
 from leakfront.harness.store.code_keys import plugin_code
 from leakfront.harness.store.layout import Layout
 from leakfront.registry import parameters
+from leakfront.results.metrics.image_set import ImageSet
 from leakfront.seeds import derive_seed
 
 WITH_WEIGHTS = "with_weights/"
@@ -97,7 +100,15 @@ def _target(work: Work, cell: CellPlan, view: PoolView, seed: int) -> Target:
         generated=load_generated(cell, work.layout),
         outside=load_outside(work.plan, cell, work.layout, work.pool),
         seed=seed,
+        extract=partial(_extract, work),
     )
+
+
+def _extract(work: Work, images: np.ndarray) -> np.ndarray:
+    """The features of images by the run's extractor, in its first fit; see `Target`."""
+    extractor = work.plan.extractor.load(work.layout.extractor / FITTED)
+    features = np.concatenate(list(extracted(extractor, images, len(images))))
+    return ImageSet((features,), fits=extractor.fits).first_fit.matrix()
 
 
 def load_facts(name: str, cell: CellPlan, layout: Layout) -> dict[str, Any]:
