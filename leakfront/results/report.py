@@ -12,6 +12,7 @@ from leakfront.results.page.findings import findings
 from leakfront.results.page.page import Contents, Picture, page
 from leakfront.results.run.combined import combined
 from leakfront.results.run.data import RunData
+from leakfront.results.run.per_image import FILE, per_image
 from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.captions import captions_table
 from leakfront.results.tables.cost import cost_table
@@ -82,6 +83,8 @@ def _more(run: RunData, verdict: Verdict, folder: Path) -> dict[str, str]:
     sheet = None if run.may_be_shared else copies.copies_page(run)
     if sheet is not None:
         pages[copies.PAGE] = sheet
+    if run.may_be_shared:  # that in the run's folder names files
+        pages[FILE] = per_image(run).to_csv(index=False, lineterminator="\n")
     for name, text in pages.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")

@@ -102,3 +102,15 @@ def test_lines_of_images_name_their_subjects_whose_q_value_they_share(run: RunDa
     assert lines.groupby("subject")["member"].nunique().max() == 1
     assert lines[lines["member"]].groupby("subject")["q_value"].nunique().max() == 1
     assert pd.read_csv(run.folder / "per_image.csv")["subject"].tolist() == lines["subject"].tolist()
+
+
+def test_a_shareable_run_has_numbers_for_subjects_and_no_pattern(run: RunData) -> None:
+    from leakfront.harness.shareable import shareable_runs
+    from leakfront.harness.store.layout import Layout
+    from leakfront.results.run.shown_names import LEFT_OUT
+
+    (shared,) = shareable_runs([Layout(run.folder)])
+    lines = per_image(shared, shared.cells[0])
+    assert lines["subject"].str.fullmatch("subject [0-9]+").all()
+    assert (lines["file"] == "image " + lines["image"].astype(str)).all()
+    assert shared.info["config"]["data"]["params"]["subjects"] == LEFT_OUT

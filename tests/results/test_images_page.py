@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from leakfront.results.page.images import images_page
+from leakfront.results.report import write_report
 from leakfront.results.run.data import RunData
 from leakfront.results.run.per_image import per_image
 from leakfront.results.run.shareable import Shareable
@@ -37,7 +39,7 @@ def test_its_lines_are_the_images_of_the_first_split_the_closest_first(run: RunD
     assert page.index("This page shows private images") < page.index("<table")
 
 
-def test_the_shareable_one_has_numbers_for_names_and_nopictures(run: RunData) -> None:
+def test_the_shareable_one_has_numbers_for_names_and_no_pictures(run: RunData) -> None:
     page = images_page(Shareable(run, ShownNames(frozenset(), frozenset(), frozenset({"none"}), frozenset())))
     assert "ward" not in page
     assert "data:image" not in page
@@ -45,7 +47,21 @@ def test_the_shareable_one_has_numbers_for_names_and_nopictures(run: RunData) ->
     assert f"<td>image {per_image(run, run.cells[0])['image'][0]}</td>" in page
 
 
-def test_largepictures_are_reduced(tmp_path: Path) -> None:
+def test_the_shareable_folder_has_lines_with_numbers_for_names(run: RunData, tmp_path: Path) -> None:
+    (run.folder / "pool" / "subjects.txt").write_text("".join(f"{SECRET} {i // 2}\n" for i in range(128)))
+    shared = Shareable(RunData(run.folder), ShownNames(frozenset(), frozenset(), frozenset({"none"}), frozenset()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leakfront.results.report._names", lambda _: [])
+        write_report([shared], tmp_path, left_out=["names"])
+    (run.folder / "pool" / "subjects.txt").unlink()
+    lines = pd.read_csv(tmp_path / "per_image.csv")
+    assert lines["file"].tolist() == [f"image {number}" for number in lines["image"]]
+    assert lines["q_value"].min() <= 0.05
+    for page in tmp_path.rglob("*"):
+        assert page.is_dir() or SECRET not in page.read_text(), page
+
+
+def test_large_pictures_are_reduced(tmp_path: Path) -> None:
     import numpy as np
 
     from leakfront.results.page.images import picture

@@ -67,6 +67,7 @@ def test_it_has_tables_figures_and_numbers_but_no_figure_with_images(run: Path) 
         "index.html",
         MANIFEST,
         "model_card.md",
+        "per_image.csv",
         "release.html",
         "tables",
     ]  # no signature
