@@ -41,6 +41,7 @@ class Scene:
         """inside: left, bottom, right, top of the axes in grains."""
         self._inside = inside
         self._shape = (int(inside[3] - inside[1]) + 2, int(inside[2] - inside[0]) + 2)
+        self._summed: tuple[np.ndarray, np.ndarray] | None = None  # the latest picture, and its sums
 
     def picture(self, lines: Iterable[np.ndarray], on: np.ndarray | None = None) -> np.ndarray:
         """Polylines [K, 2] in grains (one point: a marker) drawn as bool [height, width], on a copy of `on`."""
@@ -64,7 +65,8 @@ class Scene:
         angles: np.ndarray = ANYWHERE,
     ) -> Place:
         """The cheapest place for a box of the given half size around one of the anchors."""
-        drawn = self.picture([other.leader for other in others], on=drawn)
+        leaders = [other.leader for other in others if len(other.leader)]
+        whole = self.picture(leaders, on=drawn) if leaders else drawn
         taken = np.array([other.box for other in others]).reshape(-1, 4)
         number, ring, side = (
             grid.ravel()
@@ -77,31 +79,44 @@ class Scene:
         edge = (half / np.maximum(np.abs(direction), 1e-6)).min(axis=1)
         centre = anchors[number] + direction * (_DISTANCES[ring] * GRAIN + edge)[:, None]
         boxes = np.concatenate([centre - half, centre + half], axis=1)
-        covers = self._covered(drawn, taken, boxes)
+        covers = self._covered(drawn, whole, taken, boxes)
         fixed = _DISTANCES[ring] + 2.0 * number + 0.05 * side
         cheapest: tuple[float, Place] | None = None
         for i in np.argsort(covers + fixed, kind="stable"):
             if cheapest is not None and covers[i] + fixed[i] >= cheapest[0]:
                 break
             found = Place(float(covers[i]), float(_DISTANCES[ring[i]]), anchors[number[i]], boxes[i])
-            found = found._replace(covers=found.covers + self._crossed(drawn, taken, found.leader))
+            found = found._replace(covers=found.covers + self._crossed(whole, taken, found.leader))
             if cheapest is None or found.covers + fixed[i] < cheapest[0]:
                 cheapest = (found.covers + float(fixed[i]), found)
         assert cheapest is not None
         return cheapest[1]
 
-    def _covered(self, drawn: np.ndarray, taken: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """The cost of boxes [N, 4]: labels [K, 4] and drawn area that they cover, and how far they stick out."""
-        sums = np.pad(drawn.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0)))
+    def _covered(self, drawn: np.ndarray, whole: np.ndarray, taken: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """The cost of boxes [N, 4]: labels [K, 4] and drawn area that they cover, and how far they stick out.
+
+        The area is that of `whole`, which is `drawn` with a few leaders.
+        """
+        sums = self._sums(drawn)
         corner = np.tile(self._inside[:2], 2)
         left, bottom, right, top = np.clip((boxes - corner).astype(int), 0, np.tile(self._shape[::-1], 2)).T
         area = sums[top, right] - sums[bottom, right] - sums[top, left] + sums[bottom, left]
+        if whole is not drawn:
+            y, x = (grain[:, None] for grain in np.nonzero(whole & ~drawn))
+            area = area + ((y >= bottom) & (y < top) & (x >= left) & (x < right)).sum(axis=0)
         clash = ((taken[None, :, :2] < boxes[:, None, 2:]) & (taken[None, :, 2:] > boxes[:, None, :2])).all(axis=2)
         out = np.maximum(self._inside[:2] - boxes[:, :2], 0) + np.maximum(boxes[:, 2:] - self._inside[2:], 0)
         cost: np.ndarray = (
             _COVER_LABEL * clash.sum(axis=1) + _COVER_AREA * area / GRAIN**2 + _OUTSIDE * out.sum(axis=1) / GRAIN
         )
         return cost
+
+    def _sums(self, drawn: np.ndarray) -> np.ndarray:
+        """How much is drawn below and left of each grain. Many labels are tried on one picture, so it is kept."""
+        if self._summed is None or self._summed[0] is not drawn:
+            sums = np.pad(drawn.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0)))
+            self._summed = drawn, sums
+        return self._summed[1]
 
     def _crossed(self, drawn: np.ndarray, taken: np.ndarray, leader: np.ndarray) -> float:
         """The cost of a leader: labels that it runs through, and its length on what is drawn."""
