@@ -31,6 +31,7 @@ XL = TextUNetConfig(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_stable_diffusion_1() -> None:
     parts = {"unet": SD1, "vae": AutoencoderConfig(**VAE), "text_encoder": CLIP_L}
     found = cost_of(KINDS["StableDiffusionPipeline"], parts, (3, 512, 512), (77,))
