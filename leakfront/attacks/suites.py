@@ -154,7 +154,7 @@ T2I_V1: Suite = {
     },
     "outlier_by_prompt": {
         "neighbours": 5,
-        "fraction": 0.05,
+        "fraction": 0.1,
         "samples_per_prompt": 12,
         "clique": 5,
         "tiles": 4,
