@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from leakfront.results.tables.table import number
@@ -44,7 +45,9 @@ def sentence(judged: Judged) -> str:
     name = f"{rule.name[:1].upper()}{rule.name[1:]}"
     limit = f"at most {_number(judged, rule.at_most)}" + (f" ({rule.why})" if rule.why else "")
     if not value.known:
-        return f"{name}, {limit}: no number, since {judged.reason or 'there is none'}."
+        least = _fewest_decoys(judged)
+        more = f"; it takes at least {least:,} decoys to measure it, and more to decide" if least else ""
+        return f"{name}, {limit}: no number, since {judged.reason or 'there is none'}{more}."
     interval = f" [{_number(judged, value.low)}, {_number(judged, value.high)}]" if value.has_interval else ""
     where = ", ".join(filter(None, (judged.source, f"split {judged.split}" if judged.split else "")))
     count = f"{value.value * value.n:,.0f} of {value.n:,} members, " if rule.share else ""
@@ -57,6 +60,13 @@ def sentence(judged: Judged) -> str:
         f"{found} The interval holds the limit. About {rounded(judged.needed):,} members, with decoys in proportion, "
         "would decide it if the rest stays as it is."
     )
+
+
+def _fewest_decoys(judged: Judged) -> int | None:
+    """The number of decoys from which a rate of false positives can be measured; None for what is no such rate."""
+    rule = judged.rule
+    attainable = not judged.reason.startswith("not attainable")
+    return None if attainable or not rule.level or rule.metric != "tpr_at_fpr" else math.ceil(1 / rule.level)
 
 
 def rounded(count: int) -> int:

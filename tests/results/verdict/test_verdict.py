@@ -142,6 +142,14 @@ def test_it_is_said_in_sentences_with_numbers_and_sizes(run: RunData) -> None:
     assert [subject.split()[0] for _, subject, _ in lines(several)] == ["none", "dedup", "guidance", "dp"]
 
 
+def test_a_rate_that_so_few_decoys_do_not_resolve_names_how_many_would(run: RunData) -> None:
+    gate = Gate(rules=(Rule(metric="tpr_at_fpr", level=0.001, at_most=0.01),), models=("none",))
+    ((outcome, _, text),) = lines(judge(run, gate))
+    assert outcome == "undecided"
+    assert "not attainable with" in text
+    assert "it takes at least 1,000 decoys to measure it, and more to decide." in text
+
+
 def test_what_was_not_tried_is_said(run: RunData) -> None:
     told = " ".join(untried(run, default_gate()))
     assert "More than 400 generated images" in told
