@@ -26,6 +26,8 @@ RUNS = {"eval", "exec", "compile", "__import__"}
 # exceptions: what a file may do, and why
 EXCEPTIONS = {
     ("leakfront/defenses/dedup.py", "torch.load"),  # torchvision's weights, after their SHA-256, weights_only
+    ("leakfront/results/features/efficientnet_lite0.py", "torch.load"),  # after its SHA-256, weights_only
+    ("leakfront/results/features/sscd.py", "torch.load"),  # weights_only; a TorchScript program is refused before
     ("leakfront/harness/execution/workers.py", "pickle"),  # of its own error, to test if another process can read it
     ("leakfront/harness/machine/provenance.py", "subprocess"),  # git rev-parse and git status
     ("leakfront/datasets/fashion_mnist.py", "http://"),  # where to take the files by hand

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leakfront.models import ModelFamily
 from leakfront.testing import oracles
+from leakfront.testing.generators import check_generator
 from leakfront.testing.plugin import calling, check_plugin, named, require
+from leakfront.testing.saving import loaded_again
 
 if TYPE_CHECKING:
     import torch
 
 SHAPE, CLASSES = (1, 8, 8), 10
 CAPTIONS = ("a large seven", "a small one, upright", "the number 4", "an o, or a zero", "three's shadow")
-PICKLED = ("*.bin", "*.pkl", "*.pickle", "*.pt", "*.pth", "*.ckpt")
 
 
 def check_model(family: type[ModelFamily] | ModelFamily) -> None:
@@ -29,7 +28,8 @@ def check_model(family: type[ModelFamily] | ModelFamily) -> None:
     must not depend on the batch; `predict_with` must agree with `predict_noise` and be differentiable for each image by
     torch.func. The loss of a trained family must give one differentiable number for each image. A saved model must
     predict the same after loading, and its files must not hold pickles. A model must take its own conditions and what
-    `embed` makes of them alike; a text model must know the empty caption, and tell captions apart.
+    `embed` makes of them alike; a text model must know the empty caption, and tell captions apart. A family of
+    generators must keep to `leakfront.testing.generators.check_generator`.
     """
     import torch
 
@@ -39,6 +39,9 @@ def check_model(family: type[ModelFamily] | ModelFamily) -> None:
     with calling(f"{who}: check of images {SHAPE}"):
         family.check(SHAPE)
     model = _built(family, 3, who)
+    if family.kind == "generator":
+        check_generator(family, model, _built(family, 4, who), SHAPE, who)
+        return
     _check_facts(family, model, who)
     _check_seeds(family, model, who)
     with torch.no_grad():
@@ -191,20 +194,11 @@ def _check_loss(model: Any, who: str) -> None:
 def _check_saving(family: ModelFamily, model: Any, predicted: torch.Tensor, who: str) -> None:
     import torch
 
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "model"
-        with calling(f"{who}: save"):
-            model.save(folder)
-        pickled = [path.name for pattern in PICKLED for path in folder.rglob(pattern)]
-        require(not pickled, f"{who} must be saved as safetensors and JSON, not as {', '.join(pickled)}")
-        with calling(f"{who}: load"):
-            again: Any = family.load(folder)
-        if again.network is not None:
-            again.network.eval()
-        same = tuple(again.image_shape) == SHAPE and again.classes == model.classes
-        same = same and torch.equal(_conditions(again, 5), _conditions(model, 5))
-        require(same, f"{who} must be loaded with the image_shape and conditions that it was saved with")
-        levels = np.allclose(again.alphas_cumprod, model.alphas_cumprod, rtol=1e-6)
-        require(levels, f"{who} must be loaded with the noise levels that it was saved with")
-        equal = torch.allclose(again.predict_noise(*_inputs(model)), predicted, rtol=1e-6, atol=1e-6)
-        require(equal, f"{who} must predict the same after saving and loading")
+    again = loaded_again(family, model, who)
+    same = tuple(again.image_shape) == SHAPE and again.classes == model.classes
+    same = same and torch.equal(_conditions(again, 5), _conditions(model, 5))
+    require(same, f"{who} must be loaded with the image_shape and conditions that it was saved with")
+    levels = np.allclose(again.alphas_cumprod, model.alphas_cumprod, rtol=1e-6)
+    require(levels, f"{who} must be loaded with the noise levels that it was saved with")
+    equal = torch.allclose(again.predict_noise(*_inputs(model)), predicted, rtol=1e-6, atol=1e-6)
+    require(equal, f"{who} must predict the same after saving and loading")

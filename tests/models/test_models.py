@@ -17,9 +17,10 @@ from leakfront.models.unet import UNet
 from leakfront.registry import parameters
 from tests import oracle_targets as oracle
 
-EXTERNAL = ("in_memory", "no_model", "pipeline")
+EXTERNAL = ("in_memory", "no_model", "pipeline", "text_pipeline")
 OWN = [name for name in models.registry.names() if name not in EXTERNAL]
 SMALL = {"channels": (8, 16), "head_channels": 8}
+SMALL_GAN = {"noise": 4, "generator_width": 8, "discriminator_width": 8}
 SMALL_TEXT = {"channels": (8, 8), "norm_groups": 4, "text_width": 8, "text_heads": 2}
 
 
@@ -32,10 +33,10 @@ def test_a_family_says_what_it_is(name: str) -> None:
     assert len(inspect.getdoc(family) or "") > 60
     assert family.where() == "model"  # the section of a config, whatever the family
     assert family.external == (name in EXTERNAL)
-    assert family.trained == (name in ("unet", "text_to_image", "lora"))
+    assert family.trained == (name in ("unet", "text_to_image", "lora", "gan"))
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [name for name in OWN if models.registry.get(name).kind == "diffusion"])
 def test_by_default_a_family_is_unconditional_and_its_version_is_its_parameters(name: str) -> None:
     family = models.registry.get(name)(timesteps=500)
     assert (family.timesteps, family.conditional, family.classes) == (500, False, 0)
@@ -63,7 +64,7 @@ def test_a_loss_states_its_noise_levels_and_a_function_does_not() -> None:
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_family_keeps_to_the_contract(name: str) -> None:
-    small = {"unet": SMALL, "text_to_image": SMALL_TEXT, "lora": SMALL_TEXT}
+    small = {"unet": SMALL, "text_to_image": SMALL_TEXT, "lora": SMALL_TEXT, "gan": SMALL_GAN}
     testing.check_model(models.registry.get(name)(**small.get(name, {})))
 
 
