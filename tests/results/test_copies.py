@@ -14,6 +14,7 @@ from leakfront.cli import main
 from leakfront.errors import InputError
 from leakfront.results.figures import Drawn, NotDrawn
 from leakfront.results.figures.copies import Copies
+from leakfront.results.figures.drawing import themes
 from leakfront.results.page.copies import copies_page
 from leakfront.results.run.copies import captions_of, copies_of
 from leakfront.results.run.data import RunData
@@ -21,6 +22,8 @@ from leakfront.results.run.marks import check_marks, read_marks
 from leakfront.results.statistics.precision_recall import precision_recall
 from leakfront.results.tables.captions import captions_table
 from tests import browser
+from tests.results.test_report import assert_legible, texts_in
+from tests.results.test_themes import least
 from tests.synthetic_run import ATTACKS, BY_PROMPT, Strength, synthetic_run
 
 STRENGTHS = (Strength("none", copied=12, leak=1.1), Strength("dedup", leak=0.5))
@@ -97,6 +100,16 @@ def test_the_figure_draws_marks_beside_the_ground_truth(run: RunData) -> None:
     plain = Copies().draw(run)
     assert isinstance(plain, Drawn)
     assert "marks" not in plain.caption
+
+
+@pytest.mark.parametrize("theme", ["paper", "talk"])
+def test_no_two_texts_of_the_figure_overlap(run: RunData, theme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = copies_of(run)
+    with themes.use(theme):
+        drawn = Copies().draw(RunData(run.folder, marks={copy.key: "copy" for copy in copies[:4]}))
+    assert isinstance(drawn, Drawn)
+    assert_legible(*texts_in(drawn.figure, monkeypatch))
+    assert least(drawn.figure) >= (16 if theme == "talk" else 0)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ from tests.synthetic_run import TWELVE, TWO, V1, Strength, synthetic_run
 HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red] {{ 7 * 7 }} {% raw %}"
 SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
 OF_ATTACKS = ("membership", "heatmap", "roc")  # these figures show every attack
-NOT_OF_TWO = ("matched", "timeline", "inpainting")  # two models have no curve, and nothing was inpainted
+OF_CAPTIONS = "copies"  # drawn of runs that ask with captions: see test_copies.py
+# two models have no curve, and nothing was inpainted or asked for by captions
+NOT_OF_TWO = ("matched", "timeline", "inpainting", OF_CAPTIONS)
 REASON = "left out: it needs 9 shadow models (other splits of the same defense), and there are 2"
 
 
@@ -516,7 +518,7 @@ def drawn_of(name: str) -> tuple[str, ...]:
     return ("two", "twelve", "two, v1", "twelve, v1") if name in OF_ATTACKS else ("two", "twelve")
 
 
-@pytest.mark.parametrize("name", ORDER)
+@pytest.mark.parametrize("name", [name for name in ORDER if name != OF_CAPTIONS])
 def test_no_two_texts_of_a_figure_overlap(
     name: str, two: RunData, twelve: RunData, two_v1: RunData, twelve_v1: RunData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
