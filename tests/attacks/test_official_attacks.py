@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import attack_strength, official_attacks
-from benchmarks.official_attacks import quantile, resnet, sima, trajectory
+from benchmarks import attack_strength, caption_attack_strength, official_attacks
+from benchmarks.official_attacks import captions, quantile, resnet, sima, trajectory
 from benchmarks.official_attacks.model import Model, Shadow
 from benchmarks.overfitted_models import as_official
 from benchmarks.paired_auc import difference
@@ -71,6 +71,19 @@ def test_where_ours_is_the_same_formula_the_scores_agree(name: str, ours: Attack
     else:
         scores = attack_strength.OFFICIAL[name](official, [])
     np.testing.assert_allclose(scores, expected, rtol=2e-2, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", captions.OFFICIAL)
+def test_a_text_memorizer_gives_its_captions_away(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captions, "STEPS", 10)
+    members = oracle.coins(0)
+    model = oracle.fitted("memorizer", *oracle.chosen(oracle.digits()[: oracle.POOL], oracle.captions(), members))
+    with torch.no_grad():
+        scores = captions.OFFICIAL[name](caption_attack_strength.as_official(model, POOL, oracle.captions(), 0))
+    assert scores.shape == (oracle.POOL,)
+    assert np.isfinite(scores).all()
+    if name not in ("prompt_alignment", "onestep"):  # these are made for latents of many values
+        assert auc(scores, members) >= 0.99
 
 
 def test_they_are_independent_of_what_they_are_held_against() -> None:

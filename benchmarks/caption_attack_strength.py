@@ -1,0 +1,125 @@
+"""Every attack on captions of Leakfront against its official formula, on small text models that know planted pairs.
+
+As in benchmarks/attack_strength.py: the models are trained and attacked by Leakfront, and the same models and pairs go
+to the official attacks in benchmarks/official_attacks/captions.py. Of 200 pairs, half are planted 12 times each.
+Attacks that look at captions alone are compared on these, CLiD on all pairs.
+
+Run: python -m benchmarks.caption_attack_strength [--out strength.json] [--steps 600] [--splits 4] [--run FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from benchmarks.attack_strength import quality
+from benchmarks.official_attacks.captions import OFFICIAL, TextModel
+from benchmarks.paired_auc import difference
+from leakfront.attacks.suites import SUITES
+from leakfront.harness import calls
+from leakfront.harness.checks import check_everything
+from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.stages.attack import load_scores
+from leakfront.harness.stages.prepare import load_members
+from leakfront.harness.stages.train import load_model
+from leakfront.harness.store.layout import Layout
+from leakfront.harness.training.loop import to_unit_range
+from leakfront.models import DiffusionModel
+
+SUITE, PLANTED = "t2i-v1", {"groups": 100, "copies": 12}
+OURS = [*OFFICIAL, "clid_trees"]  # the labels in the suite
+OF_PAIRS = ("clid",)
+
+
+def main() -> None:
+    """Run the benchmark, print a line for each attack, and write the results as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="a JSON file for the results")
+    parser.add_argument("--steps", type=int, default=600, help="training steps (600)")
+    parser.add_argument("--splits", type=int, default=4, help="models to train; all others are a model's shadows (4)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--run", type=Path, help="keep Leakfront's run in this folder, and continue one that is there")
+    given = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        found = measure(settings(given.steps, given.splits, given.seed), given.run or Path(temporary), given.seed)
+    found["conditions"] = {key: vars(given)[key] for key in ("steps", "splits", "seed")} | {"suite": SUITE}
+    found["conditions"]["seconds"] = round(time.monotonic() - began)
+    for row in found["attacks"]:
+        gap = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] {row['verdict']}"
+        print(f"{row['label']:24} official {row['official']['auc']:.3f}  ours {row['ours']['auc']:.3f}  {gap}")
+    if given.out:
+        given.out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def settings(steps: int, splits: int, seed: int) -> dict[str, Any]:
+    """The settings of Leakfront's run."""
+    return {
+        "name": "caption_attack_strength",
+        "seed": seed,
+        "splits": splits,
+        "data": {"dataset": "captioned_digits", "pool": 200, "reference": 256, "duplicates": PLANTED},
+        "model": {"name": "text_to_image", "channels": [16, 32]},
+        "training": {"steps": steps, "batch_size": 64, "learning_rate": 3e-3, "ema_decay": 0.98},
+        "sampling": {"images": 80, "steps": 2},
+        "metrics": {"names": ["kid"], "features": "digits_frozen"},
+        "statistics": {"audit_guesses": 20},
+        "attacks": {label: SUITES[SUITE][label] for label in OURS},
+    }
+
+
+def measure(config: dict[str, Any], folder: Path, seed: int) -> dict[str, Any]:
+    """A row for each official attack: AUC and TPR at 1% FPR of it and of ours, and the difference of the AUCs."""
+    calls.run(config, folder, workers=1, console=Console(stderr=True, soft_wrap=True))
+    layout = Layout(folder)
+    plan, pool = check_everything(parse_config(config), layout)
+    members = [load_members(cell, layout) for cell in plan.cells]
+    models = [
+        as_official(load_model(plan, cell, layout), to_unit_range(pool.images), pool.captions or (), seed)
+        for cell in plan.cells
+    ]
+    ours = {label: [load_scores(label, cell, layout)["score"] for cell in plan.cells] for label in OURS}
+    everything = np.ones(len(pool), bool)
+    rows = [
+        compared(label, formula, models, ours, members, everything if label in OF_PAIRS else pool.copies > 1, seed)
+        for label, formula in OFFICIAL.items()
+    ]
+    return {"attacks": rows, "clid_trees": quality(ours["clid_trees"], members)}
+
+
+def compared(
+    label: str, formula: Callable[[TextModel], np.ndarray], models: Sequence[TextModel],
+    ours: dict[str, list[np.ndarray]], members: Sequence[np.ndarray], among: np.ndarray, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """One official attack on all models, and ours against it, among some of the pairs, bool [P]."""
+    with torch.no_grad():
+        theirs = [formula(model)[among] for model in models]
+    mine, coins = [score[among] for score in ours[label]], [own[among] for own in members]
+    gap = difference(mine, theirs, coins, seed)
+    return {
+        "label": label, "pairs": int(among.sum()), "official": quality(theirs, coins), "ours": quality(mine, coins),
+        "difference": gap.value, "low": gap.low, "high": gap.high, "verdict": gap.verdict,
+    }  # fmt: skip
+
+
+def as_official(model: DiffusionModel, images: torch.Tensor, captions: Sequence[str], seed: int) -> TextModel:
+    """A text model of Leakfront in front of pairs, as the official attacks see it."""
+
+    def eps(x_t: torch.Tensor, t: int, texts: Sequence[str]) -> torch.Tensor:
+        given = model.conditions(torch.zeros(len(x_t), dtype=torch.long), texts)
+        return model.predict_noise(x_t, torch.full((len(x_t),), t), given)
+
+    return TextModel(eps, images, tuple(captions), model.alphas_cumprod, seed)
+
+
+if __name__ == "__main__":
+    main()
