@@ -162,11 +162,11 @@ from leakfront.harness.settings.file import load_config
 from leakfront.results.figures import figures
 
 plan = make_plan(load_config("digits", (
-    'suite=""', "attacks={reconstruction={root=1}}", 'defenses=[{name="quantize",levels=[2,4]}]',
+    'suite=""', "attacks={round_trip={root=1}}", 'defenses=[{name="quantize",levels=[2,4]}]',
     'metrics.names=["fid","mean_distance"]', 'metrics.features="row_means"', 'model={name="nearest_image"}',
     'data.dataset="stripes"',
 )))
-plugins = [plan.attacks["reconstruction"], plan.points[-1].stack[0], plan.metrics[1], plan.extractor, plan.model,
+plugins = [plan.attacks["round_trip"], plan.points[-1].stack[0], plan.metrics[1], plan.extractor, plan.model,
            plan.dataset, figures.get("auc_bars")()]
 print(*sorted({type(plugin).__module__ for plugin in plugins}))
 """
@@ -187,7 +187,7 @@ make_plan(load_config("digits"))
 print("loaded", *(name for name in sys.modules if name.startswith("leakfront_toy")))
 """
     listed = run_in(installed, "-c", code)
-    for name in ("reconstruction", "quantize", "nearest_image", "stripes", "mean_distance", "row_means"):
+    for name in ("round_trip", "quantize", "nearest_image", "stripes", "mean_distance", "row_means"):
         assert re.search(rf"\b{name} +of leakfront-toy 0\.1, loaded only where a config names it\n", listed)
     assert listed.endswith("loaded\n")
 
@@ -224,7 +224,7 @@ from leakfront.harness.settings.file import load_config
 from leakfront.results.figures import drawn_names, figures
 
 named = (
-    'suite=""', "attacks={r={attack='reconstruction'},loss={}}", 'figures=["auc_bars"]', 'defenses=[{name="quantize"}]',
+    'suite=""', "attacks={r={attack='round_trip'},loss={}}", 'figures=["auc_bars"]', 'defenses=[{name="quantize"}]',
 )
 print(packages_of(make_plan(load_config("digits", named))))
 for config in ({"figures": ["auc_bars", "gone"]}, {}, {"figures": 3}, None):
@@ -232,7 +232,7 @@ for config in ({"figures": ["auc_bars", "gone"]}, {}, {"figures": 3}, None):
 """
     lines = run_in(installed, "-c", code).splitlines()
     toy = "leakfront-toy 0.1"
-    wanted = {"attack reconstruction": toy, "defense quantize": toy, "figure auc_bars": toy}
+    wanted = {"attack round_trip": toy, "defense quantize": toy, "figure auc_bars": toy}
     assert ast.literal_eval(lines[0]) == wanted
     assert lines[1:] == ["set()", *["{'auc_bars'}"] * 3]
 

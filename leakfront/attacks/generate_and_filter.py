@@ -44,11 +44,16 @@ def nearest_other(images: np.ndarray, tiles: int) -> np.ndarray:
     return nearest
 
 
+def check_tiles(where: str, tiles: int, images: np.ndarray) -> None:
+    """Raise `InputError` unless `tiles`, under `where` in a config, divides the sides of images [N, C, H, W]."""
+    height, width = images.shape[2:]
+    if height % tiles or width % tiles:
+        raise InputError(f"{where}.tiles is {tiles}; it must divide the image size {height}x{width}")
+
+
 def _tiled(images: np.ndarray, tiles: int) -> np.ndarray:
     """float64 [tiles^2, N, pixels of a tile]."""
     n, channels, height, width = images.shape
-    if height % tiles or width % tiles:
-        raise InputError(f"tiles is {tiles}; it must divide the image size {height}x{width}")
     split = images.reshape(n, channels, tiles, height // tiles, tiles, width // tiles)
     return split.transpose(2, 4, 0, 1, 3, 5).reshape(tiles * tiles, n, -1).astype(np.float64)
 
@@ -107,6 +112,7 @@ class GenerateAndFilter(Attack):
             )
 
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
+        check_tiles(self.where(), self.tiles, target.pool.images)
         apart = nearest_other(target.pool.images, self.tiles)
         quantile, reason = self.default_quantile, "the default quantile (no shadow model)"
         if shadows:

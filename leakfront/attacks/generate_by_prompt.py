@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Interval, MinLen
 
 from leakfront.attacks import Attack, Generation, PoolView, Scores, Shadow, Target, register
-from leakfront.attacks.generate_and_filter import nearest_other, tiled_distances
+from leakfront.attacks.generate_and_filter import check_tiles, nearest_other, tiled_distances
 from leakfront.attacks.prompts.cliques import smallest_clique
 from leakfront.attacks.prompts.distances import distances_up_to
 from leakfront.attacks.prompts.generations import GenerationsByPrompt, representatives
@@ -111,6 +111,7 @@ class GenerateByPrompt(Attack):
 
     def judge(self, generation: Generation, target: Target, shadows: Sequence[Shadow]) -> Scores:
         """The scores of the pool by what a generation of each model gave for its captions."""
+        check_tiles(self.where(), self.tiles, target.pool.images)
         apart = nearest_other(target.pool.images, self.tiles)
         candidates = sorted({*self.quantiles, self.default_quantile})
         limit = float(np.quantile(apart, candidates[-1]))

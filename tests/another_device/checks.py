@@ -143,7 +143,8 @@ OF_OTHERS = {"dataset_inference"}  # asks what other attacks ask, at length
 ATTACKS: list[Attack] = [
     attacks.get(name)(**FEW.get(name, {}))
     for name in attacks.names()
-    if name not in OF_OTHERS and not attacks.get(name).needs_captions
+    if name not in OF_OTHERS
+    and not (attacks.get(name).needs_captions or attacks.get(name).needs_base or attacks.get(name).needs_discriminator)
 ]
 SIGNALS = {signal_key(s): s for attack in ATTACKS for s in (*attack.signals(), *attack.outside_signals())}
 

@@ -170,6 +170,7 @@ class Constant(DiffusionModel):
     """A model that predicts each pixel from that pixel alone, so a part of an image has the same part of the map."""
 
     alphas_cumprod = torch.linspace(0.999, 0.1, 1000)
+    image_shape = (3, 32, 24)
 
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         return torch.sin(3 * x_t) + t[:, None, None, None] / 1000

@@ -47,7 +47,7 @@ def test_every_defense_keeps_to_the_contract(name: str) -> None:
     check_defense(plugin(**SHORT.get(name, {})))
 
 
-@pytest.mark.parametrize("name", DEFENSES)
+@pytest.mark.parametrize("name", [name for name in DEFENSES if not defenses.registry.get(name).needs_captions])
 def test_only_private_training_has_a_guarantee(name: str) -> None:
     changed = defenses.registry.get(name)(**SHORT.get(name, {})).training(setup())
     step = changed.make_step(changed)

@@ -192,7 +192,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "inpainting": (config("unet", in_channels=9), r"in_channels is 9 \(9 are those of inpainting\)"),
     "an unknown key": (config("unet", evil=1), "has the key 'evil'"),
     "a class in the config": (config("text_encoder", architectures=["Evil"]), "is that of a 'Evil'; it must be a CLIP"),
-    "other shapes": (config("unet", cross_attention_dim=4), r"does not fit .*config\.json"),
+    "other shapes": (
+        config("unet", cross_attention_dim=4),
+        r"config\.json: cross_attention_dim is 4, and the text encoders give 8",
+    ),
     "no autoencoder": (index(vae=[None, None]), r"vae is \[None, None\]; it must be"),
 }
 

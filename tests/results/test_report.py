@@ -373,8 +373,11 @@ def test_the_page_needs_no_network_and_has_one_script(two_report: Path) -> None:
     assert "http://" not in text
     assert "https://" not in text
     addresses = [value or "" for name, value in page.attributes if name in ("src", "href")]
-    assert len(addresses) == len(ORDER) - len(NOT_OF_TWO)
-    for address in addresses:
+    beside = ["release.html", "images.html", "model_card.md"]
+    assert addresses[:3] == beside
+    assert all((two_report / name).is_file() for name in beside)
+    assert len(addresses[3:]) == len(ORDER) - len(NOT_OF_TWO)
+    for address in addresses[3:]:
         head, _, data = address.partition(",")
         assert head == "data:image/svg+xml;base64"
         svg = base64.b64decode(data).decode()
@@ -427,7 +430,7 @@ def test_markdown_has_no_links_and_no_lines_of_its_own(tmp_path: Path) -> None:
 def test_the_same_run_gives_the_same_bytes(two: RunData, two_report: Path, tmp_path: Path) -> None:
     again = write_report([RunData(two.folder)], tmp_path).parent
     first = sorted(path.relative_to(two_report) for path in two_report.rglob("*") if path.is_file())
-    assert len(first) == 3 * (len(ORDER) - len(NOT_OF_TWO)) + 3 * 4 + 2  # the page, and what model cards take
+    assert len(first) == 3 * (len(ORDER) - len(NOT_OF_TWO)) + 3 * 4 + 5  # three pages, and what model cards take
     assert first == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     different = [path for path in first if (two_report / path).read_bytes() != (again / path).read_bytes()]
     assert not different

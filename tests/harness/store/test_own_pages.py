@@ -128,7 +128,7 @@ def test_a_report_of_somebody_else_in_a_folder_that_cannot_be_written_to_is_one_
     for name in ("config.toml", "results.csv", "run.json"):
         (run / name).write_text("")
 
-    def refuse(runs: object, folder: Path, *more: object) -> None:
+    def refuse(runs: object, folder: Path, *more: object, **named: object) -> None:
         if folder.is_relative_to(run):
             raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 

@@ -7,7 +7,7 @@ from leakfront_toy.auc_bars import AUCBars
 from leakfront_toy.mean_distance import MeanDistance
 from leakfront_toy.nearest_image import NearestImage
 from leakfront_toy.quantize import Quantize
-from leakfront_toy.reconstruction import Reconstruction
+from leakfront_toy.round_trip import RoundTrip
 from leakfront_toy.row_means import RowMeans
 from leakfront_toy.stripes import Stripes
 
@@ -26,7 +26,7 @@ from leakfront.testing import (
 
 
 def test_the_attack() -> None:
-    check_attack(Reconstruction)
+    check_attack(RoundTrip)
 
 
 def test_the_defense() -> None:

@@ -33,9 +33,9 @@ class Restored:
         return {"errors": torch.stack([error(t) for t in self.timesteps], dim=1)}
 
 
-@register("reconstruction")
+@register("round_trip")
 @dataclass(frozen=True)
-class Reconstruction(Attack):
+class RoundTrip(Attack):
     """Reconstruction error (an example, 2025; after DDIM, Song et al. 2021, arXiv 2010.02502, Eq. 12).
 
     The score is minus the squared distance between an image and the model's estimate of it from a noised copy, the
