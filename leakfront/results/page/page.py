@@ -99,7 +99,7 @@ def _shown(run: RunData, verdict: Verdict | None) -> dict[str, Any] | None:
         return None
     return {
         "outcome": verdict.outcome, "headline": headline(verdict), "lines": lines(verdict),
-        "untried": untried(run, verdict.gate),
+        "untried": untried(run, verdict.gate), "folded": len(verdict.models) > 1,
     }  # fmt: skip
 
 
