@@ -14,6 +14,7 @@ from leakfront.results.distances.authenticity_gap import authenticity, authentic
 from leakfront.results.distances.c_t import c_t, cells_of
 from leakfront.results.distances.dcr_share import dcr_share
 from leakfront.results.distances.identifiability_gap import identifiability_gap
+from leakfront.results.distances.memorized_share import memorized_share
 from leakfront.results.distances.n_copies import n_copies
 from leakfront.results.distances.nndr_ratio import nndr_ratio
 from leakfront.results.run.rows import Row, measured
@@ -47,6 +48,20 @@ def distance_rows(
         row(metric=name, **measured(estimate), higher_is_better=_BETTER.get(name, False))
         for name, estimate in found.items()
     ]
+
+
+def memorized_row(plan: Plan, cell: CellPlan, trained_on: np.ndarray, samples: np.ndarray) -> list[Row]:
+    """The share of samples that are memorized, against the training images uint8 [N, C, H, W] as training had them.
+
+    Of exact copies one is kept; altered ones count as images of their own. No row with fewer than two distinct images.
+    """
+    distinct = np.unique(trained_on, axis=0)
+    if len(distinct) < 2:
+        return []
+    device, (s, t) = plan.config.execution.device, map(flatten_unit, (samples, distinct))
+    to_nearest, _ = nearest_neighbours(s, t, 2, _MEMORY, device)
+    row = partial(row_of(plan, cell), kind="privacy", source=SOURCE, n=len(samples), higher_is_better=False)
+    return [row(metric="memorized_share", **measured(memorized_share(to_nearest)))]
 
 
 def copies_row(

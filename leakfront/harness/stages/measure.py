@@ -15,10 +15,10 @@ from leakfront.harness.stages.attack import WITH_WEIGHTS, load_scores
 from leakfront.harness.stages.clique_rows import clique_rows
 from leakfront.harness.stages.control_rows import control_rows
 from leakfront.harness.stages.cost_rows import cost_rows, reports_of_defenses
-from leakfront.harness.stages.distance_rows import copies_row, distance_rows
+from leakfront.harness.stages.distance_rows import copies_row, distance_rows, memorized_row
 from leakfront.harness.stages.extractor import reference_set
 from leakfront.harness.stages.features import sample_set
-from leakfront.harness.stages.prepare import load_members
+from leakfront.harness.stages.prepare import load_members, load_prepared
 from leakfront.harness.stages.privacy_rows import extraction_rows, left_out, membership_rows, planted_rows, set_rows
 from leakfront.harness.stages.reference import utility_rows
 from leakfront.harness.stages.sample import load_samples
@@ -83,7 +83,9 @@ def _run(work: Work) -> Files:
     if plan.known_membership:
         rows.append(left_out(plan, cell, "one_run_audit", 0.0, NO_AUDIT))
         rows += control_rows(plan, cell, layout, pool, of_images)
-    rows += distance_rows(plan, cell, pool.images, load_samples(cell, layout), of_images)
+    samples = load_samples(cell, layout)
+    rows += distance_rows(plan, cell, pool.images, samples, of_images)
+    rows += memorized_row(plan, cell, load_prepared(cell, layout)[0].images, samples)
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += reports_of_defenses(plan, cell, layout)

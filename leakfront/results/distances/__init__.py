@@ -1,4 +1,7 @@
-"""Distance metrics of the synthetic-data trade, one file each: s samples, T members and H decoys, equally many.
+"""Distance metrics, one file each: s samples, T members and H decoys, equally many.
+
+`memorized_share` is that of papers on memorization, and compares samples with all training images. The others are those
+of the synthetic-data trade.
 
 They stand beside extraction for comparison, and no verdict rests on them: many samples that are no copies drown a few
 that are (docs/distance-metrics.md). Every distance is the root mean square difference of pixels in [0, 1].
@@ -12,4 +15,5 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "identifiability_gap": (-1.0, 1.0),
     "n_copies": (0.0, 1.0),
     "c_t": (None, None),
+    "memorized_share": (0.0, 1.0),
 }

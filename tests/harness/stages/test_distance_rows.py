@@ -6,18 +6,19 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import mannwhitneyu
+from scipy.stats import binomtest, mannwhitneyu
 from sklearn.cluster import KMeans
 
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages import STAGES
-from leakfront.harness.stages.distance_rows import c_t_of, distances_of, equal_sides
+from leakfront.harness.stages.distance_rows import c_t_of, distances_of, equal_sides, memorized_row
 from leakfront.harness.stages.stage import Subject
 from leakfront.harness.store.code_keys import with_imports
 from leakfront.results.distances import RANGES
 from leakfront.results.distances.c_t import c_t, z_u
 from leakfront.results.distances.dcr_share import dcr_share
+from leakfront.results.distances.memorized_share import memorized_share
 from leakfront.results.distances.n_copies import n_copies
 from leakfront.results.distances.nndr_ratio import nndr_ratio
 from tests import oracle_targets as oracle
@@ -69,7 +70,7 @@ def by_hand(samples: np.ndarray, members: np.ndarray, decoys: np.ndarray) -> dic
 def test_they_are_the_formulas_image_by_image() -> None:
     samples, members, decoys = parts()
     found = distances_of(samples, members, decoys) | {"c_t": c_t_of(samples, members, decoys, seed=0)}
-    assert set(found) == set(RANGES) - {"n_copies"}
+    assert set(found) == set(RANGES) - {"n_copies", "memorized_share"}
     for name, value in by_hand(samples, members, decoys).items():
         assert found[name].value == pytest.approx(value, abs=1e-6), name
     flat = [x.reshape(len(x), -1).astype(np.float64) / 255 for x in (samples, members, decoys)]
@@ -138,6 +139,28 @@ def test_a_sample_is_a_copy_if_it_reaches_the_threshold_of_a_member() -> None:
     assert n_copies(neighbours, scores, members, threshold=-0.5).value == 0.5
     assert n_copies(neighbours, scores, members, threshold=math.inf).value == 0
     assert n_copies(neighbours, scores, members, threshold=-0.25).value == 0.25
+
+
+def test_a_sample_is_memorized_at_less_than_a_third_of_the_distance_to_the_second_nearest() -> None:
+    """Training images at grey levels 0 and 200: d1 < d2 / 3 below 50 and above 150, and never in between."""
+    plan = make_plan(parse_config(small()))
+    levels = [0, 49, 51, 100, 149, 151, 200, 250]
+    samples, trained_on = (
+        np.zeros((len(grey), 1, 2, 2), np.uint8) + np.array(grey, np.uint8)[:, None, None, None]
+        for grey in (levels, [0, 200, 0, 200, 200])
+    )
+    row = memorized_row(plan, plan.cells[0], trained_on, samples)[0]
+    assert (row.source, row.metric, row.n, row.higher_is_better) == ("distances", "memorized_share", 8, False)
+    assert row.value == pytest.approx(5 / 8)  # 0, 49, 151, 200; and 250, at 50 and 250
+    assert memorized_row(plan, plan.cells[0], trained_on[:1], samples) == []
+    assert memorized_row(plan, plan.cells[0], trained_on[1:2].repeat(9, axis=0), samples) == []
+
+
+def test_the_interval_of_the_memorized_share_is_exact() -> None:
+    found = memorized_share(np.array([[0.0, 1.0]] * 3 + [[0.5, 1.0]] * 17))
+    exact = binomtest(3, 20).proportion_ci(method="exact")
+    assert (found.value, found.low, found.high) == pytest.approx((3 / 20, exact.low, exact.high))
+    assert memorized_share(np.ones((9, 2))).low == 0
 
 
 def test_the_larger_side_is_cut_at_random_and_the_same_way_again() -> None:
