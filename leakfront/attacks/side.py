@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Lt
 
 from leakfront.attacks import Attack, Generated, GenerationContext, Scores, Shadow, Target, register
 from leakfront.attacks.extraction import Extraction
+from leakfront.models.contract import in_pixels
 from leakfront.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
     from leakfront.models.contract import DiffusionModel, Words
 
+AT_ONCE = 64  # images that are encoded together
+
 
 class GuidedModel:
     """eps_theta(x_t, t) - scale sqrt(1 - ab_t) grad log p(cluster | x_t, t) (Dhariwal and Nichol 2021, Alg. 2).
 
     Where guidance would drive a pixel of the predicted x_0 out of [-1, 1], only the part within the range is kept. The
     samplers clip x_0 but not the noise; without this, they would drop the change of x_0 and keep its opposite in the
-    noise.
+    noise. Codes of images have no range, and are not clipped.
 
     Its classes are the pairs of a cluster and a class of the model: class i asks for class i modulo the model's number
     of classes, so a sample has the same noise and class as without guidance. A text model gets the empty caption.
@@ -68,7 +71,8 @@ class GuidedModel:
         signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         x_0 = (x_t - spread * noise) / signal
         guided = x_0 + self._scale * spread.square() / signal * gradient
-        guided = guided.clamp(x_0.clamp(max=-1), x_0.clamp(min=1))
+        if in_pixels(self._model):
+            guided = guided.clamp(x_0.clamp(max=-1), x_0.clamp(min=1))
         return noise - signal / spread * (guided - x_0)
 
 
@@ -147,9 +151,9 @@ class GuidedSamples:
 
         device = next(iter(model.parameters().values())).device
         alpha_bar = model.alphas_cumprod.to(device)
-        x_0 = torch.from_numpy(images).float() / 127.5 - 1
+        x_0 = _codes(model, torch.from_numpy(images).float() / 127.5 - 1, device)
         known = torch.from_numpy(labels)
-        classifier = make_classifier(images.shape[1], int(labels.max()) + 1, len(alpha_bar), seed).to(device)
+        classifier = make_classifier(x_0.shape[1], int(labels.max()) + 1, len(alpha_bar), seed).to(device)
         optimizer = torch.optim.Adam(classifier.parameters(), lr=self.learning_rate)
         generator = torch.Generator().manual_seed(seed)
         with torch.enable_grad():
@@ -164,6 +168,15 @@ class GuidedSamples:
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
         return classifier.eval()
+
+
+def _codes(model: DiffusionModel, images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """x_0 float32 [N, *latent_shape] of images [N, C, H, W], where these lie; in pixel space the images themselves."""
+    import torch
+
+    if in_pixels(model):
+        return images
+    return torch.cat([model.encode(part.to(device)).to(images.device) for part in torch.split(images, AT_ONCE)])
 
 
 def _cohesion(features: np.ndarray) -> float:
@@ -183,7 +196,8 @@ class SIDE(Attack):
     small classifier learns the clusters from noised images. Then as many images are sampled again, guided to one
     cluster after the other by `scale` times the classifier's gradient. Scores, rules and evidence are those of the
     extraction attack with `neighbours` on the guided images only; `nearest_sample` is an index into them. A
-    class-conditional model is asked for its classes in turn, as without guidance.
+    class-conditional model is asked for its classes in turn, as without guidance. The classifier of a latent model sees
+    codes of images.
 
     Three things are this project's choices and not the paper's: the settings, which suit small images; the measure of
     cohesion with the share of clusters dropped; and the limit on guidance by the range of pixels (see `GuidedModel`).

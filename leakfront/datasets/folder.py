@@ -89,8 +89,8 @@ class ImageFolder(Dataset):
         """All images; `InputError` says all that is not as it should be, with the first file of each kind."""
         return self.load_with_files()[0]
 
-    def load_with_files(self) -> tuple[LabelledImages, list[Path]]:
-        """All images, as `load` returns them, and the file of each."""
+    def load_with_files(self, *more: Path) -> tuple[LabelledImages, list[Path]]:
+        """All images, as `load` returns them, and the file of each; more: files that others read."""
         listing = self.listing
         root = listing.root
         texts = dict(zip(listing.files, captions_of(root, listing.files), strict=True)) if self.captions else None
@@ -105,7 +105,7 @@ class ImageFolder(Dataset):
             labels=np.array([number[of_class[file]] for file in files], dtype=np.int64),
             classes=classes,
             skipped=skipped,
-            notes=(*listing.notes, *read.notes(skipped, files)),
+            notes=(*listing.without({*self.listed()["path"], *more}).notes, *read.notes(skipped, files)),
             files=FileFacts.of([listing.name(file) for file in files], [read.facts[file] for file in files]),
             captions=None if texts is None else tuple(texts[file] for file in files),
             subjects=None if self.subjects is None else subjects_of(self.subjects, root, files),

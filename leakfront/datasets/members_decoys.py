@@ -99,7 +99,8 @@ class MembersDecoys(Dataset):
 
     def load(self) -> LabelledImages:
         """All images with their roles; `InputError` says all that is not as it should be, in all of the folders."""
-        loaded = each(partial(_load, name, folder) for name, folder in self.folders.items())
+        texts = [] if self.captions_file is None else [user_path(self.captions_file)]
+        loaded = each(partial(_load, name, folder, *texts) for name, folder in self.folders.items())
         of_one_size = [partial(_require_one_size, loaded[0], other) for other in loaded[1:]]
         apart = partial(_refuse_shared, loaded[0], loaded[1])
         each(
@@ -143,8 +144,8 @@ class MembersDecoys(Dataset):
             )
 
 
-def _load(name: str, folder: ImageFolder) -> _Loaded:
-    return name, *folder.load_with_files()
+def _load(name: str, folder: ImageFolder, *texts: Path) -> _Loaded:
+    return name, *folder.load_with_files(*texts)
 
 
 def _require_one_size(first: _Loaded, other: _Loaded) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Gt, Interval, Le
 
 from leakfront.defenses import Defense, TrainingSetup, register
 from leakfront.errors import InputError
 from leakfront.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from leakfront.models.contract import ModelFamily
 
 WIDTH = 0.5
 
@@ -42,19 +45,26 @@ class Capacity(Defense):
         if self.rank is not None and self.width != WIDTH:
             raise InputError(f"capacity.width is {self.width}; it has no effect together with rank, so leave it out")
 
-    def training(self, setup: TrainingSetup) -> TrainingSetup:
-        import torch
-        from diffusers import ConfigMixin
+    def check_family(self, family: ModelFamily) -> None:
+        if family.trained:
+            self._require(family.adapters)
 
-        from leakfront.models.adapters.layers import adapted_layers, change_rank
-
-        adapted = bool(adapted_layers(setup.network))
+    def _require(self, adapted: bool) -> None:
+        """Raise `InputError` if the level that is set is none of these models."""
         if adapted != (self.rank is not None):
             wrong, right = ("width", "rank") if adapted else ("rank", "width")
             kind = "adapters on a base" if adapted else "no adapters"
             raise InputError(
                 f"capacity.{wrong} cannot change this model, which has {kind}; set capacity.{right} instead"
             )
+
+    def training(self, setup: TrainingSetup) -> TrainingSetup:
+        import torch
+        from diffusers import ConfigMixin
+
+        from leakfront.models.adapters.layers import adapted_layers, change_rank
+
+        self._require(bool(adapted_layers(setup.network)))
         if self.rank is not None:
             torch.manual_seed(derive_seed(setup.seed, "capacity"))
             change_rank(setup.network, self.rank)

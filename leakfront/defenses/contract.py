@@ -16,7 +16,7 @@ from leakfront.registry import Plugin
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.models.contract import Words
+    from leakfront.models.contract import ModelFamily, Words
 
 # (batch float32 [B, C, H, W] in [-1, 1], generator) -> the same shape
 Augmentation = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
@@ -213,6 +213,9 @@ class Defense(Plugin):
 
     def check(self, expected_size: float, batch_size: int) -> None:
         """Raise `InputError` if it cannot work with a training set of that expected size and batches of that size."""
+
+    def check_family(self, family: ModelFamily) -> None:
+        """Raise `InputError` if it cannot change models of this family."""
 
     def relative_cost(self, steps: int, batch_size: int) -> float:
         """A rough ratio of training time to that of the undefended training of `steps` x `batch_size` images.

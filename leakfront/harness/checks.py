@@ -136,7 +136,7 @@ def check_sampler(plan: Plan) -> None:
 
 
 def check_stack(plan: Plan, stack: Sequence[Defense]) -> None:
-    """Raise `InputError` for a defense of captions without a text model, and for two that undo each other."""
+    """Raise `InputError` for a defense that cannot change the models, and for two that undo each other."""
     guards = [defense for defense in stack if defense.overrides("guard")]
     steps = [defense for defense in stack if defense.makes_step]
     if len(steps) > 1:
@@ -155,6 +155,7 @@ def check_stack(plan: Plan, stack: Sequence[Defense]) -> None:
                 f"{defense.name} works on captions, and model.name = {plan.model.name!r} is no text model; use "
                 "text_to_image, or leave the defense out"
             )
+        defense.check_family(plan.model)
         if defense.makes_sampler and guards and defense is not guards[0]:
             raise InputError(
                 f"{defense.name} makes a new sampler, which would drop what {guards[0].name} does; of the defenses "

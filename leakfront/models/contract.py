@@ -200,8 +200,9 @@ class ModelFamily(Plugin):
 
     Class attributes in addition to those of `Plugin`: `kind`, whether it builds a `DiffusionModel` or a `Generator`;
     `trained` (whether the harness trains the models; a closed form
-    is fitted instead), `external` (whether the models were trained elsewhere and are only attacked) and `text` (whether
-    the models are conditioned on captions; `build` then gets them).
+    is fitted instead), `external` (whether the models were trained elsewhere and are only attacked), `text` (whether
+    the models are conditioned on captions; `build` then gets them) and `adapters` (whether training changes low-rank
+    adapters on a base, and nothing else).
     """
 
     section: ClassVar[str] = "model"
@@ -209,6 +210,7 @@ class ModelFamily(Plugin):
     trained: ClassVar[bool] = True
     external: ClassVar[bool] = False
     text: ClassVar[bool] = False
+    adapters: ClassVar[bool] = False
 
     @classmethod
     def where(cls) -> str:

@@ -33,6 +33,7 @@ class LoRA(TextToImage):
     `pytorch_lora_weights.safetensors`, which diffusers' `load_lora_weights` reads.
     """
 
+    adapters = True
     summary = "a fine-tune: low-rank adapters on a text_to_image model that a run trains once on public pairs"
 
     rank: Annotated[int, Interval(ge=1, le=1024)] = 4

@@ -150,16 +150,25 @@ class ClassifierFree:
     def __init__(self, model: DiffusionModel, scale: float) -> None:
         assert model.null is not None
         self._model, self._scale, self._null = model, scale, model.null
+        self._embedded: torch.Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
     def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        without = self._null[None].to(condition.device)
-        without = self._model.embed(without) if condition.is_floating_point() else without
+        without = self._without(condition)
         both = torch.cat([condition, without.expand(len(x_t), *without.shape[1:])])
         given, plain = self._model.predict_noise(torch.cat([x_t, x_t]), torch.cat([t, t]), both).chunk(2)
         return plain + self._scale * (given - plain)
+
+    def _without(self, condition: torch.Tensor) -> torch.Tensor:
+        """The null condition [1, ...] as `condition` is, token ids or an embedding; embedded once for all steps."""
+        if not condition.is_floating_point():
+            return self._null[None].to(condition.device)
+        if self._embedded is None or self._embedded.device != condition.device:
+            with torch.no_grad():
+                self._embedded = self._model.embed(self._null[None].to(condition.device))
+        return self._embedded
 
 
 def with_guidance(model: DiffusionModel, scale: float) -> DiffusionModel:

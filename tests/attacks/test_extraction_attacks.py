@@ -260,6 +260,45 @@ def test_guidance_of_a_conditional_model_keeps_to_its_classes(images: np.ndarray
     np.testing.assert_array_equal(first, np.arange(len(guided)) % 2 == 0)
 
 
+class Codes(DiffusionModel):
+    """A memorizer behind a code: half the side, 4 times the channels, values three times as large."""
+
+    image_shape = (1, 8, 8)
+    latent_shape = (4, 4, 4)  # type: ignore[assignment]
+    classes = 0
+    network = None
+
+    def __init__(self, images: np.ndarray) -> None:
+        self._known = self.encode(to_unit_range(images)).flatten(1)
+        self.alphas_cumprod = oracle.fitted("memorizer", images).alphas_cumprod
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        return 3 * torch.nn.functional.pixel_unshuffle(images, 2)
+
+    def decode(self, x_0: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pixel_shuffle(x_0, 2) / 3
+
+    def parameters(self) -> dict[str, torch.Tensor]:
+        return {"known": self._known}
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        alpha_bar = self.alphas_cumprod[t][:, None]
+        apart = torch.cdist(x_t.flatten(1)[:, None], alpha_bar.sqrt()[..., None] * self._known).squeeze(1).square()
+        x_0 = (-apart / (2 * (1 - alpha_bar))).softmax(1) @ self._known
+        return (x_t - (alpha_bar.sqrt() * x_0).reshape(x_t.shape)) / (1 - alpha_bar).sqrt()[..., None, None]
+
+
+def test_a_latent_model_is_guided_by_codes_which_have_no_range() -> None:
+    images = np.zeros((40, 1, 8, 8), np.uint8)
+    images[:20, :, :, :4], images[20:, :, :, 4:] = 255, 255
+    model: Any = Codes(np.clip(images.astype(int) - np.arange(40)[:, None, None, None], 0, 255).astype(np.uint8))
+    generation = GuidedSamples(clusters=2, drop=0, scale=3.0, steps=150, learning_rate=2e-3, batch_size=64)
+    _, guided = generated(generation, model)
+    left = guided[..., :4].mean(axis=(1, 2, 3)) > guided[..., 4:].mean(axis=(1, 2, 3))
+    agree = (left == (np.arange(len(guided)) % 2 == 0)).mean()
+    assert max(agree, 1 - agree) > 0.95
+
+
 def test_guidance_moves_samples_to_the_cluster_that_is_asked_for() -> None:
     noise = np.random.default_rng(0).integers(0, 40, (60, 1, 8, 8))
     dark_to_left = np.zeros((60, 1, 8, 8), int)

@@ -100,7 +100,10 @@ def test_captions_come_with_their_images(folder: Path, write: Any) -> None:
     dataset = open_dataset(f"folder:{folder}", captions=True)
     check_dataset(dataset)
     assert dataset.load().captions == CLEAN
-    assert open_dataset(f"folder:{folder}").load().captions is None
+    assert dataset.load().notes == ()
+    plain = open_dataset(f"folder:{folder}").load()
+    assert plain.captions is None
+    assert "of another ending and left out (" in plain.notes[0]
 
 
 @pytest.mark.parametrize("write", [as_jsonl, as_csv, as_texts])
@@ -124,6 +127,7 @@ def test_members_and_decoys_have_captions(folder: Path) -> None:
     as_texts(folder)
     data = open_dataset("members_decoys", members=str(folder / "a"), decoys=str(folder / "b"), captions=True)
     assert data.load().captions == CLEAN
+    assert data.load().notes == ()
     assert len(data.listed()["members"]) == 4
     (folder / "b" / "0.txt").unlink()
     with pytest.raises(InputError, match="has no captions"):

@@ -186,6 +186,14 @@ def test_the_models_folder_is_what_the_family_loads(run: Path) -> None:
             {"defenses": [{"stack": [{"name": "guidance"}, {"name": "prompt_guard"}]}]},
             "prompt_guard makes a new sampler, which would drop what guidance does",
         ),
+        (
+            {"model": {**MODEL, "name": "lora"}, "defenses": [{"name": "capacity"}]},
+            r"capacity\.width cannot change this model, which has adapters on a base; set capacity\.rank",
+        ),
+        (
+            {"defenses": [{"name": "capacity", "rank": 2}]},
+            r"capacity\.rank cannot change this model, which has no adapters; set capacity\.width",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_anything_is_written(

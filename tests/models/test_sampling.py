@@ -111,6 +111,20 @@ def test_guidance_is_the_formula_from_one_batch() -> None:
     assert model.rows == [6, 6, 6]
 
 
+def test_the_null_condition_is_embedded_once_for_all_steps() -> None:
+    model = Sums()
+    found = make_sampler(model, SamplerSettings(steps=5, guidance=3), 3, conditions=Table(ROWS))(range(3))
+    assert [rows.tolist() for rows in model.embedded] == [ROWS.tolist(), [[0, 0]]]
+
+    class EmbedsAtEveryStep(Sums):
+        def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: Any = None) -> torch.Tensor:
+            null = self.embed(torch.zeros(len(x_t), 2, dtype=torch.long))
+            given, plain = (Sums.predict_noise(self, x_t, t, one) for one in (condition, null))
+            return plain + 3 * (given - plain)
+
+    assert torch.equal(make_sampler(EmbedsAtEveryStep(), FIVE, 3, conditions=Table(ROWS))(range(3)), found)
+
+
 def test_guidance_one_is_none_and_a_model_without_null_has_none() -> None:
     model, unconditional = Sums(), oracle.fitted("gaussian", oracle.digits()[:80])
     assert with_guidance(model, 1.0) is model

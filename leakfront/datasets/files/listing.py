@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -38,6 +39,11 @@ class Listing:
             f"{counted(len(paths), 'file is', 'files are')} {reason} and left out ({self._named(paths)})"
             for reason, paths in self.left_out.items()
         ]
+
+    def without(self, read: Collection[Path]) -> Listing:
+        """The same without files that are read for something else than an image, such as a caption."""
+        rest = {reason: tuple(path for path in paths if path not in read) for reason, paths in self.left_out.items()}
+        return replace(self, left_out={reason: paths for reason, paths in rest.items() if paths})
 
     def name(self, file: Path) -> str:
         """The name of a file below the folder."""
