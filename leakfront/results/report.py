@@ -16,6 +16,7 @@ from leakfront.results.run.per_image import FILE, per_image
 from leakfront.results.tables.attacks import attack_table, suite_table
 from leakfront.results.tables.captions import captions_table
 from leakfront.results.tables.cost import cost_table
+from leakfront.results.tables.distances import distances_table
 from leakfront.results.tables.main import main_table
 from leakfront.results.tables.matched import matched_table
 from leakfront.results.tables.quality import quality_table
@@ -31,6 +32,7 @@ TABLES = {
     "matched": matched_table,
     "quality": quality_table,
     "captions": captions_table,
+    "distances": distances_table,
     "cost": cost_table,
     "suite": suite_table,
     "attacks": attack_table,

@@ -36,10 +36,15 @@ MORE = {("precision", "precision_embedded"): 0.8, ("precision", "precision_k5_em
         ("classifier_accuracy", "classifier_accuracy_embedded"): 0.7}  # fmt: skip
 
 
+def rows_of(run: RunData) -> list[Row]:
+    """The rows of a run, to be added to."""
+    records = read_rows(run.folder / "results.csv").to_dict("records")
+    return [Row(**{**row, "level": None if math.isnan(row["level"]) else row["level"]}) for row in records]
+
+
 def with_metrics(run: RunData) -> RunData:
     """The run with further metrics next to every FID, each split's 0.1 % higher than the last."""
-    records = read_rows(run.folder / "results.csv").to_dict("records")
-    rows = [Row(**{**row, "level": None if math.isnan(row["level"]) else row["level"]}) for row in records]
+    rows = rows_of(run)
     for fid in [row for row in rows if row.source == "fid"]:
         for (source, metric), value in MORE.items():
             value += 0.001 * (0 if fid.split == "all" else int(fid.split))

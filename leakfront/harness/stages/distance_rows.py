@@ -17,12 +17,11 @@ from leakfront.results.distances.identifiability_gap import identifiability_gap
 from leakfront.results.distances.memorized_share import memorized_share
 from leakfront.results.distances.n_copies import n_copies
 from leakfront.results.distances.nndr_ratio import nndr_ratio
-from leakfront.results.run.rows import Row, measured
+from leakfront.results.run.rows import DISTANCES, Row, measured
 from leakfront.results.statistics.counts import extracted_at_fdr
 from leakfront.results.statistics.estimate import Estimate
 from leakfront.seeds import derive_seed
 
-SOURCE = "distances"
 _BETTER = {"nndr_ratio": True, "c_t": None}  # a higher value; of all others a lower one
 _MEMORY = 1024  # MiB for a search
 
@@ -35,7 +34,7 @@ def distance_rows(
     Of the larger side, as many images as the other has are drawn at random. There are no rows for a side of fewer than
     two images.
     """
-    seed = derive_seed(plan.config.seed, SOURCE, cell.split)
+    seed = derive_seed(plan.config.seed, DISTANCES, cell.split)
     sides = equal_sides(members, seed)
     if len(sides[0]) < 2:
         return []
@@ -43,7 +42,7 @@ def distance_rows(
     device = plan.config.execution.device
     found = distances_of(samples, of_members, of_decoys, device)
     found["c_t"] = c_t_of(samples, of_members, of_decoys, seed, device)
-    row = partial(row_of(plan, cell), kind="privacy", source=SOURCE, n=len(samples))
+    row = partial(row_of(plan, cell), kind="privacy", source=DISTANCES, n=len(samples))
     return [
         row(metric=name, **measured(estimate), higher_is_better=_BETTER.get(name, False))
         for name, estimate in found.items()

@@ -30,6 +30,7 @@ AUC_OF_HALVES = "auc_of_halves"  # the metric of an attack between random halves
 CONTROL_AUC = "control_auc"  # the metric of a control of known membership, which never queries the model
 CONTROL_CONTENT, CONTROL_FILES = "control_content", "control_files"  # its sources: the images, and facts of their files
 NEAR_COPIES = "near_copies"  # source and metric of the number of decoys that are near copies of members
+DISTANCES = "distances"  # the source of the distance metrics of the synthetic-data trade
 NO_MODEL = ("diverged", "failed")  # metrics of a cell that has no other rows
 MAX_BYTES = 2**30  # of results.csv; that of 10,000 models under 31 attacks has about as many
 MAX_HEADER = 64 * 2**10  # bytes of its first line, which names 20 columns

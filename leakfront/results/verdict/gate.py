@@ -30,7 +30,8 @@ class Rule(_Form):
 
     metric, level, source: those of a row; without a source, the rows of all attacks count, but of no control. at_most:
     the limit. share: whether value and interval are divided by the row's n. warns: whether a rule that fails only
-    warns. what, why: the quantity and the limit in words.
+    warns. halved: whether chance gives each further one half as often; then one of m numbers of a model, from attacks
+    and splits, must be log2(m) above the limit to fail (Bonferroni). what, why: the quantity and the limit in words.
     """
 
     metric: Label
@@ -39,6 +40,7 @@ class Rule(_Form):
     source: Label | None = None
     share: bool = False
     warns: bool = False
+    halved: bool = False
     what: Text = ""
     why: Text = ""
 

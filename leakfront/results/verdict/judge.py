@@ -29,7 +29,8 @@ class Judged:
 
     source, split: of that row, empty if there is none. value: its number with its interval, as a share if the rule asks
     for one. needed: the number of members, with decoys in proportion, that would decide the rule if all else stays;
-    None if it is decided, or if none would. reason: why there is no number.
+    None if it is decided, or if none would. fails_above: the limit beyond which it fails, larger than that of the
+    rule where one of several numbers may be above it by chance. reason: why there is no number.
     """
 
     rule: Rule
@@ -38,6 +39,7 @@ class Judged:
     split: str = ""
     value: Value = Value(math.nan, math.nan, math.nan, 0, "")  # noqa: RUF009 - frozen
     needed: int | None = None
+    fails_above: float = math.nan
     reason: str = ""
 
 
@@ -131,24 +133,27 @@ def _judged(rule: Rule, values: Sequence[tuple[str, str, Value]]) -> Judged:
         reason = values[0][2].method if values else "it was not measured"
         return Judged(rule, "not measured" if rule.warns else "undecided", reason=reason)
     missing = [found for found in values if not found[2].known]
-    outcomes = [outcome(value, rule) for _, _, value in known]
+    fails_above = rule.at_most + (math.ceil(math.log2(len(known))) if rule.halved else 0)
+    outcomes = [outcome(value, rule, fails_above) for _, _, value in known]
     found = worst(outcomes)
     source, split, value = max(
         (one for one, its in zip(known, outcomes, strict=True) if its == found), key=lambda one: _ends(one[2], rule)[1]
     )
-    needed = would_decide(value, rule.at_most, rule.share) if found == "undecided" else None
+    undecided = found == "undecided" and not rule.halved
+    needed = would_decide(value, rule.at_most, rule.share) if undecided else None
     if found == "pass" and missing and not rule.warns:
         return Judged(rule, "undecided", missing[0][0], missing[0][1], reason=missing[0][2].method)
-    return Judged(rule, found, source, split, _scaled(value, rule), needed)
+    return Judged(rule, found, source, split, _scaled(value, rule), needed, fails_above)
 
 
-def outcome(value: Value, rule: Rule) -> Outcome:
+def outcome(value: Value, rule: Rule, fails_above: float | None = None) -> Outcome:
     """A rule against one number: "pass" if the whole interval is at most the limit, "fail" (or "warning") if it lies
-    above, else "undecided". A number without an interval is compared as it is."""
+    above `fails_above` (without it, above the limit), else "undecided". A number without an interval is compared as it
+    is."""
     low, high = _ends(value, rule)
     if high <= rule.at_most:
         return "pass"
-    if low > rule.at_most:
+    if low > (rule.at_most if fails_above is None else fails_above):
         return "warning" if rule.warns else "fail"
     return "undecided"
 
@@ -179,7 +184,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             "rule": one.rule.name, "metric": one.rule.metric, "level": one.rule.level, "at_most": one.rule.at_most,
             "outcome": one.outcome, "source": one.source, "split": one.split, "value": number(value.value),
             "low": number(value.low), "high": number(value.high), "n": value.n, "members_that_would_decide": one.needed,
-            "reason": one.reason,
+            "fails_above": number(one.fails_above), "reason": one.reason,
         }  # fmt: skip
 
     models = [

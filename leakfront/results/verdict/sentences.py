@@ -54,6 +54,9 @@ def sentence(judged: Judged) -> str:
     found = f"{name}: {count}{_number(judged, value.value)}{interval} ({where}); {limit}."
     if judged.outcome != "undecided":
         return found
+    if rule.halved:
+        above = number(judged.fails_above)
+        return f"{found} One of so many attacks and splits may be above it by chance: it fails above {above}."
     if judged.needed is None:
         return f"{found} The interval holds the limit, and no number of images decides it while the value stays."
     return (

@@ -14,7 +14,7 @@ from leakfront.results.run.value import Value
 from leakfront.results.statistics.counts import clopper_pearson, extracted_at_fdr, extracted_interval
 from leakfront.results.statistics.roc import tpr_interval
 from leakfront.results.verdict.gate import Rule, default_gate
-from leakfront.results.verdict.judge import Outcome, outcome
+from leakfront.results.verdict.judge import Outcome, _judged, outcome
 from leakfront.results.verdict.sizes import would_decide
 
 SHARE = Rule(metric="extracted_at_fdr", at_most=0.01, share=True)
@@ -54,6 +54,20 @@ def test_a_number_without_an_interval_is_compared_as_it_is() -> None:
     warns = Rule(metric="dcr_share", at_most=0.55, warns=True)
     assert outcome(Value(0.6, 0.58, 0.62, 100, ""), warns) == "warning"
     assert outcome(Value(0.56, 0.54, 0.58, 100, ""), warns) == "undecided"
+
+
+@pytest.mark.parametrize("numbers", [1, 2, 3, 6, 30])
+def test_members_before_decoys_fail_a_harmless_model_as_seldom_by_many_attacks_as_by_one(numbers: int) -> None:
+    """A fair coin for each image in order of rank: k members before the first decoy have probability 2 ** -(k + 1)."""
+    rule = next(rule for rule in default_gate().rules if rule.metric == "members_before_decoys")
+    counts = np.random.default_rng(0).geometric(0.5, size=(8000, numbers)) - 1
+    values = [[Value(float(k), math.nan, math.nan, 160, "") for k in row] for row in counts]
+    outcomes = Counter(_judged(rule, [("attack", "0", value) for value in row]).outcome for row in values)
+    assert outcomes["fail"] <= 8000 / 32 * 1.2
+    assert outcomes["undecided"] > 0 if numbers > 1 else outcomes["undecided"] == 0
+    (copied,) = {_judged(rule, [("a", "0", v) for v in row] + [("a", "1", Value(30.0, math.nan, math.nan, 160, ""))])
+                 .outcome for row in values[:50]}  # fmt: skip
+    assert copied == "fail"
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 320), (3, 640), (28, 2000), (25, 2000)])
