@@ -17,6 +17,7 @@ _COLUMNS = {
     "authenticity_gap": "Authenticity gap (0)",
     "identifiability_gap": "Identifiability gap (0)",
     "c_t": "C_T (0)",
+    "memorized_share": "Memorized share",
 }
 
 
@@ -34,7 +35,7 @@ def distances_table(run: RunData) -> Table | None:
     ), (
         "In brackets: the value if nothing leaks. For comparison only: a share over all samples hides few copies among "
         "many samples, and no verdict rests on these numbers, but for a warning. C_T: copies push it down, poor images "
-        "up.",
+        "up. Memorized share: samples more than three times as near to one training image as to any other.",
         f"Means over splits with 95% intervals; {NOTHING}: no number.",
         *run.differences,
     ))  # fmt: skip
