@@ -59,7 +59,7 @@ def memorized_row(plan: Plan, cell: CellPlan, trained_on: np.ndarray, samples: n
         return []
     device, (s, t) = plan.config.execution.device, map(flatten_unit, (samples, distinct))
     to_nearest, _ = nearest_neighbours(s, t, 2, _MEMORY, device)
-    row = partial(row_of(plan, cell), kind="privacy", source=SOURCE, n=len(samples), higher_is_better=False)
+    row = partial(row_of(plan, cell), kind="privacy", source=DISTANCES, n=len(samples), higher_is_better=False)
     return [row(metric="memorized_share", **measured(memorized_share(to_nearest)))]
 
 
