@@ -9,7 +9,10 @@ import numpy as np
 from scipy.stats import binom, norm
 
 from benchmarks.coverage import AT_LEAST, EXACT, NOMINAL, Draw, Measured, Simulation, seed_from, simulated
+from leakfront.results.statistics.agreement import agreement
 from leakfront.results.statistics.counts import clopper_pearson, excess_interval, extracted_at_fdr, extracted_interval
+from leakfront.results.statistics.estimate import Estimate
+from leakfront.results.statistics.mean_gap import mean_gap
 from leakfront.results.statistics.roc import auc_interval, tpr_interval
 
 N = 160  # members, and decoys
@@ -94,6 +97,23 @@ def tied_auc(separation: float) -> float:
     return float(np.tril(np.outer(members, decoys), -1).sum() + members @ decoys / 2)
 
 
+def _losses(rng: np.random.Generator) -> Estimate:
+    """The gap of losses of images that are hard by very different amounts; members' are 10% lower."""
+    losses = rng.lognormal(0, 0.7, 2 * N) * np.where(MEMBERS, 0.9, 1.0)
+    return mean_gap(losses[~MEMBERS], losses[MEMBERS])
+
+
+def _halves(share: float) -> Draw:
+    """The agreement of two models that share this much of what they make of a noise; 64 pixels, in two classes."""
+
+    def draw(rng: np.random.Generator) -> Estimate:
+        common, *own = (rng.lognormal(0, 0.5, (N, 1)) * rng.standard_normal((N, 64)) for _ in range(3))
+        one, other = (share * common + (1 - share) * part for part in own)
+        return agreement(one, other, np.arange(N) % 2)
+
+    return draw
+
+
 SIMULATIONS = [
     _auc("0.5", normal(0.0), 0.5, 1.1),
     _auc("0.76", normal(1.0), float(norm.cdf(sqrt(0.5))), 1.1),
@@ -119,5 +139,13 @@ SIMULATIONS = [
         Simulation("extracted at 5% FDR", f"{leaks} of {N} members leak and outscore every decoy",
                    f"`extracted_interval`, {COUNTS}", AT_LEAST, simulated(_extracted(leaks), leaks), widest)
         for leaks, widest in ((5, 10.0), (15, 2.0), (40, 2.0))  # with 5, nearly all counts are 0 and hardly vary
+    ),
+    Simulation("gap of losses", f"log-normal losses, {N} members' 10% lower",
+               "`mean_gap`, leakfront/results/statistics/mean_gap.py", NOMINAL,
+               simulated(_losses, 0.1 * float(np.exp(0.7**2 / 2))), 1.1),
+    *(
+        Simulation("agreement of halves", f"the images of {N} noises are {share:.0%} common to both models",
+                   "`agreement`, leakfront/results/statistics/agreement.py", NOMINAL, simulated(_halves(share)), 1.1)
+        for share in (0.0, 0.6)
     ),
 ]  # fmt: skip

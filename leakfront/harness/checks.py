@@ -19,6 +19,7 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import SAMPLE, TRAIN
 from leakfront.harness.stages.base import check_base
+from leakfront.harness.stages.halves import check_halves
 from leakfront.harness.stages.pool import draw_pool, member_share, members_of
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import check_compatible
@@ -50,6 +51,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
     check_sampler(plan)
     check_captions(plan, pool)
     check_base(plan, pool)
+    check_halves(plan)
     check_generated_images(plan, pool, layout)
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
     if plan.external:

@@ -10,6 +10,7 @@ from leakfront.harness.held import held_config
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.stages import STAGES, TRAIN
+from leakfront.harness.stages.halves import CHECKPOINT
 from leakfront.harness.store.inside import remove
 from leakfront.harness.store.layout import PARTS, Layout, model_names
 from leakfront.harness.store.run_folder import locked
@@ -41,7 +42,7 @@ def _unused(plan: Plan, layout: Layout) -> Iterator[Path]:
             "changed), so all would be removed; run the config first, or delete the folder"
         )
     yield from (layout.root / "models" / name for name in layout.models if name not in used)
-    stages = {*(stage.name for stage in STAGES if stage.scope == "cell"), PARTS}
+    stages = {*(stage.name for stage in STAGES if stage.scope == "cell"), PARTS, CHECKPOINT}
     for name in layout.cells:
         cell = layout.cell(name)
         if name not in plan.by_name:

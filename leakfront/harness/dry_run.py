@@ -40,7 +40,7 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
     trained = {model.cell.name for model in models} if plan.model.trained else set()
     title = f"{config.name}: {len(plan.cells)} cells, {len(trained)} models to train, into {layout.root}"
     table = Table(title=title, title_justify="left")
-    estimated = [stage for stage in STAGES if stage.work is not None]
+    estimated = [stage for stage in STAGES if stage.work is not None and stage.needed(plan)]
     for heading in ("defense", "splits", "models", "to do", *(stage.name for stage in estimated)):
         table.add_column(heading, justify="left" if heading == "defense" else "right")
     for point in plan.points:

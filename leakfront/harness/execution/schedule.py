@@ -44,7 +44,7 @@ def is_done(stage: Stage, cell: CellPlan, layout: Layout) -> bool:
 
 def has_model(cell: CellPlan, layout: Layout) -> bool:
     """Whether a cell's model is trained, sampled and probed, or its training diverged."""
-    own = [stage for stage in STAGES if stage.scope != "run" and not is_late(stage)]
+    own = [stage for stage in STAGES if stage.name in cell.keys]
     before = own[: own.index(TRAIN) + 1]
     if not all(is_done(stage, cell, layout) for stage in before):
         return False
@@ -67,7 +67,7 @@ def work_left(plan: Plan, pool: Pool, layout: Layout) -> dict[str, dict[str, flo
     standing = {model.cell.name for model in to_train(plan, layout)}
     for cell in plan.cells:
         for stage in STAGES if cell.name in left else ():
-            if stage.work is not None and not is_done(stage, cell, layout):
+            if stage.work is not None and stage.needed(plan) and not is_done(stage, cell, layout):
                 shared = stage is TRAIN and cell.name not in standing
                 work = Work(plan=plan, of_cell=cell, layout=layout, pool=pool)
                 left[cell.name][stage.name] = 0.0 if shared else stage.work(work)

@@ -171,7 +171,8 @@ class Config(_Section):
     attacks. attacks: adds attacks to the suite, or changes them. Each key is an attack's label in the rows, and its
     table holds the parameters, and the attack's name as `attack` if the label differs from it. Without a suite, the
     attacks are those in `attacks`, or the suite "quick-v2" if there are none. generated: a folder of images that are
-    judged in place of samples of the model; with model.name = "no_model" they are judged alone. figures: the names of
+    judged in place of samples of the model; with model.name = "no_model" they are judged alone. halves: whether a
+    second model is trained for each, on the decoys, and compared with it on the same noise. figures: the names of
     figures of other packages that the report draws after its own. privacy_seed: what private models draw from, if their
     draws are to be repeated; by default a secret that is drawn for the run. It is never written to the run's config,
     rows or report, and the guarantees hold only while it stays secret.
@@ -186,6 +187,7 @@ class Config(_Section):
     data: Data = Data()
     model: dict[str, Any] = {"name": "unet"}
     generated: str | None = None
+    halves: bool = Field(False, strict=True)
     training: Training = Training()
     sampling: Sampling = Sampling()
     probe: Probe = Probe()

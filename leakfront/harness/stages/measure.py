@@ -18,8 +18,11 @@ from leakfront.harness.stages.cost_rows import cost_rows, reports_of_defenses
 from leakfront.harness.stages.distance_rows import copies_row, distance_rows, memorized_row
 from leakfront.harness.stages.extractor import reference_set
 from leakfront.harness.stages.features import sample_set
+from leakfront.harness.stages.gap_rows import loss_gap_rows
+from leakfront.harness.stages.halves import HALVES, halves_rows
 from leakfront.harness.stages.prepare import load_members, load_prepared
 from leakfront.harness.stages.privacy_rows import extraction_rows, left_out, membership_rows, planted_rows, set_rows
+from leakfront.harness.stages.probe import load_signals
 from leakfront.harness.stages.reference import utility_rows
 from leakfront.harness.stages.sample import load_samples
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
@@ -46,7 +49,7 @@ def _settings(subject: Subject) -> list[Any]:
 
 
 def _code(subject: Subject) -> list[str]:
-    names = ("cell", "privacy", "audit", "cost", "clique", "distance")
+    names = ("cell", "privacy", "audit", "cost", "clique", "distance", "gap")
     makers = [f"leakfront.harness.stages.{name}_rows" for name in names]
     controls = [*CONTROLS, "leakfront.results.statistics.halves"] if subject.plan.known_membership else []
     return [*(name for maker in makers for name in with_imports(maker)), *controls]
@@ -79,6 +82,7 @@ def _run(work: Work) -> Files:
                 again += [row for row in membership_rows(plan, cell, name, past["score"], members, copies, private)
                           if row.metric in ("auc", "tpr_at_fpr")]  # fmt: skip
             rows += [replace(row, metric=f"{row.metric}{OF_WEIGHTS}") for row in again]
+        rows += loss_gap_rows(plan, cell, name, load_signals(cell, layout), of_images, pool.subjects)
         rows += set_rows(plan, cell, name, attack.set_sizes(), scores["score"], members)
     if plan.known_membership:
         rows.append(left_out(plan, cell, "one_run_audit", 0.0, NO_AUDIT))
@@ -86,6 +90,7 @@ def _run(work: Work) -> Files:
     samples = load_samples(cell, layout)
     rows += distance_rows(plan, cell, pool.images, samples, of_images)
     rows += memorized_row(plan, cell, load_prepared(cell, layout)[0].images, samples)
+    rows += halves_rows(plan, cell, layout)
     generated, real = sample_set(cell, layout), reference_set(layout, pool)
     rows += utility_rows(plan, generated, real, cell.name, cell.point.line, cell.point.params, str(cell.split))
     rows += reports_of_defenses(plan, cell, layout)
@@ -112,7 +117,7 @@ def subjects_of(plan: Plan, pool: Pool, members: np.ndarray) -> Subjects | None:
 
 MEASURE = Stage(
     "measure", "cell", inputs=("attack", "prepare", "train", "sample", "features", "probe", "reference"),
-    settings=_settings, code=_code, run=_run,
+    settings=_settings, code=_code, run=_run, also=lambda plan: [HALVES.name] if HALVES.needed(plan) else [],
 )  # fmt: skip
 
 

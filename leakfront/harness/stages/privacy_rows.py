@@ -54,6 +54,7 @@ RANGES: dict[str, Range] = {
     "set_p_value_decoys": _SHARE,
     "set_detected_members": _SHARE,
     "set_detected_decoys": _SHARE,
+    "agreement": (None, 1.0),  # of halves
     "epsilon": _COUNT,  # reported by private training
     "epsilon_rdp": _COUNT,
 }
