@@ -33,7 +33,7 @@ def test_the_epsilon_of_all_copies_together_bounds_a_second_accountant_closely(s
 
     counts = list(range(copies + 1))
     event = MixtureOfGaussiansDpEvent(sigma, counts, binom.pmf(counts, copies, rate))
-    tight = PLDAccountant(value_discretization_interval=1e-3).compose(event, steps).get_epsilon(1e-5)
+    tight = PLDAccountant(value_discretization_interval=1e-2).compose(event, steps).get_epsilon(1e-5)
     assert tight <= group_epsilon(((sigma, rate, steps),), 1e-5, copies) <= 1.2 * tight
 
 

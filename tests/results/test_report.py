@@ -40,7 +40,6 @@ from tests.synthetic_run import TWELVE, TWO, V1, Strength, synthetic_run
 
 HOSTILE = "<script>alert(1)</script> & \"a\" 'b' | 50%_$x^{2}$ \\input{x} [red] {{ 7 * 7 }} {% raw %}"
 SMALL = {"pool": 128, "samples": 150, "attacks": ("extraction", "loss")}
-OF_ATTACKS = ("membership", "heatmap", "roc")  # these figures show every attack
 OF_CAPTIONS = "copies"  # drawn of runs that ask with captions: see test_copies.py
 # two models have no curve, and nothing was inpainted or asked for by captions
 NOT_OF_TWO = ("matched", "timeline", "inpainting", OF_CAPTIONS)
@@ -272,7 +271,7 @@ def test_of_many_attacks_the_main_table_prints_the_highest_and_keeps_all_in_the_
 
 
 def test_the_page_lists_the_notes_of_the_attacks(two_v1: RunData, tmp_path: Path) -> None:
-    with only("roc"):
+    with only("roc"), as_svg():
         page = Page(write_report([two_v1], tmp_path).read_text())
     assert f"Attack gsa1: {REASON}." in page.text
     assert page.tables[2][0][:3] == ["Attack", "Access", "Shadows"]
@@ -351,7 +350,7 @@ def test_hostile_notes_and_facts_are_text(tmp_path: Path) -> None:
     info["attack_notes"] = [f"attack loss: {HOSTILE}"]
     info["attack_facts"]["loss"] |= {"access": HOSTILE, "note": HOSTILE}
     (tmp_path / "run" / "run.json").write_text(json.dumps(info))
-    with only("roc", "heatmap"):
+    with only("roc", "heatmap"), as_svg():
         page = Page(write_report([RunData(tmp_path / "run")], tmp_path / "report").read_text())
     assert page.tags.count("script") == 1
     assert f"Attack loss: {HOSTILE}." in page.text
@@ -510,24 +509,6 @@ def assert_legible(boxes: list[tuple[str, Bbox]], page: Bbox) -> None:
             wide = min(box.x1, its.x1) - max(box.x0, its.x0)
             high = min(box.y1, its.y1) - max(box.y0, its.y0)
             assert not (wide > 2 and high > 2), f"{text!r} overlaps {other!r}"
-
-
-def drawn_of(name: str) -> tuple[str, ...]:
-    """The runs of which to draw a figure: few and many models, and attacks, where the figure shows them one by one."""
-    if name in ("matched", "timeline"):  # two models have no curve
-        return "twelve", "twelve, v1"
-    if name == "inpainting":
-        return "two, v1", "twelve, v1"
-    return ("two", "twelve", "two, v1", "twelve, v1") if name in OF_ATTACKS else ("two", "twelve")
-
-
-@pytest.mark.parametrize("name", [name for name in ORDER if name != OF_CAPTIONS])
-def test_no_two_texts_of_a_figure_overlap(
-    name: str, two: RunData, twelve: RunData, two_v1: RunData, twelve_v1: RunData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = {"two": two, "twelve": twelve, "two, v1": two_v1, "twelve, v1": twelve_v1}
-    for which in drawn_of(name):
-        assert_legible(*texts_in(shared(name, runs[which]).figure, monkeypatch))
 
 
 def test_fonts_are_embedded_and_figures_are_one_column_wide(two_report: Path) -> None:

@@ -15,7 +15,7 @@ from leakfront.results.features.efficientnet_lite0 import EfficientNetLite0
 from leakfront.results.features.weights import PublishedNetwork
 
 
-def fitted(dimensions: Literal[1280, 320] = 1280, batch_size: int = 32) -> PublishedNetwork:
+def fitted(dimensions: Literal[1280, 320] = 1280, batch_size: int = 2) -> PublishedNetwork:
     extractor = EfficientNetLite0(dimensions=dimensions, batch_size=batch_size)
     return extractor.fit(np.zeros((0, 1, 8, 8), np.uint8), np.zeros(0, np.int64), seed=0)
 
@@ -26,14 +26,20 @@ def grey(count: int = 2) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def photographs() -> np.ndarray:
-    """24 pieces of two photographs, uint8 [24, 3, 64, 64]."""
+    """12 pieces of two photographs, uint8 [12, 3, 64, 64]."""
     pieces = [
         image[y : y + 64, x : x + 64]
         for image in load_sample_images().images
-        for y in (120, 220, 320)
-        for x in (60, 220, 380, 540)
+        for y in (120, 320)
+        for x in (60, 220, 380)
     ]
     return np.stack(pieces).transpose(0, 3, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def clean(photographs: np.ndarray) -> np.ndarray:
+    """Their features."""
+    return fitted().extract(photographs)
 
 
 def test_values_are_those_of_another_implementation() -> None:
@@ -47,24 +53,22 @@ def test_values_are_those_of_another_implementation() -> None:
 
 
 def test_an_image_does_not_depend_on_its_batch() -> None:
-    assert np.array_equal(fitted(batch_size=2).extract(grey(3)), fitted(batch_size=2).extract(grey(4))[:3])
+    assert np.array_equal(fitted().extract(grey(3)), fitted().extract(grey(4))[:3])
 
 
-def test_a_mirrored_photograph_is_found_by_features_not_by_pixels(photographs: np.ndarray) -> None:
+def test_a_mirrored_photograph_is_found_by_features_not_by_pixels(photographs: np.ndarray, clean: np.ndarray) -> None:
     mirrored = photographs[..., ::-1]
 
     def found(of: np.ndarray, among: np.ndarray) -> float:
         nearest = ((of[:, None] - among[None]) ** 2).sum(2).argmin(1)
         return float((nearest == np.arange(len(of))).mean())
 
-    network = fitted()
-    pixels = photographs.reshape(24, -1).astype(float), mirrored.reshape(24, -1).astype(float)
-    assert found(network.extract(photographs), network.extract(mirrored)) > found(*pixels)
+    pixels = photographs.reshape(12, -1).astype(float), mirrored.reshape(12, -1).astype(float)
+    assert found(clean, fitted().extract(mirrored)) > found(*pixels)
 
 
-def test_more_noise_is_farther_away(photographs: np.ndarray) -> None:
+def test_more_noise_is_farther_away(photographs: np.ndarray, clean: np.ndarray) -> None:
     network, noise = fitted(), np.random.default_rng(0).normal(size=photographs.shape)
-    clean = network.extract(photographs)
     by_noise = [
         np.square(network.extract(np.clip(photographs + level * noise, 0, 255).astype(np.uint8)) - clean).sum(1).mean()
         for level in (5, 20, 60)
@@ -79,7 +83,7 @@ def test_rows_name_the_layer() -> None:
 
 def test_a_run_reads_the_note_of_its_weights(tmp_path: Path) -> None:
     fitted().save(tmp_path / "note")
-    loaded = EfficientNetLite0().load(tmp_path / "note")
+    loaded = EfficientNetLite0(batch_size=2).load(tmp_path / "note")
     assert np.array_equal(loaded.extract(grey()), fitted().extract(grey()))
 
 

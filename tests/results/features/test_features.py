@@ -269,6 +269,7 @@ def test_every_extractor_stands_in_for_its_fit_when_it_is_loaded(trusted: Path, 
         "embedded": {"steps": 2},
         "inception": {"weights": str(trusted), "batch_size": 2},
         "dinov2": tiny,
+        "efficientnet_lite0": {"batch_size": 2},
         "pixels": {"side": 4},
     }
     for name in registry.names():
