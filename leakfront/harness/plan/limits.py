@@ -55,12 +55,13 @@ def check_gpu(need: int, device: str) -> None:
 def check_data(config: Config, image: int) -> None:
     """Raise `InputError` if the images alone, of `image` bytes each, exceed the memory that this process may use."""
     planted = config.data.duplicates
-    if planted.groups * planted.copies > MAX_PLANTED:
+    copies = list(planted.copies) if isinstance(planted.copies, tuple) else planted.copies
+    if planted.images > MAX_PLANTED:
         raise InputError(
-            f"data.duplicates has groups = {planted.groups} and copies = {planted.copies}, which is "
-            f"{planted.groups * planted.copies:,} images; at most {MAX_PLANTED:,} are planted"
+            f"data.duplicates has groups = {planted.groups} and copies = {copies}, which is "
+            f"{planted.images:,} images; at most {MAX_PLANTED:,} are planted"
         )
-    _require(planted.groups * planted.copies * image, f"data.duplicates.copies = {planted.copies} takes")
+    _require(planted.images * image, f"data.duplicates.copies = {copies} takes")
     _require(config.sampling.images * image, f"sampling.images = {config.sampling.images} takes")
     in_batch = 4 * image  # float32
     _require(config.training.batch_size * in_batch, f"training.batch_size = {config.training.batch_size} takes")

@@ -107,21 +107,20 @@ def _cells(points: Sequence[DefensePoint], splits: int) -> list[CellPlan]:
 
 
 def _check_statistics(config: Config) -> None:
-    singles = config.data.pool - config.data.duplicates.groups
-    if singles < 0:
-        raise InputError(
-            f"data.duplicates.groups is {config.data.duplicates.groups}, more than the pool's {config.data.pool} images"
-        )
+    planted = config.data.duplicates
+    if planted.groups > config.data.pool:
+        raise InputError(f"data.duplicates.groups is {planted.groups}, more than the pool's {config.data.pool} images")
+    singles = config.data.pool - planted.repeated
     guesses = config.statistics.guesses(singles)
     if max(guesses) > singles:
         raise InputError(
             f"statistics.audit_guesses is {max(guesses)}, but it must not exceed {singles}, the number of pool images "
-            "that are not planted duplicates (data.pool minus data.duplicates.groups)"
+            "that are not planted several times (data.pool minus data.duplicates.groups)"
         )
     if min(guesses) < 2:
         raise InputError(
             "statistics.audit_guesses: a share must come to at least 2 guesses, but of the pool's images only "
-            f"{singles} are not planted duplicates (data.pool minus data.duplicates.groups)"
+            f"{singles} are not planted several times (data.pool minus data.duplicates.groups)"
         )
 
 

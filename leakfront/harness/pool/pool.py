@@ -39,14 +39,16 @@ class PoolSettings:
     size: images in the pool. coin: the probability of being a member. reference: images outside the pool for FID (None:
     two thirds of those outside, and the rest for the feature extractor; 0: none, so that the pool may be all the data).
     groups: pool images that are planted as duplicates. As a member, such an image occurs `copies` times in the training
-    set: first unchanged, then altered by `copy_kind`. Raises `InputError` for values out of range.
+    set: first unchanged, then altered by `copy_kind`. Several numbers of copies are dealt in turn to the planted
+    images, whose order is random, so that each number has equally many images, up to one. Raises `InputError`
+    for values out of range.
     """
 
     size: int
     coin: float = 0.5
     reference: int | None = None
     groups: int = 0
-    copies: int = 1
+    copies: int | tuple[int, ...] = 1
     copy_kind: CopyKind = "exact"
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class PoolSettings:
             raise InputError(f"reference must be a number of images, 0 or more, not {self.reference}")
         if not 0 <= self.groups <= self.size:
             raise InputError(f"groups must lie between 0 and the pool's size, {self.size}, not {self.groups}")
-        if self.copies < 1:
+        if np.min(self.copies) < 1:
             raise InputError(f"copies must be 1 (once in the training set) or more, not {self.copies}")
         if self.copy_kind not in COPY_KINDS:
             raise InputError(f"copy_kind must be one of {', '.join(COPY_KINDS)}, not {self.copy_kind!r}")
@@ -144,11 +146,11 @@ def build_pool(data: LabelledImages, settings: PoolSettings, seed: int) -> Pool:
 
     planted = sorted(range(settings.size), key=lambda i: derive_seed("planted", seed, i))[: settings.groups]
     copies = np.ones(settings.size, dtype=np.int64)
-    copies[planted] = settings.copies
+    copies[planted] = np.resize(settings.copies, len(planted))
     images = data.images[inside]
     altered: dict[str, tuple[np.ndarray, int]] = {}
     for i in sorted(planted):
-        for copy in altered_copies(images[i], settings.copy_kind, settings.copies - 1, derive_seed("copies", seed, i)):
+        for copy in altered_copies(images[i], settings.copy_kind, int(copies[i]) - 1, derive_seed("copies", seed, i)):
             digest = hashlib.sha256(copy.tobytes()).hexdigest()
             if digest not in first:  # otherwise it equals an image of the data, perhaps a decoy
                 altered.setdefault(digest, (copy, i))

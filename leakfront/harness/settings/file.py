@@ -69,7 +69,8 @@ def _shrink(settings: dict[str, Any]) -> None:
     _lower(settings.get("model"), "base_steps", SMOKE_BASE_STEPS)
     _lower_guesses(settings.setdefault("statistics", {}))
     duplicates = settings["data"].get("duplicates") if isinstance(settings["data"], dict) else None
-    _lower(duplicates, "groups", SMOKE_GROUPS)
+    copies = duplicates.get("copies") if isinstance(duplicates, dict) else None
+    _lower(duplicates, "groups", max(SMOKE_GROUPS, len(copies)) if isinstance(copies, list) else SMOKE_GROUPS)
     name = settings.get("name", "run")
     title = settings.get("title", name)
     if isinstance(name, str) and isinstance(title, str):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from leakfront.errors import InputError
+from leakfront.harness.settings.duplicates import Duplicates
 
 # strict: "5" and true are not numbers
 Whole = Annotated[int, Field(strict=True)]
@@ -24,17 +25,6 @@ MAX_SPLITS = 1000  # per defense; each is a model to train, and LiRA's study of 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Duplicates(_Section):
-    """Duplicates planted in the training set.
-
-    groups: how many images are planted. copies: how often each occurs. kind: how the copies differ from the original.
-    """
-
-    groups: Whole = Field(0, ge=0)
-    copies: Positive = 10
-    kind: Literal["exact", "shifted", "noised", "recompressed"] = "exact"
 
 
 class Data(_Section):

@@ -14,6 +14,7 @@ from leakfront.harness.settings.places import shortened
 from leakfront.harness.stages.attack import WITH_WEIGHTS, load_scores
 from leakfront.harness.stages.clique_rows import clique_rows
 from leakfront.harness.stages.control_rows import control_rows
+from leakfront.harness.stages.copy_rows import copy_rows
 from leakfront.harness.stages.cost_rows import cost_rows, reports_of_defenses
 from leakfront.harness.stages.distance_rows import copies_row, distance_rows, memorized_row
 from leakfront.harness.stages.extractor import reference_set
@@ -49,7 +50,7 @@ def _settings(subject: Subject) -> list[Any]:
 
 
 def _code(subject: Subject) -> list[str]:
-    names = ("cell", "privacy", "audit", "cost", "clique", "distance", "gap")
+    names = ("cell", "privacy", "audit", "cost", "copy", "clique", "distance", "gap")
     makers = [f"leakfront.harness.stages.{name}_rows" for name in names]
     controls = [*CONTROLS, "leakfront.results.statistics.halves"] if subject.plan.known_membership else []
     return [*(name for maker in makers for name in with_imports(maker)), *controls]
@@ -73,6 +74,7 @@ def _run(work: Work) -> Files:
         rows += membership_rows(plan, cell, name, scores["score"], members, copies, private)
         if attack.of_captions:
             rows += planted_rows(plan, cell, name, scores["score"], members, copies)
+        rows += copy_rows(plan, cell, name, scores, members, copies)
         if attack.extracts:
             rows += _finds(plan, cell, name, scores, members, pool, copies)
         past = {k.removeprefix(WITH_WEIGHTS): v for k, v in scores.items() if k.startswith(WITH_WEIGHTS)}

@@ -14,9 +14,11 @@ from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.pool import member_share
 from leakfront.results.distances import RANGES as OF_DISTANCES
 from leakfront.results.run.rows import (
+    AUC_BY_COPIES,
     AUC_OF_HALVES,
     AUC_OF_PLANTED,
     CONTROL_AUC,
+    EXTRACTED_BY_COPIES,
     NEAR_COPIES,
     WITH_WEIGHTS,
     Row,
@@ -38,6 +40,8 @@ RANGES: dict[str, Range] = {
     "auc": _SHARE,
     AUC_OF_HALVES: _SHARE,
     AUC_OF_PLANTED: _SHARE,
+    AUC_BY_COPIES: _SHARE,
+    EXTRACTED_BY_COPIES: _SHARE,
     CONTROL_AUC: _SHARE,
     NEAR_COPIES: _COUNT,
     "tpr_at_fpr": _SHARE,

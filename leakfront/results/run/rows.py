@@ -26,6 +26,8 @@ WITH_WEIGHTS = "_with_weights"  # ends a metric of samples drawn past the defens
 OF_FIT = "_of_fit"  # ends a metric with the features of one fit of the extractor; its level is the fit's number
 AT_SAMPLES = "_at_samples"  # ends a metric of held-out images, as it would be at as many images as a model's samples
 AUC_OF_PLANTED = "auc_of_planted"  # the metric of an attack on captions: planted members against planted decoys
+AUC_BY_COPIES = "auc_by_copies"  # the metric of an attack on the members of one number of copies, its level
+EXTRACTED_BY_COPIES = "extracted_share_by_copies"  # the share of these members that are extracted
 AUC_OF_HALVES = "auc_of_halves"  # the metric of an attack between random halves of the decoys
 CONTROL_AUC = "control_auc"  # the metric of a control of known membership, which never queries the model
 CONTROL_CONTENT, CONTROL_FILES = "control_content", "control_files"  # its sources: the images, and facts of their files
@@ -49,7 +51,8 @@ class Row:
     kind: privacy, utility or cost. source: the attack, metric, defense or stage that measured it.
     metric: the name of the quantity. level: the number that belongs to it, None for a quantity without one:
     the false-positive rate of `tpr_at_fpr`, the false-discovery rate of `extracted_at_fdr`, the size of the set of
-    `set_detected_members`, the number of the fit, from 1, of metrics that end in `OF_FIT`.
+    `set_detected_members`, the number of the fit, from 1, of metrics that end in `OF_FIT`, the number of copies of
+    `AUC_BY_COPIES`.
     value, ci_low, ci_high: the number and its 95% interval (nan where there is none). ci_method: how the interval was
     made, or why there is no number. n: the number of observations behind it.
     higher_is_better: for the defender; None where neither direction is good.

@@ -165,6 +165,41 @@ def test_too_few_images_are_refused_with_the_numbers() -> None:
 # planted duplicates
 
 
+@pytest.mark.parametrize(
+    ("groups", "levels", "each"),
+    [(96, (1, 2, 4, 8, 16, 32), [16] * 6), (20, (5, 1, 3), [7, 7, 6]), (3, (9, 2, 4), [1, 1, 1])],
+)
+def test_several_numbers_of_copies_are_dealt_evenly(groups: int, levels: tuple[int, ...], each: list[int]) -> None:
+    pool = build_pool(random_images(), PoolSettings(120, groups=groups, copies=levels), seed=1)
+    not_planted = 120 - groups
+    expected = {level: number + (not_planted if level == 1 else 0) for level, number in zip(levels, each, strict=True)}
+    assert {level: int((pool.copies == level).sum()) for level in levels} == expected
+    assert pool.copies.sum() == not_planted + np.dot(levels, each)
+    training = training_set(pool, np.ones(120, dtype=bool))
+    assert np.bincount(training.pool_index).tolist() == pool.copies.tolist()
+
+
+def test_every_planted_image_is_as_likely_as_any_other_to_have_a_number_of_copies() -> None:
+    data, draws = random_images(12, side=2), 600
+    number, counts = {key: i for i, key in enumerate(keys(data.images))}, np.zeros((2, 12))
+    for seed in range(draws):
+        pool = build_pool(data, PoolSettings(10, groups=4, copies=(2, 3), reference=0), seed)
+        for row, level in enumerate((2, 3)):
+            counts[row, [number[key] for key in keys(pool.images[pool.copies == level])]] += 1
+    p = 2 / 12
+    assert np.abs(counts - draws * p).max() < 4.5 * math.sqrt(draws * p * (1 - p))
+
+
+def test_each_planted_image_has_as_many_altered_copies_as_its_number() -> None:
+    pool = build_pool(random_images(), PoolSettings(60, groups=12, copies=(1, 3, 6), copy_kind="noised"), seed=1)
+    assert np.bincount(pool.variant_of, minlength=60).tolist() == pool.copies.tolist()
+
+
+def test_one_number_alone_is_the_same_as_a_list_of_it() -> None:
+    one, several = (PoolSettings(60, groups=12, copies=copies) for copies in (4, (4,)))
+    assert same(build_pool(random_images(), one, 1), build_pool(random_images(), several, 1))
+
+
 def test_the_requested_number_of_groups_has_copies() -> None:
     pool = build_pool(random_images(), PoolSettings(80, groups=7, copies=5), seed=1)
     assert np.bincount(pool.copies).tolist() == [0, 73, 0, 0, 0, 7]

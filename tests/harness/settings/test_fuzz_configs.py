@@ -50,6 +50,7 @@ def test_overrides_are_applied_or_named(place: Path, case: Case) -> None:
         ("training.batch_size=1000000000000", "training.batch_size = 1000000000000 takes at least"),
         ("data.pool=1000000000000", "pool = 1000000000000"),
         ("data.duplicates.copies=1000000", "at most 1,000,000 are planted"),
+        ("data.duplicates.copies=[1, 1000000]", "copies = [1, 1000000], which is 4,000,004 images; at most 1,000,000"),
         ("model.channels=[8000000]", "this process may use"),
         ("model.layers_per_block=1000000", "2000000 blocks"),
         ("model.timesteps=1000000000", "model.timesteps is 1000000000"),
