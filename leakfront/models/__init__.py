@@ -7,7 +7,7 @@ registry = Registry(
     "model",
     "leakfront.models",
     "leakfront.models",
-    not_plugins={"contract", "diffusion", "flow", "own_network", "sampling"},
+    not_plugins={"contract", "diffusion", "flow", "own_network", "patches", "preconditioning", "sampling"},
 )
 register = registry.register
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_TIMESTEPS = 100_000  # the literature uses 1,000 to 4,000; noise levels are computed one by one
 Timesteps = Annotated[int, Interval(ge=1, le=MAX_TIMESTEPS)]
 Prediction = Literal["epsilon", "v_prediction", "sample"]  # what a network outputs, by diffusers' names
+Output = Literal["epsilon", "v_prediction", "sample", "edm"]  # edm: F of leakfront.models.preconditioning
 
 # (network, images float32 [B, C, H, W] in [-1, 1], condition int64 [B, ...], generator) -> loss of each image [B]
 PerExampleLoss = Callable[["torch.nn.Module", "torch.Tensor", "torch.Tensor", "torch.Generator"], "torch.Tensor"]
@@ -34,7 +35,7 @@ class LossWithLevels(Protocol):
     def alphas_cumprod(self) -> torch.Tensor: ...
 
     @property
-    def prediction(self) -> Prediction: ...
+    def prediction(self) -> Output: ...
 
     def given(self, condition: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
         """What the network gets of the conditions int64 [B, ...]: None if it is unconditional."""

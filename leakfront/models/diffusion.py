@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from leakfront.models.contract import Prediction
+from leakfront.models import preconditioning
+from leakfront.models.contract import Output
 
 
 def per_image(values: torch.Tensor) -> torch.Tensor:
@@ -20,13 +21,20 @@ def add_noise(x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -
     return per_image(alpha_bar.sqrt()) * x_0 + per_image((1 - alpha_bar).sqrt()) * noise
 
 
-def to_noise(output: torch.Tensor, x_t: torch.Tensor, alpha_bar: torch.Tensor, prediction: Prediction) -> torch.Tensor:
+def network_input(x_t: torch.Tensor, alpha_bar: torch.Tensor, prediction: Output) -> torch.Tensor:
+    """What the network is called with at x_t: x_t itself, or scaled to variance 1 (EDM)."""
+    return preconditioning.network_input(x_t, alpha_bar) if prediction == "edm" else x_t
+
+
+def to_noise(output: torch.Tensor, x_t: torch.Tensor, alpha_bar: torch.Tensor, prediction: Output) -> torch.Tensor:
     """The noise prediction that follows from a network's output.
 
     v = sqrt(ab) eps - sqrt(1 - ab) x_0 (Salimans and Ho 2022, App. D), so eps = sqrt(ab) v + sqrt(1 - ab) x_t.
     """
     if prediction == "epsilon":
         return output
+    if prediction == "edm":
+        return preconditioning.noise(output, x_t, alpha_bar)
     root, rest = per_image(alpha_bar.sqrt()), per_image((1 - alpha_bar).sqrt())
     if prediction == "v_prediction":
         return root * output + rest * x_t
@@ -34,11 +42,13 @@ def to_noise(output: torch.Tensor, x_t: torch.Tensor, alpha_bar: torch.Tensor, p
 
 
 def regression_target(
-    x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor, prediction: Prediction
+    x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor, prediction: Output
 ) -> torch.Tensor:
     """The output that the network is trained to give."""
     if prediction == "epsilon":
         return noise
+    if prediction == "edm":
+        return preconditioning.target(x_0, noise, alpha_bar)
     if prediction == "v_prediction":
         return per_image(alpha_bar.sqrt()) * noise - per_image((1 - alpha_bar).sqrt()) * x_0
     return x_0
@@ -55,7 +65,7 @@ class DenoisingLoss:
     """
 
     alphas_cumprod: torch.Tensor
-    prediction: Prediction
+    prediction: Output
     conditional: bool
     null: torch.Tensor | None = None
     null_probability: float = 0.0
@@ -86,6 +96,7 @@ class DenoisingLoss:
         alpha_bar = self.alphas_cumprod[timesteps].to(images.device)
         x_t = add_noise(images, noise, alpha_bar)
         given = self.given(condition, generator)
+        x_t = network_input(x_t, alpha_bar, self.prediction)
         (output,) = network(x_t, timesteps.to(images.device), given, return_dict=False)
         target = regression_target(images, noise, alpha_bar, self.prediction)
         squared: torch.Tensor = (output - target).square()

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Lt, MinLen
+from annotated_types import Ge, Interval, Lt, MinLen
 
 from leakfront.errors import InputError
 from leakfront.models import DiffusionModel, ModelFamily, register
-from leakfront.models.contract import PerExampleLoss, Prediction, Timesteps
+from leakfront.models.contract import Output, PerExampleLoss, Timesteps
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,9 @@ class UNet(ModelFamily):
     resolutions with self-attention, counted from 0, the finest. middle_attention: self-attention in the middle block.
     head_channels: the width of an attention head. norm_groups: the groups of each group normalization. schedule: cosine
     (squaredcos_cap_v2) suits small images, linear suits large ones. conditional: condition on the class.
+    patch: p x p pixels are the channels of one position (`leakfront.models.patches`), so that channels counts
+    resolutions from 1/p. prediction: what the network outputs, noise, v or the image by diffusers' names, or what EDM's
+    preconditioning makes it give (`leakfront.models.preconditioning`).
     """
 
     summary = "diffusers' UNet2DModel, unconditional or class-conditional"
@@ -43,7 +46,8 @@ class UNet(ModelFamily):
     conditional: bool = False
     timesteps: Timesteps = 1000
     schedule: Literal["squaredcos_cap_v2", "linear", "scaled_linear"] = "squaredcos_cap_v2"
-    prediction: Prediction = "epsilon"
+    prediction: Output = "epsilon"
+    patch: Annotated[int, Interval(ge=1, le=16)] = 1
 
     def validate(self) -> None:
         blocks = len(self.channels) * self.layers_per_block
@@ -81,11 +85,12 @@ class UNet(ModelFamily):
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         _, height, width = image_shape
-        multiple = 2 ** (len(self.channels) - 1)
+        multiple = self.patch * 2 ** (len(self.channels) - 1)
         if height % multiple or width % multiple:
+            patches = f" and model.patch is {self.patch}" if self.patch > 1 else ""
             raise InputError(
-                f"model.channels has {len(self.channels)} resolutions, so each side of an image must be a multiple of "
-                f"{multiple} pixels; the images are {height}x{width}"
+                f"model.channels has {len(self.channels)} resolutions{patches}, so each side of an image must be a "
+                f"multiple of {multiple} pixels; the images are {height}x{width}"
             )
 
     def build(
@@ -93,15 +98,15 @@ class UNet(ModelFamily):
     ) -> UNetDiffusion:
         """A fresh network for images (C, H, W); `classes` is used only if `conditional`."""
         import torch
-        from diffusers import DDPMScheduler, UNet2DModel
+        from diffusers import DDPMScheduler
 
         channels, height, width = image_shape
         levels = range(len(self.channels))
         torch.manual_seed(seed)
-        network = UNet2DModel(
-            sample_size=(height, width),
-            in_channels=channels,
-            out_channels=channels,
+        network = _kind(self.patch)(
+            sample_size=(height // self.patch, width // self.patch),
+            in_channels=channels * self.patch**2,
+            out_channels=channels * self.patch**2,
             block_out_channels=self.channels,
             layers_per_block=self.layers_per_block,
             down_block_types=tuple("AttnDownBlock2D" if i in self.attention else "DownBlock2D" for i in levels),
@@ -122,14 +127,14 @@ class UNet(ModelFamily):
 
         Raises `InputError` if the folder has no such pipeline.
         """
-        from diffusers import DDPMScheduler, UNet2DModel
+        from diffusers import DDPMScheduler
 
         for part in ("unet/config.json", "scheduler/scheduler_config.json"):
             if not (folder / part).is_file():  # diffusers would look for a repository of that name on the hub
                 raise InputError(f"{folder} is no diffusers pipeline of a UNet2DModel: it has no {part}")
         # safetensors only, since the other formats are pickles, which can run code
         try:
-            network = UNet2DModel.from_pretrained(
+            network = _kind(self.patch).from_pretrained(
                 folder / "unet", use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
             )
             scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
@@ -138,14 +143,26 @@ class UNet(ModelFamily):
         return UNetDiffusion(network, scheduler)
 
 
+def _kind(patch: int) -> Any:
+    """The class of a network for patches of this size."""
+    from diffusers import UNet2DModel
+
+    from leakfront.models.patches import PatchUNet
+
+    return PatchUNet if patch > 1 else UNet2DModel
+
+
 class UNetDiffusion(DiffusionModel):
     """A UNet with its schedule; see `leakfront.models.contract.DiffusionModel`."""
 
     def __init__(self, network: Any, scheduler: Any) -> None:
+        from leakfront.models.patches import patch_of
+
         self.network = network
         self._scheduler = scheduler
         height, width = network.config.sample_size
-        self.image_shape = (network.config.in_channels, height, width)
+        patch = patch_of(network.config.in_channels)
+        self.image_shape = (network.config.in_channels // patch**2, height * patch, width * patch)
         self.alphas_cumprod: torch.Tensor = scheduler.alphas_cumprod
         self.classes: int = network.config.num_class_embeds or 0
         self.prediction = scheduler.config.prediction_type
@@ -170,10 +187,11 @@ class UNetDiffusion(DiffusionModel):
         self, call: Callable[..., Any], x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None
     ) -> torch.Tensor:
         """The noise prediction that follows from the output of the network, called by `call`."""
-        from leakfront.models.diffusion import to_noise
+        from leakfront.models.diffusion import network_input, to_noise
 
-        (output,) = call(x_t, t, condition if self.classes else None)
-        return to_noise(output, x_t, self.alphas_cumprod.to(x_t.device)[t], self.prediction)
+        alpha_bar = self.alphas_cumprod.to(x_t.device)[t]
+        (output,) = call(network_input(x_t, alpha_bar, self.prediction), t, condition if self.classes else None)
+        return to_noise(output, x_t, alpha_bar, self.prediction)
 
     def fit(self, images: torch.Tensor) -> None:
         raise TypeError("a UNet is trained, not fitted")
@@ -184,10 +202,14 @@ class UNetDiffusion(DiffusionModel):
         return DenoisingLoss(self.alphas_cumprod, self.prediction, conditional=self.classes > 0)
 
     def save(self, folder: Path) -> None:
-        """Write a `DDPMPipeline` folder; only the parts of a class-conditional network, which has no such pipeline."""
+        """Write a `DDPMPipeline` folder; only the parts of a network that no such pipeline can sample from.
+
+        That is one with classes, with patches or with EDM's preconditioning.
+        """
         from diffusers import DDPMPipeline
 
-        if self.classes:
+        patched = self.network.config.in_channels != self.image_shape[0]
+        if self.classes or patched or self.prediction == "edm":
             self.network.save_pretrained(folder / "unet", safe_serialization=True)
             self._scheduler.save_pretrained(folder / "scheduler")
         else:

@@ -68,6 +68,10 @@ def test_every_family_keeps_to_the_contract(name: str) -> None:
     testing.check_model(models.registry.get(name)(**small.get(name, {})))
 
 
+def test_a_unet_on_patches_with_edms_preconditioning_keeps_to_the_contract() -> None:
+    testing.check_model(UNet(**SMALL, patch=2, prediction="edm"))
+
+
 def test_the_saved_folder_is_a_pipeline_that_plain_diffusers_loads(tmp_path: Path) -> None:
     from diffusers import DDPMPipeline
 
@@ -101,7 +105,7 @@ def test_a_conditional_unet_tells_classes_apart(tmp_path: Path) -> None:
     assert UNet(conditional=True).load(tmp_path).classes == 10
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample", "edm"])
 def test_a_perfect_network_predicts_the_noise_with_every_kind_of_output(prediction) -> None:
     generator = torch.Generator().manual_seed(0)
     x_0, noise = torch.randn(4, 3, 2, 2, generator=generator), torch.randn(4, 3, 2, 2, generator=generator)
