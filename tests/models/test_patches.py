@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DModel
 
 from leakfront.errors import InputError
 from leakfront.models.patches import PatchUNet, patch_of
@@ -20,6 +19,8 @@ def test_the_channels_tell_the_patch(channels: int, patch: int) -> None:
 
 
 def test_it_is_the_plain_network_between_folding_and_unfolding(tmp_path: Path) -> None:
+    from diffusers import UNet2DModel
+
     model = SMALL.build((3, 8, 8), 0, 3)
     model.save(tmp_path)
     assert model.image_shape == (3, 8, 8)
