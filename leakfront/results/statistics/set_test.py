@@ -19,14 +19,19 @@ class SetPower(NamedTuple):
     sets: int
 
 
-def welch_p_value(scores: np.ndarray, of_non_members: np.ndarray) -> float:
-    """One-sided p-value of "these scores are no higher on average than those of non-members".
+def welch_p_values(scores: np.ndarray, of_non_members: np.ndarray) -> np.ndarray:
+    """One-sided p-values, float [S], of "these scores are no higher on average than those of non-members".
 
-    If neither side varies, the test has no variance: the p-value is 0 if the scores are higher, else 1.
+    scores: float [S, n], S sets; of_non_members: float [S, m]. If neither side of a set varies, its test has no
+    variance: the p-value is 0 if the scores are higher, else 1.
     """
-    if np.ptp(scores) == 0 and np.ptp(of_non_members) == 0:
-        return 0.0 if scores[0] > of_non_members[0] else 1.0
-    return float(ttest_ind(scores, of_non_members, equal_var=False, alternative="greater").pvalue)
+    constant = (np.ptp(scores, axis=1) == 0) & (np.ptp(of_non_members, axis=1) == 0)
+    p_values = np.where(scores[:, 0] > of_non_members[:, 0], 0.0, 1.0)
+    tested = ~constant
+    if tested.any():
+        sides = scores[tested], of_non_members[tested]
+        p_values[tested] = ttest_ind(*sides, axis=1, equal_var=False, alternative="greater").pvalue
+    return p_values
 
 
 def set_power(
@@ -45,10 +50,11 @@ def set_power(
             f"sets of {size} need as many members and twice as many decoys, of {len(inside)}, {len(outside)}"
         )
     rng = np.random.default_rng(seed)
-    p_values = []
-    for _ in range(sets):
+    tested, known = np.empty((2, sets, size), dtype=np.int64)
+    for number in range(sets):
         decoys = rng.permutation(outside)[: 2 * size]
-        tested = decoys[size:] if of_decoys else rng.permutation(inside)[:size]
-        p_values.append(welch_p_value(scores[tested], scores[decoys[:size]]))
+        known[number] = decoys[:size]
+        tested[number] = decoys[size:] if of_decoys else rng.permutation(inside)[:size]
+    p_values = welch_p_values(scores[tested], scores[known])
     low, middle, high = np.quantile(p_values, [0.25, 0.5, 0.75])
-    return SetPower(float(middle), (float(low), float(high)), float(np.mean(np.array(p_values) < 0.05)), sets)
+    return SetPower(float(middle), (float(low), float(high)), float(np.mean(p_values < 0.05)), sets)

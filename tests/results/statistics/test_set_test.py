@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from leakfront.results.statistics.set_test import set_power, welch_p_value
+from leakfront.results.statistics.set_test import set_power, welch_p_values
 
 
 @pytest.mark.parametrize(("a", "b", "shift", "spread"), [(10, 10, 0.0, 1.0), (20, 50, 0.7, 3.0), (100, 12, -0.4, 0.2)])
@@ -14,13 +14,13 @@ def test_the_p_value_is_welchs(a: int, b: int, shift: float, spread: float) -> N
     u, w = x.var(ddof=1) / a, y.var(ddof=1) / b
     freedom = (u + w) ** 2 / (u**2 / (a - 1) + w**2 / (b - 1))
     expected = student.sf((x.mean() - y.mean()) / np.sqrt(u + w), freedom)
-    assert welch_p_value(x, y) == pytest.approx(expected, rel=1e-9)
+    assert welch_p_values(x[None], y[None]) == pytest.approx([expected], rel=1e-9)
 
 
 def test_scores_that_do_not_vary_are_compared_as_they_are() -> None:
-    assert welch_p_value(np.ones(5), np.zeros(5)) == 0
-    assert welch_p_value(np.zeros(5), np.ones(5)) == 1
-    assert welch_p_value(np.ones(5), np.ones(5)) == 1
+    ones, zeros, varied = np.ones(5), np.zeros(5), np.arange(5.0)
+    found = welch_p_values(np.stack([ones, zeros, ones, varied]), np.stack([zeros, ones, ones, varied]))
+    assert found == pytest.approx([0, 1, 1, 0.5])
 
 
 @pytest.mark.parametrize("of_decoys", [False, True])
