@@ -15,6 +15,7 @@ from leakfront.harness.execution.schedule import is_done
 from leakfront.harness.plan.limits import check_gpu, check_threads
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
+from leakfront.harness.plan.told_labels import check_told_labels
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import SAMPLE, TRAIN
@@ -52,6 +53,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
     check_captions(plan, pool)
     check_base(plan, pool)
     check_halves(plan)
+    check_told_labels(plan)
     check_generated_images(plan, pool, layout)
     plan.model.check((pool.images.shape[1], pool.images.shape[2], pool.images.shape[3]))
     if plan.external:

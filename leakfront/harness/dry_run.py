@@ -16,6 +16,7 @@ from leakfront.harness.plan.plan import Plan
 from leakfront.harness.plan.query_cost import check_signals
 from leakfront.harness.plan.trainings import longest_of, models_of
 from leakfront.harness.pool.pool import Pool
+from leakfront.harness.pool.told_labels import told
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import BASE, STAGES, TRAIN
 from leakfront.harness.stages.base import base_work
@@ -88,6 +89,7 @@ def _seconds_per_pass(plan: Plan, pool: Pool) -> float:
     from leakfront.harness.training.loop import to_unit_range
 
     config = plan.config
+    pool = told(pool, config.data.labels, config.seed)
     torch.set_num_threads(config.execution.threads)
     try:
         model = fresh_model(plan, pool, 0)

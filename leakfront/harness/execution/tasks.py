@@ -11,6 +11,7 @@ from leakfront.defenses.training.ranks import Ranks
 from leakfront.harness.execution.process import Task, emit, plan_of
 from leakfront.harness.plan.keys import is_late, key_of
 from leakfront.harness.pool.pool import Pool
+from leakfront.harness.pool.told_labels import told
 from leakfront.harness.stages import BY_NAME, PROBE, TRAIN
 from leakfront.harness.stages.generated import remove_parts
 from leakfront.harness.stages.pool import stored_pool
@@ -35,15 +36,16 @@ def run_task(task: Task) -> None:
 
 
 def work_of(task: Task) -> Work:
-    """The `Work` of a task: its plan, pool, cell and folder."""
+    """The `Work` of a task: its plan, pool, cell and folder. A cell's pool has the labels that its model is told."""
     plan, layout = plan_of(task), Layout(task.root)
+    pool = _pool(task.root, plan.keys["pool"])
     return Work(
         plan=plan,
         of_cell=plan.by_name[task.cell] if task.cell else None,
         shadows=tuple(plan.by_name[name] for name in task.shadows),
         snapshots=dict(task.snapshots),
         layout=layout,
-        pool=_pool(task.root, plan.keys["pool"]),
+        pool=told(pool, plan.config.data.labels, plan.config.seed) if task.cell else pool,
         progress=_Reporter(task.cell or task.stage, task.stage),
     )
 

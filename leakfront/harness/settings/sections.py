@@ -32,7 +32,8 @@ class Data(_Section):
 
     params: parameters of the data set. pool: the number of images in the pool. coin: the probability of membership. For
     a data set that states who the members are, `pool` is the number of members and decoys, and there is no coin.
-    reference: the number of images outside the pool for FID.
+    reference: the number of images outside the pool for FID. labels: what class-conditional models are told of each
+    image: its class, "none", one of ten drawn at random, or a "unique" one.
     """
 
     dataset: str = "digits"
@@ -40,6 +41,7 @@ class Data(_Section):
     pool: Positive = 1024
     coin: Number = Field(0.5, gt=0, lt=1)
     reference: Positive | None = None
+    labels: Literal["class", "none", "random", "unique"] = "class"
     duplicates: Duplicates = Duplicates()
 
 

@@ -26,6 +26,7 @@ from leakfront.harness.stages.sample import (
     guards_of,
     load_samples,
     solver_of,
+    trained_labels,
 )
 from leakfront.harness.stages.stage import Work
 from leakfront.harness.store.artifacts import discard, stored_key, writing
@@ -116,7 +117,8 @@ class _Generating:
 
     def draw(self, changed: DiffusionModel) -> np.ndarray:
         """See `GenerationContext`."""
-        return draw_samples(self.work.plan, changed, self.work.cell.split, asked_of(changed, self.work.pool))
+        asked = asked_of(changed, self.work.pool, trained_labels(self.work))
+        return draw_samples(self.work.plan, changed, self.work.cell.split, asked)
 
     def sample(
         self,
@@ -142,7 +144,7 @@ class _Generating:
             NUMBERS // 2**32,
             derive_seed(plan.config.seed, "prompted sampling", self.work.cell.split),
             replace(solver, steps=steps, guidance=guidance),
-            asked_of(self.model, self.work.pool),
+            asked_of(self.model, self.work.pool, trained_labels(self.work)),
         )
         sampler = request.sampler(self.model, plan.config.execution.device, self.guards, self.training_images)
         return drawn(sampler, seeds, plan.config.sampling.batch_size)

@@ -21,6 +21,7 @@ from leakfront.harness.stages.sample import (
     load_sample_prompts,
     load_samples,
     load_unguarded_samples,
+    trained_labels,
 )
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work
 from leakfront.harness.stages.stored_json import read_stored_rows
@@ -58,7 +59,8 @@ def _run(work: Work) -> Files:
     except DivergedError as error:
         found = Estimate(math.nan, math.nan, math.nan, f"the model of the decoys diverged at step {error.step}")
     else:
-        images = draw_samples(plan, model, cell.split, asked_of(model, work.pool), progress=work.progress)
+        asked = asked_of(model, work.pool, trained_labels(work))
+        images = draw_samples(plan, model, cell.split, asked, progress=work.progress)
         unguarded = load_unguarded_samples(cell, layout)
         own = load_samples(cell, layout) if unguarded is None else unguarded
         found = agreement(flatten_unit(own), flatten_unit(images), load_sample_prompts(cell, layout))

@@ -45,7 +45,8 @@ CONTROLS = (
 def _settings(subject: Subject) -> list[Any]:
     config, cell = subject.plan.config, subject.cell
     named = [config.name, subject.plan.model.label, cell.name, cell.point.line, cell.point.params]  # in every row
-    data = shortened({"data": config.data.model_dump()})["data"]  # where the files lie does not matter
+    # where the files lie does not matter, and the labels that models are told decide the prepare stage
+    data = shortened({"data": config.data.model_dump(exclude={"labels"})})["data"]
     return [config.statistics.model_dump(), named, data, list(subject.plan.attacks), len(subject.shadows)]
 
 

@@ -25,11 +25,14 @@ from leakfront.registry import parameters
 def _settings(subject: Subject) -> list[Any]:
     config = subject.plan.config
     layers = [[layer.name, parameters(layer)] for layer in subject.cell.point.stack if layer.overrides("prepare")]
-    return [layers, config.data.coin, subject.cell.split, config.seed]
+    told = [] if config.data.labels == "class" else [config.data.labels]
+    return [layers, config.data.coin, subject.cell.split, config.seed, *told]
 
 
 def _code(subject: Subject) -> list[str]:
-    return [name for layer in subject.cell.point.stack if layer.overrides("prepare") for name in plugin_code(layer)]
+    told = [] if subject.plan.config.data.labels == "class" else ["leakfront.harness.pool.told_labels"]
+    preparing = [layer for layer in subject.cell.point.stack if layer.overrides("prepare")]
+    return [*told, *(name for layer in preparing for name in plugin_code(layer))]
 
 
 def _run(work: Work) -> Files:

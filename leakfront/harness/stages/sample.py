@@ -54,7 +54,7 @@ def _run(work: Work) -> Files:
 
     plan, cell = work.plan, work.cell
     model: Any = CountedModel(load_model(plan, cell, work.layout))
-    guards, asked = guards_of(cell), asked_of(model, work.pool)
+    guards, asked = guards_of(cell), asked_of(model, work.pool, trained_labels(work))
     watch = Stopwatch(plan.config.execution.device)
     arrays = {"images": draw_samples(plan, model, cell.split, asked, progress=work.progress)}
     if guards:
@@ -62,7 +62,7 @@ def _run(work: Work) -> Files:
         images = load_prepared(cell, work.layout)[0].images
         arrays["images"] = draw_samples(plan, model, cell.split, asked, guards, images, work.progress)
     arrays["prompts"] = np.arange(len(arrays["images"])) % len(asked)
-    arrays["labels"] = _asked_for(work.pool)[0][arrays["prompts"]] if model.words else arrays["prompts"]
+    arrays["labels"] = _classes_of(work, model, arrays["prompts"])
     facts = {"seconds": watch.seconds, "model_calls_per_image": model.calls / len(arrays["images"])}
     return {"samples.safetensors": arrays, "sample.json": facts}
 
@@ -99,17 +99,39 @@ class CountedModel:
         return images
 
 
-def asked_of(model: DiffusionModel, pool: Pool) -> torch.Tensor:
+def _classes_of(work: Work, model: DiffusionModel, prompts: np.ndarray) -> np.ndarray:
+    """The class that each sample was asked for, int64 [N_G]; zeros if models are told something else."""
+    if model.words is not None:
+        of_captions: np.ndarray = _asked_for(work.pool)[0][prompts]
+        return of_captions
+    told_classes = work.plan.config.data.labels == "class"
+    return prompts if told_classes else np.zeros(len(prompts), np.int64)
+
+
+def trained_labels(work: Work) -> np.ndarray | None:
+    """The labels in the training set, int64 [R], if they are told in place of classes; else None.
+
+    A model knows no others. Their order is drawn at random, so that the order of samples says nothing of the pool's.
+    """
+    if work.plan.config.data.labels == "class":
+        return None
+    found = np.unique(load_prepared(work.cell, work.layout)[0].labels)
+    return np.random.default_rng(derive_seed(work.plan.config.seed, "asked", work.cell.split)).permutation(found)
+
+
+def asked_of(model: DiffusionModel, pool: Pool, known: np.ndarray | None = None) -> torch.Tensor:
     """The conditions, int64 [R, ...], that a model's samples are asked for in turn.
 
-    Its classes; for a text model the captions of the reference. They are never the pool's captions where there is a
-    reference: FID would reward a model that answers those with its members. Without a reference there is no FID, and
-    they are the pool's, of members and decoys alike; without captions the empty one.
+    Its classes, but of these only the `known` ones if a model was not told them all (also of a model that has several
+    times as many, see `side`); for a text model the captions of the reference. They are never the pool's captions
+    where there is a reference: FID would reward a model that answers those with its members. Without a reference there
+    is no FID, and they are the pool's, of members and decoys alike; without captions the empty one.
     """
     import torch
 
     if model.words is None:
-        return torch.arange(max(model.classes, 1))
+        classes = torch.arange(max(model.classes, 1))
+        return classes if known is None else classes.reshape(-1, len(pool.classes))[:, known].flatten()
     labels, captions = _asked_for(pool)
     return model.conditions(torch.as_tensor(labels), captions)
 
