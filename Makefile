@@ -1,15 +1,19 @@
-# make demo: install and run the default benchmark. make test: install and run the tests. make gpu: the tests and
-# benchmarks that need a GPU, in at most 8 minutes. make docs: build the site.
+# make demo: install and run the default benchmark. make studies: all studies, and one report over them. make test:
+# install and run the tests. make gpu: the tests and benchmarks that need a GPU, in at most 8 minutes. make docs: build
+# the site.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow stress lint format benchmarks gpu docs clean
+.PHONY: demo studies test test-slow stress lint format benchmarks gpu docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/leakfront run digits
+
+studies: $(INSTALLED)
+	$(VENV)/bin/leakfront run studies
 
 test: $(INSTALLED)
 	$(PYTHON) -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not gpu"

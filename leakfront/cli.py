@@ -92,9 +92,21 @@ def run(
 ) -> int:
     """Train, attack, measure, report.
 
-    CONFIG is a TOML file, the name of a bundled benchmark, or the folder of a run that goes on. Finished work is kept:
-    a stopped run resumes, and adding a defense trains that defense only.
+    CONFIG is a TOML file, the name of a bundled benchmark, or the folder of a run that goes on; `studies` runs all
+    bundled studies, `studies/NAME` one of them. Finished work is kept: a stopped run resumes, and adding a defense
+    trains that defense only.
     """
+    if config == "studies" or config.startswith("studies/") or config.endswith(".toml"):
+        from leakfront.harness.studies.run import asks_for_studies, run_studies
+
+        if asks_for_studies(config):
+            from rich.console import Console
+
+            if ray is not None:
+                raise click.UsageError("studies run on this machine: leave out --ray")
+            changes = _with_device(overrides, device)
+            whole = run_studies(config, out, changes, smoke, workers, Console(soft_wrap=True), dry_run)
+            return 0 if whole else 1
     from leakfront.harness.held import config_and_folder
 
     settings, layout = config_and_folder(config, out, _with_device(overrides, device), smoke)
@@ -263,14 +275,24 @@ def report(
 ) -> None:
     """Redraw tables and figures; several runs share one report.
 
-    With --shareable, a report of its own that may be given away; it says what it leaves out.
+    The folder of a study, or of several, gets a report over the studies. With --shareable, a report of its own that may
+    be given away; it says what it leaves out.
     """
     from leakfront.errors import InputError
     from leakfront.harness.report import SHAREABLE, draw_report, draw_shareable, written_elsewhere
     from leakfront.harness.store.run_folder import find_run
+    from leakfront.harness.studies.folder import studies_in
+    from leakfront.harness.studies.report import draw_studies
 
     if shareable and marks is not None:
         raise InputError("a report that may be shared has no marks; leave out --marks or --shareable")
+    if len(runs) == 1 and studies_in(Path(runs[0])):
+        if shareable or marks is not None or force:
+            raise InputError("a report over studies shows no images; leave out --shareable, --marks and --force")
+        place = out or Path(runs[0]) / "report"
+        with written_elsewhere(place):
+            click.echo(draw_studies(Path(runs[0]), place, theme))
+        return
     layouts = [find_run(folder) for folder in runs]
     name = SHAREABLE if shareable else "report"
     folder = out or (layouts[0].root / name if len(layouts) == 1 else Path(name))

@@ -97,6 +97,11 @@ def _check(runs: Sequence[Layout], folder: Path) -> None:
         if not (layout.root / "results.csv").is_file() or not (layout.root / "run.json").is_file():
             raise InputError(f"{layout.root} holds no results yet; finish it with: leakfront run")
         check_results(layout)
+    check_place(folder)
+
+
+def check_place(folder: Path) -> None:
+    """Raise `InputError` for a folder that is not empty and holds no report."""
     if folder.exists() and any(folder.iterdir()) and not ((folder / MANIFEST).exists() and (folder / PAGE).exists()):
         raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
 

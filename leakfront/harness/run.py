@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from leakfront.harness.store.layout import Layout, model_names
 from leakfront.harness.store.run_folder import check_compatible, locked, paths_of, write_config
 from leakfront.harness.store.secret import make_secret
 from leakfront.harness.store.temporaries import clear_temporaries
+from leakfront.harness.take_over import take_over
 
 if TYPE_CHECKING:
     from leakfront.harness.execution.ray_cluster import RayCluster
@@ -50,12 +52,13 @@ def run(
     console: Console,
     cluster: RayCluster | None = None,
     report: bool = True,
+    others: Sequence[Layout] = (),
 ) -> Outcome:
     """Carry out a benchmark in a folder; stored artifacts that are still valid are kept.
 
     workers: processes on this machine, 0 for this process; with a cluster, its number of slots. report: whether to
-    draw the report. Raises `InputError` for wrong input, and
-    `StageError` if a stage of the whole run fails.
+    draw the report. others: runs whose finished artifacts are taken over where the keys agree. Raises `InputError` for
+    wrong input, and `StageError` if a stage of the whole run fails.
     """
     from leakfront.harness.decision import write_decision
     from leakfront.harness.report import draw_report
@@ -79,6 +82,7 @@ def run(
         record(plan.data, layout)
         if private := [cell for cell in plan.cells if is_private(cell.point.stack)]:
             make_secret(layout, config.privacy_seed, begun=any(is_begun(cell, layout) for cell in private))
+        taken = take_over(plan, layout, others)
         made = provenance.made_by(config.execution.threads)  # on no GPU, which workers alone use
         perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys[POOL.name], made)
         apart = {name: getattr(pool, name) for name in APART}
@@ -88,6 +92,8 @@ def run(
             for sentence in damaged:
                 progress.say(sentence)
             progress.say(_opening(plan, layout, workers, str(cluster or "")), session="start")
+            if taken:
+                progress.say(f"  {taken} artifacts are taken over from other runs")
             for note in (*pool.notes, *notes_on(plan)):
                 progress.say(f"  {note}")
             try:

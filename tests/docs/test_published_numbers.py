@@ -29,6 +29,7 @@ OTHERS = {
     "docs/quickstart.md": "settings in examples",
     "docs/reliability.md": "stress tests, limits, and benchmarks.reproducibility",
     "docs/speed.md": "timings of benchmarks",
+    "docs/studies.md": "settings and levels of tests",
     "docs/text-to-image.md": "settings",
 }
 TEXT = """Nothing of 27.3 images, 26.0 of them

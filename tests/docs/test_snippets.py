@@ -31,9 +31,12 @@ from PIL import Image
 import leakfront.attacks
 import leakfront.defenses
 from leakfront import cli
+from leakfront.configs import bundled_studies
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.external import SUITE_OF_IMAGES, external_config
 from leakfront.harness.settings.file import load_config
+from leakfront.harness.studies.load import load_study
+from leakfront.harness.studies.run import asks_for_studies
 from leakfront.results.verdict.gate import read_gate
 from tests.docs.markdown import PAGES, ROOT, Block, blocks, commands, inline_commands
 from tests.few_figures import only
@@ -117,6 +120,8 @@ class Reader:
         path = self.folder / "snippet.toml"
         path.write_text(tomli_w.dumps(whole))
         config = load_config(str(path))
+        if config.study is not None:
+            load_study(str(path))
         if config.model["name"] != "pipeline":  # which is no file here
             make_plan(config)
 
@@ -126,7 +131,11 @@ class Reader:
         command = cli.main.commands[arguments[0]]
         given = command.make_context(arguments[0], arguments[1:]).params
         if arguments[0] == "run":
-            if given["config"] not in self.runs:  # a folder that an earlier line wrote goes on
+            if asks_for_studies(given["config"]):
+                names = bundled_studies() if given["config"] == "studies" else [given["config"]]
+                for name in names:
+                    load_study(name, given["overrides"], given["smoke"])
+            elif given["config"] not in self.runs:  # a folder that an earlier line wrote goes on
                 make_plan(load_config(given["config"], given["overrides"], given["smoke"]))
             self.runs.add(str(given["out"]))
         elif arguments[0] in ("attack", "samples"):

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from leakfront.configs import bundled
+from leakfront.configs import bundled, bundled_studies
 from leakfront.documents import parse_toml
 from leakfront.errors import InputError
 from leakfront.harness.settings.sections import Config, parse_config
@@ -36,10 +36,10 @@ SMOKE_GROUPS = 8  # of planted duplicates
 def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = False) -> Config:
     """Read a benchmark.
 
-    source: a path to a TOML file, or the name of a bundled benchmark. overrides: "dotted.key=value", the value in
-    TOML (a bare word is a string). smoke: shrink it to a size that only tests that it runs. Raises `InputError`.
+    source: a path to a TOML file, or the name of a bundled benchmark or study. overrides: "dotted.key=value", the value
+    in TOML (a bare word is a string). smoke: shrink it to a size that only tests that it runs. Raises `InputError`.
     """
-    return overridden(_read_toml(source), overrides, smoke)
+    return overridden(read_settings(source), overrides, smoke)
 
 
 def overridden(settings: dict[str, Any], overrides: tuple[str, ...] = (), smoke: bool = False) -> Config:
@@ -106,8 +106,9 @@ def _lower_guesses(statistics: Any) -> None:
     _lower(statistics, "audit_guesses", SMOKE_GUESSES)
 
 
-def _read_toml(source: str) -> dict[str, Any]:
-    path = Path(source)
+def read_settings(source: str) -> dict[str, Any]:
+    """The settings in a TOML file, or of a bundled benchmark or study, unchecked. Raises `InputError`."""
+    path, names = Path(source), [*bundled(), *bundled_studies()]
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
         if is_file:
@@ -115,16 +116,16 @@ def _read_toml(source: str) -> dict[str, Any]:
                 content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise InputError(f"config {source!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if not is_file and source in bundled():
+    if not is_file and source in names:
         content = resources.files("leakfront.configs").joinpath(f"{source}.toml").read_bytes()
     elif is_folder:
         raise InputError(f"config {source!r} is a folder; give a TOML file")
     elif path.suffix == ".toml" and not is_file:
-        raise InputError(f"config file {source!r} does not exist (bundled benchmarks: {', '.join(bundled())})")
+        raise InputError(f"config file {source!r} does not exist (bundled benchmarks: {', '.join(names)})")
     elif not is_file:
-        near = get_close_matches(source, bundled(), n=1)
+        near = get_close_matches(source, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"no config file and no bundled benchmark {source!r}{hint} (bundled: {', '.join(bundled())})")
+        raise InputError(f"no config file and no bundled benchmark {source!r}{hint} (bundled: {', '.join(names)})")
     if len(content) > MAX_BYTES:
         raise InputError(f"config {source!r} is larger than {MAX_BYTES // 1024} KiB; give a smaller TOML file")
     try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from leakfront.errors import InputError
 from leakfront.harness.settings.duplicates import Duplicates
+from leakfront.harness.settings.study import Study
 
 # strict: "5" and true are not numbers
 Whole = Annotated[int, Field(strict=True)]
@@ -167,7 +168,7 @@ class Config(_Section):
     second model is trained for each, on the decoys, and compared with it on the same noise. figures: the names of
     figures of other packages that the report draws after its own. privacy_seed: what private models draw from, if their
     draws are to be repeated; by default a secret that is drawn for the run. It is never written to the run's config,
-    rows or report, and the guarantees hold only while it stays secret.
+    rows or report, and the guarantees hold only while it stays secret. study: what is asked of the run, and expected.
     """
 
     name: str = Field(pattern=r"^[^\W_][\w.-]*$")
@@ -189,6 +190,7 @@ class Config(_Section):
     metrics: Metrics = Metrics()
     statistics: Statistics = Statistics()
     execution: Execution = Execution()
+    study: Study | None = None
 
 
 def parse_config(settings: dict[str, Any]) -> Config:
@@ -211,11 +213,18 @@ def _sentence(error: ValidationError) -> str:
         return f"unknown key {key!r} in the config{hint} (known there: {', '.join(known)})"
     if first["type"] == "missing":
         return f"the config lacks the key {key!r}"
-    return f"{key} = {first.get('input')!r} in the config is wrong: {first['msg'].lower()}"
+    value = "" if isinstance(first.get("input"), dict) else f" = {first.get('input')!r}"
+    return f"{key}{value} in the config is wrong: {first['msg'].lower()}"
 
 
 def _known_keys(path: list[str]) -> list[str]:
     section: Any = Config
-    for part in path:
-        section = section.model_fields[part].annotation
+    for part in path:  # a number stands in a list, whose entries are sections
+        section = section if part.isdigit() else _section_in(section.model_fields[part].annotation)
     return sorted(section.model_fields)
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section that an annotation is, may be (`Study | None`), or has several of (`tuple[Question, ...]`)."""
+    options = [annotation, *get_args(annotation)]
+    return next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))

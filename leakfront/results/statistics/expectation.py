@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
+from scipy import stats
+
 from leakfront.results.statistics.estimate import Estimate
+from leakfront.results.statistics.splits import Values
 
 Answer = Literal["agrees", "disagrees", "not resolved at this size"]
 Direction = Literal["above", "below"]
@@ -37,3 +41,28 @@ def by_p_values(expected: float, opposite: float, level: float = 0.01) -> Answer
     if expected < level:
         return "agrees"
     return "disagrees" if opposite < level else "not resolved at this size"
+
+
+def by_equivalence(effect: Estimate, p_value: float, around: float, margin: float, level: float = 0.05) -> Answer:
+    """The answer to "the effect is `around`, within the margin".
+
+    agrees: two one-sided tests reject at the level that it lies farther off (`statistics.equivalence`, of the distances
+    from `around`). disagrees: the whole interval lies farther off. nan is no test: not resolved.
+    """
+    if p_value < level:
+        return "agrees"
+    outside = effect.low > around + margin or effect.high < around - margin
+    return "disagrees" if outside else "not resolved at this size"
+
+
+def beyond_p_value(values: Values, direction: Direction, margin: float) -> float:
+    """The two-sided t test's p-value for "the mean effect lies beyond the margin", float [S] one for each split.
+
+    It is twice the one-sided p, at most 1, so that it is below 0.05 exactly if the 95% t interval lies beyond the
+    margin. nan with fewer than two splits, and for effects that are all equal, since they do not show their spread.
+    """
+    effects = np.asarray(values, dtype=np.float64)
+    if len(effects) < 2 or np.ptp(effects) == 0:
+        return math.nan
+    side: Literal["greater", "less"] = "greater" if direction == "above" else "less"
+    return min(1.0, 2 * float(stats.ttest_1samp(effects, margin, alternative=side).pvalue))

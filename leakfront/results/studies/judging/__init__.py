@@ -1,0 +1,1 @@
+"""What all studies share: their rows, their answers, and the report over them."""
