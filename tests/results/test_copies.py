@@ -15,12 +15,15 @@ from leakfront.errors import InputError
 from leakfront.results.figures import Drawn, NotDrawn
 from leakfront.results.figures.copies import Copies
 from leakfront.results.figures.drawing import themes
+from leakfront.results.page.by_caption import by_caption
 from leakfront.results.page.copies import copies_page
+from leakfront.results.page.findings import findings
 from leakfront.results.run.copies import captions_of, copies_of
 from leakfront.results.run.data import RunData
 from leakfront.results.run.marks import check_marks, read_marks
 from leakfront.results.statistics.precision_recall import precision_recall
 from leakfront.results.tables.captions import captions_table
+from leakfront.results.tables.table import number
 from tests import browser
 from tests.results.test_report import assert_legible, texts_in
 from tests.results.test_themes import least
@@ -79,11 +82,23 @@ def test_own_images_any_caption_and_flags_stand_apart_in_the_table(run: RunData)
     assert "planted pairs alone cannot reach it" in " ".join(table.notes)
 
 
+def test_the_headline_says_what_captions_give_away(run: RunData) -> None:
+    none, dedup = run.summary.points
+    planted = number(np.mean([run.members(cell)[:8].sum() for cell in run.cells if cell.defense == "none"]))
+    [part] = by_caption(run.summary, [none])
+    assert part.startswith(f"captions give their own image for {planted} ")
+    assert "members and 0 decoys" in part
+    [part] = by_caption(run.summary, [dedup], [none])
+    assert part.endswith(f", against {planted} members undefended")
+    assert part in " ".join(one.text for one in findings(run).headline)
+
+
 def test_a_run_without_captions_has_neither(tmp_path: Path) -> None:
     plain = synthetic_run(tmp_path, splits=1, pool=64)
     assert copies_of(plain) == []
     assert copies_page(plain) is None
     assert captions_table(plain) is None
+    assert by_caption(plain.summary, plain.summary.points) == []
     assert isinstance(Copies().draw(plain), NotDrawn)
 
 

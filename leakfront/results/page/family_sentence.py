@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from leakfront.results.page.by_caption import by_caption
 from leakfront.results.page.comparisons import Comparisons, Quantity
 from leakfront.results.page.finding import Finding
+from leakfront.results.page.span import Read, known, plain, span
 from leakfront.results.page.strengths import members
 from leakfront.results.run.controls import of_halves
 from leakfront.results.run.point import Point
 from leakfront.results.run.rows import HELD_OUT, NOISE
 from leakfront.results.run.summary import Summary
 from leakfront.results.run.value import Value
-from leakfront.results.tables.table import number, shown
+from leakfront.results.tables.table import number
 
 _NAMED = 8  # defenses named in a sentence
 _NOT_EXTRACTED = "extraction was not measured"
-_Read = Callable[[Point], Value | None]
 
 
 def undefended_sentence(summary: Summary, comparisons: Comparisons, points: Sequence[Point]) -> Finding:
     """The models without a defense."""
     subject = f"{len(points)} models without a defense" if len(points) > 1 else summary.subject
-    parts = [_extracted(summary, points) or _NOT_EXTRACTED]
-    if auc := _span(points, _leading(summary), 2):
-        halves = _span(points, lambda point: of_halves(summary, point), 2)
+    parts = [_extracted(summary, points) or _NOT_EXTRACTED, *by_caption(summary, points)]
+    if auc := span(points, _leading(summary), 2):
+        halves = span(points, lambda point: of_halves(summary, point), 2)
         beside = f", beside {halves} between random halves of the decoys" if halves else ""
         above, others = _above_chance(comparisons, points), _others(summary, points)
         parts.append(f"{_named(summary)} is {auc} ({above}){beside}{others}")
-    fid = _span(points, summary.fid)
+    fid = span(points, summary.fid)
     if fid:
         ends = {end.strip("()"): summary.scale_end(end) for end in (HELD_OUT, NOISE)}
-        known = [f"{name} {number(value.value)}" for name, value in ends.items() if value is not None and value.known]
-        parts.append(f"FID is {fid}" + (f" ({', '.join(known)})" if known else ""))
+        told = [f"{name} {number(value.value)}" for name, value in ends.items() if value is not None and value.known]
+        parts.append(f"FID is {fid}" + (f" ({', '.join(told)})" if told else ""))
     return Finding(f"{subject[0].upper()}{subject[1:]}", f"{'; '.join(parts)}.")
 
 
@@ -40,25 +41,26 @@ def family_sentence(summary: Summary, comparisons: Comparisons, name: str, point
     """The points of one family, compared with the undefended model of their run."""
     bases = list(dict.fromkeys(b for p in points if (b := summary.baseline_of(p)) is not None))
 
-    def compared(quantity: Quantity, read: _Read, less: str, more: str, decimals: int | None = None) -> str:
+    def compared(quantity: Quantity, read: Read, less: str, more: str, decimals: int | None = None) -> str:
         """The number without the defense, and the verdict."""
-        base = _plain(bases, read, decimals)
-        verdict = _verdict(comparisons, quantity, list(_known(points, read)), less, more)
+        base = plain(bases, read, decimals)
+        verdict = _verdict(comparisons, quantity, list(known(points, read)), less, more)
         return f", against {base} undefended" + (f" ({verdict})" if verdict else "") if base else ""
 
     extracted, leading = _extracted(summary, points), _leading(summary)
     parts = [extracted + compared("extracted", summary.extracted, "fewer", "more") if extracted else _NOT_EXTRACTED]
-    past, auc = _span(points, summary.extracted_with_weights), _span(points, leading, 2)
+    past, auc = span(points, summary.extracted_with_weights), span(points, leading, 2)
     if past:
         parts.append(f"with the weights, {past} are extracted")
+    parts += by_caption(summary, points, bases)
     if auc:
         above, against = _above_chance(comparisons, points), compared("auc", leading, "lower", "higher", 2)
         parts.append(f"{_named(summary)} is {auc} ({above}){against}{_others(summary, points)}")
-    fids = _known(points, summary.fid)
+    fids = known(points, summary.fid)
     if fids:
         noise = _against_noise(summary, fids)
         aside = f" ({noise})" if noise else ""
-        parts.append(f"FID is {_span(points, summary.fid)}{aside}" + compared("fid", summary.fid, "better", "worse"))
+        parts.append(f"FID is {span(points, summary.fid)}{aside}" + compared("fid", summary.fid, "better", "worse"))
     defenses = list(dict.fromkeys(point.defense for point in points))
     named = "; ".join(defenses) if len(defenses) <= _NAMED else f"{len(defenses)} defenses"
     lost = [p for p in summary.points if p.defense in defenses and not summary.splits(p)]
@@ -69,10 +71,10 @@ def family_sentence(summary: Summary, comparisons: Comparisons, name: str, point
 
 def _extracted(summary: Summary, points: Sequence[Point]) -> str:
     """ "at 5% FDR, 0 [0, 4] of 125 members are extracted"; empty if it was not measured."""
-    known = list(_known(points, summary.extracted))
-    counts = [count for point in known if (count := members(summary, point)) is not None]
+    measured = list(known(points, summary.extracted))
+    counts = [count for point in measured if (count := members(summary, point)) is not None]
     of = f" of {number(round(sum(counts) / len(counts)))} members are extracted" if counts else " members are extracted"
-    return f"at {summary.fdr} FDR, {_span(known, summary.extracted, of=of)}" if known else ""
+    return f"at {summary.fdr} FDR, {span(measured, summary.extracted, of=of)}" if measured else ""
 
 
 def _verdict(comparisons: Comparisons, quantity: Quantity, points: Sequence[Point], less: str, more: str) -> str:
@@ -111,7 +113,7 @@ def _others(summary: Summary, points: Sequence[Point]) -> str:
         return ""
     if {found[0] for point in points if (found := summary.strongest(point, "auc"))} == {summary.in_front}:
         return f"; none of the {len(attacks)} attacks has a higher one"
-    return f"; the highest of {len(attacks)} attacks is {_span(points, _highest(summary), 2)}"
+    return f"; the highest of {len(attacks)} attacks is {span(points, _highest(summary), 2)}"
 
 
 def _above_chance(comparisons: Comparisons, points: Sequence[Point]) -> str:
@@ -138,38 +140,7 @@ def _share(count: int, of: int) -> str:
     return f"all {of}" if count == of else f"{count} of {of}"
 
 
-def _known(points: Sequence[Point], read: _Read) -> dict[Point, Value]:
-    found = {point: read(point) for point in points}
-    return {point: value for point, value in found.items() if value is not None and value.known}
-
-
-def _span(points: Sequence[Point], read: _Read, decimals: int | None = None, of: str = "") -> str:
-    """The values of several points with their intervals, from the lowest to the highest; empty if none is known.
-
-    of: what the numbers count, after the numbers: " of 125 members".
-    """
-    values = sorted(_known(points, read).values(), key=lambda value: value.value)
-    if not values:
-        return ""
-    low, high = shown(values[0], decimals), shown(values[-1], decimals)
-    if low.text != high.text:
-        return f"{low} to {high}{of}"
-    if len(values) == 1:
-        return f"{low}{of}"
-    ends = [(value.low, value.high) for value in values if value.has_interval]
-    if not ends:
-        return f"{low.text}{of} at each strength"
-    least, most = (number(end, decimals) for end in (min(low for low, _ in ends), max(high for _, high in ends)))
-    return f"{low.text}{of} at each strength (intervals within [{least}, {most}])"
-
-
-def _plain(points: Sequence[Point], read: _Read, decimals: int | None = None) -> str:
-    """The values of the undefended models without their intervals: "27.3", or "27.3 or 18" of two runs."""
-    texts = [number(value.value, decimals) for value in _known(points, read).values()]
-    return " or ".join(dict.fromkeys(texts))
-
-
-def _leading(summary: Summary) -> _Read:
+def _leading(summary: Summary) -> Read:
     """Reads the AUC that stands in front."""
 
     def read(point: Point) -> Value | None:
@@ -179,7 +150,7 @@ def _leading(summary: Summary) -> _Read:
     return read
 
 
-def _highest(summary: Summary) -> _Read:
+def _highest(summary: Summary) -> Read:
     """Reads the highest AUC of the attacks."""
 
     def read(point: Point) -> Value | None:
