@@ -75,18 +75,24 @@ NEWEST = [name for name in SUITES if not name.startswith(("quick", "t2i"))][-1]
 
 def main() -> None:
     """Run the benchmark, print the table, and write the results as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, steps=700)
     parser.add_argument("--suite", default=NEWEST, choices=[*SUITES], help=f"whose settings ours have ({NEWEST})")
-    parser.add_argument("--out", type=Path, help="a JSON file for the results")
-    parser.add_argument("--steps", type=int, default=700, help="training steps (700)")
-    parser.add_argument("--splits", type=int, default=4, help="models to train; all others are a model's shadows (4)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--run", type=Path, help="keep Leakfront's run in this folder, and continue one that is there")
     given = parser.parse_args()
     found = measure(given.suite, given.steps, given.splits, given.seed, given.run)
     print(as_markdown(found))
     if given.out:
         given.out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def options(doc: str | None, steps: int) -> argparse.ArgumentParser:
+    """The command line of a benchmark of strength. steps: the default of its training."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="a JSON file for the results")
+    parser.add_argument("--steps", type=int, default=steps, help=f"training steps ({steps})")
+    parser.add_argument("--splits", type=int, default=4, help="models to train; all others are a model's shadows (4)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--run", type=Path, help="keep Leakfront's run in this folder, and continue one that is there")
+    return parser
 
 
 def measure(suite: str, steps: int, splits: int, seed: int, folder: Path | None = None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ Run: python -m benchmarks.caption_attack_strength [--out strength.json] [--steps
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -19,19 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
-from benchmarks.attack_strength import quality
+from benchmarks.attack_strength import options, quality
 from benchmarks.official_attacks.captions import OFFICIAL, TextModel
+from benchmarks.overfitted_models import finished
 from benchmarks.paired_auc import difference
 from leakfront.attacks.suites import SUITES
-from leakfront.harness import calls
-from leakfront.harness.checks import check_everything
-from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages.attack import load_scores
 from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.train import load_model
-from leakfront.harness.store.layout import Layout
 from leakfront.harness.training.loop import to_unit_range
 from leakfront.models import DiffusionModel
 
@@ -42,13 +37,7 @@ OF_PAIRS = ("clid",)
 
 def main() -> None:
     """Run the benchmark, print a line for each attack, and write the results as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="a JSON file for the results")
-    parser.add_argument("--steps", type=int, default=600, help="training steps (600)")
-    parser.add_argument("--splits", type=int, default=4, help="models to train; all others are a model's shadows (4)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--run", type=Path, help="keep Leakfront's run in this folder, and continue one that is there")
-    given = parser.parse_args()
+    given = options(__doc__, steps=600).parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         found = measure(settings(given.steps, given.splits, given.seed), given.run or Path(temporary), given.seed)
@@ -79,9 +68,7 @@ def settings(steps: int, splits: int, seed: int) -> dict[str, Any]:
 
 def measure(config: dict[str, Any], folder: Path, seed: int) -> dict[str, Any]:
     """A row for each official attack: AUC and TPR at 1% FPR of it and of ours, and the difference of the AUCs."""
-    calls.run(config, folder, workers=1, console=Console(stderr=True, soft_wrap=True))
-    layout = Layout(folder)
-    plan, pool = check_everything(parse_config(config), layout)
+    plan, pool, layout = finished(config, folder)
     members = [load_members(cell, layout) for cell in plan.cells]
     models = [
         as_official(load_model(plan, cell, layout), to_unit_range(pool.images), pool.captions or (), seed)

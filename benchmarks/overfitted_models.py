@@ -16,6 +16,8 @@ from benchmarks.official_attacks.model import Model
 from leakfront.attacks.suites import SUITES
 from leakfront.harness import calls
 from leakfront.harness.checks import check_everything
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.pool.pool import Pool
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages.attack import load_scores
 from leakfront.harness.stages.prepare import load_members
@@ -54,12 +56,16 @@ def settings(suite: str, steps: int, splits: int, seed: int) -> dict[str, Any]:
     }
 
 
+def finished(config: dict[str, Any], folder: Path) -> tuple[Plan, Pool, Layout]:
+    """What Leakfront's run in a folder consists of, after the run; finished work in it is kept."""
+    calls.run(config, folder, workers=1, console=Console(stderr=True, soft_wrap=True))
+    layout = Layout(folder)
+    return *check_everything(parse_config(config), layout), layout
+
+
 def trained(config: dict[str, Any], folder: Path) -> list[Split]:
     """The splits of a run by Leakfront in a folder; finished work in it is kept."""
-    quiet = Console(stderr=True, soft_wrap=True)
-    calls.run(config, folder, workers=1, console=quiet)
-    layout = Layout(folder)
-    plan, pool = check_everything(parse_config(config), layout)
+    plan, pool, layout = finished(config, folder)
     images, outside = to_unit_range(pool.images), to_unit_range(pool.reference_images[: plan.config.probe.outside])
     return [
         Split(
