@@ -89,13 +89,16 @@ def adaptive_ratio(distances: torch.Tensor) -> torch.Tensor:
 
 
 class TrainingImages:
-    """The distinct training images, float32 [N, d] in [0, 1], and the search for nearest neighbours among them."""
+    """The distinct training images, float32 [N, d] in [0, 1], and the search for nearest neighbours among them.
+
+    first: int64 [N], the place of each among all training images, of equal ones the first.
+    """
 
     def __init__(self, images: np.ndarray, neighbours: int) -> None:
         """images: uint8 [N, C, H, W]; if fewer than `neighbours` of them are distinct, all count as neighbours."""
         import torch
 
-        distinct = np.unique(images.reshape(len(images), -1), axis=0)
+        distinct, self.first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
         if len(distinct) < 2:
             raise InputError("guarding the sampler compares distances, so it needs at least 2 distinct training images")
         self.images = torch.from_numpy(distinct).float() / 255

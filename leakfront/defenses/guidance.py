@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Interval
 
 from leakfront.defenses import Defense, Sampler, Serving, register
+from leakfront.defenses.captions.copied import AwayFromCopiedCaptions
 from leakfront.defenses.filter import ALPHA, FilteredSampler, TrainingImages, adaptive_ratio
 from leakfront.errors import InputError
+from leakfront.models.contract import in_pixels
 
 if TYPE_CHECKING:
     import torch
+
+    from leakfront.models.contract import ModelFamily
 
 SAME = 1e-3  # a prediction at a smaller root mean square distance (a quarter of a grey level) is the training image
 
@@ -21,7 +25,7 @@ SAME = 1e-3  # a prediction at a smaller root mean square distance (a quarter of
 @dataclass(frozen=True)
 class Guidance(Defense):
     """Anti-memorization guidance (Chen, Liu and Xu 2024, "Towards Memorization-Free Diffusion Models", arXiv
-    2404.00922), in the form of dissimilarity guidance: the only one of its three kinds that needs no captions.
+    2404.00922), in the form of dissimilarity guidance, the only one of its three kinds that needs no captions.
 
     At each step, let x_0 be the predicted image, clipped to [-1, 1], and r its ratio to the training images as in
     `filter` (the negative of the paper's similarity): l2 to the nearest image n, over 0.5 x the mean l2 to the
@@ -35,6 +39,12 @@ class Guidance(Defense):
     where the paper multiplies the gap by a constant found for each data set. The threshold is the same at all steps,
     where the paper has a schedule (in its released code for CIFAR-10 from 1.95 to 1.5 in the last steps, on noised
     images).
+
+    With `captions`, for text models under guidance, two more terms of the paper act before that, where the ratio is
+    below the threshold: the scale of the guidance falls, and the prediction moves away from the caption of the training
+    image that it copies (see `leakfront.defenses.captions.copied.AwayFromCopiedCaptions`). The paper's similarity there
+    is one of features, and the last term rests in some steps, by a schedule. It costs a model call more for each sample
+    and step at which something is copied, and needs the training captions wherever the model is served.
 
     No guarantee. A sample that was pushed away from a training image can still show much of it. A solver that
     extrapolates from earlier steps (DPM-Solver++) brings some samples back. In a stack it must come before `filter` and
@@ -51,14 +61,28 @@ class Guidance(Defense):
     threshold: Annotated[float, Interval(ge=0, le=2)] = 1.0  # 0 guides nothing; no ratio exceeds 2
     scale: Annotated[float, Ge(0)] = 1.0
     neighbours: Annotated[int, Ge(2)] = 50
+    captions: bool = False
+
+    def check_family(self, family: ModelFamily) -> None:
+        if self.captions and not family.text:
+            raise InputError(
+                f"guidance.captions steers away from captions, and model.name = {family.name!r} is no text model; "
+                "leave it out"
+            )
 
     def guard(self, sampler: Sampler, serving: Serving) -> Sampler:
         if isinstance(sampler, FilteredSampler):
             raise InputError(
                 "guidance changes the model that filter draws from; put guidance before filter in the stack"
             )
-        known = TrainingImages(serving.training_images, self.neighbours)
-        return serving.make_sampler(GuidedModel(serving.model, known, self.threshold, self.scale))
+        if not in_pixels(serving.model):
+            raise InputError("guidance compares predicted images, and this model predicts codes; leave it out")
+        known, model = TrainingImages(serving.training_images, self.neighbours), serving.model
+        if self.captions:
+            if serving.prompts is None:
+                raise InputError("guidance.captions steers away from captions, and this model has none")
+            model = AwayFromCopiedCaptions(serving.prompts, known, self.threshold)
+        return serving.make_sampler(GuidedModel(model, known, self.threshold, self.scale))
 
 
 class GuidedModel:

@@ -39,6 +39,7 @@ class Prompts:
     model: the model without the run's guidance, on `device`. conditions: those that are asked for, by the indices of
     samples. public: the conditions int64 [M, L] of captions from outside the pool. start: the noise that samples start
     from, float32 [n, C, H, W] on the device, by their indices. first: the timestep where they start. seed: theirs.
+    guidance: the scale of the run's guidance. training: the conditions int64 [N, L] of `Serving.training_images`.
     """
 
     model: Any
@@ -48,6 +49,8 @@ class Prompts:
     first: int
     seed: int
     device: str = "cpu"
+    guidance: float = 1.0
+    training: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
