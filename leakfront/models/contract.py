@@ -93,6 +93,10 @@ class DiffusionModel(Protocol):
         """Images float32 [N, C, H, W] of x_0 [N, *latent_shape]; they may leave [-1, 1]."""
         return x_0
 
+    def aside(self) -> dict[str, int]:
+        """What it did beside the calls of its network since it was loaded, such as images encoded, by name."""
+        return {}
+
     def conditions(self, labels: torch.Tensor, captions: Sequence[str] | None) -> torch.Tensor:
         """The conditions int64 [N, ...] of images with labels int64 [N] in 0 … classes - 1 and N captions, if any."""
         return labels if self.classes else labels.new_zeros(labels.shape)
@@ -181,6 +185,10 @@ class Generator:
     def discriminate(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Logits float32 [N] of images float32 [N, C, H, W] in [-1, 1], by name; each is higher for real images."""
         raise NotImplementedError
+
+    def aside(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
 
     def conditions(self, labels: torch.Tensor, captions: Sequence[str] | None) -> torch.Tensor:
         """Zeros int64 [N]: nothing is asked for."""

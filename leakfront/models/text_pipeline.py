@@ -111,6 +111,7 @@ class TextPipelineFamily(ModelFamily):
         notes, size = list(self._source.notes), self._source.size
         if size is not None:
             notes.append(f"it is made for images of {size[0]}x{size[1]} pixels; others are taken in their own size")
+        notes.append("samples are compared with the images, and with what its autoencoder makes of these")
         layers = [adapter for own in self._adapters.values() for adapter in own.values()]
         if layers:
             unsaid = sum(adapter.alpha is None for adapter in layers)
@@ -194,7 +195,7 @@ class TextPipelineFamily(ModelFamily):
             return
         ours, theirs = self._source, self._base
         what = f"the base in {self.base} and the model in {self.path}"
-        if ours.kind is not theirs.kind or ours.grid != theirs.grid:
+        if ours.kind != theirs.kind or ours.grid != theirs.grid:
             raise InputError(f"{what} do not work on the same latents, so that they cannot be compared")
         if ours.process.levels != theirs.process.levels:
             raise InputError(f"{what} have different noise levels, so that they cannot be compared")

@@ -56,15 +56,20 @@ def test_xl_with_guidance_gives_the_samples_of_its_pipeline(tmp_path: Path, zero
     torch.testing.assert_close((found + 1) / 2, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_sd3_predicts_what_its_transformer_does(tmp_path: Path) -> None:
-    folder = folders.stable_diffusion_3(tmp_path / "sd3")
+@pytest.mark.parametrize("with_t5", [True, False])
+def test_sd3_predicts_what_its_transformer_does(tmp_path: Path, with_t5: bool) -> None:
+    folder = folders.stable_diffusion_3(tmp_path / "sd3", with_t5)
     model, (x_t, t) = ours(folder), inputs()
-    plain = diffusers.StableDiffusion3Pipeline.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+    none: dict[str, Any] = {} if with_t5 else {"text_encoder_3": None, "tokenizer_3": None}
+    plain = diffusers.StableDiffusion3Pipeline.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True, **none
+    )
     texts = list(TEXTS)
     with torch.no_grad():
         embedding, _, pooled, _ = plain.encode_prompt(
-            texts, None, None, do_classifier_free_guidance=False, device="cpu", max_sequence_length=24
-        )
+            texts, None, None, do_classifier_free_guidance=False, device="cpu",
+            max_sequence_length=24 if with_t5 else 256,
+        )  # fmt: skip
 
         def velocity(x_s: torch.Tensor, time: torch.Tensor) -> Any:
             return plain.transformer(x_s, embedding, pooled, time).sample
@@ -73,6 +78,11 @@ def test_sd3_predicts_what_its_transformer_does(tmp_path: Path) -> None:
         found = model.predict_noise(x_t, t, conditions(model, *TEXTS))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert model.null is not None
+    model.save(tmp_path / "copy")
+    again = family(folder).load(tmp_path / "copy")
+    with torch.no_grad():
+        assert torch.equal(again.predict_noise(x_t, t, conditions(again, *TEXTS)), found)
+    assert ("text_encoder_3: there is none, and its tokens are zeros" in family(folder).notes()) is not with_t5
     assert make_sampler(with_guidance(model, 4.0), SamplerSettings(steps=2), 1,
                         conditions=Table(conditions(model, *TEXTS)))(range(2)).shape == (2, *SHAPE)  # fmt: skip
 

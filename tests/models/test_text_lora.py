@@ -151,8 +151,12 @@ def unknown(tensors: dict[str, Any]) -> dict[str, Any]:
     return {**tensors, "unet.conv_in.dora_scale": torch.zeros(1)}
 
 
-def of_kohya(tensors: dict[str, Any]) -> dict[str, Any]:
+def of_stability(tensors: dict[str, Any]) -> dict[str, Any]:
     return {"lora_unet_input_blocks_1_1_proj_in.alpha": torch.tensor(1.0)}
+
+
+def of_kohya(tensors: dict[str, Any]) -> dict[str, Any]:
+    return {"lora_unet_down_blocks_7_proj_in.alpha": torch.tensor(1.0)}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,8 @@ def of_kohya(tensors: dict[str, Any]) -> dict[str, Any]:
         (half_missing, "without its factor"),
         (other_part, "has adapters of transformer, which this pipeline does not have"),
         (unknown, "'unet.conv_in.dora_scale', which is no adapter"),
-        (of_kohya, "its 'lora_unet_input_blocks_1_1_proj_in.alpha' fits no layer"),
+        (of_stability, "names layers as Stability's own code does .*; load it with load_lora_weights of diffusers"),
+        (of_kohya, "its 'lora_unet_down_blocks_7_proj_in.alpha' fits no layer"),
     ],
 )
 def test_a_lora_that_does_not_fit_is_refused_in_a_sentence(

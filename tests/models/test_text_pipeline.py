@@ -188,6 +188,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "pickles": (pickles, "weights are read from safetensors only"),
     "code of its own": (index(_class_name=["pipeline", "Evil"]), "no other code is run"),
     "another class": (index(_class_name="KandinskyPipeline"), "_class_name is 'KandinskyPipeline'; it must be"),
+    "a refiner": (index(_class_name="StableDiffusionXLImg2ImgPipeline"), "SDXL's refiner changes finished images"),
     "a part of other code": (index(unet=["evil", "Evil"]), r"unet is \['evil', 'Evil'\]; it must be"),
     "inpainting": (config("unet", in_channels=9), r"in_channels is 9 \(9 are those of inpainting\)"),
     "an unknown key": (config("unet", evil=1), "has the key 'evil'"),

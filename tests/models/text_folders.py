@@ -112,7 +112,7 @@ def t5() -> Any:
     )  # fmt: skip
 
 
-def stable_diffusion_3(root: Path) -> Path:
+def stable_diffusion_3(root: Path, with_t5: bool = True) -> Path:
     torch.manual_seed(3)
     network = diffusers.SD3Transformer2DModel(
         sample_size=SIZE // FACTOR, patch_size=2, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=8,
@@ -122,8 +122,8 @@ def stable_diffusion_3(root: Path) -> Path:
     diffusers.StableDiffusion3Pipeline(
         transformer=network, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae(shift_factor=0.2, use_quant_conv=False, use_post_quant_conv=False), text_encoder=clip(projected=True),
-        text_encoder_2=clip(projected=True), text_encoder_3=t5(), tokenizer=tokenizer(), tokenizer_2=tokenizer(),
-        tokenizer_3=t5_tokenizer(),
+        text_encoder_2=clip(projected=True), text_encoder_3=t5() if with_t5 else None, tokenizer=tokenizer(),
+        tokenizer_2=tokenizer(), tokenizer_3=t5_tokenizer() if with_t5 else None,
     ).save_pretrained(root, safe_serialization=True)  # fmt: skip
     return root
 

@@ -28,6 +28,7 @@ from leakfront.models.external.text.flow_config import FlowConfig, read_flow
 from leakfront.models.external.text.kinds import KINDS, NOT_READ, PipelineKind
 from leakfront.models.external.text.tokenizers import TokenizerFiles, read_tokenizer
 
+REFINER = "StableDiffusionXLImg2ImgPipeline"
 _SPARE = 256  # rows of an embedding beyond the tokens; T5 has 28
 
 
@@ -57,6 +58,7 @@ class TextPipeline:
         index = read_object(home / INDEX, home, faults) or {}
         if faults or (kind := kind_of(home / INDEX, index, faults)) is None:
             raise InputError(*faults)
+        notes += [f"{name}: there is none, and its tokens are zeros" for name in kind.absent if "encoder" in name]
         parts = {name: read_component(home / name, of, home, faults, notes) for name, of in kind.parts.items()}
         tokenizers = {name: read_tokenizer(home / name, home, of, faults) for name, of in kind.tokenizers.items()}
         scheduler = home / "scheduler" / SCHEDULER
@@ -128,7 +130,14 @@ class TextPipeline:
 
     def settings(self) -> dict[str, Any]:
         """What model_index.json states of the parts that are read."""
-        kept = {*self.kind.parts, *self.kind.tokenizers, "_class_name", "scheduler", "force_zeros_for_empty_prompt"}
+        kept = {
+            *self.kind.parts,
+            *self.kind.tokenizers,
+            *self.kind.absent,
+            "_class_name",
+            "scheduler",
+            "force_zeros_for_empty_prompt",
+        }
         return {key: value for key, value in self.index.items() if key in kept}
 
     def copy(self, folder: Path) -> None:
@@ -147,8 +156,13 @@ def kind_of(path: Path, index: dict[str, Any], faults: list[str]) -> PipelineKin
     named = index.get("_class_name")
     kind = KINDS.get(named) if isinstance(named, str) else None
     if kind is None:
-        faults.append(f"{path}: _class_name is {shown(named)}; it must be {one_of(KINDS)}; no other code is run")
+        refiner = "; SDXL's refiner changes finished images and is not attacked" if named == REFINER else ""
+        faults.append(
+            f"{path}: _class_name is {shown(named)}; it must be {one_of(KINDS)}; no other code is run{refiner}"
+        )
         return None
+    if kind.optional is not None and index.get(kind.optional) == [None, None]:
+        kind = kind.without(kind.optional)
     before = len(faults)
     for name, part in kind.parts.items():
         _check_entry(path, index, name, (part.library,), (part.name,), faults)
@@ -156,7 +170,7 @@ def kind_of(path: Path, index: dict[str, Any], faults: list[str]) -> PipelineKin
         _check_entry(
             path, index, name, ("transformers",), (tokens, f"{tokens}Fast", tokens.removesuffix("Fast")), faults
         )
-    known = {*kind.parts, *kind.tokenizers, *NOT_READ, "scheduler"}
+    known = {*kind.parts, *kind.tokenizers, *kind.absent, *NOT_READ, "scheduler"}
     for key in index:
         if key not in known and not key.startswith("_"):
             faults.append(f"{path} has the key {shown(key)}, which a {kind.name} does not have")

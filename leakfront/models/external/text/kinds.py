@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from leakfront.models.external.text.components import CLIP, CLIP_PROJECTED, FLUX, SD3, T5, UNET, VAE, Kind
@@ -25,7 +25,8 @@ class PipelineKind:
     name: the class. denoiser: the part that predicts. parts: the networks by the names of their folders. tokenizers: by
     the names of their folders, the class of transformers. network: the class in `networks` that makes one network of
     them. widths: the sizes in which denoiser and text encoders must agree. flow: whether it was trained by flow
-    matching. most: how many tokens of a caption an encoder is given, where it could take more.
+    matching. most: how many tokens of a caption an encoder is given, where it could take more. optional: the encoder
+    that the pipeline can do without. absent: the parts that this one does without.
     """
 
     name: str
@@ -36,6 +37,15 @@ class PipelineKind:
     widths: Callable[[Settings], Widths]
     flow: bool = False
     most: dict[str, int] = field(default_factory=dict)
+    optional: str | None = None
+    absent: tuple[str, ...] = ()
+
+    def without(self, encoder: str) -> PipelineKind:
+        """The same without a text encoder and its tokenizer."""
+        absent = (encoder, encoder.replace("text_encoder", "tokenizer"))
+        parts = {name: part for name, part in self.parts.items() if name not in absent}
+        tokenizers = {name: tokens for name, tokens in self.tokenizers.items() if name not in absent}
+        return replace(self, parts=parts, tokenizers=tokenizers, absent=absent)
 
     @property
     def encoders(self) -> list[str]:
@@ -62,8 +72,12 @@ def _two(parts: Settings) -> Widths:
 
 def _three(parts: Settings) -> Widths:
     transformer, clips = parts["transformer"], (parts["text_encoder"], parts["text_encoder_2"])
+    width = max(transformer.joint_attention_dim, sum(clip.hidden_size for clip in clips))  # of the zeros without T5
     return {
-        "joint_attention_dim": (transformer.joint_attention_dim, parts["text_encoder_3"].d_model),
+        "joint_attention_dim": (
+            transformer.joint_attention_dim,
+            parts["text_encoder_3"].d_model if "text_encoder_3" in parts else width,
+        ),
         "pooled_projection_dim": (transformer.pooled_projection_dim, sum(clip.projection_dim for clip in clips)),
     }
 
@@ -91,7 +105,7 @@ _ALL = (
         {"transformer": SD3, "vae": VAE, "text_encoder": CLIP_PROJECTED, "text_encoder_2": CLIP_PROJECTED,
          "text_encoder_3": T5},
         {"tokenizer": CLIP_TOKENS, "tokenizer_2": CLIP_TOKENS, "tokenizer_3": T5_TOKENS}, "StableDiffusion3", _three,
-        flow=True, most={"text_encoder_3": 256},
+        flow=True, most={"text_encoder_3": 256}, optional="text_encoder_3",
     ),
     PipelineKind(
         "FluxPipeline", "transformer", {"transformer": FLUX, "vae": VAE, "text_encoder": CLIP, "text_encoder_2": T5},

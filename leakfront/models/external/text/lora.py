@@ -22,6 +22,7 @@ KOHYA = {
     "lora_unet_": ("unet", "transformer"), "lora_transformer_": ("transformer",), "lora_te_": ("text_encoder",),
     "lora_te1_": ("text_encoder",), "lora_te2_": ("text_encoder_2",),
 }  # fmt: skip
+SGM = ("input_blocks_", "middle_block_", "output_blocks_")  # of a UNet, in the code of Stable Diffusion's authors
 KOHYA_PARTS = {"lora_down.weight": "A", "lora_up.weight": "B", "alpha": "alpha"}
 
 
@@ -96,6 +97,11 @@ class LoraFile:
             for part in KOHYA[prefix]:
                 if layer := flat.get(part, {}).get(rest):
                     return f"{part}.{layer}", KOHYA_PARTS[factor]
+            if rest.startswith(SGM):
+                raise InputError(
+                    f"{self.path} names layers as Stability's own code does ({key!r}), which is not read; load it with "
+                    "load_lora_weights of diffusers and write it with save_lora_weights"
+                )
             raise InputError(f"{self.path} is for another model: its {key!r} fits no layer of this pipeline")
 
         return place

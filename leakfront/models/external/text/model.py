@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ class ExternalText(DiffusionModel):
         self.null = self._tokens([""])[0] if network.knows_null else None
         self._offload, self._write = offload, write
         self._adapted = any(map(adapted_layers, self._networks))
+        self._counts = Counter[str]()
         self.base = WithoutAdapters(self) if self._adapted else base
 
     @property
@@ -69,7 +71,15 @@ class ExternalText(DiffusionModel):
     def _tokens(self, captions: Sequence[str]) -> torch.Tensor:
         return torch.cat([tokens_of(tokenizer, captions) for tokenizer in self.tokenizers], dim=1)
 
+    def aside(self) -> dict[str, int]:
+        """Images encoded and decoded, and captions embedded, by this model and its base."""
+        own = self._counts["captions"]
+        others = self.base._counts["captions"] if isinstance(self.base, ExternalText) and not self._adapted else 0
+        coder = self.autoencoder
+        return {"encoded": coder.encoded, "decoded": coder.decoded, "captions_embedded": own + others}
+
     def embed(self, condition: torch.Tensor) -> torch.Tensor:
+        self._counts["captions"] += len(condition)
         with self._in_use(self.network.encoders, condition.device):
             return self.network.embed(condition)
 

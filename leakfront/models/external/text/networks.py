@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+WITHOUT_T5 = 256  # rows of zeros in place of T5's, diffusers' max_sequence_length
+
 
 class TextNetwork(nn.Module):
     """What a pipeline makes of latents, timesteps and captions; called as diffusers' UNets are.
@@ -114,14 +116,18 @@ class StableDiffusionXL(TextNetwork):
 
 
 class StableDiffusion3(TextNetwork):
-    """Stable Diffusion 3 (Esser et al. 2024, arXiv 2403.03206): two CLIP encoders side by side, T5 behind them."""
+    """Stable Diffusion 3 (Esser et al. 2024, arXiv 2403.03206): two CLIP encoders side by side, T5 behind them.
+
+    Without T5 there are as many zeros in place of what it makes of its tokens, as in diffusers' pipeline.
+    """
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        first, second, third = torch.split(tokens, list(self.lengths), dim=1)
+        first, second, *third = torch.split(tokens, list(self.lengths), dim=1)
         (one, pooled), (two, other) = (
             hidden_and_pooled(encoder, own) for encoder, own in zip(self.encoders, (first, second), strict=False)
         )
-        last = self.encoders[2](third)[0]
+        width = self.denoiser.config.joint_attention_dim
+        last = self.encoders[2](third[0])[0] if third else one.new_zeros(len(one), WITHOUT_T5, width)
         clip = torch.cat([one, two], dim=-1)
         clip = torch.nn.functional.pad(clip, (0, last.shape[-1] - clip.shape[-1]))
         return pooled_last(torch.cat([clip, last], dim=1), torch.cat([pooled, other], dim=-1)).float()
