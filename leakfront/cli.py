@@ -148,7 +148,7 @@ def run(
 @click.option("--base", metavar="DIR", help="The pipeline that PIPELINE was fine-tuned from.",
               shell_complete=completion.folders)  # fmt: skip
 @click.option("--prompts", type=click.IntRange(min=1), metavar="N",
-              help="Ask for N captions again and again, chosen blindly.  [default: all]")  # fmt: skip
+              help="Ask for N captions again and again, those that the model picks out.  [default: all]")  # fmt: skip
 @click.option("--generations", type=click.IntRange(min=2), metavar="N",
               help="Ask for each caption N times, to extract by caption.")  # fmt: skip
 @click.option("--guidance", type=float, help="Scale of classifier-free guidance.  [default: 7.5 with captions]")

@@ -69,7 +69,9 @@ class PoolView:
     may have seen. variant_of: int64 [V], the pool image that each variant shows. If all copies are exact, the variants
     are the images themselves. conditions: int64 [P, ...], what the model is conditioned on for each image: zeros [P],
     classes [P], or the token ids of captions [P, L]. copies: int64 [P], how often training sees an image if it is a
-    member, as planned for members and decoys alike. captions: P texts, or None if the data has none.
+    member, as planned for members and decoys alike. captions: P texts, or None if the data has none. decoded: P for a
+    latent model, whose samples come out of an autoencoder, else 0: so many of the variants, the last ones, are the pool
+    images in their order after one encode and decode.
     """
 
     images: np.ndarray
@@ -80,6 +82,7 @@ class PoolView:
     conditions: np.ndarray
     copies: np.ndarray
     captions: tuple[str, ...] | None = None
+    decoded: int = 0
 
 
 class Sampling(Protocol):
@@ -108,7 +111,8 @@ class GenerationContext:
     what the model has generated so far, uint8 [N, C, H, W], with features [N, d]. seed: for random choices. draw: as
     many images as there are samples, with their seeds, from a changed model. sample: any number of images for any
     conditions. keep(name, make): the arrays that `make()` returns, or those that it returned under this name before the
-    run was interrupted; a long generation is made of such parts.
+    run was interrupted; a long generation is made of such parts. signals: what was measured on the pool, by signal, for
+    a generation whose attack asks for it.
     """
 
     model: DiffusionModel
@@ -119,6 +123,7 @@ class GenerationContext:
     draw: Callable[[DiffusionModel], np.ndarray]
     sample: Sampling
     keep: Callable[[str, Callable[[], dict[str, np.ndarray]]], Mapping[str, np.ndarray]]
+    signals: Mapping[Any, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -240,6 +245,11 @@ class Attack(Plugin):
     def shadow_use(self) -> str:
         """What it uses shadow models for: none, choices, fit, or calibration alone."""
         return "calibration" if self.shadows == "none" and self.shadows_needed() else self.shadows
+
+    @property
+    def compares_with_null(self) -> bool:
+        """Whether it asks with the empty caption: `needs_null`, unless that depends on its parameters."""
+        return self.needs_null
 
     @property
     def uses_shadows(self) -> bool:

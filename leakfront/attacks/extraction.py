@@ -13,6 +13,24 @@ from leakfront.attacks import Attack, PoolView, Scores, Shadow, Target, register
 from leakfront.attacks.nearest import flatten_unit, nearest_neighbours
 from leakfront.errors import InputError
 
+DECODED = "images whose nearest sample is nearer to them after one encode and decode"
+
+
+def nearer_decoded(pool: PoolView, samples: np.ndarray, nearest: np.ndarray) -> np.ndarray | None:
+    """Whether a sample is nearer to a pool image after one encode and decode than to the image itself, bool [P].
+
+    samples: uint8 [N, C, H, W]. nearest: int64 [P], the sample of each image, or -1. None unless the model is a latent
+    one.
+    """
+    if not pool.decoded:
+        return None
+    known, coded = nearest >= 0, pool.variants[-pool.decoded :]
+    seen = samples[nearest[known]].astype(np.float32)
+    apart = [np.square(seen - images[known].astype(np.float32)).sum((1, 2, 3)) for images in (coded, pool.images)]
+    found = np.zeros(len(pool.images), bool)
+    found[known] = apart[0] < apart[1]
+    return found
+
 
 @register("extraction")
 @dataclass(frozen=True)
@@ -31,6 +49,9 @@ class Extraction(Attack):
     `tiles` x `tiles` tiles (the paper: 0.15 on photographs);
     ratio: d1 / d2 < `ratio` for some g whose nearest pool image is x, where d2 is the distance to the nearest pool
     image of another duplicate group (Yoon et al. 2023; Gu et al. 2023, arXiv 2310.02664).
+
+    Of a latent model a pool image is as near as the nearer of two: the image, and what the autoencoder makes of it by
+    one encode and decode. The choices say for how many images it is the latter, and the evidence for which.
 
     `memory_mib` bounds the memory of the search. `device` is where it runs: faiss on cpu, torch on cuda.
     Access: samples. Model calls: those of the samples only. It finds only what the sampler emits, and it recognizes a
@@ -68,6 +89,8 @@ class Extraction(Attack):
         row, column = np.nonzero(ratios == best[found])
         nearest_sample = np.full(len(pool.images), -1, np.int64)
         nearest_sample[found[row, column][::-1]] = row[::-1]  # of several samples, the first by seed
+        decoded = nearer_decoded(pool, target.samples, nearest_sample)
+        through = {} if decoded is None else {DECODED: int(decoded.sum())}
         return Scores(
             score,
             matched={
@@ -79,8 +102,9 @@ class Extraction(Attack):
                 "neighbours": found.astype(np.int32),
                 "neighbour_scores": ratios.astype(np.float32),
                 "nearest_sample": nearest_sample,
+                **({} if decoded is None else {"nearer_decoded": decoded}),
             },
-            choices={"center": self.center, "chosen by": "fixed beforehand"},
+            choices={"center": self.center, "chosen by": "fixed beforehand", **through},
         )
 
     def _candidates(self, generated: np.ndarray, pool: PoolView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

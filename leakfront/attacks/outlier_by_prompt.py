@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge, Gt, Interval, Le, MinLen
+from annotated_types import Ge, Gt, Le
 
-from leakfront.attacks import Attack, Generated, GenerationContext, Scores, Shadow, Target, register
-from leakfront.attacks.generate_by_prompt import GenerateByPrompt, Share
+from leakfront.attacks import Generated, GenerationContext, register
 from leakfront.attacks.outlier import farthest, outlierness
 from leakfront.attacks.prompts.generations import generated_for
+from leakfront.attacks.prompts.judging import JudgedByCliques
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class GenerationsOfOutliers:
 
 @register("outlier_by_prompt")
 @dataclass(frozen=True)
-class OutlierByPrompt(Attack):
+class OutlierByPrompt(JudgedByCliques):
     """Extraction of outliers by their captions (Carlini et al. 2023, arXiv 2301.13188, §4.3).
 
     The captions of the pool images that are farthest from all others are asked for `samples_per_prompt` times. These
@@ -52,35 +51,14 @@ class OutlierByPrompt(Attack):
     Access: samples. Model calls per caption asked for: samples_per_prompt x sampler steps, twice that with guidance.
     """
 
-    access = "samples"
-    extracts = True
-    needs_captions = True
-    shadows = "choices"
     summary = "captions of the pool images farthest from all others, if they give these again and again"
 
     neighbours: Annotated[int, Ge(1)] = 5
     fraction: Annotated[float, Gt(0), Le(1)] = 0.05
-    samples_per_prompt: Annotated[int, Interval(ge=2, le=100_000)] = 64
-    clique: Annotated[int, Ge(2)] = 10
-    tiles: Annotated[int, Ge(1)] = 4
-    quantiles: Annotated[tuple[Share, ...], MinLen(1)] = (0.05, 0.1, 0.2, 0.3)
-    default_quantile: Share = 0.2
-
-    def validate(self) -> None:
-        _ = self._filter
 
     def minimum_pool(self) -> int:
         return self.neighbours + 1
 
     @property
-    def _filter(self) -> GenerateByPrompt:
-        return GenerateByPrompt(
-            samples_per_prompt=self.samples_per_prompt, clique=self.clique, tiles=self.tiles,
-            quantiles=self.quantiles, default_quantile=self.default_quantile,
-        )  # fmt: skip
-
-    def generations(self) -> Sequence[GenerationsOfOutliers]:
-        return [GenerationsOfOutliers(self.samples_per_prompt, self.neighbours, self.fraction)]
-
-    def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return self._filter.judge(self.generations()[0], target, shadows)
+    def generation(self) -> GenerationsOfOutliers:
+        return GenerationsOfOutliers(self.samples_per_prompt, self.neighbours, self.fraction)

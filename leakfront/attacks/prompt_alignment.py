@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,13 +77,16 @@ class PromptAlignment(Attack):
     def signal(self) -> PromptAlignments:
         return PromptAlignments(self.timestep, self.late_timestep)
 
+    def by_weight(self, measured: Mapping[str, np.ndarray], weight: float) -> np.ndarray:
+        """The scores [P] of pairs under one weight, by what was measured of them."""
+        magnitude, alignment = (measured[name].astype(np.float64) for name in ("magnitude", "alignment"))
+        return magnitude + weight * alignment
+
     def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
         weights = dict.fromkeys((self.default_weight, *self.weights))
 
         def scores(model: Target) -> dict[float, np.ndarray]:
-            found = model.signals[self.signal]
-            magnitude, alignment = (found[name].astype(np.float64) for name in ("magnitude", "alignment"))
-            return {weight: magnitude + weight * alignment for weight in weights}
+            return {weight: self.by_weight(model.signals[self.signal], weight) for weight in weights}
 
         score, weight, reason = best_score(target, shadows, scores, self.default_weight, margin=self.margin)
         return Scores(score, choices={"weight": weight, "chosen by": reason})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from annotated_types import Ge
-
-from leakfront.attacks import Attack, Scores, Shadow, Target, Timesteps, register
+from leakfront.attacks import register
+from leakfront.attacks.prompts.pure_noise import AtPureNoise, ValuesAtPureNoise
 from leakfront.attacks.queries.given import Null
 from leakfront.attacks.queries.prompts import length, steering
-from leakfront.attacks.shadow_models.choice import highest_at_best_timestep
 
 if TYPE_CHECKING:
     import torch
@@ -20,22 +17,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PromptCurvatures:
+class PromptCurvatures(ValuesAtPureNoise):
     """||(J_c - J_null)(s_c - s_null)||_2 at pure noise shown as timestep t, the mean over draws of it: "values" [N, T].
 
     s_c = -eps_theta(x_T, t, c) / sqrt(1 - ab_t), J_c: its Jacobian in x_T.
     """
 
-    timesteps: tuple[int, ...]
-    draws: int
-
-    def measure(self, queries: Queries) -> dict[str, torch.Tensor]:
-        import torch
-
-        columns = [torch.stack([self._at(queries, t, draw) for draw in range(self.draws)]) for t in self.timesteps]
-        return {"values": torch.stack([column.mean(0) for column in columns], dim=1)}
-
-    def _at(self, queries: Queries, t: int, draw: int) -> torch.Tensor:
+    def of_draw(self, queries: Queries, t: int, draw: int) -> torch.Tensor:
         x, along = queries.start(draw), steering(queries, draw, t)
         bent = queries.derivative(x, t, along) - queries.derivative(x, t, along, Null())
         return length(bent) / (
@@ -45,7 +33,7 @@ class PromptCurvatures:
 
 @register("prompt_curvature")
 @dataclass(frozen=True)
-class PromptCurvature(Attack):
+class PromptCurvature(AtPureNoise):
     """Sharpness of the probability landscape along the caption's direction (Jeon et al. 2025, arXiv 2412.04140).
 
     With the score s_c = -eps_theta(x_T, t, c) / sqrt(1 - ab_t), a memorized caption bends it more than the empty one:
@@ -59,20 +47,8 @@ class PromptCurvature(Attack):
     """
 
     access = "gradients"
-    needs_captions = True
-    needs_null = True
-    of_captions = True
-    shadows = "choices"
     summary = "how sharply a caption bends the noise prediction at pure noise"
-
-    timesteps: Timesteps = (700, 900, 980)
-    draws: Annotated[int, Ge(1)] = 4
-    default_timestep: Annotated[int, Ge(0)] = 980
-    margin: Annotated[float, Ge(0)] = 2.0
 
     @property
     def signal(self) -> PromptCurvatures:
         return PromptCurvatures(self.timesteps, self.draws)
-
-    def score(self, target: Target, shadows: Sequence[Shadow]) -> Scores:
-        return highest_at_best_timestep(self, target, shadows)

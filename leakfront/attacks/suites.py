@@ -149,6 +149,8 @@ T2I_V1: Suite = {
         "clique": 5,
         "tiles": 4,
         "once": 40,
+        "order": "blind",
+        "keep": "all",
         "quantiles": [0.05, 0.1, 0.2, 0.3],
         "default_quantile": 0.2,
     },
@@ -161,7 +163,9 @@ T2I_V1: Suite = {
         "quantiles": [0.05, 0.1, 0.2, 0.3],
         "default_quantile": 0.2,
     },
-    "reconstruction": {"samples_per_prompt": 12, "compared": 3, "once": 40},  # the images of generate_by_prompt
+    "reconstruction": {
+        "form": "mean", "samples_per_prompt": 12, "compared": 3, "once": 40,  # the images of generate_by_prompt
+    },
     "clid": {**_CLID, "form": "sum"},
     "clid_trees": {"attack": "clid", **_CLID, "form": "trees"},
     "base_ratio": {"timesteps": [50, 100, 200, 300, 450], "draws": 4, "margin": 2.0},
@@ -174,7 +178,7 @@ T2I_V1: Suite = {
         "timestep": 980, "late_timestep": 40, "weights": [0.0, 0.1, 0.5, 1.0, 2.0, 5.0], "default_weight": 2.0,
         "margin": 2.0,
     },
-    "onestep": {**_PROMPT_TIMESTEPS, "guidance": 7.5, "draws": 4},
+    "onestep": {**_PROMPT_TIMESTEPS, "form": "white", "guidance": 7.5, "draws": 4},
     "retained": {
         "pairs": 50, "steps": 50, "batch_size": 8, "learning_rate": 0.1, "samples": 10, "matches": 5, "tiles": 4,
     },

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leakfront.attacks.prompts.generations import GenerationsByPrompt
 from leakfront.datasets.files.problems import each
 from leakfront.defenses import Defense
 from leakfront.errors import InputError
@@ -24,6 +25,7 @@ from leakfront.harness.stages.halves import check_halves
 from leakfront.harness.stages.pool import draw_pool, member_share, members_of
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import check_compatible
+from leakfront.memory import memory
 from leakfront.registry import parameters
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
         if len(pool) < (least := plan.attacks[name].minimum_pool()):
             raise InputError(f"attack {name!r} needs a pool of at least {least} images; data.pool is {len(pool)}")
     check_image_counts(plan, pool)
+    check_generations(plan, pool)
     check_labels(plan, pool)
     check_subjects(plan, pool)
     return plan, pool
@@ -201,6 +204,21 @@ def check_image_counts(plan: Plan, pool: Pool) -> None:
                     f"{metric.name} on {plan.extractor.name!r} features of {plan.extractor.dimensions} dimensions "
                     f"needs at least {need} images, but {key} gives {count}; raise it, take {metric.name!r} out of "
                     "metrics.names, or choose other metrics.features"
+                )
+
+
+def check_generations(plan: Plan, pool: Pool) -> None:
+    """Raise `InputError` if the images that an attack asks for by caption exceed the memory of this process."""
+    for label in plan.judged_by(plan.config.splits - 1):
+        for generation in plan.attacks[label].generations():
+            if not isinstance(generation, GenerationsByPrompt):
+                continue
+            need = generation.kept(len(pool)) * pool.images[0].nbytes
+            if need > memory():
+                raise InputError(
+                    f"attacks.{label} keeps {need / 2**30:,.1f} GiB of generated images, but this process may use "
+                    f"{memory() / 2**30:,.1f} GiB; lower samples_per_prompt or once (--generations, --prompts), or set "
+                    "keep = 'cliques' where the attack has it"
                 )
 
 

@@ -142,8 +142,13 @@ def sampled(model: DiffusionModel, count: int = SAMPLES, seed: int = 5) -> np.nd
     return to_uint8(make_sampler(model, SamplerSettings(steps=20), seed, conditions=asked)(range(count)))
 
 
-def context(model: DiffusionModel, view: PoolView, samples: np.ndarray) -> GenerationContext:
-    """What a generation on `model` works with, which has generated `samples`, uint8 [N, 1, 8, 8], before."""
+def context(
+    model: DiffusionModel, view: PoolView, samples: np.ndarray, signals: Mapping[Any, Any] | None = None
+) -> GenerationContext:
+    """What a generation on `model` works with, which has generated `samples`, uint8 [N, 1, 8, 8], before.
+
+    signals: what was measured on the pool, if the attack asks for it.
+    """
     import torch
 
     from leakfront.harness.stages.sample import to_uint8
@@ -156,7 +161,9 @@ def context(model: DiffusionModel, view: PoolView, samples: np.ndarray) -> Gener
         asked = Numbered(torch.as_tensor(conditions), seeds)
         return to_uint8(make_sampler(model, settings, 6, conditions=asked)(seeds))
 
-    return GenerationContext(model, view, samples, flat(samples), 7, sampled, sample, lambda name, make: make())
+    return GenerationContext(
+        model, view, samples, flat(samples), 7, sampled, sample, lambda name, make: make(), signals or {}
+    )
 
 
 def measured(
@@ -185,13 +192,13 @@ def target(
     texts: the captions of the pool, for a text model.
     """
     samples, away, view = sampled(model), digits()[OUTSIDE], view_of(model, images, texts)
+    signals = measured(attack.signals(), model, images, batch_size, texts)
     generated: dict[str, np.ndarray] = {}
     for generation in attack.generations():
-        found, key = generation.generate(context(model, view, samples)), signal_key(generation)
+        found, key = generation.generate(context(model, view, samples, signals)), signal_key(generation)
         generated |= {f"{key}/images": found.images, f"{key}/prompt": found.prompt}
     of_away = None if texts is None else captions(OUTSIDE)
     outside = Outside(away, measured(attack.outside_signals(), model, away, batch_size, of_away))
-    signals = measured(attack.signals(), model, images, batch_size, texts)
     asked = np.arange(len(samples)) % (len(away) if model.words else 1)
     return Target(view, samples, asked, signals, Signals(generated), outside, seed=1, extract=flat)
 

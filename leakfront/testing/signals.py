@@ -114,7 +114,8 @@ def _check_generation(generation: Any, attack: Attack, who: str) -> None:
     require(generation.images(120, 160) > 0, f"{of} must say how many images it takes as long as, for times")
     shown, texts = oracles.digits()[:40], oracles.captions(slice(40)) if attack.needs_captions else None
     model = oracles.fitted("memorizer", shown, texts)
-    context = oracles.context(model, oracles.view_of(model, shown, texts), oracles.sampled(model))
+    signals = oracles.measured(attack.signals(), model, shown, texts=texts)
+    context = oracles.context(model, oracles.view_of(model, shown, texts), oracles.sampled(model), signals)
     nothing: Any = {"model": None, "draw": None}
     seen = replace(context, **nothing) if generation.served else context
     with calling(f"{of}: generate"):

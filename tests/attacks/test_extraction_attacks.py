@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from leakfront.attacks import Shadow, Target
-from leakfront.attacks.extraction import Extraction
+from leakfront.attacks.extraction import DECODED, Extraction
 from leakfront.attacks.generate_and_filter import LOWEST, GenerateAndFilter, tiled_distances
 from leakfront.attacks.inpainting import FIRST_DRAW, Inpainting
 from leakfront.attacks.outlier import Outlier
@@ -201,6 +201,22 @@ def test_equal_outliers_are_attacked_together(images: np.ndarray) -> None:
     view = replace(oracle.pool_view(images), features=np.ones((POOL, 3)))
     scores = Outlier(extraction_neighbours=20).score(oracle.only_samples(view, images), [])
     assert scores.choices["images attacked"] == POOL
+
+
+def test_an_image_that_only_its_autoencoder_changes_is_found_and_it_is_said(images: np.ndarray) -> None:
+    """Copies come out of a coarse autoencoder, which halves the contrast."""
+    pool, coded = images[:60], 64 + images[:60] // 2
+    copies = np.concatenate([coded[:5], images[5:8], images[900:930]])
+    plain = oracle.pool_view(pool)
+    known = replace(plain, variants=np.concatenate([pool, coded]), variant_of=np.tile(np.arange(60), 2), decoded=60)
+    attack = Extraction(neighbours=20, distance=0.02)
+    before = attack.score(oracle.only_samples(plain, copies), [])
+    found = attack.score(oracle.only_samples(known, copies), [])
+    assert np.flatnonzero(before.matched["distance"]).tolist() == [5, 6, 7]
+    assert np.flatnonzero(found.matched["distance"]).tolist() == [*range(8)]
+    assert found.evidence["nearer_decoded"][:8].tolist() == [True] * 5 + [False] * 3
+    assert found.choices[DECODED] == found.evidence["nearer_decoded"].sum()
+    assert DECODED not in before.choices
 
 
 # side

@@ -10,7 +10,10 @@ import pytest
 
 from leakfront.attacks import PoolView, Scores, Shadow, Signals, Target
 from leakfront.attacks.contract import signal_key
-from leakfront.attacks.generate_by_prompt import LOWEST, NOT_FLAGGED, NOTHING, GenerateByPrompt
+from leakfront.attacks.generate_by_prompt import GenerateByPrompt
+from leakfront.attacks.prompt_alignment import PromptAlignment
+from leakfront.attacks.prompts.generations import ChosenGenerations
+from leakfront.attacks.prompts.judging import LOWEST, NOT_FLAGGED, NOTHING
 from leakfront.errors import InputError
 from tests import oracle_targets as oracle
 
@@ -128,12 +131,73 @@ def test_altered_copies_count_as_the_image() -> None:
 
 
 def test_a_caption_left_to_complete_linkage_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from leakfront.attacks import generate_by_prompt as module
+    from leakfront.attacks.prompts import judging as module
 
     exact = module.smallest_clique
     assert "captions left to complete linkage" not in GREY.score(seen(pool(), MADE, GREY), []).choices
     monkeypatch.setattr(module, "smallest_clique", lambda between, size: exact(between, size, budget=0))
     assert GREY.score(seen(pool(), MADE, GREY), []).choices["captions left to complete linkage"] >= 1
+
+
+def kept(attack: GenerateByPrompt, images: np.ndarray, texts: tuple[str, ...]) -> tuple[Target, Scores]:
+    model = oracle.fitted("memorizer", *oracle.chosen(images, texts, np.arange(len(images)) % 2 == 0))
+    seen = oracle.target(attack, model, images, texts=texts)
+    return seen, attack.score(seen, [])
+
+
+def test_the_tightest_clique_of_each_caption_decides_all_that_all_images_decide() -> None:
+    images, texts = IMAGES[:24], oracle.captions()[:24]
+    every = GenerateByPrompt(samples_per_prompt=9, clique=3)
+    whole, found = kept(every, images, texts)
+    fewer, again = kept(replace(every, keep="cliques"), images, texts)
+    stored = [one.generated[attack.generation]["prompt"] for one, attack in
+              ((whole, every), (fewer, replace(every, keep="cliques")))]  # fmt: skip
+    assert [np.bincount(prompt).tolist() for prompt in stored] == [[9] * 24, [3] * 24]
+    within = -found.score <= found.choices["distance"]
+    np.testing.assert_array_equal(again.score[within], found.score[within])
+    assert again.extraction is not None
+    assert found.extraction is not None
+    np.testing.assert_array_equal(again.extraction[within], found.extraction[within])
+    for rule, mask in found.matched.items():
+        np.testing.assert_array_equal(again.matched[rule], mask)
+    np.testing.assert_array_equal(again.evidence["copies_images"], found.evidence["copies_images"])
+    assert found.matched["extracted"].sum() == 12
+
+
+def test_all_images_stay_of_a_caption_whose_search_was_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    from leakfront.attacks.prompts import generations as module
+
+    exact = module.smallest_clique
+    monkeypatch.setattr(module, "smallest_clique", lambda *given: replace(exact(*given), exact=False))
+    generation = GenerateByPrompt(samples_per_prompt=9, clique=3, keep="cliques").generation
+    assert isinstance(generation, ChosenGenerations)
+    assert len(generation._tightest(1.0, IMAGES[:9])) == 9
+    monkeypatch.undo()
+    assert len(generation._tightest(1.0, IMAGES[:9])) == 3
+
+
+def test_with_alignment_the_captions_with_the_highest_scores_are_asked_for_first() -> None:
+    attack, view = GenerateByPrompt(samples_per_prompt=2, clique=2, once=3, order="alignment"), pool()
+    view.copies[4] = 2  # planted: always asked for
+    alignment = PromptAlignment()
+    assert attack.signals() == [alignment.signal]
+    assert attack.compares_with_null
+    assert not ATTACK.compares_with_null
+    assert ATTACK.signals() == []
+    magnitude, cosine = np.array([1, 9, 3, 2, 0, 8, 1, 7.5]), np.array([0, -1, 0, 0, 9, 0, 3.6, 0])
+    signals = {alignment.signal: {"magnitude": magnitude, "alignment": cosine}}
+    generation = attack.generation
+    assert isinstance(generation, ChosenGenerations)
+    asked = generation.first_of(view, alignment.by_weight(signals[alignment.signal], alignment.default_weight))
+    assert np.flatnonzero(asked).tolist() == [4, 5, 6, 7]  # of 1, 9 - 2, 3, 2, 8, 1 + 2 x 3.6 and 7.5
+
+    members = np.arange(24) % 2 == 0
+    texts = oracle.captions()[:24]
+    model = oracle.fitted("memorizer", *oracle.chosen(IMAGES[:24], texts, members))
+    whole = oracle.target(replace(attack, once=12), model, IMAGES[:24], texts=texts)
+    scores = alignment.by_weight(whole.signals[alignment.signal], alignment.default_weight)
+    chosen = np.unique(whole.generated[replace(attack, once=12).generation]["prompt"])
+    assert scores[chosen].min() >= np.delete(scores, chosen).max()
 
 
 def test_too_few_samples_for_a_clique_are_refused() -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from leakfront.attacks.generate_by_prompt import LOWEST, GenerateByPrompt
+from leakfront.attacks.generate_by_prompt import GenerateByPrompt
 from leakfront.attacks.outlier_by_prompt import OutlierByPrompt
+from leakfront.attacks.prompts.judging import LOWEST
 from tests import oracle_targets as oracle
 
 IMAGES, TEXTS = oracle.digits()[:40], oracle.captions()[:40]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from leakfront.attacks import Attack, Outside, PoolView, Shadow, Signals, Target
 from leakfront.attacks.base_ratio import BaseRatio
 from leakfront.attacks.clid import CLiD
 from leakfront.attacks.contract import signal_key
-from leakfront.attacks.onestep import OneStep
+from leakfront.attacks.onestep import OneStep, edges
 from leakfront.attacks.prompt_alignment import PromptAlignment
 from leakfront.attacks.prompt_curvature import PromptCurvature
 from leakfront.attacks.prompt_magnitude import PromptMagnitude
@@ -237,11 +238,53 @@ def test_onestep() -> None:
     assert max(expected) > 1.02 * min(expected)
 
 
+def test_edges_of_one_step_are_those_that_most_images_share() -> None:
+    from scipy.ndimage import sobel
+
+    model, ab = built(), built().alphas_cumprod[700]
+    attack = OneStep(form="edges", timesteps=(500, 700), default_timestep=700, draws=3)
+    expected = []
+    for caption in TEXTS:
+        own, empty, found = eps_of(model, caption), eps_of(model, ""), []
+        for draw in range(3):
+            x, u = noise(draw), empty(noise(draw), 700)
+            image = ((x - (1 - ab).sqrt() * (u + 7.5 * (own(x, 700) - u))) / ab.sqrt()).clamp(-1, 1)
+            pixels = ((image[:1].numpy() + 1) * 127.5).round()[0] / 255  # 3 equal colours weigh 4 times in the filter
+            found.append(3 * 4 * np.hypot(sobel(pixels, axis=0), sobel(pixels, axis=1)) > 1.5)
+        expected.append((np.sum(found, axis=0) >= 2).mean())
+    with torch.no_grad():
+        grey = Queries(GreyModel(model), IMAGES[:, :1], queries_of(model).condition, seed=3, captions=TEXTS)
+        values = attack.signal.measure(grey)["values"][:, 1]
+    np.testing.assert_allclose(values.numpy(), expected, atol=0.02)
+    assert 0 < min(expected) < max(expected) < 1
+
+
+class GreyModel:
+    """A model of two channels whose images are its first."""
+
+    def __init__(self, model: DiffusionModel) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def decode(self, x_0: torch.Tensor) -> torch.Tensor:
+        return x_0[:, :1]
+
+
+def test_larger_images_are_made_smaller_for_edges() -> None:
+    board = np.kron(np.indices((4, 4)).sum(0) % 2 * 255, np.ones((160, 128), int)).astype(np.uint8)
+    found = edges(board[None])
+    assert found.shape == (256, 256)
+    assert 0.02 < found.mean() < 0.1  # 3 borders of some 2 pixels each way
+    assert edges(np.zeros((3, 20, 30), np.uint8)).shape == (20, 30)
+
+
 @pytest.mark.parametrize(
     ("attack", "calls"),
     [
         (PromptMagnitude(), 400), (PromptMagnitude(form="first"), 8), (PromptCurvature(), 72), (PromptAlignment(), 4),
-        (OneStep(), 6), (CLiD(), 60), (BaseRatio(), 40),
+        (OneStep(), 6), (OneStep(form="edges"), 6), (CLiD(), 60), (BaseRatio(), 40),
     ],
 )  # fmt: skip
 def test_calls_are_those_of_the_docstring(attack: Attack, calls: int) -> None:

@@ -11,10 +11,14 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from leakfront.attacks.extraction import DECODED
 from leakfront.errors import InputError
 from leakfront.harness.checks import check_everything
 from leakfront.harness.plan.make import notes_on
+from leakfront.harness.settings import external_text
 from leakfront.harness.settings.external import external_config
+from leakfront.harness.settings.external_text import as_overrides
+from leakfront.harness.settings.sections import Config
 from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import read_rows
 from tests.in_process import command_here
@@ -63,13 +67,25 @@ def test_it_is_asked_with_the_captions_of_the_images(given: Path, tmp_path: Path
     assert samples["prompts"].tolist() == [i % (MEMBERS + DECOYS) for i in range(24)]
     facts = json.loads((run / "cells" / "external_model-split0" / "sample" / "sample.json").read_text())
     assert facts["model_calls_per_image"] == 2 * 2  # with guidance
+    assert facts["aside"]["decoded_per_image"] == 1
+    assert facts["aside"]["captions_embedded_per_image"] == pytest.approx(1 + 1 / 24)  # the empty one once
+    pool = MEMBERS + DECOYS
+    beside = rows[(rows["source"] == "probe") & (rows["kind"] == "cost") & (rows["split"] == "0")].set_index("metric")[
+        "value"
+    ]
+    assert beside["decoded_per_image"] >= 1
+    assert beside["encoded_per_image"] >= 2  # for queries, and to compare samples with what comes back
+    attacked = json.loads((run / "cells/external_model-split0/attack/extraction/attack.json").read_text())
+    assert 0 <= attacked["choices"][DECODED] <= pool
+    decoded = load_file(run / "cells" / "external_model-split0" / "probe" / "decoded.safetensors")["images"]
+    assert decoded.shape == (pool, 3, SIZE, SIZE)
     kept = next((run / "models").glob("*/train/model"))
     assert {path.parent.name for path in kept.rglob("*") if path.is_file()} == {
         "model", "unet", "vae", "text_encoder", "tokenizer", "scheduler",
     }  # fmt: skip
 
 
-def config(root: Path, *overrides: str) -> object:
+def config(root: Path, *overrides: str) -> Config:
     places = str(root / "model"), str(root / "members"), str(root / "decoys")
     return external_config(*places, None, "quick-v2", ("attacks.extraction.neighbours=5", *overrides))
 
@@ -79,6 +95,34 @@ def test_without_captions_it_is_asked_with_the_empty_one_and_says_so(given: Path
     assert pool.captions is None
     assert plan.config.sampling.guidance == 1
     assert any("asked with the empty caption" in note for note in notes_on(plan))
+
+
+def test_fewer_captions_are_those_that_the_model_picks_out(given: Path) -> None:
+    chosen = as_overrides(str(given / "model"), {"prompts": 5, "generations": 12, "lora": None})
+    attack = config(given, f'data.params.captions_file="{given / "captions.jsonl"}"', *chosen).attacks
+    assert attack["generate_by_prompt"] == {"once": 5, "samples_per_prompt": 12, "order": "alignment"}
+    assert not any("order" in change for change in as_overrides(str(given / "model"), {"generations": 12}))
+
+
+def test_of_more_images_than_2_gib_the_tightest_cliques_are_kept(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = ("attacks.generate_by_prompt.samples_per_prompt=40",)
+    assert "keep" not in config(given, *ask).attacks["generate_by_prompt"]
+    monkeypatch.setattr(external_text, "KEEP_GENERATIONS", (MEMBERS + DECOYS) * 40 * 3 * SIZE**2 - 1)
+    assert config(given, *ask).attacks["generate_by_prompt"]["keep"] == "cliques"
+    assert "keep" not in config(given, *ask, "data.params.size=8").attacks["generate_by_prompt"]
+    kept = config(given, *ask, 'attacks.generate_by_prompt.keep="all"').attacks
+    assert kept["generate_by_prompt"]["keep"] == "all"
+
+
+def test_more_images_than_memory_are_refused_before_anything_is_loaded(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leakfront.harness.checks.memory", lambda: 2**20)
+    ask = (f'data.params.captions_file="{given / "captions.jsonl"}"',
+           "attacks.generate_by_prompt.samples_per_prompt=90")  # fmt: skip
+    with pytest.raises(InputError, match=r"attacks\.generate_by_prompt keeps 0\.0 GiB of generated images, .*cliques"):
+        check_everything(config(given, *ask), Layout(tmp_path / "run"))
+    check_everything(config(given, *ask, 'attacks.generate_by_prompt.keep="cliques"'), Layout(tmp_path / "run"))
 
 
 def test_captions_in_the_folders_are_found(given: Path, tmp_path: Path) -> None:

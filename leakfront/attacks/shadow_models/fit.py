@@ -47,7 +47,7 @@ def fit_and_score(
             [with_differences(rows, [j for j in everyone if j != i]) for i, rows in enumerate(known)],
         )
     classifier.fit(*training_rows(known, shadows))
-    return _log_odds(classifier, seen)
+    return log_odds(classifier, seen)
 
 
 def training_rows(known: Sequence[np.ndarray], shadows: Sequence[Shadow]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +100,8 @@ def _features(features_of: Callable[[Target], np.ndarray], model: Target) -> np.
     return features.reshape(len(features), -1)
 
 
-def _log_odds(classifier: Any, rows: np.ndarray) -> np.ndarray:
+def log_odds(classifier: Any, rows: np.ndarray) -> np.ndarray:
+    """The log-odds [N] of rows [N, d] by a fitted scikit-learn classifier."""
     if hasattr(classifier, "decision_function"):
         odds: np.ndarray = np.asarray(classifier.decision_function(rows), dtype=np.float64)
     else:  # networks give only probabilities

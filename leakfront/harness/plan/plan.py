@@ -127,7 +127,7 @@ class Plan:
             NO_DISCRIMINATOR: attack.needs_discriminator and not generator,
             NO_OUTSIDE: attack.outside_signals() and not dataset.has_outside,
             NO_TEXT: attack.needs_captions and not (model.text and dataset.has_captions),
-            NO_NULL: attack.needs_null and not model.has_null,
+            NO_NULL: attack.compares_with_null and not model.has_null,
             NO_BASE: attack.needs_base and not model.has_base,
         }
         return next((reason for reason, holds in reasons.items() if holds), "")

@@ -12,7 +12,7 @@ from leakfront.datasets.folder import ImageFolder
 from leakfront.datasets.members_decoys import MembersDecoys
 from leakfront.errors import InputError
 from leakfront.harness.plan.external import NO_MODEL
-from leakfront.harness.settings.external_text import text_settings
+from leakfront.harness.settings.external_text import text_settings, with_room
 from leakfront.harness.settings.file import overridden
 from leakfront.harness.settings.sections import Config, Metrics
 from leakfront.models.external.name import model_name
@@ -73,7 +73,7 @@ def external_config(
     if reference is None or _sets("metrics.names", overrides):
         if reference is not None:
             del settings["metrics"]["names"]
-        return overridden(settings, overrides)
+        return with_room(overridden(settings, overrides))
     config = overridden(copy.deepcopy(settings), overrides)
     names = METRICS if model is not None else OF_IMAGES
     needed = _needed(config.metrics, names)
@@ -83,7 +83,7 @@ def external_config(
         images = max(images, needed["fid"])
         settings.setdefault("sampling", {})["images"] = images
     settings["metrics"]["names"] = [name for name in names if needed[name] <= min(given, images)]
-    return overridden(settings, overrides)
+    return with_room(overridden(settings, overrides))
 
 
 def _names(model: str | Mapping[str, Any] | None, generated: str | None) -> tuple[str, str]:

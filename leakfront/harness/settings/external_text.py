@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from leakfront.attacks import registry
 from leakfront.datasets.captions.of_files import has_captions
 from leakfront.datasets.members_decoys import MembersDecoys
+from leakfront.harness.settings.sections import Config
 from leakfront.models.external.text.folder import TextPipeline, kind_at
 from leakfront.models.text_pipeline import adapted_name
+from leakfront.registry import build
 
 FLUX = "Flux"  # whose guidance is distilled
 FLOW_TIMESTEPS = [300, 400, 500, 600, 700]  # membership shows most in the middle of a flow (arXiv 2603.13421)
 GUIDANCE = 7.5  # the default of diffusers' StableDiffusionPipeline
 SAMPLES = 256
+KEEP_GENERATIONS = 2**31  # bytes of generated images; of more only those stay that decide
 PIXELS = 2**21  # of a batch: 8 images of 512x512
 OPTIONS = {  # of the command: the keys of the config that they set
     "captions": "data.params.captions_file", "guidance": "sampling.guidance", "dtype": "model.dtype",
@@ -27,14 +31,36 @@ OPTIONS = {  # of the command: the keys of the config that they set
 def as_overrides(pipeline: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The command's options as overrides ("key=value"); those that are None or False are left out.
 
-    A run of a LoRA is named after it too. The guidance of a Flux network is an input of it.
+    A run of a LoRA is named after it too. The guidance of a Flux network is an input of it. Of fewer captions than
+    there are those go first that the model itself picks out, unless it knows no empty caption to compare with.
     """
     given = {OPTIONS[name]: value for name, value in options.items() if value is not None and value is not False}
-    if OPTIONS["guidance"] in given and kind_at(Path(pipeline)) == "FluxPipeline":
+    distilled = kind_at(Path(pipeline)) == "FluxPipeline"
+    if OPTIONS["guidance"] in given and distilled:
         given["model.distilled_guidance"] = given.pop(OPTIONS["guidance"])
+    if OPTIONS["prompts"] in given and not distilled:
+        given["attacks.generate_by_prompt.order"] = "alignment"
     if (lora := options.get("lora")) is not None:
         given["name"] = f"attack-{adapted_name(pipeline, lora)}"
     return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
+
+
+def with_room(config: Config) -> Config:
+    """The same config; where images asked for by caption would take more than 2 GiB, their tightest cliques alone stay.
+
+    A config that says what is kept, or whose model is no text pipeline, stays as it is.
+    """
+    asked = config.attacks.get("generate_by_prompt")
+    if config.model.get("name") != "text_pipeline" or asked is None or "keep" in asked:
+        return config
+    attack = build(registry, "generate_by_prompt", asked, "attacks.generate_by_prompt")
+    size = TextPipeline.read(Path(config.model["path"]).expanduser()).size or (1024, 1024)
+    if isinstance(side := config.data.params.get("size"), int):
+        size = (side, side)
+    if attack.generation.kept(config.data.pool) * 3 * size[0] * size[1] <= KEEP_GENERATIONS:
+        return config
+    attacks = config.attacks | {"generate_by_prompt": {**asked, "keep": "cliques"}}
+    return config.model_copy(update={"attacks": attacks})
 
 
 def text_settings(pipeline: str, dataset: MembersDecoys, captions_given: bool, has_base: bool) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from leakfront.harness.stages.generated import pool_view
 from leakfront.harness.stages.prepare import load_members
 from leakfront.harness.stages.probe import (
     load_conditions,
+    load_decoded,
     load_generated,
     load_generated_with_weights,
     load_outside,
@@ -56,7 +57,7 @@ def _run(work: Work) -> Files:
         raise ValueError(f"{cell.name} is under attack and cannot be its own shadow model")
     # by split alone, so that an attack's random choices are the same for all defenses
     seed = derive_seed(plan.config.seed, "attack", work.part, cell.split)
-    view = pool_view(pool, load_conditions(cell, layout), layout)
+    view = pool_view(pool, load_conditions(cell, layout), layout, load_decoded(cell, layout))
     target = _target(work, cell, view, seed)
     known = [Shadow(**vars(_target(work, s, view, seed)), members=load_members(s, layout)) for s in work.shadows]
     attack, watch = plan.attacks[work.part], Stopwatch(plan.config.execution.device)

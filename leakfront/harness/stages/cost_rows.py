@@ -42,7 +42,11 @@ def reports_of_defenses(plan: Plan, cell: CellPlan, layout: Layout) -> list[Row]
 
 
 def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout, images: Pool) -> list[Row]:
-    """The cost of training, sampling, probing and scoring; the training of an external model is unknown."""
+    """The cost of training, sampling, probing and scoring; the training of an external model is unknown.
+
+    What a latent model does beside the calls of its network has rows of its own: images encoded and decoded, and
+    captions embedded.
+    """
     pool = len(images)
     trained = load_training(cell, layout)
     number = (int, float)
@@ -73,6 +77,8 @@ def cost_rows(plan: Plan, cell: CellPlan, judged: Sequence[str], layout: Layout,
         row("sample", "model_calls_per_image", float(sampled["model_calls_per_image"]), sampling.images),
         row("probe", "probe_seconds", probed["seconds"], pool, time),
         row("probe", "model_calls_per_image", float(probed["model_calls_per_image"]), pool),
+        *(row("sample", name, value, sampling.images) for name, value in sampled.get("aside", {}).items()),
+        *(row("probe", name, value, pool) for name, value in probed.get("aside", {}).items()),
         # of a pool image, including the samples that extraction looks at
         *(row(name, "model_calls_per_image", calls, pool) for name, calls in alone.items()),
         row("suite", "model_calls_per_image", together, pool),

@@ -38,7 +38,7 @@ from leakfront.seeds import derive_seed
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.defenses import Defense
+    from leakfront.defenses import Defense, TrainingSet
     from leakfront.models import DiffusionModel
 
 # the code that decides what is generated, in addition to that of the generations and of the sampler
@@ -46,27 +46,34 @@ GENERATING = ("leakfront.harness.stages.generated", "leakfront.harness.stages.sa
 _CALLS = "model calls"
 
 
-def pool_view(pool: Pool, conditions: np.ndarray, layout: Layout) -> PoolView:
-    """What every attacker knows of the pool. conditions: int64 [P, ...], as the models take them."""
-    features = pool_set(layout, pool).first_fit.matrix()
+def pool_view(pool: Pool, conditions: np.ndarray, layout: Layout, decoded: np.ndarray | None = None) -> PoolView:
+    """What every attacker knows of the pool. conditions: int64 [P, ...], as the models take them.
+
+    decoded: of a latent model what its autoencoder makes of the images, uint8 [P, C, H, W].
+    """
+    features, variants, variant_of = pool_set(layout, pool).first_fit.matrix(), pool.variants, pool.variant_of
+    if decoded is not None:
+        variants = np.concatenate([variants, decoded])
+        variant_of = np.concatenate([variant_of, np.arange(len(decoded))])
     return PoolView(
-        pool.images, pool.labels, features, pool.variants, pool.variant_of, conditions, pool.copies, pool.captions
-    )
+        pool.images, pool.labels, features, variants, variant_of, conditions, pool.copies, pool.captions,
+        0 if decoded is None else len(decoded),
+    )  # fmt: skip
 
 
 def generate(
-    work: Work, model: DiffusionModel, conditions: np.ndarray
+    work: Work, model: DiffusionModel, conditions: np.ndarray, signals: Mapping[Any, Mapping[str, np.ndarray]]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
     """All generations of the attacks: as served, those again that differ with the weights, and the model calls.
 
     The arrays are "<generation key>/images" and "<generation key>/prompt"; calls are counted by generation key, as
-    served. conditions: those of the pool's images, int64 [P, ...].
+    served. conditions: those of the pool's images, int64 [P, ...]. signals: what was measured on these.
     """
     plan, cell = work.plan, work.cell
     if not plan.generations:
         return {}, {}, {}
     view = pool_view(work.pool, conditions, work.layout)
-    guards, training_images = guards_of(cell), load_prepared(cell, work.layout)[0].images
+    guards, training = guards_of(cell), load_prepared(cell, work.layout)[0]
     served: dict[str, np.ndarray] = {}
     with_weights: dict[str, np.ndarray] = {}
     calls = {}
@@ -74,10 +81,10 @@ def generate(
         key = signal_key(generation)
         counted = CountedModel(model)
         behind = guards if generation.served else ()
-        served |= _Generating(work, generation, counted, behind, training_images).arrays(view)
+        served |= _Generating(work, generation, counted, behind, training, signals).arrays(view)
         calls[key] = counted.calls
         if behind:
-            with_weights |= _Generating(work, generation, counted, (), training_images).arrays(view)
+            with_weights |= _Generating(work, generation, counted, (), training, signals).arrays(view)
     return served, with_weights, calls
 
 
@@ -94,7 +101,8 @@ class _Generating:
     generation: Any
     model: CountedModel
     guards: Sequence[Defense]
-    training_images: np.ndarray
+    training: TrainingSet
+    signals: Mapping[Any, Mapping[str, np.ndarray]]
 
     def arrays(self, view: PoolView) -> dict[str, np.ndarray]:
         """The generated images and their prompts, by name."""
@@ -108,6 +116,7 @@ class _Generating:
             draw=self.draw,
             sample=self.sample,
             keep=self.keep,
+            signals=self.signals,
         )
         generated = self.generation.generate(context)
         return {
@@ -146,7 +155,7 @@ class _Generating:
             replace(solver, steps=steps, guidance=guidance),
             asked_of(self.model, self.work.pool, trained_labels(self.work)),
         )
-        sampler = request.sampler(self.model, plan.config.execution.device, self.guards, self.training_images)
+        sampler = request.sampler(self.model, plan.config.execution.device, self.guards, self.training)
         return drawn(sampler, seeds, plan.config.sampling.batch_size)
 
     def keep(self, name: str, make: Callable[[], dict[str, np.ndarray]]) -> Mapping[str, np.ndarray]:

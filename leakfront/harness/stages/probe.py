@@ -18,6 +18,7 @@ from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.plan.workload import probing_work
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.generated import GENERATING, generate
+from leakfront.harness.stages.sample import aside, to_uint8
 from leakfront.harness.stages.stage import Files, Progress, Stage, Subject, Work, silent
 from leakfront.harness.stages.train import load_model
 from leakfront.harness.store.code_keys import plugin_code, with_imports
@@ -75,7 +76,8 @@ def _run(work: Work) -> Files:
     conditions = conditions_of(model, inside).numpy()
     signals, calls = measured(plan.signals, inside, work.progress)
     of_outside, outside_calls = measured(plan.outside_signals, outside, silent)
-    generated, past_guards, generation_calls = generate(work, model, conditions)
+    decoded = _decoded(model, InBatches(pool.images, device), settings.batch_size)
+    generated, past_guards, generation_calls = generate(work, model, conditions, Signals(signals))
     # the calls for all attacks together, per pool image; the sample stage counts its own calls
     per_image = calls + (outside_calls * len(outside) + sum(generation_calls.values())) / len(pool)
     seconds = watch.seconds
@@ -85,8 +87,24 @@ def _run(work: Work) -> Files:
         "generated.safetensors": generated,
         **({"generated_with_weights.safetensors": past_guards} if past_guards else {}),
         "conditions.safetensors": {"conditions": conditions},
-        "probe.json": {"seconds": seconds, "model_calls_per_image": per_image, "generation_calls": generation_calls},
-    }
+        **({"decoded.safetensors": {"images": decoded}} if decoded is not None else {}),
+        "probe.json": {"seconds": seconds, "model_calls_per_image": per_image, "generation_calls": generation_calls,
+                       **aside(model, len(pool))},
+    }  # fmt: skip
+
+
+def _decoded(model: DiffusionModel, images: InBatches, batch_size: int) -> np.ndarray | None:
+    """What the autoencoder of a latent model makes of images, uint8 [N, C, H, W]; None in pixel space."""
+    import torch
+
+    from leakfront.models.contract import in_pixels
+
+    if in_pixels(model):
+        return None
+    with torch.no_grad():
+        firsts = range(0, len(images), batch_size)
+        parts = [model.decode(model.encode(images[slice(first, first + batch_size)])) for first in firsts]
+    return np.concatenate([to_uint8(part) for part in parts])
 
 
 PROBE = Stage(
@@ -198,6 +216,12 @@ def load_generated_with_weights(cell: CellPlan, layout: Layout) -> Signals:
 def load_conditions(cell: CellPlan, layout: Layout) -> np.ndarray:
     """The conditions of the pool's images, int64 [P, ...], as the cell's model takes them."""
     return StoredArrays(layout.stage(cell.name, "probe") / "conditions.safetensors")["conditions"]
+
+
+def load_decoded(cell: CellPlan, layout: Layout) -> np.ndarray | None:
+    """What the autoencoder of a latent model makes of the pool's images, uint8 [P, C, H, W]; None in pixel space."""
+    path = layout.stage(cell.name, "probe") / "decoded.safetensors"
+    return StoredArrays(path)["images"] if path.exists() else None
 
 
 def load_outside(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> Outside:

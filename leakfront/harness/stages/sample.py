@@ -22,7 +22,7 @@ from leakfront.seeds import derive_seed
 if TYPE_CHECKING:
     import torch
 
-    from leakfront.defenses import Defense, Sampler
+    from leakfront.defenses import Defense, Sampler, TrainingSet
     from leakfront.defenses.serving import Conditions, Start
     from leakfront.harness.pool.pool import Pool
     from leakfront.models import DiffusionModel
@@ -59,11 +59,12 @@ def _run(work: Work) -> Files:
     arrays = {"images": draw_samples(plan, model, cell.split, asked, progress=work.progress)}
     if guards:
         arrays["unguarded"], watch, model.calls = arrays["images"], Stopwatch(plan.config.execution.device), 0
-        images = load_prepared(cell, work.layout)[0].images
-        arrays["images"] = draw_samples(plan, model, cell.split, asked, guards, images, work.progress)
+        training = load_prepared(cell, work.layout)[0]
+        arrays["images"] = draw_samples(plan, model, cell.split, asked, guards, training, work.progress)
     arrays["prompts"] = np.arange(len(arrays["images"])) % len(asked)
     arrays["labels"] = _classes_of(work, model, arrays["prompts"])
-    facts = {"seconds": watch.seconds, "model_calls_per_image": model.calls / len(arrays["images"])}
+    count = len(arrays["images"])
+    facts = {"seconds": watch.seconds, "model_calls_per_image": model.calls / count, **aside(model, count)}
     return {"samples.safetensors": arrays, "sample.json": facts}
 
 
@@ -76,6 +77,15 @@ SAMPLE = Stage(
     run=_run,
     work=lambda work: sampling_work(work.plan),
 )
+
+
+def aside(model: DiffusionModel, images: int) -> dict[str, dict[str, float]]:
+    """Under "aside" what a model did in addition to the calls of its network, for each of so many images, by name.
+
+    Empty for a model that does nothing else.
+    """
+    found = {f"{name}_per_image": count / images for name, count in model.aside().items()}
+    return {"aside": found} if found else {}
 
 
 class CountedModel:
@@ -149,13 +159,13 @@ def draw_samples(
     split: int,
     asked: torch.Tensor,
     guards: Sequence[Defense] = (),
-    training_images: np.ndarray | None = None,
+    training: TrainingSet | None = None,
     progress: Progress = silent,
 ) -> np.ndarray:
     """The config's number of images from a model, uint8 [G, C, H, W], by the config's sampler.
 
     split: decides the seed. asked: conditions int64 [R, ...]; sample i has row i modulo R. guards: defenses that guard
-    the sampler; they get the training images, uint8 [N, C, H, W].
+    the sampler; they get the training set.
     """
     from leakfront.models.sampling import Table, make_noise_sampler
 
@@ -164,7 +174,7 @@ def draw_samples(
         sampler = make_noise_sampler(cast(Any, model), seed, device)
     else:
         request = Request(Table(asked), len(asked), seed, solver_of(plan), asked)
-        sampler = request.sampler(model, device, guards, training_images)
+        sampler = request.sampler(model, device, guards, training)
     return drawn(sampler, range(plan.config.sampling.images), plan.config.sampling.batch_size, progress)
 
 
@@ -191,12 +201,13 @@ class Request:
     public: torch.Tensor
 
     def sampler(
-        self, model: DiffusionModel, device: str, guards: Sequence[Defense], training_images: np.ndarray | None
+        self, model: DiffusionModel, device: str, guards: Sequence[Defense], training: TrainingSet | None
     ) -> Sampler:
-        """The sampler of a model behind its guards; they get the training images, uint8 [N, C, H, W]."""
+        """The sampler of a model behind its guards; they get the training set."""
         import torch
 
         from leakfront.defenses import Prompts, Serving
+        from leakfront.harness.training.batches import conditions_of
         from leakfront.models.sampling import first_timestep, make_sampler, start_noise, with_guidance
 
         solver = replace(self.solver, guidance=1.0)
@@ -211,10 +222,12 @@ class Request:
 
         guided = with_guidance(model, self.solver.guidance)
         sampler, first = sampler_of(guided), first_timestep(model, solver)
-        prompts = Prompts(model, self.conditions, self.public, start, first, self.seed, device) if model.words else None
         for defense in guards:
-            assert training_images is not None
-            sampler = defense.guard(sampler, Serving(guided, training_images, sampler_of, self.period, prompts))
+            assert training is not None
+            theirs, scale = conditions_of(model, training), self.solver.guidance
+            prompts = Prompts(model, self.conditions, self.public, start, first, self.seed, device, scale, theirs)
+            served = Serving(guided, training.images, sampler_of, self.period, prompts if model.words else None)
+            sampler = defense.guard(sampler, served)
         return sampler
 
 

@@ -87,7 +87,7 @@ def generated(run: Path) -> Any:
     with in_process():
         work = work_of(task(run))
         model = load_model(work.plan, work.cell, work.layout)
-        return generate(work, model, np.zeros(len(work.pool), np.int64))
+        return generate(work, model, np.zeros(len(work.pool), np.int64), {})
 
 
 def test_an_interrupted_generation_goes_on_with_the_part_that_it_was_in(run: Path) -> None:
