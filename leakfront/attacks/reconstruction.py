@@ -122,7 +122,8 @@ def log_ratio(values: np.ndarray, members: np.ndarray, decoys: np.ndarray) -> np
     def likelihood(known: np.ndarray) -> np.ndarray:
         return np.asarray(norm.logpdf(values, known.mean(), max(float(known.std()), NARROWEST)))
 
-    return likelihood(members) - likelihood(decoys)
+    ratio: np.ndarray = likelihood(members) - likelihood(decoys)
+    return ratio
 
 
 def _by_network(seen: np.ndarray, coins: np.ndarray, cosines: np.ndarray, hidden: int, seed: int) -> np.ndarray:

@@ -41,7 +41,8 @@ def as_overrides(pipeline: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     if OPTIONS["prompts"] in given and not distilled:
         given["attacks.generate_by_prompt.order"] = "alignment"
     if (lora := options.get("lora")) is not None:
-        given["name"] = f"attack-{adapted_name(pipeline, lora)}"
+        named = adapted_name(pipeline, lora)
+        given |= {"name": f"attack-{named}", "title": f"Attacks on an external model: {named}"}
     return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items())
 
 
