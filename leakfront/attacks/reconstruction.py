@@ -17,7 +17,7 @@ from leakfront.errors import InputError
 
 LOWEST = -2.0  # the score of pairs whose caption was not asked for, or less; a cosine lies in [-1, 1]
 NARROWEST = 1e-6  # the least standard deviation of a Gaussian
-EPOCHS = 200
+HIDDEN, EPOCHS = 16, 200  # of the network
 
 
 @register("reconstruction")
@@ -32,7 +32,7 @@ class Reconstruction(Attack):
     fits three things on shadow models, which are forms of their own. "threshold": the mean cosine less the threshold
     that gives the highest mean of the rates of members above and decoys below it, so that a score from 0 on says
     member; it ranks as "mean" does. "gaussians": the log-likelihood ratio of two Gaussians, of the mean cosines of
-    members and of decoys. "network": the log-odds by a network with `hidden` units on the cosines.
+    members and of decoys. "network": the log-odds by a network with 16 hidden units on the cosines.
 
     `samples_per_prompt` and `once` are those of `generate_by_prompt`: with equal values, the images are generated once
     for both attacks. Pairs whose caption is not asked for share one score, below all others.
@@ -48,7 +48,6 @@ class Reconstruction(Attack):
     compared: Annotated[int, Ge(1)] = 3
     once: Annotated[int, Ge(0)] = 0
     form: Literal["mean", "threshold", "gaussians", "network"] = "mean"
-    hidden: Annotated[int, Interval(ge=1, le=4096)] = 16
 
     def validate(self) -> None:
         if self.compared > self.samples_per_prompt:
@@ -100,7 +99,7 @@ class Reconstruction(Attack):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The scores of cosines [A, m] by those of shadow models [S, m] with their coins, and what was fitted."""
         if self.form == "network":
-            return _by_network(seen, coins, cosines, self.hidden, seed), {"classifier": "multilayer perceptron"}
+            return _by_network(seen, coins, cosines, seed), {"classifier": "multilayer perceptron"}
         means, known = cosines.mean(1), seen.mean(1)
         if self.form == "threshold":
             threshold = best_threshold(known, coins)
@@ -126,13 +125,13 @@ def log_ratio(values: np.ndarray, members: np.ndarray, decoys: np.ndarray) -> np
     return ratio
 
 
-def _by_network(seen: np.ndarray, coins: np.ndarray, cosines: np.ndarray, hidden: int, seed: int) -> np.ndarray:
+def _by_network(seen: np.ndarray, coins: np.ndarray, cosines: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    network = make_pipeline(StandardScaler(), MLPClassifier((hidden,), max_iter=EPOCHS, random_state=seed))
+    network = make_pipeline(StandardScaler(), MLPClassifier((HIDDEN,), max_iter=EPOCHS, random_state=seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
         network.fit(seen, coins)
