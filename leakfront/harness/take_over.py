@@ -24,7 +24,7 @@ def take_over(plan: Plan, layout: Layout, others: Sequence[Layout]) -> int:
     them. A damaged artifact is not taken.
     """
     cells = [cell for cell in plan.cells if not is_private(cell.point.stack)]
-    own = [stage for stage in STAGES if stage.scope != "run" and not is_late(stage)]
+    own = [stage for stage in STAGES if stage.scope != "run" and not is_late(stage) and stage.needed(plan)]
     wanted = {}
     for cell in cells if others else ():
         for stage in own:
