@@ -13,9 +13,13 @@ WITHOUT_REPORT = (
 )
 
 
-def leakfront(*arguments: str | Path, report: bool = True) -> subprocess.CompletedProcess[str]:
-    """`leakfront` with arguments; without a report, `leakfront run` ends before it would draw one."""
-    command = ["-m", "leakfront.cli"] if report else ["-c", WITHOUT_REPORT]
+# for tests that look at a page: two of the three forms of a figure take most of a report's time
+FIGURES_AS_SVG = "from tests.few_figures import as_svg; from leakfront.cli import main\nwith as_svg('tradeoff'): main()"
+
+
+def leakfront(*arguments: str | Path, code: str) -> subprocess.CompletedProcess[str]:
+    """`leakfront` with arguments. code: what runs it, of those above."""
     return subprocess.run(
-        [sys.executable, *command, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
-    )
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=500, check=False,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from leakfront.results.figures import figures
+from leakfront.results.figures import save as save_all
 from leakfront.results.figures.drawing import style
 
 
@@ -23,10 +24,13 @@ def only(*names: str) -> Iterator[None]:
 
 
 @contextmanager
-def as_svg() -> Iterator[None]:
-    """In the block, reports of this process hold their figures in the form that pages show alone."""
+def as_svg(*but: str) -> Iterator[None]:
+    """In the block, reports of this process hold their figures in the form that pages show alone; but: not these."""
 
     def save(figure: Figure, folder: Path, name: str) -> None:
+        if name in but:
+            save_all(figure, folder, name)
+            return
         folder.mkdir(parents=True, exist_ok=True)
         with style.theme():
             figure.savefig(folder / f"{name}.svg")

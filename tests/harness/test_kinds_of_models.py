@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leakfront.results.run.rows import read_rows
-from tests.few_figures import only
+from tests.few_figures import as_svg, only
 from tests.in_process import run_here
 from tests.small_config import small
 
@@ -15,7 +15,7 @@ from tests.small_config import small
 def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_path: Path) -> None:
     defenses = [{"name": "none"}, {"name": "dp_sgd", "accountant": "rdp", "learning_rate": 1e30}]
     settings = small(defenses=defenses, training__steps=4, attacks__secmi={"timesteps": [20]})
-    with only("tradeoff"):
+    with only("tradeoff"), as_svg():
         outcome, _ = run_here(settings, tmp_path / "run")
     assert len(outcome.diverged) == 2
     assert all(name.startswith("dp_sgd") for name in outcome.diverged)
@@ -49,7 +49,7 @@ def test_a_guarded_model_is_attacked_as_served_and_with_its_weights(tmp_path: Pa
     """Without the guard it is the undefended model. Redrawing costs model calls, which are counted."""
     defenses = [{"name": "none"}, {"name": "guidance", "threshold": 1.0}, {"name": "filter", "ratio": 0.5}]
     settings = small(model={"name": "memorizer"}, sampling={"images": 300, "steps": 20}, defenses=defenses)
-    with only("tradeoff"):
+    with only("tradeoff"), as_svg():
         outcome, _ = run_here(settings, tmp_path / "run")
     assert not outcome.failed
     rows = read_rows(tmp_path / "run" / "results.csv")

@@ -73,7 +73,8 @@ def test_a_worker_that_dies_costs_its_task_one_retry_and_the_others_nothing(tmp_
 
 def test_each_worker_sees_its_own_gpu_while_there_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    ended, _ = outcomes(tmp_path, ["gpu a", "gpu b", "gpu c"], count=3, gpus=[[0], [1]])
+    with quick_starts():
+        ended, _ = outcomes(tmp_path, ["gpu a", "gpu b", "gpu c"], count=3, gpus=[[0], [1]])
     assert sorted(outcome.result for outcome in ended.values()) == ["5", "5", "7"]
 
 

@@ -21,7 +21,7 @@ from leakfront.harness.store.secret import FILE, make_secret, read_secret
 from leakfront.models.unet import UNet
 from leakfront.results.run.claims import secrecy
 from leakfront.seeds import derive_seed
-from tests.few_figures import only
+from tests.few_figures import as_svg, only
 from tests.in_process import run_here, train_here
 from tests.small_config import small
 
@@ -117,8 +117,9 @@ def test_the_claims_state_models_that_may_have_drawn_from_the_secret_of_somebody
     assert "against them these models have no guarantee" in secrecy(run)[1]
 
 
-PRIVATE = {"name": "dp_sgd", "epsilon": [5.0, 50.0], "physical_batch_size": 16, "accountant": "rdp"}
-QUICK: dict[str, Any] = {"training__steps": 3, "attacks": {"loss": {"timesteps": [50], "draws": 1}}}
+PRIVATE = {"name": "dp_sgd", "epsilon": [5.0, 10.0], "physical_batch_size": 16, "accountant": "rdp"}
+QUICK: dict[str, Any] = {"training__steps": 3, "attacks": {"loss": {"timesteps": [50], "draws": 1}},
+                         "metrics": {"features": "digits_frozen", "names": ["kid"]}}  # fmt: skip
 SECRET = {key: value for key, value in small(defenses=[PRIVATE], **QUICK).items() if key != "privacy_seed"}
 
 
@@ -126,7 +127,7 @@ SECRET = {key: value for key, value in small(defenses=[PRIVATE], **QUICK).items(
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with two private defenses, without a privacy seed."""
     folder: Path = tmp_path_factory.mktemp("secret") / "run"
-    with only("tradeoff"):
+    with only("tradeoff"), as_svg():
         _, printed = run_here(SECRET, folder)
     (folder.parent / "printed").write_text(printed)
     return folder
@@ -204,7 +205,7 @@ def test_a_run_with_a_privacy_seed_can_be_repeated_and_never_writes_it_down(tmp_
     for name in "ab":
         seeded = {**settings, "privacy_seed": number}
         if name == "a":
-            with only("tradeoff"):
+            with only("tradeoff"), as_svg():
                 run_here(seeded, tmp_path / name)
         else:
             train_here(seeded, tmp_path / name)
