@@ -141,12 +141,12 @@ def bare_names(code: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and str(node.module).split(".")[0] in ROOMS:
             yield str(node.module)
         elif isinstance(node, ast.Call) and node.args:
-            called, first = ast.unparse(node.func).rpartition(".")[2], node.args[0]
+            called, first = getattr(node.func, "attr", getattr(node.func, "id", "")), node.args[0]
             if called in ("import_module", "files", "find_spec", "setattr", "getLogger", "importorskip"):
                 named = first.value if isinstance(first, ast.Constant) else None
                 yield from [named] if isinstance(named, str) and re.fullmatch(rf"({room})(\.\w+)*", named) else []
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # code for another process
-            for line in re.split(r"[\n;]", node.value):
+            for line in re.split(r"[\n;]", node.value) if "import" in node.value else ():
                 yield from [line] if re.match(rf"\s*(from|import)\s+({room})(\.\w+)*\s*(import\b|,|$)", line) else []
 
 
