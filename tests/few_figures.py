@@ -33,7 +33,7 @@ def as_svg(*but: str) -> Iterator[None]:
             return
         folder.mkdir(parents=True, exist_ok=True)
         with style.theme():
-            figure.savefig(folder / f"{name}.svg")
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})  # the same figure gives the same bytes
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("leakfront.results.report.save", save)
