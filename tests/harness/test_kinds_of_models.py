@@ -11,10 +11,12 @@ from tests.few_figures import as_svg, only
 from tests.in_process import run_here
 from tests.small_config import small
 
+QUALITY = {"features": "digits_frozen", "names": ["kid"]}  # without a fit: leakage is looked at
+
 
 def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_path: Path) -> None:
     defenses = [{"name": "none"}, {"name": "dp_sgd", "accountant": "rdp", "learning_rate": 1e30}]
-    settings = small(defenses=defenses, training__steps=4, attacks__secmi={"timesteps": [20]})
+    settings = small(defenses=defenses, training__steps=4, attacks__secmi={"timesteps": [20]}, metrics=QUALITY)
     with only("tradeoff"), as_svg():
         outcome, _ = run_here(settings, tmp_path / "run")
     assert len(outcome.diverged) == 2
@@ -32,7 +34,7 @@ def test_a_model_that_diverges_is_a_row_and_a_line_and_the_others_continue(tmp_p
 
 @pytest.mark.parametrize("model", ["memorizer", "gaussian"])
 def test_the_oracles_are_the_two_ends_of_the_scale(model: str, tmp_path: Path) -> None:
-    settings = small(model={"name": model}, sampling={"images": 300, "steps": 20})
+    settings = small(model={"name": model}, sampling={"images": 300, "steps": 20}, metrics=QUALITY)
     outcome, _ = run_here(settings, tmp_path / "run", report=False)
     assert not outcome.failed
     rows = read_rows(tmp_path / "run" / "results.csv")
@@ -48,7 +50,8 @@ def test_the_oracles_are_the_two_ends_of_the_scale(model: str, tmp_path: Path) -
 def test_a_guarded_model_is_attacked_as_served_and_with_its_weights(tmp_path: Path) -> None:
     """Without the guard it is the undefended model. Redrawing costs model calls, which are counted."""
     defenses = [{"name": "none"}, {"name": "guidance", "threshold": 1.0}, {"name": "filter", "ratio": 0.5}]
-    settings = small(model={"name": "memorizer"}, sampling={"images": 300, "steps": 20}, defenses=defenses)
+    settings = small(model={"name": "memorizer"}, sampling={"images": 300, "steps": 20}, defenses=defenses,
+                     metrics=QUALITY)  # fmt: skip
     with only("tradeoff"), as_svg():
         outcome, _ = run_here(settings, tmp_path / "run")
     assert not outcome.failed
