@@ -48,7 +48,11 @@ def check_attack(attack: type[Attack] | Attack) -> None:
     model = _memorizer(1, attack.needs_captions)
     seen = Sealed(**vars(oracles.target(attack, model, images, texts=texts)))
     before = _arrays(seen)
-    shadows = oracles.shadows_of(attack, "memorizer", images, range(2, 2 + max(2, attack.shadows_needed())), texts)
+    seeds = range(2, 2 + max(2, attack.shadows_needed()))
+    if attack.uses_shadows:
+        shadows = oracles.shadows_of(attack, "memorizer", images, seeds, texts)
+    else:  # it is handed shadow models all the same, and they play no part
+        shadows = [Shadow(**vars(seen), members=oracles.coins(seed)) for seed in seeds]
     for known in sorted({attack.shadows_needed(), len(shadows)}):
         scores = _scored(attack, seen, shadows[:known], who)
         _check_scores(scores, len(images), who)

@@ -23,7 +23,7 @@ from leakfront.results.run.value import Value
 from leakfront.results.statistics.splits import holm, paired_test
 from leakfront.results.tables.main import main_table
 from leakfront.results.tables.table import number, shown
-from tests.few_figures import only
+from tests.few_figures import as_svg, only
 from tests.results.test_report import SMALL, row
 from tests.synthetic_run import SET_SIZES, TWELVE, TWO, V1, Strength, synthetic_run
 
@@ -460,7 +460,7 @@ def test_the_page_shows_the_sentences_before_the_table_and_the_paragraphs_in_a_f
     from html import unescape
 
     found = findings(twelve)
-    with only("cost"):
+    with only("cost"), as_svg():
         text = unescape(write_report([twelve], tmp_path).read_text())
     table, fold = text.index("<table>"), text.index("<details>")
     end = text.index("</details>", fold)
