@@ -251,14 +251,14 @@ def test_memory_does_not_grow_with_steps():
     network = nn.Sequential(*(nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.GroupNorm(2, 6)) for _ in range(4)))
     book, rows = BookKeeping(network), torch.randn(64, 6, 16, 16)
     used = []
-    for step in range(200):
+    for step in range(80):
         with book:
             book.backward(losses_of(network, rows))
             book.weighted_sums(torch.ones(64))
-        if step in (50, 199):
+        if step in (20, 79):
             gc.collect()
             used.append(psutil.Process().memory_info().rss)
-    assert used[1] - used[0] < 16e6  # a step's activations take 16 MB
+    assert used[1] - used[0] < 16e6  # a step's activations take 16 MB, one of them 0.4; 59 steps lie between
 
 
 def test_the_form_follows_from_the_shapes():
