@@ -141,5 +141,5 @@ def test_the_target_has_no_coins_to_look_at() -> None:
     held = {field.name for field in dataclasses.fields(Target)}
     assert held == {"pool", "samples", "sample_labels", "signals", "generated", "outside", "seed", "extract"}
     assert {field.name for field in dataclasses.fields(attacks.PoolView)} == {
-        "images", "labels", "features", "variants", "variant_of", "conditions", "copies", "captions",
+        "images", "labels", "features", "variants", "variant_of", "conditions", "copies", "captions", "decoded",
     }  # fmt: skip
