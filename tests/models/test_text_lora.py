@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from leakfront.errors import InputError
-from leakfront.models.external.text.lora import KOHYA
+from leakfront.models.external.text.lora import KOHYA, LoraFile
+from leakfront.models.external.text.stability_names import in_diffusers_names
 from tests.models import text_folders as folders
 from tests.models.test_text_pipeline import conditions, family, ours
 from tests.models.text_folders import CAPTIONS, LATENT, SHAPE, change
@@ -129,6 +130,50 @@ def test_keys_of_kohyas_scripts_are_the_same_adapters(given: Path, adapted: Any,
     assert family(given, lora=str(file)).label.endswith("-mine")
 
 
+def test_names_of_stabilitys_code_are_those_that_diffusers_makes_of_them(tmp_path: Path) -> None:
+    folder = folders.stable_diffusion_xl(tmp_path / "xl")
+    plain = diffusers.StableDiffusionXLPipeline.from_pretrained(folder, local_files_only=True)
+    inner = "transformer_blocks.0"
+    named = {
+        "input_blocks_1_1_transformer_blocks_0_attn1_to_q": f"down_blocks.0.attentions.0.{inner}.attn1.to_q",
+        "input_blocks_1_1_proj_in": "down_blocks.0.attentions.0.proj_in",
+        "middle_block_1_transformer_blocks_0_attn2_to_k": f"mid_block.attentions.0.{inner}.attn2.to_k",
+        "output_blocks_3_1_transformer_blocks_0_ff_net_2": f"up_blocks.1.attentions.1.{inner}.ff.net.2",
+        "output_blocks_2_1_proj_out": "up_blocks.1.attentions.0.proj_out",
+        "input_blocks_3_0_in_layers_2": "down_blocks.1.resnets.0.conv1",
+        "input_blocks_2_0_op": "down_blocks.0.downsamplers.0.conv",
+        "input_blocks_0_0": "conv_in",
+    }
+    tensors, layers = {}, dict(plain.unet.named_modules())
+    generator = torch.Generator().manual_seed(0)
+    for name, layer in named.items():
+        out, into = layers[layer].weight.shape[:2]
+        size = layers[layer].weight.shape[2:]
+        tensors |= {
+            f"lora_unet_{name}.lora_down.weight": torch.randn(2, into, *size, generator=generator) * 0.3,
+            f"lora_unet_{name}.lora_up.weight": torch.randn(out, 2, *(1 for _ in size), generator=generator) * 0.3,
+            f"lora_unet_{name}.alpha": torch.tensor(2.0),
+        }
+    save_file(tensors, tmp_path / "sgm.safetensors")
+    assert set(LoraFile(tmp_path / "sgm.safetensors").adapters({"unet": plain.unet})["unet"]) == set(named.values())
+    plain.load_lora_weights(tmp_path / "sgm.safetensors")
+    x_t, t = torch.randn(2, *LATENT, generator=generator), torch.tensor([3, 500])
+    with torch.no_grad():
+        model = ours(folder, lora=str(tmp_path / "sgm.safetensors"))
+        found = model.predict_noise(x_t, t, conditions(model, *CAPTIONS[:2]))
+        embedding, _, pooled, _ = plain.encode_prompt(
+            list(CAPTIONS[:2]), device="cpu", do_classifier_free_guidance=False
+        )
+        ids = torch.tensor([[16.0, 16, 0, 0, 16, 16]] * 2)
+        expected = plain.unet(
+            x_t, t, embedding, added_cond_kwargs={"text_embeds": pooled, "time_ids": ids}
+        ).sample  # fmt: skip
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert in_diffusers_names("output_blocks_2_2_conv", 2) == "up_blocks_0_upsamplers_0_conv"
+    assert in_diffusers_names("output_blocks_8_0_skip_connection", 2) == "up_blocks_2_resnets_2_conv_shortcut"
+    assert in_diffusers_names("label_emb_0_2", 2) == "add_embedding_linear_2"
+
+
 def test_alpha_that_is_not_stated_is_the_rank_and_this_is_said(given: Path, adapted: Any, tmp_path: Path) -> None:
     file = written(adapted, tmp_path / "bare", metadata=False)
     stated = written(adapted, tmp_path / "stated")
@@ -159,7 +204,7 @@ def unknown(tensors: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_stability(tensors: dict[str, Any]) -> dict[str, Any]:
-    return {"lora_unet_input_blocks_1_1_proj_in.alpha": torch.tensor(1.0)}
+    return {"lora_unet_input_blocks_7_1_proj_in.alpha": torch.tensor(1.0)}
 
 
 def of_kohya(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +219,7 @@ def of_kohya(tensors: dict[str, Any]) -> dict[str, Any]:
         (half_missing, "without its factor"),
         (other_part, "has adapters of transformer, which this pipeline does not have"),
         (unknown, "'unet.conv_in.dora_scale', which is no adapter"),
-        (of_stability, "names layers as Stability's own code does .*; load it with load_lora_weights of diffusers"),
+        (of_stability, "its 'lora_unet_input_blocks_7_1_proj_in.alpha' fits no layer"),
         (of_kohya, "its 'lora_unet_down_blocks_7_proj_in.alpha' fits no layer"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from leakfront.errors import InputError
 from leakfront.memory import memory
 from leakfront.models.external.places import POINTER, is_pointer
+from leakfront.models.external.text.stability_names import in_diffusers_names
 
 if TYPE_CHECKING:
     from leakfront.models.adapters.layers import Adapter
@@ -22,7 +23,6 @@ KOHYA = {
     "lora_unet_": ("unet", "transformer"), "lora_transformer_": ("transformer",), "lora_te_": ("text_encoder",),
     "lora_te1_": ("text_encoder",), "lora_te2_": ("text_encoder_2",),
 }  # fmt: skip
-SGM = ("input_blocks_", "middle_block_", "output_blocks_")  # of a UNet, in the code of Stable Diffusion's authors
 KOHYA_PARTS = {"lora_down.weight": "A", "lora_up.weight": "B", "alpha": "alpha"}
 
 
@@ -81,7 +81,8 @@ class LoraFile:
     def _kohya(self, networks: Mapping[str, Any]) -> Callable[[str], tuple[str, str] | None]:
         """A function from a key of kohya's scripts to its layer and its factor; None for other keys.
 
-        Such keys have an underscore in place of every dot, so they are looked up among the network's layers.
+        Such keys have an underscore in place of every dot, so they are looked up among the network's layers. Those of a
+        UNet may have the names of the code of Stable Diffusion's authors.
         """
         flat = {
             part: {name.removeprefix(TEXT_MODEL).replace(".", "_"): name for name, _ in network.named_modules()}
@@ -95,13 +96,10 @@ class LoraFile:
                 return None
             rest = name.removeprefix(prefix).removeprefix(TEXT_MODEL.replace(".", "_"))
             for part in KOHYA[prefix]:
-                if layer := flat.get(part, {}).get(rest):
+                known = part == "unet" and part in networks
+                named = in_diffusers_names(rest, networks[part].config.layers_per_block) if known else rest
+                if layer := flat.get(part, {}).get(named):
                     return f"{part}.{layer}", KOHYA_PARTS[factor]
-            if rest.startswith(SGM):
-                raise InputError(
-                    f"{self.path} names layers as Stability's own code does ({key!r}), which is not read; load it with "
-                    "load_lora_weights of diffusers and write it with save_lora_weights"
-                )
             raise InputError(f"{self.path} is for another model: its {key!r} fits no layer of this pipeline")
 
         return place
