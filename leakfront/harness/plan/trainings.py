@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 from leakfront.defenses import Defense
 from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.workload import expected_steps
 
 
 @dataclass(frozen=True)
 class Weights:
     """What determines a model's weights, given its training set.
 
-    layers: the defenses that act on batches or on training. steps: the length of the training. prefix: whether a
-    training of fewer steps, with all else equal, is the beginning of this one.
+    layers: the defenses that act on batches or on training. steps: the length of the training; None if it is given in
+    epochs. prefix: whether a training of fewer steps, with all else equal, is the beginning of this one.
     """
 
     layers: tuple[Defense, ...]
-    steps: int
+    steps: int | None
     prefix: bool
 
 
@@ -26,7 +27,8 @@ class Weights:
 class ModelPlan:
     """One model of a run: the key of its weights, the cells that use it, and the steps of its training.
 
-    family: the same for trainings that differ only in length; the longest one makes the models of all of them.
+    steps: an estimate if they follow from the training set. family: the same for trainings that differ only in length;
+    the longest one makes the models of all of them.
     """
 
     key: str
@@ -40,13 +42,16 @@ class ModelPlan:
         return self.cells[0]
 
 
-def weights_of(stack: Sequence[Defense], steps: int) -> Weights:
+def weights_of(stack: Sequence[Defense], steps: int | None) -> Weights:
     """The weights of a training of `steps` steps with a stack of defenses.
 
+    Without a number of steps, which then follows from the training set, no training is the beginning of another.
     If no other defense acts on training, a defense that only stops at a fixed step is not a layer: it changes `steps`.
     (Other defenses may depend on the number of steps, as DP-SGD's noise does.)
     """
     layers = tuple(layer for layer in stack if layer.overrides("augment", "recondition", "training", "unit"))
+    if steps is None:
+        return Weights(layers, None, False)
     rest = tuple(layer for layer in layers if layer.snapshot_step(steps) is None)
     if any(layer.overrides("training") for layer in rest):
         return Weights(layers, steps, False)
@@ -64,7 +69,7 @@ def models_of(plan: Plan) -> list[ModelPlan]:
     for key, cells in users.items():
         weights = weights_of(cells[0].point.stack, plan.config.training.steps)
         together = f"{cells[0].keys['prepare']}, {weights.layers}" if weights.prefix and plan.model.trained else key
-        models.append(ModelPlan(key, tuple(cells), weights.steps, together))
+        models.append(ModelPlan(key, tuple(cells), weights.steps or expected_steps(plan), together))
     return models
 
 
@@ -82,7 +87,7 @@ def stopped_early(plan: Plan) -> dict[str, str]:
 
     A defense that is not in the run is named in parentheses.
     """
-    steps, hooks = plan.config.training.steps, ("prepare", "augment", "recondition", "training", "guard")
+    steps, hooks = expected_steps(plan), ("prepare", "augment", "recondition", "training", "guard")
 
     def acting(stack: Sequence[Defense]) -> list[Defense]:
         return [layer for layer in stack if layer.overrides(*hooks)]

@@ -10,12 +10,19 @@ TRAINING_WEIGHT = 3.0  # forward and backward, in forward passes
 
 def training_work(plan: Plan, cell: CellPlan) -> float:
     """The work of training a cell's model, roughly, in forward passes of one image."""
-    training, factor = plan.config.training, 1.0
+    training, steps, factor = plan.config.training, expected_steps(plan), 1.0
     if not plan.model.trained:
         return 0.0
     for defense in cell.point.stack:
-        factor *= defense.relative_cost(training.steps, training.batch_size)
-    return TRAINING_WEIGHT * training.steps * training.batch_size * factor
+        factor *= defense.relative_cost(steps, training.batch_size)
+    return TRAINING_WEIGHT * steps * training.batch_size * factor
+
+
+def expected_steps(plan: Plan) -> int:
+    """The steps of an undefended training; of a budget in epochs, for the training set that coins give on average."""
+    data = plan.config.data
+    images = data.coin * (data.pool - data.duplicates.groups + data.duplicates.images)
+    return plan.config.training.in_steps(images)
 
 
 def sampling_work(plan: Plan) -> float:

@@ -28,6 +28,7 @@ SMOKE = {
     "sampling.steps": 5,
     "probe.outside": 40,
 }
+INSTEAD = {"training.steps": "epochs", "training.epochs": "steps"}  # what an override takes the place of
 SMOKE_BASE_STEPS = 40  # of a base that is fine-tuned
 SMOKE_GUESSES = 40  # of the one-run audit
 SMOKE_GROUPS = 8  # of planted duplicates
@@ -66,6 +67,8 @@ def _shrink(settings: dict[str, Any]) -> None:
         for part in path:
             place = place.setdefault(part, {}) if isinstance(place, dict) else None
         _lower(place, last, small, otherwise=small)
+    if isinstance(settings["training"], dict):
+        settings["training"].pop("epochs", None)  # the steps above take their place
     _lower(settings.get("model"), "base_steps", SMOKE_BASE_STEPS)
     _lower_guesses(settings.setdefault("statistics", {}))
     duplicates = settings["data"].get("duplicates") if isinstance(settings["data"], dict) else None
@@ -163,3 +166,5 @@ def _set(settings: dict[str, Any], dotted: str, value: Any) -> None:
         if not isinstance(place, dict):
             raise InputError(f"--set {dotted}: {part!r} is not a section of the config")
     place[last] = value
+    if dotted in INSTEAD:
+        place.pop(INSTEAD[dotted], None)

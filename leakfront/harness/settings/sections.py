@@ -21,6 +21,7 @@ Number = Annotated[float, Field(strict=True)]
 
 SHARE = r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,5}$"  # a share of the coins, such as 1/3
 
+DEFAULT_STEPS = 2000
 MAX_SPLITS = 1000  # per defense; each is a model to train, and LiRA's study of shadow models has 256
 
 
@@ -47,13 +48,35 @@ class Data(_Section):
 
 
 class Training(_Section):
-    """The training budget of every model, unless its defense changes it."""
+    """The training budget of every model, unless its defense changes it.
 
-    steps: Positive = 2000
+    steps or epochs: how long, one of them; 2,000 steps if neither is given. An epoch is as many images as the training
+    set has after defenses such as dedup, or, where its size is private, as it is expected to have.
+    """
+
+    steps: Positive | None = None
+    epochs: Number | None = Field(None, gt=0)
     batch_size: Positive = 64
     learning_rate: Number = Field(3e-3, gt=0)
     ema_decay: Number = Field(0.999, ge=0, lt=1)
     checkpoint_seconds: Number = Field(60, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_or_epochs(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        given = [key for key in ("steps", "epochs") if value.get(key) is not None]
+        if len(given) > 1:
+            raise ValueError("training.steps and training.epochs are both given; give one of them")
+        return value if given else {**value, "steps": DEFAULT_STEPS}
+
+    def in_steps(self, images: float) -> int:
+        """The number of steps, for a training set of this size; at least 1."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return max(1, round(self.epochs * images / self.batch_size))
 
 
 class Sampling(_Section):

@@ -27,7 +27,8 @@ CHECKPOINT = "base.checkpoint"
 
 def _settings(subject: Subject) -> list[Any]:
     config, family = subject.plan.config, subject.plan.model.base_family
-    training = {**config.training.model_dump(exclude={"checkpoint_seconds"}), **subject.plan.model.base_training}
+    own = config.training.model_dump(exclude={"checkpoint_seconds", "epochs"})
+    training = {**own, **subject.plan.model.base_training}
     return [training, family.name, family.version(), config.execution.device.partition(":")[0], config.seed]
 
 
@@ -55,9 +56,8 @@ def _run(work: Work) -> Files:
     channels, height, width = pool.images.shape[1:]
     captions = [pool.all_captions] if plan.model.text else []
     model: DiffusionModel = plan.model.base_family.build((channels, height, width), len(pool.classes), seed, *captions)
-    training = TrainingRun(
-        settings=config.training.model_copy(update=dict(changed)), stack=(), seed=seed, device=config.execution.device
-    )
+    settings = config.training.model_copy(update={"epochs": None, **changed})
+    training = TrainingRun(settings=settings, stack=(), seed=seed, device=config.execution.device)
     checkpoints = Checkpoints(place, plan.keys[BASE.name], config.training.checkpoint_seconds)
     try:
         trained = train(model, public, public, float(len(public)), training, checkpoints, work.progress)

@@ -105,7 +105,8 @@ def _trained(work: Work, decoys: TrainingSet, expected: float) -> DiffusionModel
     model: Any = fresh_model(plan, work.pool, seed)
     if plan.model.trained:
         weights = weights_of(cell.point.stack, config.training.steps)
-        settings = config.training.model_copy(update={"steps": weights.steps})
+        steps = weights.steps or config.training.in_steps(len(decoys))
+        settings = config.training.model_copy(update={"steps": steps, "epochs": None})
         training = TrainingRun(settings=settings, stack=weights.layers, seed=seed, device=device)
         place = work.layout.stage(cell.name, CHECKPOINT)
         checkpoints = Checkpoints(place, cell.keys[HALVES.name], config.training.checkpoint_seconds)

@@ -36,7 +36,7 @@ _SEVERAL = ("leakfront.harness.execution.data_parallel",)
 def _settings(subject: Subject) -> list[Any]:
     config, model = subject.plan.config, subject.plan.model
     weights = weights_of(subject.cell.point.stack, config.training.steps)
-    training = {**config.training.model_dump(exclude={"checkpoint_seconds"}), "steps": weights.steps}
+    training = {**config.training.model_dump(exclude={"checkpoint_seconds"}, exclude_none=True), "steps": weights.steps}
     if config.execution.processes > 1:  # which changes the order of sums
         training["processes"] = config.execution.processes
     layers = [[layer.name, parameters(layer)] for layer in weights.layers]
@@ -141,12 +141,14 @@ def _train(work: Work, model: DiffusionModel, dataset: TrainingSet, expected_siz
         store(work.layout.model(work.snapshots[steps]), work.snapshots[steps], files, made)
 
     weights = weights_of(work.cell.point.stack, config.training.steps)
+    private = is_private(work.cell.point.stack)
+    steps = weights.steps or config.training.in_steps(expected_size if private else len(dataset))
     training = TrainingRun(
-        settings=config.training.model_copy(update={"steps": weights.steps}),
+        settings=config.training.model_copy(update={"steps": steps, "epochs": None}),
         stack=weights.layers,
         seed=derive_seed(config.seed, "training", work.cell.split),
         device=work.ranks.device(config.execution.device),
-        privacy_key=_privacy_key(work) if is_private(work.cell.point.stack) else None,
+        privacy_key=_privacy_key(work) if private else None,
         ranks=work.ranks,
         snapshots=frozenset(work.snapshots),
     )

@@ -58,7 +58,7 @@ class TrainingRun:
     on the number of steps.
     """
 
-    settings: sections.Training
+    settings: sections.Training  # in steps
     stack: Sequence[Defense]
     seed: int
     device: str = "cpu"
@@ -157,6 +157,7 @@ def _set_up(
 ) -> TrainingSetup:
     assert model.network is not None
     settings = training.settings
+    assert settings.steps is not None
     setup = TrainingSetup(
         network=model.network.to(training.device).train(),
         loss=_no_loss if generates(model) else model.loss(),

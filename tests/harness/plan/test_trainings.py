@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leakfront.defenses.none import NoDefense
+from leakfront.errors import DivergedError
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.plan.trainings import Weights, longest_of, models_of, stopped_early, weights_of
 from leakfront.harness.settings.file import load_config
-from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.settings.sections import Training, parse_config
+from tests.in_process import train_here
 from tests.small_config import small
 
 
@@ -107,3 +111,47 @@ def test_training_sets_and_seeds_keep_models_apart() -> None:
     two = make_plan(parse_config(small(defenses=[{"name": "none"}, {"name": "filter"}])))
     assert len(models_of(two)) == 2  # one for each split
     assert plan_of({"name": "none"}, seed=1).cells[0].keys["train"] != plan_of({"name": "none"}).cells[0].keys["train"]
+
+
+def test_a_budget_in_epochs_is_in_steps_for_the_size_of_a_training_set() -> None:
+    assert Training(epochs=3, batch_size=16).in_steps(100) == 19  # 300 images in batches of 16
+    assert Training(epochs=0.001, batch_size=16).in_steps(1) == 1
+    assert Training(steps=7).in_steps(10**6) == 7
+    assert Training().in_steps(1) == 2000
+
+
+def test_of_a_budget_in_epochs_each_model_is_trained_by_itself() -> None:
+    """Its steps follow from the training set, so that none is known to be the beginning of another."""
+    defenses = [{"name": "none"}, {"name": "early_stop", "fraction": [0.25, 0.5]}]
+    plan = plan_of(*defenses, training={"epochs": 4, "batch_size": 16})
+    assert len(trained(plan)) == 3
+    expected = 4 * (88 + 8 * 4) * 0.5 / 16  # half of 88 images and of 8 with 4 copies
+    assert {model.steps for model in models_of(plan)} == {round(expected)}
+    again = parse_config(json.loads(plan.config.model_dump_json()))  # as workers get it
+    assert (again.training.steps, again.training.epochs) == (None, 4)
+    assert again == plan.config
+
+
+def test_an_override_of_epochs_takes_the_place_of_steps() -> None:
+    assert load_config("digits", ("training.epochs=5",)).training.steps is None
+    both = load_config("digits", ("training.epochs=5", "training.steps=9")).training
+    assert (both.steps, both.epochs) == (9, None)
+    assert load_config("digits", ("training.epochs=5",), smoke=True).training.epochs == 5
+
+
+@pytest.mark.parametrize(
+    ("layer", "images"), [({"name": "dp_sgd", "epsilon": 8}, "expected"), ({"name": "dedup"}, "its own")]
+)
+def test_the_size_of_a_training_set_decides_its_steps_unless_it_is_private(
+    layer: dict[str, Any], images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def train(model: Any, dataset: Any, public: Any, expected: float, training: Any, *_: Any) -> Any:
+        seen.update({"its own": len(dataset), "expected": expected, "steps": training.settings.steps})
+        raise DivergedError(1)
+
+    monkeypatch.setattr("leakfront.harness.training.loop.train", train)
+    train_here(small(seed=2, splits=1, defenses=[layer], training={"epochs": 50, "batch_size": 5}), tmp_path / "run")
+    assert round(50 * seen["its own"] / 5) != round(50 * seen["expected"] / 5)
+    assert seen["steps"] == round(50 * seen[images] / 5)

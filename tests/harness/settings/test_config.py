@@ -28,6 +28,8 @@ def refusal(**changes: object) -> str:
         ({"training__steps": "many"}, "training.steps = 'many' in the config is wrong"),
         ({"training__steps": 0}, "training.steps = 0"),
         ({"training__steps": 2.5}, "training.steps = 2.5"),
+        ({"training__epochs": 3}, "training.steps and training.epochs are both given; give one of them"),
+        ({"training": {"epochs": 0}}, "training.epochs = 0"),
         ({"data__coin": 1.0}, "data.coin = 1.0"),
         ({"data__duplicates__kind": "blurred"}, "data.duplicates.kind = 'blurred'"),
         (
