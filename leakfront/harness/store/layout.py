@@ -84,7 +84,7 @@ class Layout:
         return self.root / "cells" / name
 
     def stage(self, cell: str, stage: str) -> Path:
-        """The folder of one stage of a cell: prepare, sample, features, probe, attack/NAME or measure."""
+        """The folder of one stage of a cell: prepare, sample, features, halves, probe, attack/NAME or measure."""
         return self.cell(cell) / stage
 
     def _inside(self, place: str, hidden: bool = False) -> list[Path]:

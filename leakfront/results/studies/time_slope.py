@@ -48,9 +48,8 @@ class TimeSlope(Effect):
         tau, n = (np.array([[arm[split] for arm in arms] for split in splits]) for arms in (times, images))
         x = np.log(n) - np.log(n).mean(axis=1, keepdims=True)
         slopes = (np.log(tau) * x).sum(axis=1) / np.square(x).sum(axis=1)
-        sign = "at least" if self.goes == "up" else "at most"
-        shown = Shown("training images", f"steps until {self.measure.get('metric', 'it')} is {sign} {self.reaches:g}",
-                      (Curve("", n, tau),), logarithmic=True)  # fmt: skip
+        label = f"steps to {self.measure.get('metric', 'level')} {self.reaches:g}"
+        shown = Shown("training images", label, (Curve("", n, tau),), logarithmic=True)
         return Measured(shown, len(splits), dict(zip(splits, slopes.tolist(), strict=True)))
 
     def _of_arm(self, data: StudyData, arm: str) -> tuple[Mapping[str, float], Mapping[str, float]]:

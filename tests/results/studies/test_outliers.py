@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from leakfront.results.statistics.roc import auc
 from leakfront.results.studies import CannotJudge
 from leakfront.results.studies.judging.data import StudyData
 from leakfront.results.studies.outliers import Outliers, apart, auc_parts, grouped
+from tests.synthetic_run import TWO, synthetic_run
 
 CELL = {"defense": "none"}
 
@@ -68,6 +70,18 @@ def test_the_parts_of_an_auc_sum_to_it() -> None:
     assert parts.sum() == pytest.approx(0)
     with pytest.raises(CannotJudge, match="no members, or no decoys"):
         auc_parts(score, np.ones(40, bool))
+
+
+def test_it_reads_the_scores_and_images_of_a_run(tmp_path: Path) -> None:
+    data = StudyData({"run": synthetic_run(tmp_path, TWO[:1], splits=2)})
+    found = Outliers(attack="loss", cell=CELL, draws=99).evaluate(data)
+    run = data.runs["run"]
+    group = grouped(apart(run.pool["images"], 5), 5)
+    expected = [[auc(run.scores(cell, "loss")["score"][group == g], run.members(cell)[group == g]) for g in range(5)]
+                for cell in run.cells]  # fmt: skip
+    np.testing.assert_allclose(found.shown.curves[0].y, expected)
+    with pytest.raises(CannotJudge, match="several models of one split"):
+        Outliers(attack="loss", cell={}, draws=9).evaluate(StudyData({"a": run, "b": run}))
 
 
 def test_an_image_is_not_its_own_neighbour() -> None:
