@@ -113,9 +113,9 @@ def read_rows(path: Path, file: BinaryIO | None = None) -> pd.DataFrame:
         table["level"] = ["" if level is None else repr(level) for _, level in names]
     table = table[list(COLUMNS)]
     for column in _NUMBERS:
-        table[column] = [float(text) if text else math.nan for text in table[column]]
+        table[column] = [float(text) if text else math.nan for text in table[column].tolist()]
     table["n"] = table["n"].astype(int)
-    directions = [{"True": True, "False": False}.get(text) for text in table["higher_is_better"]]
+    directions = [{"True": True, "False": False}.get(text) for text in table["higher_is_better"].tolist()]
     table["higher_is_better"] = pd.Series(directions, index=table.index, dtype=object)
     return table
 

@@ -103,7 +103,8 @@ class Component:
     def network(self) -> Any:
         """The network without memory for its weights; `InputError` unless the weights are exactly its tensors."""
         network = empty(self.kind, self.settings, self.path)
-        expected = {own: tuple(network.state_dict()[name].shape) for own, name in _names(self.kind, network).items()}
+        held = network.state_dict()
+        expected = {own: tuple(held[name].shape) for own, name in _names(self.kind, network).items()}
         if fault := differing(self.weights.shapes, expected):
             raise InputError(f"{next(iter(self.weights.files.values()))} does not fit {self.path}: {fault}")
         return network
