@@ -9,7 +9,7 @@ import torch
 
 import leakfront
 from benchmarks.side_by_side import compare
-from benchmarks.training_step import step_of
+from benchmarks.steps import step_of
 from leakfront.defenses.ambient import Ambient
 from leakfront.defenses.augment import Augment
 from leakfront.defenses.capacity import Capacity

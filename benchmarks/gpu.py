@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 import leakfront
-from benchmarks.training_step import blank, step_on, training_setup
+from benchmarks.steps import blank, step_on, training_setup
 from leakfront.attacks import registry as attacks
 from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.harness.stages.probe import ProbeSettings, measure_signals

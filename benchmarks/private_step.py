@@ -23,7 +23,7 @@ from rich.table import Table
 import leakfront
 from benchmarks import opacus_steps
 from benchmarks.side_by_side import compare
-from benchmarks.training_step import blank, step_on, training_setup
+from benchmarks.steps import blank, step_on, training_setup
 from leakfront.defenses.dp_sgd import DPSGD
 from leakfront.models.unet import UNet
 

@@ -20,7 +20,7 @@ def train_steps(threads: int) -> None:
     """Make the training steps of one process; print the seconds per step of the second half."""
     import torch
 
-    from benchmarks.training_step import step_of
+    from benchmarks.steps import step_of
 
     torch.set_num_threads(threads)
     step = step_of(64)

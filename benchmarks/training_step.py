@@ -1,90 +1,92 @@
-"""Training steps for the benchmarks of training: on images that do not matter, plain, private, or under defenses."""
+"""The undefended training of the harness, compared with the same steps written bare in PyTorch, and with their limit.
+
+Each contender makes STEPS steps on equal networks: draws, forward and backward pass, optimizer and moving average, and
+what is set up before. The limit is the time of matrix products of as many floating-point operations as the steps have.
+Time is CPU time of one thread, all contenders in turn.
+
+Run: OMP_NUM_THREADS=1 python -m benchmarks.training_step [digits|32x32]
+"""
 
 from __future__ import annotations
 
+import sys
+import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from leakfront.defenses import Defense, TrainingSet, TrainingSetup
-from leakfront.defenses.dp_sgd import DPSGD
-from leakfront.defenses.training.gradient_check import CHECKED_BATCHES
-from leakfront.defenses.training.plain_step import PlainStep
-from leakfront.harness.training.batches import augmented
+import leakfront
+from benchmarks.flops import LIMIT, flops_of, matrix_products
+from benchmarks.side_by_side import compare
+from benchmarks.steps import Shape, blank
+from leakfront.harness.settings.sections import Training
+from leakfront.harness.training.loop import TrainingRun, train
+from leakfront.harness.training.state import Checkpoints
 from leakfront.models.unet import UNet
 
-DIGITS = (1, 8, 8)
-Shape = tuple[int, int, int]
+# name: widths, image shape, images in a batch, steps, rounds
+NETWORKS: dict[str, tuple[tuple[int, ...], Shape, int, int, int]] = {
+    "digits": ((16, 32), (1, 8, 8), 64, 10, 7),
+    "32x32": ((64, 128, 128), (3, 32, 32), 16, 2, 3),
+}
+POOL = 640
 
 
-def blank(size: int, shape: Shape = DIGITS) -> TrainingSet:
-    """A training set of black images; only its size matters."""
-    return TrainingSet(np.zeros((size, *shape), np.uint8), np.zeros(size, np.int64), np.arange(size))
+def main() -> None:
+    """Print the table of each network."""
+    torch.set_num_threads(1)
+    for name, (channels, shape, batch, steps, rounds) in NETWORKS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
+        model: Callable[[], Any] = partial(UNet(channels=channels).build, shape, 10, 0)
+        flops = flops_of(lambda: bare(model(), batch, 1, fused=True))  # noqa: B023 (called at once)
+        contenders = {
+            "bare, fused Adam, foreach average": lambda: bare(model(), batch, steps, fused=True),  # noqa: B023
+            "leakfront's training loop": lambda: ours(model(), batch, steps),  # noqa: B023
+            "bare, Adam and average as by default": lambda: bare(model(), batch, steps, fused=False),  # noqa: B023
+            LIMIT: matrix_products(flops * steps),
+        }
+        title = f"leakfront {leakfront.__version__}, {name} UNet, {steps} steps of {batch} images, one thread"
+        print(f"{flops / 1e9:.2f} GFLOP a step")
+        compare(title, contenders, rounds, clock=time.thread_time)
 
 
-def training_setup(
-    model: Any,
-    batch_size: int,
-    dataset: TrainingSet,
-    steps: int = 200,
-    learning_rate: float = 3e-3,
-    device: str = "cpu",
-) -> TrainingSetup:
-    """The plain training of a model; by default the steps and the learning rate are for digits."""
-    return TrainingSetup(
-        network=model.network.to(device).train().requires_grad_(True),
-        loss=model.loss(),
-        dataset=dataset,
-        public=blank(0),
-        expected_size=float(len(dataset)),
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        ema_decay=0.999,
-        make_step=PlainStep,
-        device=device,
-    )
+def ours(model: Any, batch: int, steps: int) -> None:
+    """The steps by the harness's training loop."""
+    shape = model.image_shape
+    training = TrainingRun(Training(steps=steps, batch_size=batch), (), seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder) / "checkpoint", "key", seconds=1e9)
+        train(model, blank(POOL, shape), blank(0, shape), POOL, training, checkpoints, lambda *_: None)
 
 
-def step_of(batch_size: int, *stack: Defense, done: int = 0) -> Callable[[], object]:
-    """A function that makes one training step of the digits benchmark under a stack of defenses.
+def bare(model: Any, batch: int, steps: int, fused: bool) -> None:
+    """The same steps without the harness. fused: fused Adam and a foreach average; else one tensor after another."""
+    network, levels, shape = model.network.train(), model.alphas_cumprod, model.image_shape
+    parameters = list(network.parameters())
+    average = [parameter.detach().clone() for parameter in parameters]
+    optimizer = torch.optim.Adam(parameters, lr=3e-3, fused=fused)
+    data = torch.zeros(POOL, *shape)
+    for _ in range(steps):
+        images, t = data[torch.randint(POOL, (batch,))], torch.randint(len(levels), (batch,))
+        noise, alpha_bar = torch.randn_like(images), levels[t][:, None, None, None]
+        (output,) = network(alpha_bar.sqrt() * images + (1 - alpha_bar).sqrt() * noise, t, return_dict=False)
+        loss = (output - noise).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            if fused:
+                torch._foreach_lerp_(average, parameters, 0.001)
+            else:
+                for mean, parameter in zip(average, parameters, strict=True):
+                    mean.lerp_(parameter, 0.001)
+        loss.item()
 
-    done: the steps already made, for defenses whose steps change in the course of training.
-    """
-    setup = training_setup(UNet(channels=(16, 32)).build(DIGITS, 10, 0), batch_size, blank(640))
-    for defense in stack:
-        setup = defense.training(setup)
-    setup.augment = partial(augmented, stack)
-    setup.network.train()
-    step = setup.make_step(setup)
-    if done:
-        step.load_state_dict({**step.state_dict(), "done": done})
-    generator = torch.Generator().manual_seed(0)
 
-    def one() -> object:
-        step.draw(generator)  # a private step remembers its batch; here all batches have the same size
-        return step.update(images, labels, generator)
-
-    images = torch.rand(batch_size, *DIGITS, generator=generator) * 2 - 1
-    labels = torch.zeros(batch_size, dtype=torch.long)
-    return one
-
-
-def step_on(setup: TrainingSetup, images: torch.Tensor, draws: int, privacy: DPSGD | None) -> Callable[[], object]:
-    """A function that makes one step on these images, float [N, C, H, W] on the device of the setup.
-
-    It is private, with `draws` of the noise for each image as `privacy` says, or, without `privacy`, plain on as many
-    rows.
-    """
-    if privacy is not None:
-        setup = privacy.training(setup)
-    else:
-        images = images.repeat_interleave(draws, 0)
-    labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
-    step, generator = setup.make_step(setup), torch.Generator().manual_seed(0)
-    for _ in range(CHECKED_BATCHES):  # in which a private step compares its gradients with autograd's
-        step.update(images[:2], labels[:2], generator)
-    return lambda: step.update(images, labels, generator)
+if __name__ == "__main__":
+    main()

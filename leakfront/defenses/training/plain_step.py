@@ -23,6 +23,7 @@ class PlainStep:
 
     def __init__(self, setup: TrainingSetup) -> None:
         self._setup = setup
+        self._parameters = list(setup.network.parameters())
         self.optimizer = make_optimizer(setup)
 
     def draw(self, generator: torch.Generator) -> torch.Tensor:
@@ -35,7 +36,7 @@ class PlainStep:
         loss = shared(self._setup.loss, ranks)(self._setup.network, images, condition, generator).mean()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        ranks.all_reduce([p.grad for p in self._setup.network.parameters() if p.grad is not None])
+        ranks.all_reduce([p.grad for p in self._parameters if p.grad is not None])
         self.optimizer.step()
         return loss.item()
 

@@ -19,7 +19,10 @@ def seed_step(generator: torch.Generator, seed: int, step: int) -> None:
     Anyone who knows the seed can repeat the draws.
     """
     generator.manual_seed(derive_seed(seed, "step", step))
-    torch.manual_seed(derive_seed(seed, "global", step))
+    of_all = derive_seed(seed, "global", step)
+    torch.default_generator.manual_seed(of_all)
+    if torch.cuda.is_available():  # without a GPU `torch.manual_seed` formats a stack trace at each call
+        torch.cuda.manual_seed_all(of_all)
 
 
 def seed_private_step(generator: torch.Generator, key: bytes, step: int) -> None:

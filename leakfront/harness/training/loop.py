@@ -106,7 +106,7 @@ def train(
     images = torch.as_tensor(dataset.images).to(training.device)  # uint8; on a CPU they stay in their file
     conditions = setup.conditions(dataset).to(training.device)
     clock = _Clock(checkpoints, progress, setup.steps)
-    generator = torch.Generator()
+    generator, parameters = torch.Generator(), list(network.parameters())
     stop = False
     for k in range(state.done, setup.steps):
         if secret is None:
@@ -117,7 +117,7 @@ def train(
         value = step.update(to_unit_range(images[indices]), conditions[indices], generator)
         if len(indices) and not math.isfinite(value):
             raise DivergedError(k + 1)
-        state.ema.step(network.parameters())
+        state.ema.step(parameters)
         state.done = k + 1
         stop = setup.stopping is not None and training.ranks.broadcast(setup.stopping.should_stop(k + 1, network))
         for record in state.records.values():
@@ -133,7 +133,7 @@ def train(
     # the averaged weights
     trained = _trained(state, setup.steps)
     counter.remove()
-    state.ema.copy_to(network.parameters())
+    state.ema.copy_to(parameters)
     _require_finite(network, state.done)
     model.network = setup.finish(network).eval().requires_grad_(False)
     return trained
