@@ -17,7 +17,7 @@ from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.extractor import FITTED, extracted
 from leakfront.harness.stages.generated import pool_view
 from leakfront.harness.stages.prepare import load_members
-from leakfront.harness.stages.probe import (
+from leakfront.harness.stages.probed import (
     load_conditions,
     load_decoded,
     load_generated,

@@ -62,30 +62,52 @@ def pool_view(pool: Pool, conditions: np.ndarray, layout: Layout, decoded: np.nd
 
 
 def generate(
-    work: Work, model: DiffusionModel, conditions: np.ndarray, signals: Mapping[Any, Mapping[str, np.ndarray]]
+    work: Work,
+    model: DiffusionModel,
+    conditions: np.ndarray,
+    signals: Mapping[Any, Mapping[str, np.ndarray]],
+    generations: Sequence[Any],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, int]]:
-    """All generations of the attacks: as served, those again that differ with the weights, and the model calls.
+    """Generations of the attacks: as served, those again that differ with the weights, and the model calls.
 
     The arrays are "<generation key>/images" and "<generation key>/prompt"; calls are counted by generation key, as
     served. conditions: those of the pool's images, int64 [P, ...]. signals: what was measured on these.
     """
-    plan, cell = work.plan, work.cell
-    if not plan.generations:
+    cell = work.cell
+    if not generations:
         return {}, {}, {}
     view = pool_view(work.pool, conditions, work.layout)
-    guards, training = guards_of(cell), load_prepared(cell, work.layout)[0]
+    training = load_prepared(cell, work.layout)[0]
     served: dict[str, np.ndarray] = {}
     with_weights: dict[str, np.ndarray] = {}
     calls = {}
-    for generation in plan.generations:
+    for generation in generations:
         key = signal_key(generation)
         counted = CountedModel(model)
-        behind = guards if generation.served else ()
+        behind = guards_behind(cell, generation)
         served |= _Generating(work, generation, counted, behind, training, signals).arrays(view)
         calls[key] = counted.calls
         if behind:
             with_weights |= _Generating(work, generation, counted, (), training, signals).arrays(view)
     return served, with_weights, calls
+
+
+def guards_behind(cell: CellPlan, generation: Any) -> Sequence[Defense]:
+    """The defenses of a cell that stand before the model in a generation."""
+    return guards_of(cell) if generation.served else ()
+
+
+def generation_key(work: Work, generation: Any, guards: Sequence[Defense], part: str = "") -> str:
+    """The key of a generation behind guards, or of a part: it does not depend on which other attacks the config has."""
+    cell, config = work.cell, work.plan.config
+    acting = [[guard.name, parameters(guard)] for guard in guards]
+    sampling = config.sampling.model_dump(exclude={"batch_size"})
+    settings = [signal_key(generation), part, acting, sampling, config.seed, cell.split]
+    code = [*plugin_code(generation), *with_imports("leakfront.models.sampling"), *GENERATING,
+            *with_imports("leakfront.attacks.queries.queries"),
+            *(module for guard in guards for module in plugin_code(guard))]  # fmt: skip
+    inputs = [cell.keys[stage] for stage in ("train", "prepare", "features")]
+    return content_key("part", settings, inputs, sorted({*code}))
 
 
 def remove_parts(cell: CellPlan, layout: Layout) -> None:
@@ -160,7 +182,7 @@ class _Generating:
 
     def keep(self, name: str, make: Callable[[], dict[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
         """See `GenerationContext`. Each part is one artifact, which also holds the number of model calls."""
-        key = self._key_of(name)
+        key = generation_key(self.work, self.generation, self.guards, name)
         folder = self.work.layout.part(self.work.cell.name, key)
         if stored_key(folder) == key:
             arrays = load_file(folder / "part.safetensors")
@@ -172,14 +194,3 @@ class _Generating:
             counted = {**arrays, _CALLS: np.array([self.model.calls - before])}
             save_file({n: np.ascontiguousarray(values) for n, values in counted.items()}, place / "part.safetensors")
         return arrays
-
-    def _key_of(self, name: str) -> str:
-        """The key of a part: it does not depend on which other attacks the config has."""
-        cell, config = self.work.cell, self.work.plan.config
-        guards = [[guard.name, parameters(guard)] for guard in self.guards]
-        sampling = config.sampling.model_dump(exclude={"batch_size"})
-        settings = [signal_key(self.generation), name, guards, sampling, config.seed, cell.split]
-        code = [*plugin_code(self.generation), *with_imports("leakfront.models.sampling"), *GENERATING,
-                *(module for guard in self.guards for module in plugin_code(guard))]  # fmt: skip
-        inputs = [cell.keys[stage] for stage in ("train", "prepare", "features")]
-        return content_key("part", settings, inputs, sorted({*code}))

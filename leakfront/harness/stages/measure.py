@@ -23,7 +23,7 @@ from leakfront.harness.stages.gap_rows import loss_gap_rows
 from leakfront.harness.stages.halves import HALVES, halves_rows
 from leakfront.harness.stages.prepare import load_members, load_prepared
 from leakfront.harness.stages.privacy_rows import extraction_rows, left_out, membership_rows, planted_rows, set_rows
-from leakfront.harness.stages.probe import load_signals
+from leakfront.harness.stages.probed import load_signals
 from leakfront.harness.stages.reference import utility_rows
 from leakfront.harness.stages.sample import load_samples
 from leakfront.harness.stages.stage import Files, Stage, Subject, Work

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import safe_open
 
-from leakfront.attacks import Outside, Signals
+from leakfront.attacks import Signals
 from leakfront.attacks.contract import signal_key
 from leakfront.defenses import TrainingSet
-from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.plan.query_cost import model_calls
 from leakfront.harness.plan.workload import probing_work
-from leakfront.harness.pool.pool import Pool
-from leakfront.harness.stages.generated import GENERATING, generate
+from leakfront.harness.stages.earlier_probe import Arrays, earlier_probe
+from leakfront.harness.stages.generated import GENERATING, generate, generation_key, guards_behind
+from leakfront.harness.stages.probed import GENERATED, OUTSIDE, PAST_GUARDS, SIGNALS, images_outside
 from leakfront.harness.stages.sample import aside, to_uint8
 from leakfront.harness.stages.stage import Files, Progress, Stage, Subject, Work, silent
 from leakfront.harness.stages.train import load_model
-from leakfront.harness.store.code_keys import plugin_code, with_imports
-from leakfront.harness.store.layout import Layout
+from leakfront.harness.store.code_keys import SEEDS, content_key, plugin_code, with_imports
 
 if TYPE_CHECKING:
     import torch
@@ -58,39 +55,76 @@ def _code(subject: Subject) -> list[str]:
 
 
 def _run(work: Work) -> Files:
-    """Measure the distinct signals of all attacks on every pool image, and generate the images that they ask for."""
+    """Measure the distinct signals of all attacks on every pool image, and generate the images that they ask for.
+
+    What the cell's stored artifact has already is kept. The seconds, and what is done aside, are then sums of both
+    times.
+    """
     from leakfront.harness.machine.clock import Stopwatch
     from leakfront.harness.training.batches import conditions_of
 
     plan, cell, pool = work.plan, work.cell, work.pool
     model, device = load_model(plan, cell, work.layout), plan.config.execution.device
     settings = ProbeSettings(plan.config.probe.batch_size, plan.config.probe.gradient_batch_size, plan.config.seed)
-    outside = _outside(plan, pool)
+    outside, keys = images_outside(plan, pool), _content_keys(work)
+    earlier = earlier_probe(work, keys)
     watch = Stopwatch(device)
 
-    def measured(signals: Sequence[Any], asked: TrainingSet, progress: Progress) -> Any:
+    def measured(file: str, signals: Sequence[Any], asked: TrainingSet, progress: Progress) -> tuple[Arrays, int]:
         shown = InBatches(asked.images, device), conditions_of(model, asked).to(device)
-        return measure_signals(signals, model, *shown, settings, progress, asked.captions)
+        new = earlier.missing(file, signals)
+        arrays, calls = measure_signals(new, model, *shown, settings, progress, asked.captions)
+        if len(new) < len(signals):  # the calls that all of them need together
+            calls = model_calls(signals, asked.images.shape[1:], plan.model.timesteps)
+        return {**earlier.of(file), **arrays}, calls
 
     inside = TrainingSet(pool.images, pool.labels, np.arange(len(pool)), captions=pool.captions)
     conditions = conditions_of(model, inside).numpy()
-    signals, calls = measured(plan.signals, inside, work.progress)
-    of_outside, outside_calls = measured(plan.outside_signals, outside, silent)
+    signals, calls = measured(SIGNALS, plan.signals, inside, work.progress)
+    of_outside, outside_calls = measured(OUTSIDE, plan.outside_signals, outside, silent)
     decoded = _decoded(model, InBatches(pool.images, device), settings.batch_size)
-    generated, past_guards, generation_calls = generate(work, model, conditions, Signals(signals))
+    new = earlier.missing(GENERATED, plan.generations)
+    generated, past_guards, new_calls = generate(work, model, conditions, Signals(signals), new)
+    past_guards = {**earlier.of(PAST_GUARDS), **past_guards}
+    generation_calls = {**earlier.calls, **new_calls}
     # the calls for all attacks together, per pool image; the sample stage counts its own calls
     per_image = calls + (outside_calls * len(outside) + sum(generation_calls.values())) / len(pool)
-    seconds = watch.seconds
     return {
-        "signals.safetensors": signals,
-        "outside.safetensors": of_outside,
-        "generated.safetensors": generated,
-        **({"generated_with_weights.safetensors": past_guards} if past_guards else {}),
+        SIGNALS: signals,
+        OUTSIDE: of_outside,
+        GENERATED: {**earlier.of(GENERATED), **generated},
+        **({PAST_GUARDS: past_guards} if past_guards else {}),
         "conditions.safetensors": {"conditions": conditions},
         **({"decoded.safetensors": {"images": decoded}} if decoded is not None else {}),
-        "probe.json": {"seconds": seconds, "model_calls_per_image": per_image, "generation_calls": generation_calls,
-                       **aside(model, len(pool))},
+        "probe.json": {"seconds": earlier.seconds + watch.seconds, "model_calls_per_image": per_image,
+                       "generation_calls": generation_calls, "keys": keys,
+                       **earlier.with_aside(aside(model, len(pool)))},
     }  # fmt: skip
+
+
+def _content_keys(work: Work) -> dict[str, dict[str, str]]:
+    """By file and by signal, or generation: the hash of all that decides its arrays, whatever else is asked."""
+    plan, cell = work.plan, work.cell
+    code = {*with_imports("leakfront.attacks.queries.queries"), *with_imports(__name__), SEEDS}
+
+    def of(signals: Sequence[Any], *settings: int) -> dict[str, str]:
+        return {
+            signal_key(signal): content_key(
+                "signal",
+                [signal_key(signal), plan.config.seed, *settings],
+                [cell.keys["train"]],
+                sorted({*plugin_code(signal), *code}),
+            )
+            for signal in signals
+        }
+
+    guarded = [one for one in plan.generations if guards_behind(cell, one)]
+    return {
+        SIGNALS: of(plan.signals),
+        OUTSIDE: of(plan.outside_signals, plan.config.probe.outside),
+        GENERATED: {signal_key(one): generation_key(work, one, guards_behind(cell, one)) for one in plan.generations},
+        PAST_GUARDS: {signal_key(one): generation_key(work, one, ()) for one in guarded},
+    }
 
 
 def _decoded(model: DiffusionModel, images: InBatches, batch_size: int) -> np.ndarray | None:
@@ -163,68 +197,3 @@ def measure_signals(
         calls = queries.calls
         progress(min(first + settings.batch_size, len(images)), len(images), {})
     return {key: np.ascontiguousarray(np.concatenate(values)) for key, values in parts.items()}, calls
-
-
-def _outside(plan: Plan, pool: Pool) -> TrainingSet:
-    """The images outside the pool that attacks may query; no model trained on them."""
-    images = pool.reference_images[: plan.config.probe.outside]
-    count, captions = len(images), pool.reference_captions
-    return TrainingSet(
-        images, pool.reference_labels[:count], np.full(count, -1), captions=captions and captions[:count]
-    )
-
-
-class StoredArrays(Mapping[str, np.ndarray]):
-    """The arrays of a safetensors file by name, each read on access."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with safe_open(path, framework="numpy") as file:
-            self._names = tuple(file.keys())
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._names:
-            raise KeyError(name)
-        with safe_open(self._path, framework="numpy") as file:
-            array: np.ndarray = file.get_tensor(name)
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-def load_signals(cell: CellPlan, layout: Layout) -> Signals:
-    """The stored signals of a cell."""
-    return Signals(StoredArrays(layout.stage(cell.name, "probe") / "signals.safetensors"))
-
-
-def load_generated(cell: CellPlan, layout: Layout) -> Signals:
-    """The stored generations of a cell, as served."""
-    return Signals(StoredArrays(layout.stage(cell.name, "probe") / "generated.safetensors"))
-
-
-def load_generated_with_weights(cell: CellPlan, layout: Layout) -> Signals:
-    """The stored generations of a cell, those that are `served` without the defenses that guard the sampler."""
-    folder = layout.stage(cell.name, "probe")
-    names = ("generated_with_weights.safetensors", "generated.safetensors")
-    return Signals(ChainMap(*(dict(StoredArrays(folder / name)) for name in names if (folder / name).exists())))
-
-
-def load_conditions(cell: CellPlan, layout: Layout) -> np.ndarray:
-    """The conditions of the pool's images, int64 [P, ...], as the cell's model takes them."""
-    return StoredArrays(layout.stage(cell.name, "probe") / "conditions.safetensors")["conditions"]
-
-
-def load_decoded(cell: CellPlan, layout: Layout) -> np.ndarray | None:
-    """What the autoencoder of a latent model makes of the pool's images, uint8 [P, C, H, W]; None in pixel space."""
-    path = layout.stage(cell.name, "probe") / "decoded.safetensors"
-    return StoredArrays(path)["images"] if path.exists() else None
-
-
-def load_outside(plan: Plan, cell: CellPlan, layout: Layout, pool: Pool) -> Outside:
-    """Images outside the pool, with a cell's stored signals on them."""
-    arrays = StoredArrays(layout.stage(cell.name, "probe") / "outside.safetensors")
-    return Outside(_outside(plan, pool).images, Signals(arrays))

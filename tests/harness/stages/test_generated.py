@@ -18,7 +18,8 @@ from leakfront.harness.execution.tasks import run_task, work_of
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages.generated import generate
-from leakfront.harness.stages.probe import load_generated, load_generated_with_weights
+from leakfront.harness.stages.probed import load_generated, load_generated_with_weights
+from leakfront.harness.stages.stored_json import read_facts
 from leakfront.harness.stages.train import load_model
 from leakfront.harness.store.integrity import verify
 from leakfront.harness.store.layout import Layout
@@ -87,7 +88,7 @@ def generated(run: Path) -> Any:
     with in_process():
         work = work_of(task(run))
         model = load_model(work.plan, work.cell, work.layout)
-        return generate(work, model, np.zeros(len(work.pool), np.int64), {})
+        return generate(work, model, np.zeros(len(work.pool), np.int64), {}, work.plan.generations)
 
 
 def test_an_interrupted_generation_goes_on_with_the_part_that_it_was_in(run: Path) -> None:
@@ -131,3 +132,29 @@ def test_behind_a_guard_a_served_generation_is_made_with_the_weights_too_and_its
     np.testing.assert_array_equal(past["images"], plain["images"])
     assert (served["images"] != plain["images"]).any()
     np.testing.assert_array_equal(served["prompt"], np.arange(PARTS * EACH))
+
+
+@dataclass(frozen=True)
+class Another(InParts):
+    """A second generation, of the same images."""
+
+
+def test_a_generation_that_is_added_leaves_those_that_are_there(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(run)
+    with in_process():
+        guarded = work_of(task(run)).plan.cells[1]
+        run_task(task(run, guarded.name))
+        loads = (load_generated, load_generated_with_weights)
+        before = [load(guarded, layout)[InParts()]["images"] for load in loads]
+        calls = read_facts(run / "cells" / guarded.name / "probe" / "probe.json")["generation_calls"]
+    made.clear()
+    monkeypatch.setattr(Plan, "generations", property(lambda plan: [Another(), InParts()]))
+    with in_process():  # which plans anew
+        run_task(task(run, guarded.name))
+    assert made == [0, 1, 2] * 2  # those of the new one, as served and with the weights
+    for load, images in zip(loads, before, strict=True):
+        np.testing.assert_array_equal(load(guarded, layout)[InParts()]["images"], images)
+        assert load(guarded, layout)[Another()]["images"].shape == images.shape
+    now = read_facts(run / "cells" / guarded.name / "probe" / "probe.json")["generation_calls"]
+    assert now.keys() == {KEY, signal_key(Another())}
+    assert now[KEY] == calls[KEY]
