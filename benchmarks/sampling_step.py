@@ -99,7 +99,7 @@ def _probing(model: Any, images: int) -> dict[str, Callable[[], object]]:
 def bare_losses(model: Any, pixels: np.ndarray) -> np.ndarray:
     """The losses [timesteps, N] without the harness."""
     found = []
-    for rows in torch.from_numpy(pixels).split(256):
+    for rows in torch.split(torch.from_numpy(pixels), 256):
         x_0 = rows.float() / 127.5 - 1
         for t in LOSSES.timesteps:
             noise, alpha_bar = torch.randn(1, *model.image_shape), model.alphas_cumprod[t]
