@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from leakfront.attacks.suites import SUITES
 from leakfront.cli import main
-from leakfront.configs import bundled
+from leakfront.configs import bundled, bundled_studies
 from leakfront.harness.rooms import ROOMS
 from leakfront.harness.schema.config import config_schema
 from leakfront.look_up import ROOMS as NAMES
@@ -34,7 +34,7 @@ def test_the_rooms_of_the_command_are_those_of_the_harness() -> None:
 
 def test_the_list_for_programs_has_every_plug_in_of_every_room() -> None:
     whole = found()
-    assert list(whole) == [*ROOMS, "suites", "benchmarks"]
+    assert list(whole) == [*ROOMS, "suites", "benchmarks", "studies"]
     for room, registry in ROOMS.items():
         assert [plugin["name"] for plugin in whole[room]] == registry.names()
         for plugin in whole[room]:
@@ -42,7 +42,7 @@ def test_the_list_for_programs_has_every_plug_in_of_every_room() -> None:
             assert plugin["summary"]
             assert all(("default" in parameter) != parameter["required"] for parameter in plugin["parameters"])
     assert whole["suites"] == json.loads(json.dumps(SUITES))
-    assert whole["benchmarks"] == bundled()
+    assert (whole["benchmarks"], whole["studies"]) == (bundled(), bundled_studies())
 
 
 def test_parameters_are_listed_with_type_range_and_default() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from leakfront import attacks
 from leakfront.attacks.suites import SUITES
-from leakfront.configs import bundled
+from leakfront.configs import bundled, bundled_studies
 from leakfront.harness.rooms import ROOMS
 from leakfront.harness.schema.parameters import parameter_schemas, required_parameters
 from leakfront.registry import find
@@ -67,6 +67,7 @@ def listing(what: str | None = None, name: str | None = None) -> dict[str, Any]:
         found["suites"] = SUITES
     if what is None:
         found["benchmarks"] = bundled()
+        found["studies"] = bundled_studies()
     return found
 
 
@@ -107,6 +108,7 @@ def print_listing(what: str | None, name: str | None = None) -> None:
             console.print(f"  {suite}: {', '.join(chosen)}", markup=False)
     if what is None:
         console.print(f"[bold]benchmarks[/bold]\n  {', '.join(bundled())}")
+        console.print(f"[bold]studies[/bold]\n  {', '.join(bundled_studies())}")
 
 
 def _shown(field: dataclasses.Field[Any]) -> str:

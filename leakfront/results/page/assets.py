@@ -10,7 +10,18 @@ from typing import Any
 from leakfront.results.page.layout import breakable
 
 TEMPLATE, STYLE, SCRIPT = "template.html", "page.css", "sort.js"
-_ALL = (TEMPLATE, STYLE, SCRIPT, "base.html", "tables.html", "images.html", "release.html", "copies.html", "copies.js")
+_ALL = (
+    TEMPLATE,
+    STYLE,
+    SCRIPT,
+    "base.html",
+    "tables.html",
+    "studies.html",
+    "images.html",
+    "release.html",
+    "copies.html",
+    "copies.js",
+)
 
 
 def read(name: str) -> str:

@@ -111,11 +111,11 @@ def test_studies_are_corrected_for_their_number_and_said_in_a_sentence() -> None
     assert found[0].first.adjusted == pytest.approx(3 * found[0].first.p)
     assert found[0].first.survives
     said = sentence(found[0].first, 3)
-    assert said.startswith("Agrees. a minus b: −20.8 [−24.")
-    assert "over 5 splits; expected: below 0" in said
+    assert said.startswith("Agrees: a minus b, −20.8 [−24.")
+    assert "over 5 splits; expected below 0" in said
     assert "after Holm's correction over 3 studies" in said
     assert sentence(found[3].first, 3) == (
-        "Not judged. a minus b: there is no row with metric 'auc', defense 'a'."
+        "Not judged: a minus b; there is no row with metric 'auc', defense 'a'."
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from leakfront.results.studies import Curve, Shown
 
+_LONG = 36  # characters below an axis that fit beside each other
 _LINES = "Thin: one line for each split. Thick: their mean."
 _EFFECT = "Right: the effect in each split, its mean with the 95% interval, and what was expected (shaded)."
 
@@ -43,8 +44,8 @@ def _numbers(ax: Axes, shown: Shown) -> None:
     names = shown.curves[0].x
     if isinstance(names, tuple):
         short = [style.shortened(name) for name in names]
-        ax.set_xticks(range(len(names)), short, rotation=0 if len(names) <= 4 else 30,
-                      ha="center" if len(names) <= 4 else "right")  # fmt: skip
+        wide = sum(map(len, short)) > _LONG
+        ax.set_xticks(range(len(names)), short, rotation=25 if wide else 0, ha="right" if wide else "center")
         ax.set_xlim(-0.4, len(names) - 0.6)
     elif shown.logarithmic:
         ax.set_xscale("log")

@@ -58,8 +58,8 @@ def write_report(studies: Sequence[StudyResult], folder: Path, theme: str = them
 def _about(studies: Sequence[StudyResult]) -> str:
     """How many studies agree, disagree, are not resolved and are not judged."""
     answers = [study.first.answer for study in studies]
-    counts = [f"{answers.count(answer)} {answer}" for answer in dict.fromkeys(answers)]
-    return f"{len(studies)} stud{'y' if len(studies) == 1 else 'ies'}: {', '.join(counts)}."
+    counts = [f"{answer}: {answers.count(answer)}" for answer in dict.fromkeys(answers)]
+    return f"{len(studies)} stud{'y' if len(studies) == 1 else 'ies'}. {', '.join(counts).capitalize()}."
 
 
 def _shown(study: StudyResult, judged: int, folder: Path) -> dict[str, Any]:
@@ -68,7 +68,9 @@ def _shown(study: StudyResult, judged: int, folder: Path) -> dict[str, Any]:
     if drawn is not None:
         save(drawn.figure, folder, study.name)
         svg = (folder / f"{study.name}.svg").read_bytes()
-        picture = Picture(study.name, drawn.title, drawn.caption, svg, wide=True, shows_images=False)
+        picture = Picture(
+            study.name, drawn.title, drawn.caption, svg, wide=study.first.estimate is not None, shows_images=False
+        )
     return {
         "name": study.name, "title": study.title, "statement": study.statement, "source": study.source,
         "kind": study.first.answer.split()[0], "sentence": sentence(study.first, judged), "picture": picture,

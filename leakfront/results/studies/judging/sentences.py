@@ -38,21 +38,21 @@ def expected_words(answered: Answered) -> str:
 
 
 def sentence(answered: Answered, studies: int = 1) -> str:
-    """The answer with its numbers: "Agrees. Images extracted, …: −17.2 [−22.1, −12.3] over 5 splits; expected: …".
+    """The answer with its numbers: "Agrees: images extracted, …, −17.2 [−22.1, −12.3] over 5 splits; expected …".
 
     studies: how many first questions the correction is over; 1 for none.
     """
     asks, answer = answered.question.asks, f"{answered.answer[:1].upper()}{answered.answer[1:]}"
     if answered.answer == NOT_JUDGED:
-        return f"{answer}. {asks}: {answered.reason}."
-    numbers = f"{asks}: {found(answered)}; expected: {expected_words(answered)}"
+        return f"{answer}: {asks}; {answered.reason}."
+    numbers = f"{asks}, {found(answered)}; expected {expected_words(answered)}"
     why = f", since {answered.reason}" if answered.reason else ""
     if math.isnan(answered.adjusted) or studies < 2:
-        return f"{answer}{why}. {numbers}."
+        return f"{answer}{why}: {numbers}."
     after = f" ({_p(answered.p)}, {number(answered.adjusted)} after Holm's correction over {studies} studies)"
     if answered.answer == "agrees" and not answered.survives:
         after += ", which alone would not be evidence among so many studies"
-    return f"{answer}{why}. {numbers}{after}."
+    return f"{answer}{why}: {numbers}{after}."
 
 
 def _p(p: float) -> str:
