@@ -28,7 +28,7 @@ OTHERS = {
     "docs/python.md": "settings in examples",
     "docs/quickstart.md": "settings in examples",
     "docs/reliability.md": "stress tests, limits, and benchmarks.reproducibility",
-    "docs/speed.md": "timings of benchmarks",
+    "docs/speed.md": "timings of benchmarks, and counts held by tests/benchmarks",
     "docs/studies.md": "settings and levels of tests",
     "docs/text-to-image.md": "settings",
 }

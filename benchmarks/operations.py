@@ -1,0 +1,74 @@
+"""What a run costs on one device, by the plan: images through the network, operations, and hours at a stated speed.
+
+The plan says how many images go through the network for training (a step counts three forward passes), sampling and
+the attacks' queries; early stops and sampler guards share a training. The operations of a forward pass are counted by
+torch on the network without memory, a multiplication and an addition as two. Not counted are features, FID, the search
+through training images by guards and extraction, gradients of attacks (a query counts one pass), and the data.
+
+The speed is what the device reaches in this network, not what its data sheet says: `python -m benchmarks.gpu` measures
+training steps and samples a second. No GPU was used for the number that docs state.
+
+Run: python -m benchmarks.operations CONFIG [--teraflops 40] [--set KEY=VALUE ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.plan import Plan
+from leakfront.harness.plan.trainings import longest_of, models_of
+from leakfront.harness.plan.workload import probing_work, sampling_work, training_work
+from leakfront.harness.settings.file import load_config
+
+
+def main() -> None:
+    """Print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="the name of a benchmark, or a path")
+    parser.add_argument(
+        "--teraflops", type=float, default=40.0, help="10^12 operations a second that the device reaches"
+    )
+    parser.add_argument(
+        "--shape", type=int, nargs=3, default=(3, 32, 32), help="channels, height and width of the images"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
+    given = parser.parse_args()
+    plan = make_plan(load_config(given.config, tuple(given.set)))
+    shape: Any = tuple(given.shape)
+    weights, operations = call(plan, shape)
+    print(
+        f"{weights / 1e6:.1f} million weights, {operations / 1e9:.2f} x 10^9 operations for one image's forward pass\n"
+    )
+    print(f"| | forward passes | operations | hours at {given.teraflops:g} x 10^12 a second |\n|---|---:|---:|---:|")
+    for name, passes in work(plan, shape).items():
+        total = passes * operations
+        print(f"| {name} | {passes:.3g} | {total:.3g} | {total / given.teraflops / 1e12 / 3600:.1f} |")
+
+
+def call(plan: Plan, shape: tuple[int, int, int]) -> tuple[int, float]:
+    """The weights of the network, and the operations of a forward pass of one image."""
+    network: Any = plan.model.build(shape, 0, 0).network
+    network.to("meta").eval()
+    image, t = torch.zeros(1, *shape, device="meta"), torch.zeros(1, dtype=torch.long, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image, t)
+    return sum(weights.numel() for weights in network.parameters()), float(counter.get_total_flops())
+
+
+def work(plan: Plan, shape: tuple[int, int, int]) -> dict[str, float]:
+    """The forward passes of one image that a run takes, by what it does, and their sum."""
+    parts = {
+        "training": sum(training_work(plan, model.cell) for model in longest_of(models_of(plan))),
+        "sampling": sampling_work(plan) * len(plan.cells),
+        "queries": probing_work(plan, shape) * len(plan.cells),
+    }
+    return {**parts, "all": sum(parts.values())}
+
+
+if __name__ == "__main__":
+    main()
