@@ -11,13 +11,13 @@ NO_RESULTS = {
     "rates and levels that the text chooses": r"\b\d+%\s+(?:FDR|FPR|intervals?)|ε = \d+|\*\*Intervals\*\* are 95%",
     "sizes of images": r"\d+\s*[×x]\s*\d+(?:\s*[×x]\s*\d+)?",
     "settings of the run": r"\b3\s+splits|\b\d+ copies together",
-    "papers and licences": r"[A-Z]\w+ & [A-Z]\w+\s+20\d\d|USENIX Security 20\d\d|Apache-2\.0",
+    "papers and licences": r"[A-Z]\w+ (?:& [A-Z]\w+|et al\.)\s+20\d\d|USENIX Security 20\d\d|Apache-2\.0",
     "numbers of list items": r"^\d+\. ",
     "the attacks of the suite v2, which a test counts": r"\b3[01]\s+(?:attacks|AUCs)|has 31,",
     "the rules of the measures": r"\(1 \+ decoys(?: matched)?\)|at\s+most 5%|fewer than 20 images|without that 1"
     r"|Below 20|5 or more are, by chance, in 1 of 32|about as\s+1/n|a line in 1/n|0\.5 is guessing|1% of the decoys"
     r"|against 0\.5|below 0\.5|above 0\.5|cover 0\.5|1 in 20|100 and a third|guessing has 5%|sets of \d+|at most 0\.05"
-    r"|of 20 files|0 … 1|below 1 for a match|level, from 1",
+    r"|of 20 files|0 … 1|below 1 for a match|level, from 1|A = 1 −|It is 1 for equal images, and about 0",
     "examples of names": r"\"defense 2\"",
 }
 _FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
