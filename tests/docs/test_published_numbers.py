@@ -30,7 +30,6 @@ OTHERS = {
     "docs/reliability.md": "stress tests, limits, and benchmarks.reproducibility",
     "docs/speed.md": "timings of benchmarks, and counts held by tests/benchmarks",
     "docs/studies.md": "settings and levels of tests",
-    "docs/studies.md": "settings, and rules of the statistics",
     "docs/text-to-image.md": "settings",
 }
 TEXT = """Nothing of 27.3 images, 26.0 of them
