@@ -6,6 +6,8 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
+# tests start many processes, and each would compile the package anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo studies test test-slow stress lint format benchmarks gpu docs clean
 

@@ -265,7 +265,7 @@ def test_ray_on_this_machine_leaves_nothing_in_the_home_folder(
 def test_a_server_that_is_no_cluster_is_reported_in_time(tmp_path: Path) -> None:
     code = (
         "import sys; from leakfront.harness.execution import ray_cluster; from leakfront.cli import main\n"
-        "ray_cluster.CONNECT_SECONDS = 3\n"
+        "ray_cluster.CONNECT_SECONDS = 1\n"
         "main(['run', 'digits', '--ray', sys.argv[1]])"
     )
     with socket.create_server(("127.0.0.1", 0)) as server:
