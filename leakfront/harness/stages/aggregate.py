@@ -16,7 +16,7 @@ from leakfront.harness.stages.privacy_rows import range_of
 from leakfront.harness.store.artifacts import write_atomically
 from leakfront.harness.store.layout import Layout
 from leakfront.results.metrics import Metric, registry
-from leakfront.results.run.rows import ALL, NO_MODEL, OF_FIT, Row, frame, measured
+from leakfront.results.run.rows import ALL, LOSS_GAP, NO_MODEL, OF_FIT, Row, frame, measured
 from leakfront.results.run.state import CHECKSUMS
 from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.fits import mean_over_fits, widened
@@ -24,6 +24,7 @@ from leakfront.results.statistics.splits import over_splits
 
 _WITH_A_BOUND = tuple(f"{metric}{end}" for metric in AUDITS for end in ENDS)
 _NOT_AVERAGED = (*NO_MODEL, "left_out")
+_WITHOUT_SHADOWS = (LOSS_GAP,)  # metrics of an attack that do not depend on its shadow models
 
 
 def over_all_splits(rows: Sequence[Row], delta: float, attacks: int, fitted: Collection[str] = ()) -> list[Row]:
@@ -52,7 +53,7 @@ def over_all_splits(rows: Sequence[Row], delta: float, attacks: int, fitted: Col
             averaged += audit_over_splits(group, guessed[tuple(where)], delta, attacks)
         if metric in AUDITS or metric in _WITH_A_BOUND:
             continue
-        shared_coins = group[0].kind == "privacy" and group[0].source in fitted
+        shared_coins = group[0].kind == "privacy" and group[0].source in fitted and metric not in _WITHOUT_SHADOWS
         found = _mean(group, of_fits.get((*where, metric), []), shared_coins)
         averaged.append(replace(group[0], cell="", split=ALL, **measured(found), n=sum(r.n for r in group)))
     return averaged

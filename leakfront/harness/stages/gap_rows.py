@@ -8,7 +8,7 @@ from leakfront.attacks import Signals
 from leakfront.attacks.loss import Loss
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.stages.cell_rows import row_of
-from leakfront.results.run.rows import Row, measured
+from leakfront.results.run.rows import LOSS_GAP, Row, measured
 from leakfront.results.statistics.mean_gap import mean_gap
 
 
@@ -28,5 +28,5 @@ def loss_gap_rows(
         loss, members = (np.bincount(subjects, weights=x) / np.bincount(subjects) for x in (loss, members))
         members = members > 0
     found = mean_gap(loss[~members], loss[members])
-    return [row_of(plan, cell)(kind="privacy", source=attack, metric="loss_gap", **measured(found), n=len(loss),
+    return [row_of(plan, cell)(kind="privacy", source=attack, metric=LOSS_GAP, **measured(found), n=len(loss),
                                higher_is_better=False)]  # fmt: skip

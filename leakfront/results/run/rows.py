@@ -28,6 +28,7 @@ AT_SAMPLES = "_at_samples"  # ends a metric of held-out images, as it would be a
 AUC_OF_PLANTED = "auc_of_planted"  # the metric of an attack on captions: planted members against planted decoys
 AUC_BY_COPIES = "auc_by_copies"  # the metric of an attack on the members of one number of copies, its level
 EXTRACTED_BY_COPIES = "extracted_share_by_copies"  # the share of these members that are extracted
+LOSS_GAP = "loss_gap"  # the metric of the attack `loss` that compares mean losses, which uses no shadow model
 AUC_OF_HALVES = "auc_of_halves"  # the metric of an attack between random halves of the decoys
 CONTROL_AUC = "control_auc"  # the metric of a control of known membership, which never queries the model
 CONTROL_CONTENT, CONTROL_FILES = "control_content", "control_files"  # its sources: the images, and facts of their files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from leakfront.attacks import Signals
 from leakfront.attacks.contract import signal_key
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.sections import parse_config
+from leakfront.harness.stages.aggregate import over_all_splits
 from leakfront.harness.stages.gap_rows import loss_gap_rows
 from leakfront.results.run.rows import Row
 from leakfront.results.statistics.mean_gap import mean_gap
@@ -45,6 +47,14 @@ def test_images_of_a_subject_count_once() -> None:
     (row,) = rows(errors, members, subjects=np.array([0, 0, 1, 1, 2]))
     assert (row.value, row.n) == (4.5 - (2 + 8) / 2, 3)
     assert math.isnan(row.ci_low)
+
+
+def test_over_splits_it_shares_no_coins_as_the_scores_of_the_attack_do() -> None:
+    rng, members = np.random.default_rng(0), np.arange(40) < 20
+    found = [replace(row, split=str(k)) for k in range(3) for row in rows(rng.exponential(size=(40, 2)), members)]
+    scored = [replace(row, metric="auc") for row in found]
+    methods = {row.metric: row.ci_method for row in over_all_splits([*found, *scored], 1e-5, 1, ["loss"])}
+    assert methods == {"loss_gap": "t over 3 splits", "auc": "t over 3 splits that share coins"}
 
 
 def test_equal_values_show_no_spread() -> None:
