@@ -7,6 +7,7 @@ import sys
 import warnings
 import zlib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -357,6 +358,7 @@ def test_an_image_without_a_finite_gradient_counts_for_nothing():
 def test_virtual_batches_give_the_update_of_one_large_batch():
     images, labels = batch(7)
 
+    @cache
     def weights_after(**parameters):
         step = private_step(sigma=1.0, **parameters)
         gradients = [gradient_of(step, images, labels, seed) for seed in (1, 2)]
