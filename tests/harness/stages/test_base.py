@@ -30,10 +30,11 @@ from tests.in_process import in_process, without_report
 
 LORA = {**MODEL, "name": "lora", "rank": 2, "base_steps": 6, "base_batch_size": 8, "base_learning_rate": 1e-3}
 DEFENSES = [{"name": "none"}, {"name": "early_stop", "fraction": 0.5}]
+ONE_ATTACK = {"loss": {"timesteps": [100], "draws": 1}}
 
 
 def tuning(**changes: Any) -> dict[str, Any]:
-    return settings(**{"model": LORA, "defenses": DEFENSES, "splits": 2, **changes})
+    return settings(**{"model": LORA, "defenses": DEFENSES, "splits": 2, "attacks": ONE_ATTACK, **changes})
 
 
 def keys(**changes: Any) -> tuple[str, str]:
