@@ -1,4 +1,4 @@
-"""Do the scores of members depend on a level that was assigned to each image at random?"""
+"""Do the scores of members depend on a level that was assigned to each image at random, the same in every split?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from leakfront.results.studies.judging.data import StudyData, check_selector, na
 @register("permutation")
 @dataclass(frozen=True)
 class Permutation(Effect):
-    """An exact test within each training: the levels of its members are dealt anew (`statistics.permutation`).
+    """An exact test: the levels are dealt anew to the images (`statistics.permutation`).
+
+    An image has one level in all splits, so its scores of those splits in which it is a member are summed, less each
+    split's mean over members, and it is dealt one level. (Levels dealt anew in each split by itself would take an image
+    that is easy in every split for as many observations of its level.)
 
     attack: the label of the attack whose scores are tested. level: a column of per_image.csv with the levels of images,
     such as "copies", which were assigned at random. log: take their base-2 logarithm. cell: columns that choose the
@@ -39,26 +43,30 @@ class Permutation(Effect):
         return [{"source": self.attack, **self.cell}]
 
     def evaluate(self, data: StudyData) -> Measured:
-        scores, levels, splits = [], [], []
-        for run, cell in data.cells(self.cell):
+        import pandas as pd
+
+        tables = []
+        for number, (run, cell) in enumerate(data.cells(self.cell)):
             table = per_image(run, cell)
             if missing := {self.level, f"{SCORE}{self.attack}"} - set(table.columns):
                 raise CannotJudge(f"{' and '.join(sorted(missing))} of single images are not known")
-            members = table[table["member"]]
-            scores.append(members[f"{SCORE}{self.attack}"].to_numpy(np.float64))
-            levels.append(members[self.level].to_numpy(np.float64))
-            splits.append(np.full(len(members), int(cell.split)))
-        if len(set(map(int, np.concatenate(splits)))) < len(splits):
+            found = table[table["member"]].rename(columns={self.level: "level", f"{SCORE}{self.attack}": "score"})
+            tables.append(found[["image", "level", "score"]].assign(split=cell.split, model=number))
+        members = pd.concat(tables, ignore_index=True).astype({"level": float, "score": float})
+        splits = members.groupby("model")["split"].first()
+        if splits.duplicated().any():
             raise CannotJudge(f"several models of one split have {named(self.cell)}")
-        score, level, split = map(np.concatenate, (scores, levels, splits))
-        if not np.isfinite(score).all() or np.ptp(level) == 0:
+        if not np.isfinite(members["score"]).all() or members["level"].nunique() == 1:
             raise CannotJudge(f"the scores of {self.attack} are not finite, or all images have one {self.level}")
-        p_values = permutation_p_values(score, np.log2(level) if self.log else level, split, self.draws)
-        at = np.unique(level)
-        means = np.array([[_mean(s[x == one]) for one in at] for s, x in zip(scores, levels, strict=True)])
-        shown = Shown(self.level, f"mean score of {self.attack}", (Curve("", at, means),), logarithmic=self.log)
-        return Measured(shown, len(scores), p_values=p_values)
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+        if (members.groupby("image")["level"].nunique() > 1).any():
+            raise CannotJudge(f"the {self.level} of an image is not the same in all splits")
+        centred = members["score"] - members.groupby("split")["score"].transform("mean")
+        of_images = members.assign(score=centred).groupby("image").agg(score=("score", "sum"), level=("level", "first"))
+        level = of_images["level"].to_numpy()
+        p_values = permutation_p_values(
+            of_images["score"].to_numpy(), np.log2(level) if self.log else level, np.zeros(len(level)), self.draws
+        )
+        means = members.pivot_table("score", "split", "level")
+        curve = Curve("", means.columns.to_numpy(), means.to_numpy())
+        shown = Shown(self.level, f"mean score of {self.attack}", (curve,), logarithmic=self.log)
+        return Measured(shown, len(splits), p_values=p_values)

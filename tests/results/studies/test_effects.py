@@ -133,15 +133,38 @@ def test_permutation_finds_an_effect_of_copies_and_nothing_without_one(
     effect_of_copies: float, low: bool, monkeypatch: pytest.MonkeyPatch, finished: StudyData
 ) -> None:
     def scored(run: object, cell: Any) -> pd.DataFrame:
-        rng = np.random.default_rng(int(cell.split))
-        copies = rng.choice([1, 2, 4, 8], 60)
+        copies, rng = np.random.default_rng(5).permutation([1, 2, 4, 8] * 15), np.random.default_rng(int(cell.split))
         score = effect_of_copies * np.log2(copies) + rng.normal(size=60) + 10 * int(cell.split)
-        return pd.DataFrame({"member": np.arange(60) < 30, "copies": copies, "score_loss": score})
+        return pd.DataFrame(
+            {"image": np.arange(60), "member": rng.random(60) < 0.5, "copies": copies, "score_loss": score}
+        )
 
     monkeypatch.setattr(permutation, "per_image", scored)
     found = Permutation(attack="loss", cell={"defense": "none"}, draws=999).evaluate(finished)
     assert found.p_values is not None
     assert (found.splits, found.p_values[0] < 0.01) == (3, low)
+
+
+def test_permutation_does_not_count_an_easy_image_in_every_split(
+    monkeypatch: pytest.MonkeyPatch, finished: StudyData
+) -> None:
+    """Images are easy or hard in all splits alike, and copies have no effect: p below 0.1 in 10% of assignments."""
+    easy = np.random.default_rng(0).normal(size=40)
+
+    def p_of_a_rise(number: int) -> float:
+        copies = np.random.default_rng([1, number]).permutation([1, 2, 4, 8] * 10)
+
+        def scored(run: object, cell: Any) -> pd.DataFrame:
+            members = np.random.default_rng(int(cell.split)).random(40) < 0.5
+            return pd.DataFrame({"image": np.arange(40), "member": members, "copies": copies, "score_loss": easy})
+
+        monkeypatch.setattr(permutation, "per_image", scored)
+        found = Permutation(attack="loss", cell={"defense": "none"}, draws=99).evaluate(finished).p_values
+        assert found is not None
+        return found[0]
+
+    below = sum(p_of_a_rise(number) <= 0.1 for number in range(200))
+    assert below <= 33  # 20 expected; 33 or fewer with probability 0.998
 
 
 def test_permutation_says_what_is_not_known(finished: StudyData) -> None:
