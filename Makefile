@@ -45,6 +45,7 @@ benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.pool_scale
 	$(PYTHON) -m benchmarks.prompt_duplicates
 	$(PYTHON) -m benchmarks.training_step
+	$(PYTHON) -m benchmarks.sampling_step
 	$(PYTHON) -m benchmarks.private_step
 	$(PYTHON) -m benchmarks.defense_steps
 	$(PYTHON) -m benchmarks.threads
