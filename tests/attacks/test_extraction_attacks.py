@@ -266,8 +266,10 @@ def test_guided_samples_of_the_memorizer_are_members_and_repeatable(images: np.n
     assert guided.dtype == np.uint8
     assert (tiled_distances(guided, images[:40], 1).min(1) < 0.01).mean() > 0.95
     assert (guided != samples).any(axis=(1, 2, 3)).mean() > 0.2
+    few = replace(TINY, steps=10)
+    before = generated(few, model)[1]
     torch.rand(5)  # earlier draws must not matter
-    np.testing.assert_array_equal(generated(TINY, model)[1], guided)
+    np.testing.assert_array_equal(generated(few, model)[1], before)
 
 
 def test_guidance_of_a_conditional_model_keeps_to_its_classes(images: np.ndarray) -> None:

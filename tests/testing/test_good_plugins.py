@@ -44,7 +44,7 @@ def test_feature_extractors(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> RunData:
-    return synthetic_run(tmp_path_factory.mktemp("run"))
+    return synthetic_run(tmp_path_factory.mktemp("run"), splits=2, pool=96, samples=100)
 
 
 @pytest.mark.parametrize("name", figures.names())
