@@ -12,7 +12,7 @@ from leakfront.harness.plan.keys import key_of
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.sections import parse_config
-from leakfront.harness.stages import ATTACK, MEASURE, STAGES
+from leakfront.harness.stages import ATTACK, MEASURE, POOL, PREPARE, STAGES, TRAIN
 from leakfront.harness.stages.stage import Subject
 from leakfront.harness.store import code_keys, imports, libraries
 from leakfront.harness.store.code_keys import with_imports
@@ -82,6 +82,15 @@ def test_the_derivation_of_seeds_is_code_of_every_stage(monkeypatch: pytest.Monk
     after = keys(plan())
     assert {stage.name for stage in STAGES if stage.needed(plan())} - {"attack"} <= set(after)
     assert all(before[name] != after[name] for name in after)
+
+
+def test_newer_settings_are_in_a_key_only_where_they_are_used() -> None:
+    made = plan()
+    subject = Subject(made, made.cells[0])
+    assert PREPARE.settings(subject) == [[], 0.5, 0, 0]
+    assert set(TRAIN.settings(subject)[0]) == {"steps", "batch_size", "learning_rate", "ema_decay"}
+    assert set(MEASURE.settings(subject)[2]) == {"dataset", "params", "pool", "coin", "reference", "duplicates"}
+    assert POOL.settings(subject)[4] == {"groups": 8, "copies": 4, "kind": "exact"}
 
 
 def test_rows_follow_the_label_of_their_defense_and_models_do_not() -> None:
