@@ -7,6 +7,9 @@ import re
 import pytest
 
 from leakfront.attacks.suites import SUITES
+from leakfront.harness.plan.make import make_plan
+from leakfront.harness.plan.trainings import longest_of, models_of
+from leakfront.harness.settings.file import load_config
 from tests.docs import published_numbers
 from tests.docs.markdown import PAGES, read
 from tests.docs.marks import Number, blocks, numbers
@@ -109,6 +112,14 @@ def test_the_front_attack_is_close_to_the_strongest() -> None:
 def test_the_suite_has_as_many_attacks_as_the_pages_say() -> None:
     assert len(SUITES["v2"]) == 31
     assert len(SUITES["quick-v2"]) == 9
+
+
+def test_the_benchmark_of_all_defenses_is_as_large_as_the_page_says() -> None:
+    plan, text = make_plan(load_config("defenses")), " ".join(read("docs/compare-defenses.md").split())
+    trainings = len(longest_of(models_of(plan)))
+    assert f"{len(plan.points)} strengths on 3 splits, {len(plan.cells)} cells. They need {trainings} trainings" in text
+    lines = {point.line for point in plan.points}
+    assert f"a panel for each of {len(lines - {'none'})} defenses" in text
 
 
 def test_every_other_page_exists() -> None:
