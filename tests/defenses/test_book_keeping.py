@@ -148,6 +148,19 @@ def test_an_unconditional_and_class_conditional_unet_with_attention(draws, form)
     check(network, losses, draws, form, tolerance=1e-10)
 
 
+def test_a_unet_on_patches_with_edms_preconditioning() -> None:
+    from leakfront.models.unet import UNet
+
+    model = UNet(channels=(8,), head_channels=8, patch=2, prediction="edm").build((1, 8, 8), 0, 0)
+    network, loss = model.network.double(), model.loss()
+    images, none = torch.rand(EXAMPLES, 1, 8, 8).double() * 2 - 1, torch.zeros(EXAMPLES, dtype=torch.long)
+
+    def losses():
+        return loss(network, images, none, torch.Generator().manual_seed(0))
+
+    check(network, losses, 1, tolerance=1e-5)  # the noise levels are of single precision
+
+
 @pytest.mark.parametrize("draws", [1, 2])
 def test_cross_attention(draws):
     from diffusers import UNet2DConditionModel
