@@ -46,6 +46,7 @@ benchmarks: $(INSTALLED)
 	$(PYTHON) -m benchmarks.prompt_duplicates
 	$(PYTHON) -m benchmarks.training_step
 	$(PYTHON) -m benchmarks.sampling_step
+	$(PYTHON) -m benchmarks.scaling
 	$(PYTHON) -m benchmarks.private_step
 	$(PYTHON) -m benchmarks.defense_steps
 	$(PYTHON) -m benchmarks.threads

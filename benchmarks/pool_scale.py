@@ -61,17 +61,17 @@ def _start_of_a_run(place: Path) -> Measured:
     from leakfront.harness.pool.pool import PoolSettings, build_pool, save_pool
 
     found: Measured = {}
-    with _memory(found, "start of a run"):
+    with memory(found, "start of a run"):
         dataset = open_dataset(f"folder:{place / 'images'}")
-        with _cpu(found, "listing the files and their facts"):
+        with cpu(found, "listing the files and their facts"):
             dataset.facts()
-        with _cpu(found, "hashing their contents"):
+        with cpu(found, "hashing their contents"):
             dataset.fingerprint()
-        with _cpu(found, "reading the images"):
+        with cpu(found, "reading the images"):
             data = dataset.load()
-        with _cpu(found, "drawing the pool"):
+        with cpu(found, "drawing the pool"):
             pool = build_pool(data, PoolSettings(len(data), reference=0), seed=0)
-        with _cpu(found, "writing it, with its checksum"):
+        with cpu(found, "writing it, with its checksum"):
             save_pool(pool, place / "pool.safetensors")
     return found
 
@@ -84,16 +84,16 @@ def _worker(place: Path) -> Measured:
     from leakfront.harness.store.mapped import mapped
 
     found: Measured = {}
-    with _memory(found, "a worker"):
-        with _cpu(found, "a worker: mapping the pool"):
+    with memory(found, "a worker"):
+        with cpu(found, "a worker: mapping the pool"):
             pool = load_pool(place / "pool.safetensors", check=False)
-        with _cpu(found, "a worker: flipping the coins"):
+        with cpu(found, "a worker: flipping the coins"):
             members = flip_coins(pool, PoolSettings(len(pool)), seed=0, split=0)
-        with _cpu(found, "a worker: all images in batches"):
+        with cpu(found, "a worker: all images in batches"):
             shown = InBatches(pool.images, "cpu")
             for start in range(0, len(pool), BATCH):
                 shown[slice(start, start + BATCH)].sum()
-        with _cpu(found, "a worker: writing and mapping its training set"):
+        with cpu(found, "a worker: writing and mapping its training set"):
             own = place / f"training{multiprocessing.current_process().pid}"
             store(own, "key", {"set.safetensors": {"images": training_set(pool, members).images}}, {})
             mapped(own / "set.safetensors")["images"].sum()
@@ -106,7 +106,7 @@ def _copying_worker(place: Path) -> Measured:
     import leakfront.harness.pool.pool  # noqa: F401 (before the memory is measured)
 
     found: Measured = {}
-    with _memory(found, "for comparison, a worker that copies the pool"):
+    with memory(found, "for comparison, a worker that copies the pool"):
         arrays = load_file(place / "pool.safetensors")
         arrays["images"].sum()
     return found
@@ -129,14 +129,14 @@ def _in_children(work: Any, place: Path, count: int) -> list[Measured]:
 
 
 @contextmanager
-def _cpu(found: Measured, name: str) -> Iterator[None]:
+def cpu(found: Measured, name: str) -> Iterator[None]:
     start = time.process_time()
     yield
     found[f"{name}, s"] = time.process_time() - start
 
 
 @contextmanager
-def _memory(found: Measured, name: str) -> Iterator[None]:
+def memory(found: Measured, name: str) -> Iterator[None]:
     """Above what the process had before: the peak of its resident memory (VmHWM), and at the end what is its own.
 
     Pages of a mapped file are resident too, but all processes share them, and the kernel takes them back when it must.
