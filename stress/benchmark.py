@@ -20,8 +20,7 @@ from typing import Any
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
 from leakfront.harness.settings.file import load_config
-from leakfront.harness.stages import BASE, BY_NAME, POOL
-from leakfront.harness.stages import STAGES as DECLARED
+from leakfront.harness.stages import BY_NAME, POOL, STAGES
 from leakfront.harness.store.artifacts import stored_key
 from leakfront.harness.store.integrity import verify
 from leakfront.harness.store.layout import Layout
@@ -31,9 +30,6 @@ UNDISTURBED = "LEAKFRONT_STRESS_UNDISTURBED"  # passes the undisturbed run's fol
 # the signal, whatever the exit code (CPython's unhandled_keyboard_interrupt)
 LEAKFRONT = str(Path(sys.executable).with_name("leakfront"))
 _numbers = count()  # for the files of what runs print
-# the stages that a run announces in its log, in their order; "start" lasts until the first of them begins
-STAGES = ("start", *(stage.name for stage in DECLARED if stage is not POOL and stage is not BASE), "results", "report")
-
 # two defenses on two splits, each the shadow of the other; a checkpoint after nearly every step
 CONFIG = """
 name = "stressed"
@@ -62,6 +58,12 @@ def workplace() -> Path:
 def plan() -> Plan:
     """The benchmark's plan."""
     return make_plan(load_config(str(workplace() / "stressed.toml")))
+
+
+@cache
+def stages() -> tuple[str, ...]:
+    """The stages that a run announces in its log, in their order; "start" lasts until the first of them begins."""
+    return ("start", *(s.name for s in STAGES if s is not POOL and s.needed(plan())), "results", "report")
 
 
 def command(folder: Path, *more: str) -> list[str]:
@@ -142,15 +144,15 @@ class Running:
         if not begun:
             return ["start"]
         latest = {event.get("cell", ""): event["begins"] for event in begun}
-        layout, stages = Layout(self.folder), []
+        layout, unfinished = Layout(self.folder), []
         for cell, stage in latest.items():
             if stage in ("results", "report"):
                 return [stage]
             planned = plan().by_name.get(cell)
             key = planned.keys.get(stage, "") if planned is not None else ""
             if stage == "attack" or stored_key(BY_NAME[stage].folder(layout, key, planned)) is None:
-                stages.append(stage)
-        return stages
+                unfinished.append(stage)
+        return unfinished
 
     def said(self) -> tuple[str, str]:
         """Standard output and standard error so far."""
@@ -169,7 +171,7 @@ class Undisturbed:
 def undisturbed() -> Undisturbed:
     """The run that others are compared with: made once, or the one that the environment names."""
     if UNDISTURBED in os.environ:
-        return Undisturbed(Path(os.environ[UNDISTURBED]), dict.fromkeys(STAGES, 1.0))
+        return Undisturbed(Path(os.environ[UNDISTURBED]), dict.fromkeys(stages(), 1.0))
     run = Running(workplace() / "undisturbed")
     times = [("start", time.monotonic())]
     while run.process.poll() is None:
@@ -179,7 +181,7 @@ def undisturbed() -> Undisturbed:
     if run.process.returncode != 0:
         raise RuntimeError(f"the undisturbed run failed:\n{run.said()[1]}")
     times.append(("", time.monotonic()))
-    seconds = dict.fromkeys(STAGES, 0.0)
+    seconds = dict.fromkeys(stages(), 0.0)
     for (stage, start), (_, end) in pairwise(times):
         seconds[stage] = max(seconds[stage], end - start)
     return Undisturbed(run.folder, seconds)

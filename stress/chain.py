@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stress.benchmark import STAGES, Running, differences, finish, orphans, undisturbed, workplace
+from stress.benchmark import Running, differences, finish, orphans, stages, undisturbed, workplace
 
 BETWEEN = "between stages"  # for example while a worker starts
 
@@ -34,9 +34,9 @@ def stop_often(stops: int, chain: Callable[[int], Chain]) -> Chain:
     total, number = Chain(), 0
     with ThreadPoolExecutor(2) as pool:
         while total.stopped.total() < stops or (
-            total.stopped.total() < 1.5 * stops and set(STAGES) > set(total.stopped) - {BETWEEN}
+            total.stopped.total() < 1.5 * stops and set(stages()) > set(total.stopped) - {BETWEEN}
         ):
-            count = max(1, round((stops - total.stopped.total()) / len(STAGES)))
+            count = max(1, round((stops - total.stopped.total()) / len(stages())))
             for one in pool.map(chain, range(number, number + count)):
                 total.stopped += one.stopped
                 total.failures += one.failures
@@ -57,7 +57,7 @@ def stop_in_every_stage(
     """
     rng = random.Random(f"{name} {seed} {number}")
     folder, chain = workplace() / f"{name}-{number}", Chain()
-    for index, stage in enumerate(STAGES):
+    for index, stage in enumerate(stages()):
         run = Running(folder)
         if run.wait_for(stage) is not None:
             time.sleep(undisturbed().seconds[stage] * rng.random() ** 2)  # rather early, so that the stage still runs
@@ -65,11 +65,11 @@ def stop_in_every_stage(
         if run.process.poll() is None:
             (os.killpg if whole_group else os.kill)(run.process.pid, signal_number)
         run.process.wait()
-        stages = run.under_way()
+        under_way = run.under_way()
         where = f"{name} {number} (seed {seed}), stopped in {stage}"
         if run.is_done:
             continue
-        chain.stopped[stage if stage in stages else stages[0] if stages else BETWEEN] += 1
+        chain.stopped[stage if stage in under_way else under_way[0] if under_way else BETWEEN] += 1
         chain.failures += [f"{where}: {what}" for what in check(run)]
         if left := orphans(run.process.pid):
             chain.failures.append(f"{where}: processes {left} are left")
@@ -87,4 +87,4 @@ def ended_well(folder: Path) -> list[str]:
 
 def histogram(stopped: Counter[str]) -> str:
     """The number of stops in each stage, in the order of a run."""
-    return "in " + ", ".join(f"{stage} {stopped[stage]}" for stage in (*STAGES, BETWEEN))
+    return "in " + ", ".join(f"{stage} {stopped[stage]}" for stage in (*stages(), BETWEEN))
