@@ -115,6 +115,21 @@ def test_what_is_saved_fills_a_slide(runs: dict[str, RunData], tmp_path: Path) -
     assert sizes["paper"][6] == int(style.WIDTH * style.DPI)
 
 
+def test_the_three_files_have_one_layout(
+    runs: dict[str, RunData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for theme in ("paper", "talk"):
+        with themes.use(theme):
+            figure = drawn("cost", runs["two"]).figure
+            layout = figure.get_layout_engine()
+            solved: list[float] = []
+            monkeypatch.setattr(type(layout), "execute", lambda self, figure, solved=solved: solved.append(figure.dpi))
+            save(figure, tmp_path / theme, "cost")
+            monkeypatch.undo()
+        assert len(solved) == 1
+        assert figure.get_layout_engine() is layout
+
+
 def test_an_enlarged_page_shows_the_same_picture(runs: dict[str, RunData]) -> None:
     """What a page draws comes after the matrix that enlarges it, and is what it is without."""
     with themes.use("talk"):

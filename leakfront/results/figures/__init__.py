@@ -68,7 +68,8 @@ def drawn_names(runs: Iterable[RunData]) -> list[str]:
 def save(figure: MatplotlibFigure, folder: Path, name: str) -> list[Path]:
     """Write `name` as PDF, SVG and PNG in the theme in force; return the paths. The same figure gives the same bytes.
 
-    The files are made in memory first, so that a full disk raises `OSError` instead of an error of matplotlib's.
+    All three have one layout. The files are made in memory first, so that a full disk raises `OSError` instead of an
+    error of matplotlib's.
     """
     from leakfront.results.figures.drawing import enlarge, style, themes
 
@@ -79,14 +80,14 @@ def save(figure: MatplotlibFigure, folder: Path, name: str) -> list[Path]:
         "png": {"Software": None},
     }
     factor = themes.current().enlarged(figure.get_figwidth())
+    dpi = style.DPI if factor == 1 else style.SLIDE_DPI * factor
     paths = []
-    with style.theme():
+    with style.theme(), style.laid_out(figure, dpi):
         for suffix, metadata in undated.items():
             file = io.BytesIO()
             if suffix == "pdf" and factor != 1:
                 enlarge.save_pdf(figure, file, factor, metadata)
             else:
-                dpi = style.DPI if factor == 1 else style.SLIDE_DPI * factor
                 figure.savefig(file, format=suffix, metadata=metadata, dpi=dpi)
             saved = file.getvalue()
             paths.append(folder / f"{name}.{suffix}")

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def save_pdf(figure: Figure, to: IO[bytes], factor: float, metadata: dict[str, Any]) -> None:
-    """Save as `savefig` does (print_pdf in matplotlib.backends.backend_pdf), on a page `factor` times as large."""
+    """Save as `savefig` does (print_pdf in matplotlib.backends.backend_pdf), on a page `factor` times as large.
+
+    The figure must be laid out already, see `style.laid_out`.
+    """
     from matplotlib.backends import backend_pdf
 
     pdf: Any = backend_pdf  # untyped
-    figure.draw_without_rendering()  # lays it out
-    layout = figure.get_layout_engine()
-    figure.set_layout_engine("none")
     width, height = (float(inches) for inches in figure.get_size_inches())
     dpi = figure.dpi
     figure.dpi = 72
@@ -31,7 +31,6 @@ def save_pdf(figure: Figure, to: IO[bytes], factor: float, metadata: dict[str, A
     finally:
         file.close()
         figure.dpi = dpi
-        figure.set_layout_engine(layout)
 
 
 def enlarged_svg(svg: bytes, factor: float) -> bytes:

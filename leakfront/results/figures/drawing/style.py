@@ -84,6 +84,20 @@ def new_figure(height: float, width: float | None = None) -> Figure:
     return figure
 
 
+@contextmanager
+def laid_out(figure: Figure, dpi: float) -> Iterator[None]:
+    """Lay a figure out once, at so many dots per inch; what is drawn within the block keeps this layout."""
+    layout, before = figure.get_layout_engine(), figure.dpi
+    figure.dpi = dpi
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(layout)
+        figure.dpi = before
+
+
 def despine(*axes: Axes) -> None:
     """Remove the top and the right border."""
     import seaborn as sns
