@@ -15,7 +15,7 @@ _ALL = (
     STYLE,
     SCRIPT,
     "base.html",
-    "tables.html",
+    "macros.html",
     "studies.html",
     "images.html",
     "release.html",

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from leakfront.results.statistics.permutation import permutation_p_values
 from leakfront.results.studies import CannotJudge, Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector, named
+from leakfront.results.studies.judging.data import StudyData, check_selector
 
 
 @register("outliers")
@@ -43,11 +43,8 @@ class Outliers(Effect):
         return [{"source": self.attack, **self.cell}]
 
     def evaluate(self, data: StudyData) -> Measured:
-        scores, levels, strata, aucs, splits = [], [], [], [], set()
+        scores, levels, strata, aucs = [], [], [], []
         for number, (run, cell) in enumerate(data.cells(self.cell)):
-            if cell.split in splits:
-                raise CannotJudge(f"several models of one split have {named(self.cell)}")
-            splits.add(cell.split)
             images, members = run.pool_of(cell)["images"], run.members(cell)
             if len(images) <= self.neighbours:
                 raise CannotJudge(f"a pool of {len(images)} images has no {self.neighbours} nearest others")
@@ -63,7 +60,7 @@ class Outliers(Effect):
         label = f"group by distance to the {self.neighbours} nearest images"
         shown = Shown(label, f"AUC of {self.attack}", (Curve("", np.arange(1.0, self.groups + 1), np.array(aucs)),),
                       level=0.5)  # fmt: skip
-        return Measured(shown, len(splits), p_values=p_values)
+        return Measured(shown, len(aucs), p_values=p_values)
 
 
 def apart(images: np.ndarray, neighbours: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from leakfront.results.run.per_image import SCORE, per_image
 from leakfront.results.statistics.permutation import permutation_p_values
 from leakfront.results.studies import CannotJudge, Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector, named
+from leakfront.results.studies.judging.data import StudyData, check_selector
 
 
 @register("permutation")
@@ -46,16 +46,13 @@ class Permutation(Effect):
         import pandas as pd
 
         tables = []
-        for number, (run, cell) in enumerate(data.cells(self.cell)):
+        for run, cell in data.cells(self.cell):
             table = per_image(run, cell)
             if missing := {self.level, f"{SCORE}{self.attack}"} - set(table.columns):
                 raise CannotJudge(f"{' and '.join(sorted(missing))} of single images are not known")
             found = table[table["member"]].rename(columns={self.level: "level", f"{SCORE}{self.attack}": "score"})
-            tables.append(found[["image", "level", "score"]].assign(split=cell.split, model=number))
+            tables.append(found[["image", "level", "score"]].assign(split=cell.split))
         members = pd.concat(tables, ignore_index=True).astype({"level": float, "score": float})
-        splits = members.groupby("model")["split"].first()
-        if splits.duplicated().any():
-            raise CannotJudge(f"several models of one split have {named(self.cell)}")
         if not np.isfinite(members["score"]).all() or members["level"].nunique() == 1:
             raise CannotJudge(f"the scores of {self.attack} are not finite, or all images have one {self.level}")
         if (members.groupby("image")["level"].nunique() > 1).any():
@@ -69,4 +66,4 @@ class Permutation(Effect):
         means = members.pivot_table("score", "split", "level")
         curve = Curve("", means.columns.to_numpy(), means.to_numpy())
         shown = Shown(self.level, f"mean score of {self.attack}", (curve,), logarithmic=self.log)
-        return Measured(shown, len(splits), p_values=p_values)
+        return Measured(shown, len(tables), p_values=p_values)

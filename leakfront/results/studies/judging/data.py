@@ -79,8 +79,6 @@ class StudyData:
             score, members = run.scores(cell, which["source"])["score"], run.members(cell)
             planted = run.pool_of(cell)["copies"] > 1
             chosen = planted if which[AMONG] == "planted" else ~planted
-            if cell.split in numbers:
-                raise CannotJudge(f"several models of one split have {named(which)}")
             if len(np.unique(members[chosen])) < 2:
                 raise CannotJudge(f"there are not both members and decoys among the {which[AMONG]} images")
             numbers[cell.split] = OF_SCORES[which["metric"]](score, members, chosen)
@@ -99,9 +97,9 @@ class StudyData:
         return splits, np.array([[column[split] for column in columns] for split in splits])
 
     def cells(self, which: Selector) -> list[tuple[RunData, Cell]]:
-        """The trained models that the columns run, defense and params choose, with their runs.
+        """The trained models that the columns run, defense and params choose, one for each split, with their runs.
 
-        Raises `CannotJudge` if there is none.
+        Raises `CannotJudge` if there is none, or several of one split.
         """
         arms = [which["run"]] if "run" in which else list(self.runs)
         found = [
@@ -113,6 +111,8 @@ class StudyData:
         ]
         if not found:
             raise CannotJudge(f"there is no model with {named(which)}")
+        if len({cell.split for _, cell in found}) < len(found):
+            raise CannotJudge(f"several models of one split have {named(which)}")
         return found
 
 
