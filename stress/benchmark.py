@@ -62,7 +62,7 @@ def plan() -> Plan:
 
 @cache
 def stages() -> tuple[str, ...]:
-    """The stages that a run announces in its log, in their order; "start" lasts until the first of them begins."""
+    """The stages that a run announces in its log; "start" lasts until the first of them begins."""
     return ("start", *(s.name for s in STAGES if s is not POOL and s.needed(plan())), "results", "report")
 
 
@@ -105,12 +105,12 @@ class Running:
             lines = [line for line in file.read().split(b"\n")[:-1] if b'"begins"' in line]
         return [json.loads(line) for line in lines]
 
-    def wait_for(self, stage: str, times: int = 1, cell: str | None = None) -> dict[str, Any] | None:
-        """Wait until a stage, of any cell or of this one, has begun `times` times; None if the run ends before."""
+    def wait_for(self, *stages: str, times: int = 1, cell: str | None = None) -> dict[str, Any] | None:
+        """Wait until these stages, of any or this cell, have begun `times` times; None if the run ends before."""
         while self.process.poll() is None:
-            if stage == "start" and self._is_at_work():
-                return {"begins": stage}
-            found = [event for event in self.begun() if event["begins"] == stage]
+            if "start" in stages and self._is_at_work():
+                return {"begins": "start"}
+            found = [event for event in self.begun() if event["begins"] in stages]
             found = [event for event in found if cell in (None, event.get("cell"))]
             if len(found) >= times:
                 return found[times - 1]
@@ -161,7 +161,10 @@ class Running:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """An undisturbed run: its folder, and for each stage the longest time until the next stage began, in seconds."""
+    """An undisturbed run: its folder, and for each stage the longest time until the next stage began, in seconds.
+
+    The stages are in the order in which they began for the first time.
+    """
 
     folder: Path
     seconds: dict[str, float]
@@ -181,9 +184,11 @@ def undisturbed() -> Undisturbed:
     if run.process.returncode != 0:
         raise RuntimeError(f"the undisturbed run failed:\n{run.said()[1]}")
     times.append(("", time.monotonic()))
-    seconds = dict.fromkeys(stages(), 0.0)
+    seconds: dict[str, float] = {}
     for (stage, start), (_, end) in pairwise(times):
-        seconds[stage] = max(seconds[stage], end - start)
+        seconds[stage] = max(seconds.get(stage, 0), end - start)
+    if seconds.keys() != set(stages()):
+        raise RuntimeError(f"the undisturbed run announced {', '.join(seconds)}, and not {', '.join(stages())}")
     return Undisturbed(run.folder, seconds)
 
 

@@ -52,7 +52,7 @@ def _twice() -> list[str]:
     run = Running(workplace() / "lost-twice")
     cell = None
     for attempt in (1, 2):
-        if event := run.wait_for("train", attempt, cell):
+        if event := run.wait_for("train", times=attempt, cell=cell):
             os.kill(event["process"], signal.SIGKILL)
             cell = event["cell"]
     code, (output, errors) = run.process.wait(), run.said()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from leakfront.harness.execution.interrupts import interrupts_wait
 from leakfront.harness.execution.process import Task, environment, start_worker
 
 Listener = Callable[[dict[str, Any]], None]
@@ -113,12 +114,8 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         gpus = self.gpus[slot % len(self.gpus)] if self.gpus else ()
         process = context.Process(target=_worker_main, args=(there, self.work, self.threads, gpus))
-        # Ctrl-C reaches every process of a terminal; a process that is still starting inherits the blocked signal
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with interrupts_wait():
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         there.close()
         return _Worker(slot, process, here, task, 1)
 
