@@ -68,7 +68,7 @@ def measure(seed: int, folder: Path) -> list[dict[str, Any]]:
         ranked = extracted_at_fdr(scores.get("extraction", scores["score"]), members)
         found.append({
             "seed": seed,
-            "defense": cell.point.label,
+            "defense": cell.point.line,
             "asked": _counts(sides, asked),
             "flagged": _counts(sides, scores["matched_flagged"]),
             "own image": _counts(sides, scores["matched_extracted"]),
