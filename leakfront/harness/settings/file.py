@@ -32,6 +32,7 @@ INSTEAD = {"training.steps": "epochs", "training.epochs": "steps"}  # what an ov
 SMOKE_BASE_STEPS = 40  # of a base that is fine-tuned
 SMOKE_GUESSES = 40  # of the one-run audit
 SMOKE_GROUPS = 8  # of planted duplicates
+SMOKE_SIDE = 5  # of the features "pixels": 75 values of a coloured image, fewer than the pool has images, for FID
 
 
 def load_config(source: str, overrides: tuple[str, ...] = (), smoke: bool = False) -> Config:
@@ -74,6 +75,9 @@ def _shrink(settings: dict[str, Any]) -> None:
     duplicates = settings["data"].get("duplicates") if isinstance(settings["data"], dict) else None
     copies = duplicates.get("copies") if isinstance(duplicates, dict) else None
     _lower(duplicates, "groups", max(SMOKE_GROUPS, len(copies)) if isinstance(copies, list) else SMOKE_GROUPS)
+    metrics = settings.get("metrics")
+    if isinstance(metrics, dict) and metrics.get("features") == "pixels":
+        _lower(metrics.setdefault("features_params", {}), "side", SMOKE_SIDE, otherwise=SMOKE_SIDE)
     name = settings.get("name", "run")
     title = settings.get("title", name)
     if isinstance(name, str) and isinstance(title, str):

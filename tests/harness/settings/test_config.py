@@ -168,6 +168,16 @@ def test_a_key_with_a_dot_in_it_is_named_in_full(tmp_path: Path) -> None:
         load_config(str(config))
 
 
+@pytest.mark.parametrize("params", ["", ", features_params = { side = 8 }", ", features_params = { side = 4 }"])
+def test_a_smoke_run_has_enough_images_for_fid_of_pixels(params: str, tmp_path: Path) -> None:
+    path = tmp_path / "pixels.toml"
+    path.write_text(f'metrics = {{ names = ["fid"], features = "pixels"{params} }}')
+    config = load_config(str(path), smoke=True)
+    plan = make_plan(config)
+    assert plan.extractor.dimensions < min(config.data.pool, config.sampling.images)
+    assert plan.extractor.side == (4 if "4" in params else 5)
+
+
 def test_a_smoke_run_is_named_as_one_in_its_report(tmp_path: Path) -> None:
     assert load_config("mnist").title == "MNIST: what each defense buys"
     assert "MNIST: what each defense buys (smoke run" in load_config("mnist", smoke=True).title
