@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 import leakfront
+from benchmarks import planted_captions
 from benchmarks.attack_strength import as_markdown
 from leakfront import attacks, defenses
 from leakfront.results.run.rows import COLUMNS
@@ -57,6 +58,11 @@ def test_the_tables_of_attack_strength_are_those_of_the_published_results() -> N
         assert as_markdown(found) in text
         weaker = {row["official"] for row in found["attacks"] if row["ours"]["verdict"] == "weaker"}
         assert set(re.findall(r"\*\*Weaker: `(\w+)`", text)) == weaker  # each is named and explained
+
+
+def test_the_table_of_planted_captions_is_that_of_the_published_counts() -> None:
+    models = json.loads(read("published/planted-captions/5-seeds.json"))
+    assert planted_captions.as_markdown(models) in read("docs/text-to-image.md")
 
 
 def test_the_columns_of_rows_are_explained() -> None:
