@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,14 @@ OF_PAIRS = ("clid",)
 
 
 def main() -> None:
-    """Run the benchmark, print a line for each attack, and write the results as JSON."""
+    """Run the benchmark, print the table, and write the results as JSON."""
     given = options(__doc__, steps=600).parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         found = measure(settings(given.steps, given.splits, given.seed), given.run or Path(temporary), given.seed)
     found["conditions"] = {key: vars(given)[key] for key in ("steps", "splits", "seed")} | {"suite": SUITE}
     found["conditions"]["seconds"] = round(time.monotonic() - began)
-    for row in found["attacks"]:
-        gap = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] {row['verdict']}"
-        print(f"{row['label']:24} official {row['official']['auc']:.3f}  ours {row['ours']['auc']:.3f}  {gap}")
+    print(as_markdown(found))
     if given.out:
         given.out.write_text(json.dumps(found, indent=2) + "\n")
 
@@ -81,6 +79,24 @@ def measure(config: dict[str, Any], folder: Path, seed: int) -> dict[str, Any]:
         for label, formula in OFFICIAL.items()
     ]
     return {"attacks": rows, "clid_trees": quality(ours["clid_trees"], members)}
+
+
+def as_markdown(found: Mapping[str, Any]) -> str:
+    """The conditions, and a line for each official attack: AUC and TPR at 1% FPR, and the difference of the AUCs."""
+    at = found["conditions"]
+    lines = [
+        f"{at['splits']} text models, {at['steps']} training steps each, seed {at['seed']}; suite {at['suite']}.",
+        "",
+        "| attack | pairs | official | ours | difference in AUC |",
+        "|---|---:|---|---|---|",
+    ]
+    for row in found["attacks"]:
+        both = [f"{row[side]['auc']:.3f}, {row[side]['tpr']:.3f}" for side in ("official", "ours")]
+        gap = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] {row['verdict']}".replace("-", "−")
+        lines.append(f"| {row['label']} | {row['pairs']} | {' | '.join(both)} | {gap} |")
+    trees = found["clid_trees"]
+    lines += ["", f"Without an official counterpart: `clid_trees` {trees['auc']:.3f}, {trees['tpr']:.3f}"]
+    return "\n".join(lines)
 
 
 def compared(
