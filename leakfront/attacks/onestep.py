@@ -90,8 +90,8 @@ class OneStep(AtPureNoise):
     more than `margin` standard errors.
 
     It differs from the source in two ways. There t is the last timestep, and x_T has the standard deviation
-    sqrt((1 - ab_t) / ab_t), 14.6 in Stable Diffusion; here it has 1: in small images and at cosine noise levels the
-    product of noise and image would hide all else. And "edges" takes images of at most 256 pixels in their own size,
+    sqrt((1 - ab_t) / ab_t), 14.6 in Stable Diffusion; here it has 1. On small text models the source's form was the
+    stronger one (Docs: How strong the attacks are). And "edges" takes images of at most 256 pixels in their own size,
     where the source makes all that wide.
     Access: loss; "edges" looks at nothing but images of one step, which an interface may show. Model calls per image:
     2 x draws x timesteps (6). It looks at captions alone: members that were seen once score like decoys. The source

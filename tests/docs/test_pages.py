@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 import leakfront
-from benchmarks import planted_captions
+from benchmarks import caption_attack_strength, planted_captions
 from benchmarks.attack_strength import as_markdown
 from leakfront import attacks, defenses
 from leakfront.results.run.rows import COLUMNS
@@ -51,13 +51,22 @@ def test_the_readme_links_to_every_page() -> None:
 
 
 def test_the_tables_of_attack_strength_are_those_of_the_published_results() -> None:
-    text, files = read("docs/attack-strength.md"), sorted((ROOT / "published/attack-strength").glob("*.json"))
+    text = read("docs/attack-strength.md").split("## Attacks on captions")[0]
+    files = sorted((ROOT / "published/attack-strength").glob("*.json"))
     assert files
     for file in files:
         found = json.loads(file.read_text())
         assert as_markdown(found) in text
         weaker = {row["official"] for row in found["attacks"] if row["ours"]["verdict"] == "weaker"}
         assert set(re.findall(r"\*\*Weaker: `(\w+)`", text)) == weaker  # each is named and explained
+
+
+def test_the_table_of_caption_attacks_is_that_of_the_published_results() -> None:
+    text = read("docs/attack-strength.md")
+    found = json.loads(read("published/caption-attack-strength/600-steps.json"))
+    assert caption_attack_strength.as_markdown(found) in text
+    weaker = {row["label"] for row in found["attacks"] if row["verdict"] == "weaker"}
+    assert set(re.findall(r"\*\*Weaker: `(\w+)`", text.split("## Attacks on captions")[1])) == weaker
 
 
 def test_the_table_of_planted_captions_is_that_of_the_published_counts() -> None:
