@@ -173,7 +173,8 @@ def as_markdown(found: Mapping[str, Any]) -> str:
     for row in found["attacks"]:
         ours, best = row.get("ours"), row.get("strongest")
         same = ours is not None and best is not None and ours["label"] == best["label"]
-        cells = [row["official"], _both(row), *_compared(ours), *(["the same", ""] if same else _compared(best, True))]
+        strongest = ["the same", ""] if same else _compared(best, True)
+        cells = [row["official"], auc_and_tpr(row), *_compared(ours), *strongest]
         lines.append("| " + " | ".join(cells) + " |")
     alone = found["without an official counterpart"]
     if alone:
@@ -181,7 +182,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _both(scores: Mapping[str, Any]) -> str:
+def auc_and_tpr(scores: Mapping[str, Any]) -> str:
     """AUC and TPR at 1% FPR."""
     return f"{scores['auc']:.3f}, {scores['tpr']:.3f}"
 
@@ -189,8 +190,13 @@ def _both(scores: Mapping[str, Any]) -> str:
 def _compared(ours: Mapping[str, Any] | None, named: bool = False) -> list[str]:
     if ours is None:
         return ["–", "–"]
-    gap = f"{ours['value']:+.3f} [{ours['low']:+.3f}, {ours['high']:+.3f}] {ours['verdict']}"
-    return [f"{ours['label']}: {_both(ours)}" if named else _both(ours), gap.replace("-", "−")]
+    gap = in_words(ours["value"], ours["low"], ours["high"], ours["verdict"])
+    return [f"{ours['label']}: {auc_and_tpr(ours)}" if named else auc_and_tpr(ours), gap]
+
+
+def in_words(value: float, low: float, high: float, verdict: str) -> str:
+    """A difference of AUCs with its interval and what follows."""
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}] {verdict}".replace("-", "−")
 
 
 if __name__ == "__main__":

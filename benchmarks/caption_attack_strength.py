@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.attack_strength import options, quality
+from benchmarks.attack_strength import auc_and_tpr, in_words, options, quality
 from benchmarks.official_attacks.captions import OFFICIAL, TextModel
 from benchmarks.overfitted_models import finished
 from benchmarks.paired_auc import difference
@@ -91,11 +91,10 @@ def as_markdown(found: Mapping[str, Any]) -> str:
         "|---|---:|---|---|---|",
     ]
     for row in found["attacks"]:
-        both = [f"{row[side]['auc']:.3f}, {row[side]['tpr']:.3f}" for side in ("official", "ours")]
-        gap = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] {row['verdict']}".replace("-", "−")
-        lines.append(f"| {row['label']} | {row['pairs']} | {' | '.join(both)} | {gap} |")
-    trees = found["clid_trees"]
-    lines += ["", f"Without an official counterpart: `clid_trees` {trees['auc']:.3f}, {trees['tpr']:.3f}"]
+        both = f"{auc_and_tpr(row['official'])} | {auc_and_tpr(row['ours'])}"
+        gap = in_words(row["difference"], row["low"], row["high"], row["verdict"])
+        lines.append(f"| {row['label']} | {row['pairs']} | {both} | {gap} |")
+    lines += ["", f"Without an official counterpart: `clid_trees` {auc_and_tpr(found['clid_trees'])}"]
     return "\n".join(lines)
 
 
