@@ -178,7 +178,10 @@ T2I_V1: Suite = {
         "timestep": 980, "late_timestep": 40, "weights": [0.0, 0.1, 0.5, 1.0, 2.0, 5.0], "default_weight": 2.0,
         "margin": 2.0,
     },
-    "onestep": {**_PROMPT_TIMESTEPS, "form": "white", "guidance": 7.5, "draws": 4},
+    "onestep": {
+        "timesteps": [700, 900, 980, 999], "default_timestep": 999, "margin": 2.0, "form": "white", "guidance": 7.5,
+        "draws": 4,
+    },
     "retained": {
         "pairs": 50, "steps": 50, "batch_size": 8, "learning_rate": 0.1, "samples": 10, "matches": 5, "tiles": 4,
     },

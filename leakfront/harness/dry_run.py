@@ -83,10 +83,15 @@ def print_plan(config: Config, layout: Layout, workers: int, console: Console) -
 
 
 def _seconds_per_pass(plan: Plan, pool: Pool) -> float:
-    """Seconds of a forward pass per image, in batches of the training's size."""
+    """Seconds of a forward pass per image, in batches of the training's size.
+
+    For a generator it is five times that of making an image: a step calls generator and discriminator, which are alike
+    in size, five times an image.
+    """
     import torch
 
     from leakfront.harness.training.loop import to_unit_range
+    from leakfront.models.contract import generates
 
     config = plan.config
     pool = told(pool, config.data.labels, config.seed)
@@ -109,6 +114,10 @@ def _seconds_per_pass(plan: Plan, pool: Pool) -> float:
     with torch.no_grad():
         for _ in range(6):
             start = time.perf_counter()
-            model.predict_noise(images, t, given).sum().item()
+            if generates(model):
+                for _ in range(5):
+                    model.generate(torch.randn(len(images), *model.noise_shape, device=images.device)).sum().item()
+            else:
+                model.predict_noise(images, t, given).sum().item()
             times.append(time.perf_counter() - start)
     return sorted(times)[len(times) // 2] / len(images)

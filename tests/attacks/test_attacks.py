@@ -38,7 +38,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "base_ratio": {"timesteps": (50, 100), "draws": 1},
     "prompt_magnitude": {"steps": 4, "draws": 2},
     "prompt_curvature": {"timesteps": (900, 980), "draws": 1},
-    "onestep": {"timesteps": (900, 980), "draws": 4},
+    "onestep": {"timesteps": (700, 900), "default_timestep": 900, "draws": 4},
     "prompt_alignment": {"default_weight": 0.1},  # in one channel, with few members, the magnitude tells more
 }
 FEWEST_SAMPLES: dict[str, int] = {"generate_and_filter": 3}

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from leakfront.errors import InputError
 from leakfront.harness.checks import check_everything
+from leakfront.harness.dry_run import print_plan
 from leakfront.harness.plan.external import NO_DENOISER, NO_DISCRIMINATOR
 from leakfront.harness.plan.make import make_plan, notes_on
 from leakfront.harness.settings.sections import parse_config
@@ -64,3 +66,10 @@ def test_defenses_of_training_and_sampling_are_refused(tmp_path: Path, defense: 
     config = parse_config({**gan(), "defenses": [defense]})
     with pytest.raises(InputError, match="makes its images in one call; use defenses of data or batches"):
         check_everything(config, Layout(tmp_path))
+
+
+def test_a_dry_run_times_a_generator(tmp_path: Path) -> None:
+    console = Console(record=True, width=150)
+    print_plan(parse_config(gan()), Layout(tmp_path / "run"), 1, console)
+    said = console.export_text()
+    assert "estimate: " in said
