@@ -284,7 +284,7 @@ def test_larger_images_are_made_smaller_for_edges() -> None:
     ("attack", "calls"),
     [
         (PromptMagnitude(), 400), (PromptMagnitude(form="first"), 8), (PromptCurvature(), 72), (PromptAlignment(), 4),
-        (OneStep(), 6), (OneStep(form="edges"), 6), (CLiD(), 60), (BaseRatio(), 40),
+        (OneStep(), 8), (OneStep(form="edges"), 8), (CLiD(), 60), (BaseRatio(), 40),
     ],
 )  # fmt: skip
 def test_calls_are_those_of_the_docstring(attack: Attack, calls: int) -> None:

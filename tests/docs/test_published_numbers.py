@@ -33,7 +33,7 @@ OTHERS = {
     "docs/reliability.md": "stress tests, limits, and benchmarks.reproducibility",
     "docs/speed.md": "timings of benchmarks, and counts held by tests/benchmarks",
     "docs/studies.md": "settings and levels of tests",
-    "docs/text-to-image.md": "settings, and published/planted-captions, held by test_pages.py",
+    "docs/text-to-image.md": "settings, and published/planted-captions, held by test_pages.py; the rest is marked",
 }
 TEXT = """Nothing of 27.3 images, 26.0 of them
 planted 12 times (5% FDR). <!-- digits: none: extracted_at_fdr@0.05;
