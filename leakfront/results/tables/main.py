@@ -108,23 +108,29 @@ def _numbers(run: RunData) -> rich.table.Table:
         pad_edge=False, collapse_padding=True,
     )  # fmt: skip
     table.add_column("Defense", overflow="fold")
+    leading = [summary.leading(point) for point in summary.points]
+    attacks = {found[0] for found in leading if found}
+    one = attacks.pop() if len(attacks) == 1 else ""  # its name stands above the column, in two lines
+    auc_heading = "AUC" if summary.in_front else "Highest AUC"
+    if one:
+        auc_heading += ", " + "_\n".join(one.rsplit("_", 1))
     for heading in (
         "FID",
         f"Extracted\n{summary.fdr} FDR",
-        "AUC" if summary.in_front else "Highest\nAUC",
+        auc_heading,
         "Claimed,\naudited ε",
         f"Train\n({summary.seconds})",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    for point in summary.points:
-        auc, bound = summary.leading(point), summary.strongest(point, "epsilon_lower_bound")
+    for point, auc in zip(summary.points, leading, strict=True):
+        bound = summary.strongest(point, "epsilon_lower_bound")
         claimed, lost = claim(run, point), summary.diverged(point) or summary.failed(point)
         name = [point.defense, point.params, f"splits: {splits(summary, point)}" if lost else ""]
         best = Cell(NOTHING)
         if auc:
             halves = of_halves(summary, point)
-            word = f"halves {shown(halves, 2).interval}" if halves else ""
-            best = Cell(f"{auc[0]} {number(auc[1].value, 2)}", shown(auc[1], 2).interval, word=word)
+            words = ["" if one else auc[0], f"halves {shown(halves, 2).interval}" if halves else ""]
+            best = Cell(number(auc[1].value, 2), shown(auc[1], 2).interval, word="\n".join(filter(None, words)))
         epsilon = Cell(
             f"≤ {number(float(claimed['epsilon']))}" if claimed else NOTHING,
             f"≥ {number(bound[1].value, 2)}" if bound else "",
