@@ -10,6 +10,7 @@ import click
 
 from leakfront import completion
 from leakfront.look_up import list_plugins, schema
+from leakfront.memory import collect_less
 from leakfront.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def main(debug: bool) -> None:
     Exit codes: 0 done, 1 some models failed or diverged or the disk is full, 2 the input was wrong, 3 a gate failed,
     130 interrupted (finished work is kept).
     """
+    collect_less()
 
 
 @main.command()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+gc.disable()  # while tests are collected: see `pytest_collection_finish`
 settings.register_profile("quick", max_examples=50)  # half of the default
 settings.load_profile("quick")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -79,3 +80,4 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)
+    gc.enable()

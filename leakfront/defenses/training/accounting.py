@@ -36,7 +36,6 @@ def spent_epsilon(history: History, delta: float, accountant: str, precision: fl
         return float(ledger.get_epsilon(delta, **_options(accountant, precision)))
 
 
-@lru_cache(maxsize=256)
 def find_noise_multiplier(
     epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: str, defense: str = "dp_sgd"
 ) -> float:
@@ -44,20 +43,9 @@ def find_noise_multiplier(
 
     Raises `InputError`, which names the parameter epsilon of `defense`, if the accountant finds no such noise.
     """
-    precision = precision_of(epsilon)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sigma = get_noise_multiplier(
-                target_epsilon=epsilon,
-                target_delta=delta,
-                sample_rate=sampling_rate,
-                steps=steps,
-                accountant=accountant,
-                epsilon_tolerance=precision,
-                **_options(accountant, precision),
-            )
-        spent = spent_epsilon(((sigma, sampling_rate, steps),), delta, accountant, precision)
+        sigma = _sought(epsilon, delta, sampling_rate, steps, accountant)
+        spent = spent_epsilon(((sigma, sampling_rate, steps),), delta, accountant, precision_of(epsilon))
         reason = f"it spends {spent:.4g}"
     except (ValueError, RuntimeError, MemoryError) as error:
         spent, reason = math.nan, str(error)
@@ -67,6 +55,23 @@ def find_noise_multiplier(
             f"{delta:.2g}, sampling rate {sampling_rate:.3g} and {steps} steps ({reason})"
         )
     return float(sigma)
+
+
+@lru_cache(maxsize=256)
+def _sought(epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: str) -> float:
+    """What Opacus' search ends with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sigma: float = get_noise_multiplier(
+            target_epsilon=epsilon,
+            target_delta=delta,
+            sample_rate=sampling_rate,
+            steps=steps,
+            accountant=accountant,
+            epsilon_tolerance=precision_of(epsilon),
+            **_options(accountant, precision_of(epsilon)),
+        )
+    return sigma
 
 
 def _options(accountant: str, precision: float) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import Any
 from leakfront.harness.execution.devices import show_gpus
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.plan.plan import Plan
+from leakfront.memory import collect_less
 
 _events: Any = None
 _plans: dict[tuple[str, str | None], Plan] = {}
@@ -69,6 +70,7 @@ def set_up(events: Any, threads: int) -> None:
     """Set the receiver of this process's events, an object with `put`, and its number of threads."""
     global _events
     _events = events
+    collect_less()
     import torch
 
     torch.set_num_threads(threads)
