@@ -649,3 +649,14 @@ def test_a_hostile_name_is_text_in_the_terminal(tmp_path: Path) -> None:
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(terminal(run))
     assert "[red]x[/red]" in console.export_text()
+
+
+def test_without_fid_kid_stands_in_its_place(tmp_path: Path) -> None:
+    run = synthetic_run(tmp_path, TWO, **SMALL)
+    rows = (tmp_path / "results.csv").read_text().splitlines()
+    (tmp_path / "results.csv").write_text("\n".join(row for row in rows if ",fid," not in row) + "\n")
+    console = Console(record=True, width=80)
+    console.print(terminal(RunData(run.folder)))
+    said = console.export_text()
+    assert re.search(r"^ Defense +KID ", said, re.M)
+    assert "FID" not in said

@@ -19,7 +19,7 @@ def conditions(run: RunData) -> str:
     counts = sorted({len(summary.splits(point)) for point in summary.points} or {0})
     splits = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     quality = (
-        f"FID on {summary.features or stated(infos, 'features', 'unnamed')} features against "
+        f"{quality_metric(run)} on {summary.features or stated(infos, 'features', 'unnamed')} features against "
         f"{stated(data, 'reference')} real images outside the pool"
     )
     parts = [
@@ -34,6 +34,12 @@ def conditions(run: RunData) -> str:
         f"attack suite {stated(infos, 'suite')}",
     ]
     return " ".join([*in_short(run), "; ".join(parts) + ".", *run.differences])
+
+
+def quality_metric(run: RunData) -> str:
+    """The name of the metric of quality that stands in front: FID, or KID where there is none."""
+    summary = run.summary
+    return "KID" if not any(map(summary.fid, summary.points)) and any(map(summary.kid, summary.points)) else "FID"
 
 
 def _pools(run: RunData) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from leakfront.results.run.claims import claim, covers, terms
-from leakfront.results.run.conditions import conditions
+from leakfront.results.run.conditions import conditions, quality_metric
 from leakfront.results.run.controls import of_halves, stated, warnings
 from leakfront.results.run.rows import AUC_OF_HALVES
 from leakfront.results.run.saturation import SATURATED, WHY, strongest_is_saturated
@@ -114,8 +114,9 @@ def _numbers(run: RunData) -> rich.table.Table:
     auc_heading = "AUC" if summary.in_front else "Highest AUC"
     if one:
         auc_heading += ", " + "_\n".join(one.rsplit("_", 1))
+    quality = quality_metric(run)
     for heading in (
-        "FID",
+        quality,
         f"Extracted\n{summary.fdr} FDR",
         auc_heading,
         "Claimed,\naudited ε",
@@ -137,7 +138,8 @@ def _numbers(run: RunData) -> rich.table.Table:
             word=SATURATED if strongest_is_saturated(summary, point) else "",
         )
         seconds = shown(summary.value(point, "train", "training_seconds"))
-        cells = [shown(summary.fid(point)), shown(summary.extracted(point)), best, epsilon, Cell(seconds.text)]
+        image = summary.kid(point) if quality == "KID" else summary.fid(point)
+        cells = [shown(image), shown(summary.extracted(point)), best, epsilon, Cell(seconds.text)]
         lines = ["\n".join(filter(None, (c.text, c.interval, c.word))) for c in cells]
         table.add_row(Text("\n".join(filter(None, name))), *map(Text, lines))
     return table
