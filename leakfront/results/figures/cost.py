@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,14 +26,11 @@ if TYPE_CHECKING:
 @register("cost")
 @dataclass(frozen=True)
 class Cost(Figure):
-    """Two panels with training seconds on the x axis: FID above, extracted images below."""
+    """Two panels with training seconds on the x axis: FID above; below extracted images, or else an AUC."""
 
     title = "Training time"
     shows_images = False
-    caption = (
-        "Training time of one model on this run's machine, mean over splits, against FID ({0}) and images extracted at "
-        "the run's false-discovery rate ({1}; square-root axis). Bars are 95% intervals."
-    )
+    caption = "Training time of one model on this run's machine, mean over splits, against {}. Bars are 95% intervals."
 
     def draw(self, run: RunData) -> Drawn | NotDrawn:
         summary = run.summary
@@ -40,38 +38,71 @@ class Cost(Figure):
         timed = {p: s.value for p, s in seconds.items() if s is not None and s.known}
         if not timed:
             return NotDrawn("no training time was recorded")
-        caption = self.caption.format(*(("left", "right") if themes.current().slide else ("above", "below")))
+        panels = _panels(summary, list(timed))
+        if not panels:
+            return NotDrawn("neither FID nor leakage was measured")
+        sides = ("left", "right") if themes.current().slide else ("above", "below")
+        where = [f" ({side}{panel.scale})" for side, panel in zip(sides, panels, strict=False)]
+        if len(panels) == 1:
+            where = [f" ({panels[0].scale.removeprefix('; ')})" if panels[0].scale else ""]
+        shown = " and ".join(panel.name + place for panel, place in zip(panels, where, strict=True))
         with style.theme():
-            return Drawn(_draw(summary, timed), self.title, caption)
+            return Drawn(_draw(summary, timed, panels), self.title, self.caption.format(shown))
 
 
-def _draw(summary: Summary, seconds: dict[Point, float]) -> MatplotlibFigure:
-    crowd = len({point.defense for point in seconds})
-    if themes.current().slide:
-        figure = style.new_figure(2.3 if crowd <= 6 else 2.7)
-        upper, lower = figure.subplots(1, 2, sharex=True)
-        upper.set_xlabel(f"training time ({summary.seconds})")
-    else:
-        figure = style.new_figure(3.0 if crowd <= 6 else 4.0)
-        upper, lower = figure.subplots(2, 1, sharex=True)
+@dataclass(frozen=True)
+class _Panel:
+    """name: in the caption. scale: of its axis, where it must be told. label: of its axis."""
+
+    name: str
+    scale: str
+    label: str
+    kind: Literal["fid", "count", "auc"]
+    values: dict[Point, Value]
+
+
+def _panels(summary: Summary, points: Sequence[Point]) -> list[_Panel]:
+    """FID, and the images extracted; where no extraction was measured, the AUC of the attack in front."""
+
+    def known(read: Callable[[Point], Value | None]) -> dict[Point, Value]:
+        return {p: value for p in points if (value := read(p)) is not None and value.known}
+
+    counted = "images extracted at the run's false-discovery rate"
+    panels = [_Panel("FID", "", "FID", "fid", known(summary.fid))]
+    leak = _Panel(counted, "; square-root axis", f"extracted, {summary.fdr} FDR", "count", known(summary.extracted))
+    leading = summary.leading(summary.undefended)
+    if not leak.values and leading is not None:
+        attack = leading[0]
+        found = known(lambda point: summary.value(point, attack, "auc"))
+        leak = _Panel(f"the AUC of {attack}", "", f"AUC of\n{style.shortened(attack, 16)}", "auc", found)
+    return [panel for panel in (*panels, leak) if panel.values]
+
+
+def _draw(summary: Summary, seconds: dict[Point, float], panels: Sequence[_Panel]) -> MatplotlibFigure:
+    crowd, slide = len({point.defense for point in seconds}) > 6, themes.current().slide
+    heights = (2.3, 2.7) if slide else (3.0, 4.0) if len(panels) > 1 else (1.8, 2.4)
+    figure = style.new_figure(heights[crowd])
+    shape = (1, len(panels)) if slide else (len(panels), 1)
+    axes = figure.subplots(*shape, sharex=True, squeeze=False).ravel()
     looks = looks_of(summary)
     values = np.array(list(seconds.values()))
     if values.max() > 5 * values.min() > 0:
-        lower.set_xscale("log")
-        lower.set_xlim(values.min() / 1.5, values.max() * 1.5)
-        style.ticks(lower, "x", gap=0.1)
+        axes[-1].set_xscale("log")
+        axes[-1].set_xlim(values.min() / 1.5, values.max() * 1.5)
+        style.ticks(axes[-1], "x", gap=0.1)
     else:
         room = 0.15 * (np.ptp(values) or values.max() or 1.0)
-        lower.set_xlim(max(0.0, values.min() - room), values.max() + room)
-    fids, counts = {p: summary.fid(p) for p in seconds}, {p: summary.extracted(p) for p in seconds}
-    _fid_scale(upper, [v.value for v in fids.values() if v is not None and v.known])
-    style.count_scale(lower, max([np.nanmax([v.value, v.high]) for v in counts.values() if v and v.known], default=1.0))
-    upper.set_ylabel("FID")
-    lower.set_ylabel(f"extracted, {summary.fdr} FDR")
-    lower.set_xlabel(f"training time ({summary.seconds})")
-    for ax, measured in ((upper, fids), (lower, counts)):
+        axes[-1].set_xlim(max(0.0, values.min() - room), values.max() + room)
+    for ax in axes if slide else axes[-1:]:
+        ax.set_xlabel(f"training time ({summary.seconds})")
+    for ax, panel in zip(axes, panels, strict=True):
+        if panel.kind == "fid":
+            _fid_scale(ax, [v.value for v in panel.values.values()])
+        elif panel.kind == "count":
+            style.count_scale(ax, max(float(np.nanmax([v.value, v.high])) for v in panel.values.values()))
+        ax.set_ylabel(panel.label)
         style.despine(ax)
-        _points(ax, seconds, {p: v for p, v in measured.items() if v is not None and v.known}, looks)
+        _points(ax, seconds, panel.values, looks)
     return figure
 
 

@@ -48,7 +48,11 @@ def family_sentence(summary: Summary, comparisons: Comparisons, name: str, point
         return f", against {base} undefended" + (f" ({verdict})" if verdict else "") if base else ""
 
     extracted, leading = _extracted(summary, points), _leading(summary)
-    parts = [extracted + compared("extracted", summary.extracted, "fewer", "more") if extracted else _NOT_EXTRACTED]
+    parts = []
+    if extracted:
+        parts.append(extracted + compared("extracted", summary.extracted, "fewer", "more"))
+    elif known(summary.points, summary.extracted):  # else the sentence on undefended models says it for all
+        parts.append(_NOT_EXTRACTED)
     past, auc = span(points, summary.extracted_with_weights), span(points, leading, 2)
     if past:
         parts.append(f"with the weights, {past} are extracted")
@@ -66,7 +70,7 @@ def family_sentence(summary: Summary, comparisons: Comparisons, name: str, point
     lost = [p for p in summary.points if p.defense in defenses and not summary.splits(p)]
     strengths = f"; {len(points)} strengths" if len(points) > 1 else ""
     missing = f"; {len(lost)} not measured" if lost else ""
-    return Finding(f"{name} ({named}{strengths}{missing})", f"{'; '.join(parts)}.")
+    return Finding(f"{name} ({named}{strengths}{missing})", f"{'; '.join(parts) or 'nothing was measured'}.")
 
 
 def _extracted(summary: Summary, points: Sequence[Point]) -> str:

@@ -65,7 +65,8 @@ def main_table(run: RunData) -> Table:
         Column("splits", "Splits" if len(set(counts)) > 1 or _lost(summary) else "", tuple(counts)),
         column("fid", "FID", summary.fid),
         column("kid", "KID", summary.kid),
-        Column("extracted", f"Extracted, {summary.fdr} FDR", tuple(summary.extracted(p) for p in points),
+        Column("extracted", f"Extracted, {summary.fdr} FDR" if any(map(summary.extracted, points)) else "",
+               tuple(summary.extracted(p) for p in points),
                words=tuple(f"({shown(count).text} planted)" if count else "" for count in planted)),
         *((Column("planted_extracted", "", tuple(planted)),) if any(planted) else ()),
         *((column("extracted_with_weights", "Extracted with weights", summary.extracted_with_weights),)
@@ -114,10 +115,10 @@ def _numbers(run: RunData) -> rich.table.Table:
     auc_heading = "AUC" if summary.in_front else "Highest AUC"
     if one:
         auc_heading += ", " + "_\n".join(one.rsplit("_", 1))
-    quality = quality_metric(run)
+    quality, extracts = quality_metric(run), any(map(summary.extracted, summary.points))
     for heading in (
         quality,
-        f"Extracted\n{summary.fdr} FDR",
+        *([f"Extracted\n{summary.fdr} FDR"] if extracts else []),
         auc_heading,
         "Claimed,\naudited ε",
         f"Train\n({summary.seconds})",
@@ -139,7 +140,8 @@ def _numbers(run: RunData) -> rich.table.Table:
         )
         seconds = shown(summary.value(point, "train", "training_seconds"))
         image = summary.kid(point) if quality == "KID" else summary.fid(point)
-        cells = [shown(image), shown(summary.extracted(point)), best, epsilon, Cell(seconds.text)]
+        extracted = [shown(summary.extracted(point))] if extracts else []
+        cells = [shown(image), *extracted, best, epsilon, Cell(seconds.text)]
         lines = ["\n".join(filter(None, (c.text, c.interval, c.word))) for c in cells]
         table.add_row(Text("\n".join(filter(None, name))), *map(Text, lines))
     return table
