@@ -10,7 +10,7 @@ from annotated_types import MinLen
 from scipy import stats
 
 from leakfront.results.studies import CannotJudge, Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector
+from leakfront.results.studies.judging.data import StudyData, check_selector, metric_label
 
 
 @register("correlation")
@@ -40,5 +40,5 @@ class Correlation(Effect):
         if (np.ptp(x, axis=1) == 0).any() or (np.ptp(y, axis=1) == 0).any():
             raise CannotJudge("in some split one of the two numbers is the same at all settings")
         values = {s: float(stats.spearmanr(a, b).statistic) for s, a, b in zip(splits, x, y, strict=True)}
-        shown = Shown(str(self.x.get("metric", "")), str(self.y.get("metric", "")), (Curve("", x, y),))
+        shown = Shown(metric_label(self.x), metric_label(self.y), (Curve("", x, y),))
         return Measured(shown, len(splits), values)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leakfront.results.studies import Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector, labels
+from leakfront.results.studies.judging.data import StudyData, check_selector, labels, metric_label
 
 
 @register("difference")
@@ -34,5 +34,5 @@ class Difference(Effect):
     def evaluate(self, data: StudyData) -> Measured:
         splits, table = data.table(self.selectors())
         values = table[:, 1] - self.factor * table[:, 0]
-        shown = Shown("", str(self.measure.get("metric", "")), (Curve("", labels(self.selectors()), table),))
+        shown = Shown("", metric_label(self.measure), (Curve("", labels(self.selectors()), table),))
         return Measured(shown, len(splits), dict(zip(splits, values.tolist(), strict=True)))

@@ -11,7 +11,7 @@ from annotated_types import MinLen
 
 from leakfront.results.statistics.matched import at_fid
 from leakfront.results.studies import CannotJudge, Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector
+from leakfront.results.studies.judging.data import StudyData, check_selector, metric_label
 
 Cells = Annotated[tuple[dict[str, Any], ...], MinLen(2)]
 
@@ -55,7 +55,7 @@ class EqualFID(Effect):
         if len(values) < 2:
             raise CannotJudge(f"the two curves share a FID in {len(values)} of {len(splits)} splits; 2 are needed")
         curves = (Curve(_name(self.minus), fid_minus, minus), Curve(_name(self.of), fid_of, of))
-        shown = Shown(str(self.fid.get("metric", "FID")), str(self.measure.get("metric", "")), curves, logarithmic=True)
+        shown = Shown(metric_label(self.fid), metric_label(self.measure), curves, logarithmic=True)
         return Measured(shown, len(values), values)
 
     def _target(self, of: np.ndarray, minus: np.ndarray) -> float:

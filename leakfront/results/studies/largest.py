@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leakfront.results.studies import Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector, labels
+from leakfront.results.studies.judging.data import StudyData, check_selector, labels, metric_label
 
 
 @register("largest")
@@ -46,5 +46,5 @@ class Largest(Effect):
             curves.append(Curve(str(self.minus.get("source", "")), names, other))
             own = own - other
         values = own.max(axis=1) - self.against
-        shown = Shown("", str(self.measure.get("metric", "")), tuple(curves), level=level)
+        shown = Shown("", metric_label(self.measure), tuple(curves), level=level)
         return Measured(shown, len(splits), dict(zip(splits, values.tolist(), strict=True)))

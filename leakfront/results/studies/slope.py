@@ -10,7 +10,7 @@ from annotated_types import Gt, MinLen
 
 from leakfront.errors import InputError
 from leakfront.results.studies import CannotJudge, Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector
+from leakfront.results.studies.judging.data import StudyData, check_selector, metric_label
 
 
 @register("slope")
@@ -49,5 +49,5 @@ class Slope(Effect):
         y = np.log2(table) if self.log else table
         slopes = y @ x / (x @ x)
         curve = Curve("", np.array(self.at), table)
-        shown = Shown("", str(self.measure.get("metric", "")), (curve,), logarithmic=True)
+        shown = Shown("", metric_label(self.measure), (curve,), logarithmic=True)
         return Measured(shown, len(splits), dict(zip(splits, slopes.tolist(), strict=True)))

@@ -9,7 +9,7 @@ from annotated_types import MinLen
 
 from leakfront.results.statistics.trend import trend_p_values
 from leakfront.results.studies import Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector, labels
+from leakfront.results.studies.judging.data import StudyData, check_selector, labels, metric_label
 
 
 @register("trend")
@@ -34,5 +34,5 @@ class Trend(Effect):
 
     def evaluate(self, data: StudyData) -> Measured:
         splits, table = data.table(self.selectors())
-        shown = Shown("", str(self.measure.get("metric", "")), (Curve("", labels(self.selectors()), table),))
+        shown = Shown("", metric_label(self.measure), (Curve("", labels(self.selectors()), table),))
         return Measured(shown, len(splits), p_values=trend_p_values(table))

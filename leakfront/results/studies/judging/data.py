@@ -122,9 +122,27 @@ def named(which: Selector) -> str:
 
 
 def labels(selectors: Sequence[Selector]) -> tuple[str, ...]:
-    """Short names for an axis: of each table of columns, what not all of them share."""
+    """Short names for an axis: of each table of columns, what not all of them share; `params` alone where that will do.
+
+    With one table there is nothing to tell apart, and its name is empty.
+    """
+    if len(selectors) == 1:
+        return ("",)
     differing = [c for c in COLUMNS if len({which.get(c) for which in selectors}) > 1]
-    return tuple(" ".join(str(w[c]) for c in differing if w.get(c)) or NOT_STATED for w in selectors)
+    full = tuple(" ".join(str(w[c]) for c in differing if w.get(c)) or NOT_STATED for w in selectors)
+    short = tuple(str(w.get("params") or name) for w, name in zip(selectors, full, strict=True))
+    return short if len(set(short)) == len(set(full)) else full
+
+
+def metric_label(which: Selector) -> str:
+    """What an axis calls the number that a table of columns chooses: "TPR at 1% FPR, loss"."""
+    metric, level = str(which.get("metric", "")), which.get("level")
+    at = "" if level is None else f"{100 * level:.3g}%"
+    if metric.startswith(("fid_", "kid_")):
+        return metric[:3].upper()
+    names = {"auc": "AUC", "tpr_at_fpr": f"TPR at {at} FPR"}
+    name = names.get(metric, metric.replace("_at_fdr", f" at {at} FDR").replace("_", " "))
+    return f"{name}, {which['source']}" if metric in names and which.get("source") else name
 
 
 def check_selector(which: Selector, where: str) -> None:

@@ -54,9 +54,9 @@ def _numbers(ax: Axes, shown: Shown) -> None:
         style.ticks(ax, "x", sorted({*map(float, found)} if len(set(found)) < 12 else style.STEPS))
     if shown.level is not None:
         ax.axhline(shown.level, color=style.GREY, linewidth=0.7, linestyle=(0, (1, 1.5)))
-    ax.set_xlabel(shown.x_label.replace("_", " "))
-    ax.set_ylabel(shown.y_label.replace("_", " "))
-    if any(curve.name for curve in shown.curves):
+    ax.set_xlabel(shown.x_label)
+    ax.set_ylabel(shown.y_label)
+    if len(shown.curves) > 1:
         ax.legend(loc="best")
     style.despine(ax)
 
