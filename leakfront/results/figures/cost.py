@@ -102,6 +102,7 @@ def _draw(summary: Summary, seconds: dict[Point, float], panels: Sequence[_Panel
             style.count_scale(ax, max(float(np.nanmax([v.value, v.high])) for v in panel.values.values()))
         ax.set_ylabel(panel.label)
         style.despine(ax)
+    for ax, panel in zip(axes, panels, strict=True):  # labels are placed in the layout of the whole figure
         _points(ax, seconds, panel.values, looks)
     return figure
 
