@@ -14,6 +14,9 @@ Run: python -m benchmarks.operations CONFIG [--teraflops 40] [--set KEY=VALUE ..
 from __future__ import annotations
 
 import argparse
+import heapq
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,9 +48,13 @@ def main() -> None:
         f"{weights / 1e6:.1f} million weights, {operations / 1e9:.2f} x 10^9 operations for one image's forward pass\n"
     )
     print(f"| | forward passes | operations | hours at {given.teraflops:g} x 10^12 a second |\n|---|---:|---:|---:|")
+    hours = operations / given.teraflops / 1e12 / 3600  # of a forward pass
     for name, passes in work(plan, shape).items():
-        total = passes * operations
-        print(f"| {name} | {passes:.3g} | {total:.3g} | {total / given.teraflops / 1e12 / 3600:.1f} |")
+        print(f"| {name} | {passes:.3g} | {passes * operations:.3g} | {passes * hours:.1f} |")
+    tasks = trainings(plan, shape)
+    spread = [f"{number} GPU{'s' * (number > 1)} {longest(tasks, number) * hours:.1f}" for number in (1, 8, 64)]
+    what = f"{len(tasks)} trainings, each with what is asked of its models on one GPU"
+    print(f"\nHours of its {what}: {', '.join(spread)}.")
 
 
 def call(plan: Plan, shape: tuple[int, int, int]) -> tuple[int, float]:
@@ -68,6 +75,21 @@ def work(plan: Plan, shape: tuple[int, int, int]) -> dict[str, float]:
         "queries": probing_work(plan, shape) * len(plan.cells),
     }
     return {**parts, "all": sum(parts.values())}
+
+
+def trainings(plan: Plan, shape: tuple[int, int, int]) -> list[float]:
+    """The forward passes of each training, its models' samples and queries included."""
+    models, of_a_cell = models_of(plan), sampling_work(plan) + probing_work(plan, shape)
+    cells = Counter(model.family for model in models for _ in model.cells)
+    return [training_work(plan, model.cell) + of_a_cell * cells[model.family] for model in longest_of(models)]
+
+
+def longest(tasks: Sequence[float], devices: int) -> float:
+    """The load of the device that ends last, if each takes the largest task that is left as soon as it is free."""
+    loads = [0.0] * devices
+    for task in sorted(tasks, reverse=True):
+        heapq.heapreplace(loads, loads[0] + task)
+    return max(loads)
 
 
 if __name__ == "__main__":

@@ -39,5 +39,15 @@ def test_the_table_in_the_docs_is_the_one_that_is_printed(
     monkeypatch.setattr("sys.argv", ["operations", "cifar10-gpu"])
     operations.main()
     table = capsys.readouterr().out.partition("\n\n")[2]
-    assert table.count("\n") == 6
+    assert table.count("\n") == 8
     assert table in (ROOT / "docs/speed.md").read_text()
+
+
+def test_trainings_are_dealt_to_gpus_longest_first() -> None:
+    assert operations.longest([3, 1, 2, 2], 1) == 8
+    assert operations.longest([3, 1, 2, 2], 2) == 4
+    assert operations.longest([3, 1, 2, 2], 64) == 3
+    plan = make_plan(load_config("cifar10-gpu"))
+    tasks, work = operations.trainings(plan, (3, 32, 32)), operations.work(plan, (3, 32, 32))
+    assert sum(tasks) == pytest.approx(work["all"])
+    assert operations.longest(tasks, 1) == pytest.approx(work["all"])
