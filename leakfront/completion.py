@@ -18,11 +18,15 @@ _SETTINGS = {"model.name": "models", "data.dataset": "datasets", "metrics.featur
 
 
 def benchmarks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The bundled benchmarks and the TOML files of this folder; any file where none of these fits."""
-    from leakfront.configs import bundled
+    """The bundled benchmarks, the studies, and the TOML files of this folder; any file where none of these fits.
+
+    A single study is proposed after the word `studies`.
+    """
+    from leakfront.configs import STUDIES, bundled, bundled_studies
 
     files = sorted(path.name for path in Path().glob("*.toml"))
-    return _beginning([*bundled(), *files], incomplete) or _of_kind("file", incomplete)
+    studies = [STUDIES, *(bundled_studies() if incomplete.startswith(STUDIES) else [])]
+    return _beginning([*bundled(), *studies, *files], incomplete) or _of_kind("file", incomplete)
 
 
 def plugins(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

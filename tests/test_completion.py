@@ -13,7 +13,7 @@ from click.shell_completion import BashComplete
 from leakfront import attacks, datasets, models
 from leakfront.attacks.suites import SUITES
 from leakfront.cli import main
-from leakfront.configs import bundled
+from leakfront.configs import bundled, bundled_studies
 
 
 def completed(*words: str) -> list[str]:
@@ -26,7 +26,9 @@ def completed(*words: str) -> list[str]:
 def test_benchmarks_and_files_of_settings_complete_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text("")
-    assert completed("run", "") == [*bundled(), "mine.toml"]
+    assert completed("run", "") == [*bundled(), "studies", "mine.toml"]
+    assert completed("run", "studies") == ["studies", *bundled_studies()]
+    assert completed("run", "studies/me") == ["studies/membership", "studies/memorization_time"]
     assert completed("run", "di") == ["digits"]
     assert completed("run", "mi") == ["mine.toml"]
     assert completed("run", "elsewhere/") == ["file:elsewhere/"]  # any file
