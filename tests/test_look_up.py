@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 from leakfront.attacks.suites import SUITES
 from leakfront.cli import main
+from leakfront.cli.look_up import ROOMS as NAMES
 from leakfront.configs import bundled, bundled_studies
 from leakfront.harness.rooms import ROOMS
 from leakfront.harness.schema.config import config_schema
-from leakfront.look_up import ROOMS as NAMES
 from leakfront.version import __version__
 
 

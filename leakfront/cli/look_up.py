@@ -6,7 +6,7 @@ import json
 
 import click
 
-from leakfront import completion
+from leakfront.cli import completion
 
 ROOMS = ("defenses", "attacks", "metrics", "features", "models", "datasets")  # of harness.rooms, not imported here
 
