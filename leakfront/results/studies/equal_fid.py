@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -65,6 +66,8 @@ class EqualFID(Effect):
 
 
 def _name(cells: Cells) -> str:
-    """What all settings of a curve share."""
-    shared = {c: cells[0].get(c) for c in ("run", "defense") if len({cell.get(c) for cell in cells}) == 1}
-    return " ".join(str(value) for value in shared.values() if value)
+    """What all settings of a curve share: how their runs' names begin, and the defense, but "none" beside a run."""
+    run = commonprefix([str(cell.get("run", "")) for cell in cells]).rstrip("-_ ")  # noqa: RUF071  (letters are what is wanted)
+    defenses = {cell.get("defense") for cell in cells}
+    defense = str(defenses.pop() or "") if len(defenses) == 1 else ""
+    return " ".join(filter(None, (run, "" if run and defense == "none" else defense)))

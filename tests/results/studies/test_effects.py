@@ -103,8 +103,21 @@ def test_curves_are_read_at_the_fid_that_both_reach() -> None:
     cells = {name: tuple({"defense": name, "params": f"k={k}"} for k in (1, 2)) for name in ("unet", "gan")}
     effect = EqualFID(measure=AUC, of=cells["unet"], minus=cells["gan"])
     assert list(effect.evaluate(data).values.values()) == pytest.approx([20 - 0, 30 - 4])  # at FID 4, half-way in log
+    assert [curve.name for curve in effect.evaluate(data).shown.curves] == ["gan", "unet"]
     at_best = EqualFID(measure=AUC, of=cells["unet"], minus=cells["gan"], at="smallest")
     assert list(at_best.evaluate(data).values.values()) == pytest.approx([30 - 4, 40 - 8])  # at FID 2
+
+
+def test_curves_of_several_runs_have_the_name_that_these_share() -> None:
+    gan = tuple({"run": f"gan-{steps}", "defense": "none"} for steps in (1000, 2000))
+    unet = ({"run": "unet", "defense": "early_stop", "params": "fraction=0.5"}, {"run": "unet", "defense": "none"})
+    fid = {(cell["run"], cell["defense"], cell.get("params", "")): [2.0, 2.0] for cell in (*gan, *unet)}
+    runs: dict[str, list[Any]] = {}
+    for (run, defense, params), values in fid.items():
+        name = f"{defense} {params}".strip()
+        runs.setdefault(run, []).extend([*rows({name: values}, source="fid", metric="fid"), *rows({name: values})])
+    effect = EqualFID(measure=AUC, of=unet, minus=gan)
+    assert [curve.name for curve in effect.evaluate(study(**runs)).shown.curves] == ["gan", "unet"]
 
 
 def test_curves_that_share_no_fid_are_not_compared() -> None:
