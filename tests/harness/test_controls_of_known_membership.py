@@ -91,7 +91,7 @@ def test_the_warning_stands_in_front_of_every_number(in_two_formats: RunData) ->
     Console(file=out, width=120).print(terminal(in_two_formats))
     shown = " ".join(out.getvalue().split())
     assert shown.startswith("Warning: image content alone tells members from decoys, without the model: AUC ")
-    assert shown.index("Control without the model, by cross-validation: AUC") < shown.index("Extracted")
+    assert shown.index("Control without the model, by cross-validation: AUC") < shown.index("Claimed,")
     for table in (main_table(in_two_formats), attack_table(in_two_formats)):
         assert any("WARNING: image content alone tells members from decoys, AUC" in note for note in table.notes)
 
