@@ -79,5 +79,5 @@ def pytest_collection_finish() -> None:
     """Spare the collector the objects of the imported libraries, of which there are a million, and let it run less."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000)
+    gc.set_threshold(100_000, 20, 100)
     gc.enable()
