@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 MEANS = (
     "Numbers are means over splits with 95% intervals. The highest AUC and TPR are chosen after seeing all attacks; "
-    "below them stands the attack that reached them. Below the extracted images stands how many of them were planted "
-    "several times. The audited ε is the highest lower bound over splits, attacks and numbers of guesses, corrected "
-    f"for all of them. {NOTHING}: no number."
+    "below them stands the attack that reached them. {}The audited ε is the highest lower bound over splits, attacks "
+    f"and numbers of guesses, corrected for all of them. {NOTHING}: no number."
 )
+OF_PLANTED = "Below the extracted images stands how many of them were planted several times. "
 COVERS = (
     "Covers: the attackers whom the defense reaches. All access: samples, loss and gradients. As served only: those "
     "who see the samples as served; such a defense does nothing against an attacker who holds the weights."
@@ -83,7 +83,8 @@ def main_table(run: RunData) -> Table:
         column("training_seconds", f"Training ({summary.seconds})",
                lambda p: summary.value(p, "train", "training_seconds")),
     ), (
-        conditions(run), MEANS, *([f"{SATURATED.capitalize()}: {WHY}."] if any(full) else []),
+        conditions(run), MEANS.format(OF_PLANTED if any(planted) else ""),
+        *([f"{SATURATED.capitalize()}: {WHY}."] if any(full) else []),
         *([COVERS] if defended else []), *terms(run),
     ))  # fmt: skip
 
