@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from leakfront.harness.settings.sections import Config
 
 
+MEMBERS = click.option(
+    "--members", required=True, metavar="DIR", help="Images that the model was trained on.",
+    shell_complete=completion.folders,
+)  # fmt: skip
+DECOYS = click.option(
+    "--decoys", required=True, metavar="DIR", help="Images of the same distribution that it never saw.",
+    shell_complete=completion.folders,
+)  # fmt: skip
+
+
 @click.command()
 @click.argument("pipeline", metavar="PIPELINE", shell_complete=completion.folders)
-@click.option("--members", required=True, metavar="DIR", help="Images that the model was trained on.",
-              shell_complete=completion.folders)  # fmt: skip
-@click.option("--decoys", required=True, metavar="DIR", help="Images of the same distribution that it never saw.",
-              shell_complete=completion.folders)  # fmt: skip
+@MEMBERS
+@DECOYS
 @click.option("--reference", metavar="DIR", help="Images that are neither, for FID.  [default: no FID]",
               shell_complete=completion.folders)  # fmt: skip
 @click.option("--captions", metavar="FILE", help="Captions of all images: .jsonl or .csv with file_name and text."

@@ -7,16 +7,14 @@ from pathlib import Path
 import click
 
 from leakfront.cli import completion
-from leakfront.cli.attack import carry_out
+from leakfront.cli.attack import DECOYS, MEMBERS, carry_out
 from leakfront.cli.run import with_device
 
 
 @click.command()
 @click.argument("generated", metavar="GENERATED", shell_complete=completion.folders)
-@click.option("--members", required=True, metavar="DIR", help="Images that the model was trained on.",
-              shell_complete=completion.folders)  # fmt: skip
-@click.option("--decoys", required=True, metavar="DIR", help="Images of the same distribution that it never saw.",
-              shell_complete=completion.folders)  # fmt: skip
+@MEMBERS
+@DECOYS
 @click.option("--reference", metavar="DIR", help="Images that are neither, for quality.  [default: no quality]",
               shell_complete=completion.folders)  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/samples-NAME]")
