@@ -46,6 +46,7 @@ def run_studies(
     """
     several = source == ALL
     studies = [load_study(name, overrides, smoke) for name in (bundled_studies() if several else [source])]
+    studies.sort(key=_longest, reverse=True)  # a shorter training of another study is the beginning of a longer one
     root = out or Path("runs") / STUDIES
     folders = [StudyFolder(root / s.name if several or out is None else root) for s in studies]
     for study, folder in zip(studies, folders, strict=True):
@@ -63,6 +64,11 @@ def run_studies(
     where = root if several else folders[0].root
     console.print(f"the report over the studies is {draw_studies(where, where / 'report')}", highlight=False)
     return whole
+
+
+def _longest(study: LoadedStudy) -> int:
+    """The steps of a study's longest training; 0 if they are given in epochs."""
+    return max(config.training.steps or 0 for config in study.arms.values())
 
 
 def _run_one(study: LoadedStudy, folder: StudyFolder, workers: int | None, console: Console) -> bool:
