@@ -14,6 +14,7 @@ from leakfront.defenses import TrainingSet
 from leakfront.errors import InputError
 from leakfront.harness.pool.pool import PoolSettings, build_pool, flip_coins
 from leakfront.harness.stages.guarantees import _of_subject
+from leakfront.harness.stages.many_runs import _of_subjects
 from leakfront.results.run.data import RunData
 from leakfront.results.run.per_image import per_image
 from leakfront.results.statistics.counts import extracted_at_fdr
@@ -22,7 +23,7 @@ from tests.synthetic_run import digits
 
 SETTINGS: dict[str, Any] = {
     "name": "subjects",
-    "splits": 1,
+    "splits": 2,
     "data": {"pool": 120, "reference": 60, "params": {"subjects": "regex:^(p[0-9]+)_"}},
     "model": {"name": "memorizer"},
     "sampling": {"images": 100, "steps": 5},
@@ -84,23 +85,45 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 
 def test_counts_are_of_subjects(run: RunData) -> None:
     rows = run.rows[run.rows["kind"] == "privacy"]
-    (cell,) = run.cells
+    cell = run.cells[0]
     subjects = np.unique(run.pool["subjects"])
-    assert set(rows[rows["metric"] == "auc"]["n"]) == {len(subjects)}
+    assert set(rows[(rows["metric"] == "auc") & (rows["cell"] == cell.name)]["n"]) == {len(subjects)}
     score, members = run.judged(cell, "extraction")
     assert len(score) == len(subjects) == 30
-    found = rows[(rows["source"] == "extraction") & (rows["metric"] == "members_before_decoys") & (rows["cell"] != "")]
+    found = rows[
+        (rows["source"] == "extraction") & (rows["metric"] == "members_before_decoys") & (rows["cell"] == cell.name)
+    ]
     assert found["value"].item() == extracted_at_fdr(score, members).before_decoys
-    assert (rows[rows["metric"] == "epsilon_lower_bound"]["n"] <= 30).all()
+    assert (rows[(rows["metric"] == "epsilon_lower_bound") & (rows["cell"] == cell.name)]["n"] <= 30).all()
     assert run.info["dataset"]["unit"] == "subject"
-    assert not rows["metric"].str.startswith("many_run").any()
+
+
+def test_the_audit_over_splits_is_of_one_subject(run: RunData) -> None:
+    """Its mean is the farthest from the others', and the guess is by the largest score of its images."""
+    rows = run.rows[(run.rows["metric"] == "many_run_epsilon_lower_bound") & (run.rows["source"] == "extraction")]
+    of = run.pool["subjects"]
+    assert set(np.bincount(of)) == {4}
+    means = np.stack([run.pool["images"][of == subject].reshape(4, -1).mean(0) / 255 for subject in range(30)])
+    canary = int(np.linalg.norm(means[:, None] - means, axis=2).mean(1).argmax())
+    right = 0
+    for cell in run.cells:
+        score, members = run.judged(cell, "extraction")
+        right += int((score[canary] > np.median(score)) == members[canary])
+    method = f"many-run audit of one subject, {right} of 2 guesses right, corrected for 1 attacks"
+    assert rows["ci_method"].item() == method
+
+
+def test_subjects_of_another_number_of_images_are_no_canary() -> None:
+    means, eligible = _of_subjects(np.array([[0.0], [2.0], [4.0], [6.0], [9.0]]), np.array([0, 0, 1, 1, 2]))
+    assert means.tolist() == [[1.0], [5.0], [9.0]]
+    assert eligible.tolist() == [True, True, False]
 
 
 def test_lines_of_images_name_their_subjects_whose_q_value_they_share(run: RunData) -> None:
     lines = pd.DataFrame(per_image(run))
     assert (lines["subject"] == lines["file"].str.extract("^(p[0-9]+)_")[0]).all()
-    assert lines.groupby("subject")["member"].nunique().max() == 1
-    assert lines[lines["member"]].groupby("subject")["q_value"].nunique().max() == 1
+    assert lines.groupby(["split", "subject"])["member"].nunique().max() == 1
+    assert lines[lines["member"]].groupby(["split", "subject"])["q_value"].nunique().max() == 1
     assert pd.read_csv(run.folder / "per_image.csv")["subject"].tolist() == lines["subject"].tolist()
 
 

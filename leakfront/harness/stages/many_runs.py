@@ -19,6 +19,7 @@ from leakfront.harness.store.layout import Layout
 from leakfront.results.run.rows import ALL, Row, measured
 from leakfront.results.statistics.estimate import Estimate
 from leakfront.results.statistics.many_run import guess, many_run_epsilon
+from leakfront.results.statistics.subjects import Subjects
 
 
 def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: Pool) -> list[Row]:
@@ -26,21 +27,30 @@ def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: P
 
     (One that does has seen the coins of the other splits, so that its guesses would not be independent.) The canary is
     chosen before anything is trained: of the images that are planted no more than once, the one farthest on average
-    from the others in feature space. Nothing for fewer than two splits, a coin that is not fair, or subjects.
+    from the others in feature space. With subjects, it is a subject with the commonest number of images, described by
+    their mean, and its score is the largest of theirs. Nothing for fewer than two splits, or a coin that is not fair.
     """
     attacks = [label for label, attack in plan.attacks.items() if not attack.uses_shadows and attack.access != "none"]
-    if len(cells) < 2 or plan.config.data.coin != 0.5 or not attacks or pool.subjects is not None:
+    if len(cells) < 2 or plan.config.data.coin != 0.5 or not attacks:
         return []
-    eligible = pool.copies == 1
-    canary = most_outlying(pool_set(layout, pool).first_fit.matrix(), eligible)
-    members = np.array([load_members(cell, layout)[canary] for cell in cells])
+    features, eligible = pool_set(layout, pool).first_fit.matrix(), pool.copies == 1
+    of = None if pool.subjects is None else np.asarray(pool.subjects)
+    if of is not None:
+        features, eligible = _of_subjects(features, of)
+    canary = most_outlying(features, eligible)
+    coins = [load_members(cell, layout) for cell in cells]
+    subjects = [None if of is None else Subjects.judged(of, mine, matched=False) for mine in coins]
+    members = np.array([(mine if s is None else s.of_members)[canary] for mine, s in zip(coins, subjects, strict=True)])
     delta, rows = plan.config.statistics.audit_delta, []
     for label in attacks:
-        guesses = np.array([guess(load_scores(label, cell, layout)["score"], canary, eligible) for cell in cells])
+        scores = (load_scores(label, cell, layout)["score"] for cell in cells)
+        each = (mine if s is None else s.score(mine) for mine, s in zip(scores, subjects, strict=True))
+        guesses = np.array([guess(mine, canary, eligible) for mine in each])
         bound = many_run_epsilon(guesses, members, delta, confidence=1 - 0.05 / len(attacks))
         right = int((guesses == members).sum())
+        one = "canary" if of is None else "subject"
         method = (
-            f"many-run audit of one canary, {right} of {len(cells)} guesses right, corrected for {len(attacks)} attacks"
+            f"many-run audit of one {one}, {right} of {len(cells)} guesses right, corrected for {len(attacks)} attacks"
         )
         row = partial(row_of(plan, cells[0], split=ALL), kind="privacy", source=label, n=len(cells))
         found = measured(Estimate(bound.epsilon, bound.epsilon, math.inf, method))
@@ -49,6 +59,18 @@ def many_run_rows(plan: Plan, cells: Sequence[CellPlan], layout: Layout, pool: P
             row(metric="many_run_epsilon_lower_bound_ceiling", value=bound.ceiling),
         ]
     return rows
+
+
+def _of_subjects(features: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean features of each subject, [S, d], and which have the commonest number of images, bool [S].
+
+    The others cannot be compared with these: the largest of more scores is larger. features: [P, d]; of: int64 [P], the
+    subject of each image.
+    """
+    images = np.bincount(of)
+    total = np.zeros((len(images), features.shape[1]))
+    np.add.at(total, of, features)
+    return total / images[:, None], images == np.bincount(images).argmax()
 
 
 def most_outlying(features: np.ndarray, eligible: np.ndarray) -> int:
