@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -46,8 +47,11 @@ class Rule(_Form):
 
     @property
     def name(self) -> str:
-        """What it is about: in words, or the names of metric and level."""
-        return self.what or (self.metric if self.level is None else f"{self.metric} {self.level:g}")
+        """What it is about: in its words, in those of the default gate, or by metric, level and source of its rows."""
+        if words := self.what or _default_words().get((self.metric, self.level)):
+            return words
+        level = "" if self.level is None else f" {self.level:g}"
+        return f"{self.metric}{level}{f' of {self.source}' if self.source else ''}"
 
 
 class Gate(_Form):
@@ -62,6 +66,12 @@ class Gate(_Form):
 def default_gate() -> Gate:
     """The gate that is used where no other is named."""
     return _checked(parse_toml((files(__package__) / "gate.toml").read_text(encoding="utf-8")), "gate.toml")
+
+
+@cache
+def _default_words() -> dict[tuple[str, float | None], str]:
+    """The words of the default gate's rules, by metric and level."""
+    return {(rule.metric, rule.level): rule.what for rule in default_gate().rules}
 
 
 def read_gate(path: Path) -> Gate:

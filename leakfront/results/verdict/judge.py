@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from leakfront.errors import InputError
@@ -30,7 +30,8 @@ class Judged:
     source, split: of that row, empty if there is none. value: its number with its interval, as a share if the rule asks
     for one. needed: the number of members, with decoys in proportion, that would decide the rule if all else stays;
     None if it is decided, or if none would. fails_above: the limit beyond which it fails, larger than that of the
-    rule where one of several numbers may be above it by chance. reason: why there is no number.
+    rule where one of several numbers may be above it by chance. reason: why there is no number. members: what is
+    counted, "members" for images.
     """
 
     rule: Rule
@@ -41,6 +42,7 @@ class Judged:
     needed: int | None = None
     fails_above: float = math.nan
     reason: str = ""
+    members: str = "members"
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,10 @@ def _of_model(run: RunData, gate: Gate, point: Point) -> ModelVerdict:
     spoiled = [text for _, text in doubts(run)]
     if lost := [*summary.diverged(point), *summary.failed(point)]:
         spoiled.append(f"there are no numbers of split {', '.join(lost)}, whose training diverged or failed.")
-    judged = tuple(_judged(rule, list(_values(run, gate, point, rule))) for rule in gate.rules)
-    return ModelVerdict(point.label, judged, tuple(spoiled))
+    unit = str(run.info.get("dataset", {}).get("unit", "image"))
+    members = "members" if unit == "image" else f"member {unit}s"
+    judged = (_judged(rule, list(_values(run, gate, point, rule))) for rule in gate.rules)
+    return ModelVerdict(point.label, tuple(replace(one, members=members) for one in judged), tuple(spoiled))
 
 
 def _values(run: RunData, gate: Gate, point: Point, rule: Rule) -> Iterable[tuple[str, str, Value]]:

@@ -42,7 +42,8 @@ def lines(verdict: Verdict) -> list[tuple[str, str, str]]:
 def sentence(judged: Judged) -> str:
     """What a rule found, against its limit; and what would decide it."""
     rule, value = judged.rule, judged.value
-    name = f"{rule.name[:1].upper()}{rule.name[1:]}"
+    in_words = not rule.name.startswith(rule.metric)  # else as rows spell it
+    name = f"{rule.name[:1].upper()}{rule.name[1:]}" if in_words else rule.name
     limit = f"at most {_number(judged, rule.at_most)}" + (f" ({rule.why})" if rule.why else "")
     if not value.known:
         least = _fewest_decoys(judged)
@@ -50,7 +51,7 @@ def sentence(judged: Judged) -> str:
         return f"{name}, {limit}: no number, since {judged.reason or 'there is none'}{more}."
     interval = f" [{_number(judged, value.low)}, {_number(judged, value.high)}]" if value.has_interval else ""
     where = ", ".join(filter(None, (judged.source, f"split {judged.split}" if judged.split else "")))
-    count = f"{value.value * value.n:,.0f} of {value.n:,} members, " if rule.share else ""
+    count = f"{value.value * value.n:,.0f} of {value.n:,} {judged.members}, " if rule.share else ""
     found = f"{name}: {count}{_number(judged, value.value)}{interval} ({where}); {limit}."
     if judged.outcome != "undecided":
         return found
@@ -60,8 +61,8 @@ def sentence(judged: Judged) -> str:
     if judged.needed is None:
         return f"{found} The interval holds the limit, and no number of images decides it while the value stays."
     return (
-        f"{found} The interval holds the limit. About {rounded(judged.needed):,} members, with decoys in proportion, "
-        "would decide it if the rest stays as it is."
+        f"{found} The interval holds the limit. About {rounded(judged.needed):,} {judged.members}, with decoys in "
+        "proportion, would decide it if the rest stays as it is."
     )
 
 

@@ -31,9 +31,8 @@ def untried(run: RunData, gate: Gate) -> list[str]:
         found.append(f"More than {samples} generated images from each model: more of them can extract more members.")
         found.append("Copies that are near in meaning and not in pixels, such as mirrored or recoloured ones.")
     splits = int(run.info.get("splits", 1)) if not run.known_membership else 1
-    found.append(
-        "Shadow models: there are none." if splits < 2 else f"More than {splits - 1} shadow models for each model."
-    )
+    shadows = f"More than {splits - 1} shadow model{'s' if splits > 2 else ''} for each model."
+    found.append(shadows if splits > 1 else "Shadow models: there are none.")
     if run.known_membership:
         found.append("An audit of epsilon: it needs members that were drawn by coins.")
     return [*found, "Attacks that are made for this model, or not yet known."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,21 @@ def test_it_is_said_in_sentences_with_numbers_and_sizes(run: RunData) -> None:
     assert [subject.split()[0] for _, subject, _ in lines(several)] == ["none", "dedup", "guidance", "dp"]
 
 
+def test_a_rule_without_words_has_those_of_the_default_gate_or_the_spelling_of_its_rows(run: RunData) -> None:
+    own = Rule(metric="auc", at_most=0.6, source="outlier")
+    gate = extraction_gate(rules=(*extraction_gate().rules, own), models=("dedup",))
+    by_default, spelled = (text for _, _, text in lines(judge(run, gate)))
+    assert by_default.startswith("Members extracted at a false-discovery rate of 5%: 0 of 1")
+    assert spelled.startswith("auc of outlier, at most 0.6: no number")
+
+
+def test_with_subjects_these_are_counted(run: RunData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(run.info, "dataset", {"unit": "subject"})
+    rule = extraction_gate().rules[0].model_copy(update={"at_most": 0.01})
+    ((_, _, text),) = lines(judge(run, extraction_gate(rules=(rule,), models=("dedup",))))
+    assert re.search(r": 0 of 1\d\d member subjects, .* About [\d,]+ member subjects, with decoys in proportion", text)
+
+
 def test_a_rate_that_so_few_decoys_do_not_resolve_names_how_many_would(run: RunData) -> None:
     gate = Gate(rules=(Rule(metric="tpr_at_fpr", level=0.001, at_most=0.01),), models=("none",))
     ((outcome, _, text),) = lines(judge(run, gate))
@@ -153,7 +169,7 @@ def test_a_rate_that_so_few_decoys_do_not_resolve_names_how_many_would(run: RunD
 def test_what_was_not_tried_is_said(run: RunData) -> None:
     told = " ".join(untried(run, default_gate()))
     assert "More than 400 generated images" in told
-    assert "More than 1 shadow models" in told
+    assert "More than 1 shadow model for" in told
     assert "Any attack on" not in told
     served = untried(run, extraction_gate(attacker="samples"))
     assert served[0].startswith("Attackers who hold the weights")
