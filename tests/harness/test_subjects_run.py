@@ -95,6 +95,7 @@ def test_counts_are_of_subjects(run: RunData) -> None:
     ]
     assert found["value"].item() == extracted_at_fdr(score, members).before_decoys
     assert (rows[(rows["metric"] == "epsilon_lower_bound") & (rows["cell"] == cell.name)]["n"] <= 30).all()
+    assert (rows["metric"] == "n_copies").any()
     assert run.info["dataset"]["unit"] == "subject"
 
 

@@ -105,7 +105,7 @@ def _finds(
     plan: Plan, cell: CellPlan, attack: str, scores: dict[str, np.ndarray], members: np.ndarray, pool: Pool,
     copies: np.ndarray,
 ) -> list[Row]:  # fmt: skip
-    """The rows of extraction; and, but for subjects, of copies, and of cliques that are looked for by caption."""
+    """The rows of extraction, of copies, and, but for subjects, of cliques that are looked for by caption."""
     rows = extraction_rows(plan, cell, attack, scores, members, copies)
     rows += copies_row(plan, cell, attack, scores, members)
     return rows + (clique_rows(plan, cell, attack, scores, members, pool) if "clique_shows" in scores else [])

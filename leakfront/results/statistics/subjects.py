@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SCORES = ("score", "extraction")  # arrays of scores: of the attack, and of what it extracts if that is another
+NEIGHBOURS, HOW_FAR = "neighbours", "neighbour_scores"  # arrays of pool images near each sample
 MATCHED = "matched_"  # begins the names of masks in an attack's arrays, perhaps after a prefix
 
 
@@ -54,9 +55,18 @@ class Subjects:
         return found
 
     def arrays(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The scores of an attack, and the masks of its rules, by subject: one matched image is enough."""
+        """The scores of an attack, the masks of its rules, and the neighbours of samples, by subject.
+
+        One matched image is enough. Neighbours that are images become subjects; one that is not compared is endlessly
+        far from all samples.
+        """
         found = {name: self.score(values) for name, values in arrays.items() if name.rpartition("/")[2] in SCORES}
         for name, values in arrays.items():
             if name.rpartition("/")[2].startswith(MATCHED):
                 found[name] = self.score(values.astype(np.float64)) > 0
+            how_far = f"{name.removesuffix(NEIGHBOURS)}{HOW_FAR}"
+            if name.endswith(NEIGHBOURS) and how_far in arrays:
+                who = self.of[values]
+                found[name] = (np.cumsum(self.compared) - 1)[who].clip(0)
+                found[how_far] = np.where(self.compared[who], arrays[how_far], np.inf)
         return found

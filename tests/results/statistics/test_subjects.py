@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from leakfront.results.distances.n_copies import n_copies
 from leakfront.results.statistics.counts import extracted_at_fdr
 from leakfront.results.statistics.roc import auc
 from leakfront.results.statistics.subjects import Subjects
@@ -28,6 +29,20 @@ def test_a_subject_has_the_largest_score_of_its_images_and_one_coin() -> None:
         assert arrays["past/score"][one] == max(-score[of == one])
         assert arrays["matched_x"][one] == any(hit[of == one])
         assert subjects.of_members[one] == members[of == one][0]
+
+
+def test_samples_match_the_subjects_of_the_images_that_they_match() -> None:
+    """Of subjects 0 (two images) and 1 to 3; as many members as decoys of one image: subject 3 is not compared."""
+    of, members = np.array([0, 1, 0, 2, 3]), np.array([True, True, True, False, True])
+    subjects = Subjects.judged(of, members, matched=True)
+    assert subjects.compared.tolist() == [False, True, True, False]
+    arrays = subjects.arrays({
+        "score": np.zeros(5), "neighbours": np.array([[1, 4], [3, 0], [4, 1]]),
+        "neighbour_scores": np.array([[0.1, 0.2], [0.1, 0.3], [0.1, 0.9]]),
+    })  # fmt: skip
+    assert arrays["neighbours"].max() < len(subjects.of_members) == 2
+    found = n_copies(arrays["neighbours"], arrays["neighbour_scores"], subjects.of_members, -0.5)
+    assert found.value == 1 / 3  # the first sample; the second matches a decoy, the third one that is not compared
 
 
 def test_a_subject_on_both_sides_is_refused() -> None:
