@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from leakfront.attacks.nearest import flatten_unit, nearest_neighbours
 from leakfront.harness.plan.plan import CellPlan, Plan
+from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.cell_rows import row_of
 from leakfront.harness.stages.pool import member_share
 from leakfront.results.distances.authenticity_gap import authenticity, authenticity_gap
@@ -26,10 +29,8 @@ _BETTER = {"nndr_ratio": True, "c_t": None}  # a higher value; of all others a l
 _MEMORY = 1024  # MiB for a search
 
 
-def distance_rows(
-    plan: Plan, cell: CellPlan, images: np.ndarray, samples: np.ndarray, members: np.ndarray
-) -> list[Row]:
-    """The distance metrics of samples uint8 [G, C, H, W] against the pool's images [P, C, H, W] and members, bool [P].
+def distance_rows(plan: Plan, cell: CellPlan, pool: Pool, samples: np.ndarray, members: np.ndarray) -> list[Row]:
+    """The distance metrics of samples uint8 [G, C, H, W] against the pool's images, of which members are bool [P].
 
     Of the larger side, as many images as the other has are drawn at random. There are no rows for a side of fewer than
     two images.
@@ -38,9 +39,10 @@ def distance_rows(
     sides = equal_sides(members, seed)
     if len(sides[0]) < 2:
         return []
-    of_members, of_decoys = (images[side] for side in sides)
+    of_members, of_decoys = (pool.images[side] for side in sides)
     device = plan.config.execution.device
-    found = distances_of(samples, of_members, of_decoys, device)
+    subjects = None if pool.subjects is None else [np.asarray(pool.subjects)[side] for side in sides]
+    found = distances_of(samples, of_members, of_decoys, device, subjects)
     found["c_t"] = c_t_of(samples, of_members, of_decoys, seed, device)
     row = partial(row_of(plan, cell), kind="privacy", source=DISTANCES, n=len(samples))
     return [
@@ -87,9 +89,17 @@ def equal_sides(members: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def distances_of(
-    samples: np.ndarray, members: np.ndarray, decoys: np.ndarray, device: str = "cpu"
+    samples: np.ndarray,
+    members: np.ndarray,
+    decoys: np.ndarray,
+    device: str = "cpu",
+    subjects: Sequence[np.ndarray] | None = None,
 ) -> dict[str, Estimate]:
-    """The distance metrics by name but C_T, from images uint8 [·, C, H, W]; of members and decoys at least two each."""
+    """The distance metrics by name but C_T, from images uint8 [·, C, H, W]; of members and decoys at least two each.
+
+    subjects: of the members' and of the decoys' images, int64 [N] each, none on both sides, if subjects have the coins.
+    Then `identifiability_gap`, whose interval takes images as independent, has none.
+    """
     search = partial(nearest_neighbours, memory_mib=_MEMORY, device=device)
     s, t, h = (flatten_unit(images) for images in (samples, members, decoys))
     (to_t, in_t), (to_h, in_h) = search(s, t, 2), search(s, h, 2)
@@ -97,11 +107,18 @@ def distances_of(
     apart_t, apart_h = search(t, t, 2)[0][:, 1], search(h, h, 2)[0][:, 1]
     auth_t, auth_h = authenticity(to_t[:, 0], in_t[:, 0], apart_t), authenticity(to_h[:, 0], in_h[:, 0], apart_h)
     near_t, near_h = search(t, s, 1)[0][:, 0], search(h, s, 1)[0][:, 0]
+    identifiability = identifiability_gap(apart_t, near_t, apart_h, near_h)
+    of_t, of_h = np.arange(len(t)), np.arange(len(h))
+    units = len(t) + len(h)
+    if subjects is not None:
+        of_t, of_h = subjects
+        units = len(np.unique(of_t)) + len(np.unique(of_h))
+        identifiability = Estimate(identifiability.value, math.nan, math.nan, "no interval with subjects")
     return {
-        "dcr_share": dcr_share(to_t[:, 0], in_t[:, 0], to_h[:, 0], in_h[:, 0], len(t) + len(h)),
+        "dcr_share": dcr_share(to_t[:, 0], of_t[in_t[:, 0]], to_h[:, 0], of_h[in_h[:, 0]], units),
         "nndr_ratio": nndr_ratio(to_t, to_h),
         "authenticity_gap": authenticity_gap(auth_t, auth_h),
-        "identifiability_gap": identifiability_gap(apart_t, near_t, apart_h, near_h),
+        "identifiability_gap": identifiability,
     }
 
 

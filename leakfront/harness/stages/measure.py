@@ -91,7 +91,7 @@ def _run(work: Work) -> Files:
         rows.append(left_out(plan, cell, "one_run_audit", 0.0, NO_AUDIT))
         rows += control_rows(plan, cell, layout, pool, of_images)
     samples = load_samples(cell, layout)
-    rows += distance_rows(plan, cell, pool.images, samples, of_images)
+    rows += distance_rows(plan, cell, pool, samples, of_images)
     rows += memorized_row(plan, cell, load_prepared(cell, layout)[0].images, samples)
     rows += halves_rows(plan, cell, layout)
     generated, real = sample_set(cell, layout), reference_set(layout, pool)

@@ -121,6 +121,26 @@ def test_the_interval_of_the_share_is_its_spread_over_coins() -> None:
     assert abs(np.mean(values) - 0.5) < 0.02
 
 
+def test_the_interval_of_the_share_with_subjects_is_its_spread_over_their_coins() -> None:
+    """No image leaks: 30 subjects of four images that look alike are dealt to the sides again and again."""
+    images = oracle.digits()
+    like = KMeans(30, n_init=1, random_state=0).fit(images[:900].reshape(900, -1).astype(np.float32)).labels_
+    pool = np.concatenate([images[:900][like == subject][:4] for subject in range(30)])
+    of = np.repeat(np.arange(30), 4)
+    assert len(pool) == 120
+    rng = np.random.default_rng(0)
+    values, widths, of_images = [], [], []
+    for _ in range(60):
+        sides = [np.isin(of, chosen) for chosen in np.split(rng.permutation(30), 2)]
+        found = distances_of(images[900:1300], *(pool[side] for side in sides), subjects=[of[side] for side in sides])
+        values.append(found["dcr_share"].value)
+        widths.append((found["dcr_share"].high - found["dcr_share"].low) / 2 / 1.96)
+        of_images.append(np.ptp(distances_of(images[900:1300], *(pool[side] for side in sides))["dcr_share"][1:3]))
+        assert math.isnan(found["identifiability_gap"].low)
+    assert np.std(values) == pytest.approx(np.mean(widths), rel=0.25)
+    assert np.mean(widths) > 1.3 * np.mean(of_images) / 2 / 1.96  # by image it would be too narrow
+
+
 def test_ties_count_half_and_missing_numbers_are_said() -> None:
     tie = dcr_share(np.array([0.1, 0.2]), np.array([0, 0]), np.array([0.1, 0.3]), np.array([1, 1]), 10)
     assert tie.value == 0.75
