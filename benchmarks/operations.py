@@ -5,10 +5,13 @@ the attacks' queries; early stops and sampler guards share a training. The opera
 torch on the network without memory, a multiplication and an addition as two. Not counted are features, FID, the search
 through training images by guards and extraction, gradients of attacks (a query counts one pass), and the data.
 
+With `--network`, passes are those of a published network on its latents, not of the config's own; its autoencoder and
+text encoder are not counted. (`leakfront run` does not train on these weights: this says what it would cost.)
+
 The speed is what the device reaches in this network, not what its data sheet says: `python -m benchmarks.gpu` measures
 training steps and samples a second. No GPU was used for the number that docs state.
 
-Run: python -m benchmarks.operations CONFIG [--teraflops 40] [--set KEY=VALUE ...]
+Run: python -m benchmarks.operations CONFIG [--teraflops 40] [--network stable-diffusion-1] [--set KEY=VALUE ...]
 """
 
 from __future__ import annotations
@@ -28,6 +31,11 @@ from leakfront.harness.plan.trainings import longest_of, models_of
 from leakfront.harness.plan.workload import probing_work, sampling_work, training_work
 from leakfront.harness.settings.file import load_config
 
+# name: of diffusers' UNet2DConditionModel what differs from its defaults, the latents' shape, and that of a text
+NETWORKS: dict[str, tuple[dict[str, Any], tuple[int, int, int], tuple[int, int]]] = {
+    "stable-diffusion-1": ({"cross_attention_dim": 768, "attention_head_dim": 8}, (4, 64, 64), (77, 768)),
+}
+
 
 def main() -> None:
     """Print a table in Markdown."""
@@ -39,11 +47,12 @@ def main() -> None:
     parser.add_argument(
         "--shape", type=int, nargs=3, default=(3, 32, 32), help="channels, height and width of the images"
     )
+    parser.add_argument("--network", choices=NETWORKS, help="instead of the config's")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
     given = parser.parse_args()
     plan = make_plan(load_config(given.config, tuple(given.set)))
-    shape: Any = tuple(given.shape)
-    weights, operations = call(plan, shape)
+    shape: Any = NETWORKS[given.network][1] if given.network else tuple(given.shape)
+    weights, operations = published_call(given.network) if given.network else call(plan, shape)
     print(
         f"{weights / 1e6:.1f} million weights, {operations / 1e9:.2f} x 10^9 operations for one image's forward pass\n"
     )
@@ -64,6 +73,17 @@ def call(plan: Plan, shape: tuple[int, int, int]) -> tuple[int, float]:
     image, t = torch.zeros(1, *shape, device="meta"), torch.zeros(1, dtype=torch.long, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(image, t)
+    return sum(weights.numel() for weights in network.parameters()), float(counter.get_total_flops())
+
+
+def published_call(name: str) -> tuple[int, float]:
+    """The same of a network of `NETWORKS`, on one image's latents with one text."""
+    from diffusers import UNet2DConditionModel
+
+    settings, latents, text = NETWORKS[name]
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network = UNet2DConditionModel(**settings).eval()
+        network(torch.zeros(1, *latents), torch.zeros(1, dtype=torch.long), torch.zeros(1, *text))
     return sum(weights.numel() for weights in network.parameters()), float(counter.get_total_flops())
 
 

@@ -1,5 +1,7 @@
 """The operations of a run follow from its plan and from its network."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -33,14 +35,19 @@ def test_four_times_the_pixels_take_four_times_the_operations() -> None:
     assert large == pytest.approx(4 * small, rel=0.05)  # but for the embedding of the time
 
 
+DOCS = (ROOT / "docs/speed.md").read_text()
+(FINE_TUNE,) = re.findall(r"python -m (benchmarks\.operations finetune .*?)\n```", DOCS, re.S)
+
+
+@pytest.mark.parametrize("command", ["benchmarks.operations cifar10-gpu", FINE_TUNE.replace("\\\n", "")])
 def test_the_table_in_the_docs_is_the_one_that_is_printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["operations", "cifar10-gpu"])
+    monkeypatch.setattr("sys.argv", shlex.split(command))
     operations.main()
     table = capsys.readouterr().out.partition("\n\n")[2]
     assert table.count("\n") == 8
-    assert table in (ROOT / "docs/speed.md").read_text()
+    assert table in DOCS
 
 
 def test_trainings_are_dealt_to_gpus_longest_first() -> None:
