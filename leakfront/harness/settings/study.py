@@ -24,7 +24,8 @@ class Question(_Section):
     leakfront/results/studies/) and parameters. expected: whether the effect lies "above" or "below" the margin, is
     "equal" to `around` within the margin, or "either", which expects nothing. For a test without an interval, "above"
     is a rise and "below" a fall. margin: the smallest effect that counts: 0 or more for "above", 0 or less for "below",
-    more than 0 for "equal".
+    more than 0 for "equal". holds: for "equal", whether the interval must also hold `around`; one that does not then
+    disagrees.
     """
 
     asks: str = Field(min_length=1, max_length=300)
@@ -32,6 +33,7 @@ class Question(_Section):
     expected: Literal["above", "below", "equal", "either"]
     margin: _Number = 0.0
     around: _Number = 0.0
+    holds: bool = False
 
     @model_validator(mode="after")
     def _margin_on_its_side(self) -> Question:
@@ -44,6 +46,8 @@ class Question(_Section):
             raise ValueError('expected = "either" has no margin')
         if self.expected != "equal" and not math.isclose(self.around, 0):
             raise ValueError('only expected = "equal" has `around`')
+        if self.expected != "equal" and self.holds:
+            raise ValueError('only expected = "equal" has `holds`')
         return self
 
 

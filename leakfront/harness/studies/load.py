@@ -80,7 +80,7 @@ def questions_of(study: Study) -> tuple[Question, ...]:
     for number, asked in enumerate(study.questions):
         params = dict(asked.effect)
         effect = build(effects, params.pop("name", None), params, f"study.questions[{number}].effect")
-        questions.append(Question(asked.asks, effect, asked.expected, asked.margin, asked.around))
+        questions.append(Question(asked.asks, effect, asked.expected, asked.margin, asked.around, asked.holds))
     return tuple(questions)
 
 

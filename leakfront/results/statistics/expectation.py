@@ -43,16 +43,31 @@ def by_p_values(expected: float, opposite: float, level: float = 0.01) -> Answer
     return "disagrees" if opposite < level else "not resolved at this size"
 
 
-def by_equivalence(effect: Estimate, p_value: float, around: float, margin: float, level: float = 0.05) -> Answer:
+def by_equivalence(
+    effect: Estimate, p_value: float, around: float, margin: float, level: float = 0.05, holds: bool = False
+) -> Answer:
     """The answer to "the effect is `around`, within the margin".
 
     agrees: two one-sided tests reject at the level that it lies farther off (`statistics.equivalence`, of the distances
-    from `around`). disagrees: the whole interval lies farther off. nan is no test: not resolved.
+    from `around`). disagrees: the whole interval lies farther off. nan is no test: not resolved. holds: to agree, the
+    interval must also hold `around`; one that does not disagrees.
     """
-    if p_value < level:
+    apart = effect.low > around or effect.high < around
+    if p_value < level and not (holds and apart):
         return "agrees"
     outside = effect.low > around + margin or effect.high < around - margin
-    return "disagrees" if outside else "not resolved at this size"
+    return "disagrees" if outside or (holds and apart) else "not resolved at this size"
+
+
+def by_count(count: int, of: int, chance: float = 0.05, level: float = 0.01) -> Answer:
+    """The answer to "none of these bounds is exceeded".
+
+    agrees: none is. disagrees: more are than `chance` makes likely, the share of true bounds that are exceeded by
+    chance: the binomial probability of `count` or more of `of` is below the level.
+    """
+    if not count:
+        return "agrees"
+    return "disagrees" if stats.binom.sf(count - 1, of, chance) < level else "not resolved at this size"
 
 
 def beyond_p_value(values: Values, direction: Direction, margin: float) -> float:

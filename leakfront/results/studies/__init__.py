@@ -51,13 +51,15 @@ class Measured:
     """What an effect found.
 
     shown: the numbers behind it. values: the effect of each split, for effects with an interval over splits.
-    p_values: (of a rise, of a fall), one-sided, for tests without an interval. splits: their number.
+    p_values: (of a rise, of a fall), one-sided, for tests without an interval. count: how many of how many bounds are
+    exceeded, for an effect that counts them. splits: their number.
     """
 
     shown: Shown
     splits: int
     values: Mapping[str, float] = field(default_factory=dict)
     p_values: tuple[float, float] | None = None
+    count: tuple[int, int] | None = None
 
 
 class Effect(Plugin):

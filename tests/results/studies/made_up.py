@@ -28,5 +28,8 @@ def rows(values: Mapping[str, Sequence[float]], **columns: Any) -> list[Row]:
 
 def study(**arms: Sequence[Row]) -> StudyData:
     """A study with these rows in each arm."""
-    runs: Any = {arm: SimpleNamespace(rows=frame(made), cells=[]) for arm, made in arms.items()}
+    planned = {arm: len({row.split for row in made}) for arm, made in arms.items()}
+    runs: Any = {
+        arm: SimpleNamespace(rows=frame(made), cells=[], info={"splits": planned[arm]}) for arm, made in arms.items()
+    }
     return StudyData(runs)

@@ -13,6 +13,7 @@ from scipy import stats
 from leakfront.results.statistics.expectation import beyond_p_value
 from leakfront.results.statistics.holm import holm
 from leakfront.results.studies.difference import Difference
+from leakfront.results.studies.exceedances import Exceedances
 from leakfront.results.studies.judging.answer import Answered, Question, StudyResult, answered, corrected
 from leakfront.results.studies.judging.sentences import sentence
 from leakfront.results.studies.judging.table import studies_table
@@ -53,6 +54,44 @@ def test_an_answer_follows_from_the_interval(values: list[float], expected: str,
 
 def test_equal_can_be_around_another_number_than_0() -> None:
     assert judged([1.1, 0.9, 1.05, 1.0], "equal", 0.5, around=1.0).answer == "agrees"
+
+
+def test_equal_may_ask_for_an_interval_that_holds_the_number() -> None:
+    """1.2 to 1.3 is 1 ± 0.5, but not 1."""
+    values = [1.2, 1.3, 1.25, 1.26]
+    assert judged(values, "equal", 0.5, around=1.0).answer == "agrees"
+    question = Question("a minus b", EFFECT, "equal", 0.5, 1.0, holds=True)
+    made = study(run=rows({"a": values, "b": [0.0] * 4}))
+    assert answered(question, made).answer == "disagrees"
+    near = study(run=rows({"a": [0.9, 1.2, 1.1, 1.0], "b": [0.0] * 4}))
+    assert answered(question, near).answer == "agrees"
+    wide = study(run=rows({"a": [0.4, 1.9, 1.1, 0.8], "b": [0.0] * 4}))
+    assert answered(question, wide).answer == "not resolved at this size"
+
+
+def test_a_split_without_a_number_is_said() -> None:
+    found = judged([-20, -22, math.nan, -18, -21], "below", -10)
+    assert found.answer == "agrees"
+    assert "over 4 of 5 splits, since the others lack a number" in sentence(found)
+
+
+def test_bounds_that_are_exceeded_are_counted_over_all_splits_and_models() -> None:
+    effect = Exceedances(
+        measure={"metric": "audited"}, bound={"metric": "claimed"}, cells=({"defense": "a"}, {"defense": "b"})
+    )
+    claimed = rows({"a": [1.0] * 5, "b": [2.0] * 5}, metric="claimed")
+
+    def with_audits(a: list[float]) -> Answered:
+        audited = rows({"a": a, "b": [0.5] * 5}, metric="audited")
+        return answered(Question("audits above the claim", effect, "below"), study(run=[*claimed, *audited]))
+
+    never = with_audits([0.0] * 5)
+    assert (never.answer, never.measured and never.measured.count) == ("agrees", (0, 10))
+    assert sentence(never) == "Agrees: audits above the claim, 0 of 10 over 5 splits; expected none."
+    assert with_audits([0, 0, 0, 0, 1.5]).answer == "not resolved at this size"  # 1 of 10 happens by chance
+    assert with_audits([0, 0, 1.5, 1.5, 1.5]).answer == "not resolved at this size"
+    assert stats.binom.sf(3, 10, 0.05) < 0.01 < stats.binom.sf(2, 10, 0.05)
+    assert with_audits([0, 1.5, 1.5, 1.5, 1.5]).answer == "disagrees"
 
 
 def test_the_interval_is_students_t_and_its_p_value_belongs_to_it() -> None:
@@ -125,6 +164,7 @@ def test_an_answer_that_is_only_one_of_many_says_so() -> None:
     found = corrected([weak, *others])[0].first
     assert (found.answer, found.survives) == ("agrees", False)
     assert "alone would not be evidence among so many studies" in sentence(found, 31)
+    assert found.shown == "agrees (not after correction)"
 
 
 def test_the_table_has_a_line_for_each_question() -> None:

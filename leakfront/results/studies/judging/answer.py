@@ -12,7 +12,13 @@ import numpy as np
 from leakfront.errors import InputError
 from leakfront.results.statistics.equivalence import equivalence_p_value
 from leakfront.results.statistics.estimate import Estimate
-from leakfront.results.statistics.expectation import beyond_p_value, by_equivalence, by_interval, by_p_values
+from leakfront.results.statistics.expectation import (
+    beyond_p_value,
+    by_count,
+    by_equivalence,
+    by_interval,
+    by_p_values,
+)
 from leakfront.results.statistics.holm import holm
 from leakfront.results.statistics.splits import over_splits
 from leakfront.results.studies import CannotJudge, Effect, Measured
@@ -34,6 +40,7 @@ class Question:
     expected: Expected
     margin: float = 0.0
     around: float = 0.0
+    holds: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ class Answered:
     answer: agrees, disagrees, not resolved at this size, or not judged; without an expectation "above 0" or "below 0"
     in place of the first two. reason: why it is not judged. estimate: the effect over splits, None for p-values alone.
     p: the p-value of what was expected, two-sided for effects with an interval. adjusted: the same after Holm's
-    correction over the studies of a report, for the first question of each.
+    correction over the studies of a report, for the first question of each. planned: the splits of the study's runs;
+    an effect has fewer where a split lacks a number, as after a training that diverged.
     """
 
     question: Question
@@ -53,6 +61,13 @@ class Answered:
     estimate: Estimate | None = None
     p: float = math.nan
     adjusted: float = math.nan
+    planned: int = 0
+
+    @property
+    def shown(self) -> str:
+        """The answer, with a remark where it does not survive the correction."""
+        lost = self.answer == "agrees" and not math.isnan(self.adjusted) and not self.survives
+        return f"{self.answer} (not after correction)" if lost else self.answer
 
     @property
     def level(self) -> float:
@@ -69,9 +84,13 @@ def answered(question: Question, data: StudyData) -> Answered:
     """The answer that the rows of a study give to one of its questions."""
     try:
         measured = question.effect.evaluate(data)
-        if measured.p_values is not None:
-            return _by_p_values(question, measured)
-        return _by_effects(question, measured)
+        if measured.count is not None:
+            found = Answered(question, by_count(*measured.count, level=P_LEVEL), measured=measured)
+        elif measured.p_values is not None:
+            found = _by_p_values(question, measured)
+        else:
+            found = _by_effects(question, measured)
+        return replace(found, planned=data.planned)
     except (CannotJudge, InputError) as error:  # InputError: stored arrays that cannot be read
         return Answered(question, NOT_JUDGED, str(error))
 
@@ -92,10 +111,10 @@ def _by_effects(question: Question, measured: Measured) -> Answered:
     nothing = np.full(len(values), np.nan)
     estimate = over_splits(values, nothing, nothing)
     if math.isnan(estimate.low):
-        return Answered(question, NOT_RESOLVED, "all splits have the same value", measured, estimate)
+        return Answered(question, NOT_RESOLVED, "the same value in all splits has no interval", measured, estimate)
     if question.expected == "equal":
         p = equivalence_p_value(values - question.around, margin)
-        answer: str = by_equivalence(estimate, p, question.around, margin, INTERVAL_LEVEL)
+        answer: str = by_equivalence(estimate, p, question.around, margin, INTERVAL_LEVEL, question.holds)
     elif question.expected == "either":
         p = min(beyond_p_value(values, "above", 0), beyond_p_value(values, "below", 0))
         answer = "above 0" if estimate.low > 0 else "below 0" if estimate.high < 0 else NOT_RESOLVED

@@ -40,6 +40,11 @@ class StudyData:
     def __init__(self, runs: Mapping[str, RunData]) -> None:
         self.runs = runs
 
+    @property
+    def planned(self) -> int:
+        """The number of splits of the runs."""
+        return max(int(run.info.get("splits", 0)) for run in self.runs.values())
+
     @cached_property
     def rows(self) -> pd.DataFrame:
         """All rows of single splits; `run` holds the arm."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from leakfront.results.figures.drawing import themes
 from leakfront.results.page import assets
 from leakfront.results.page.layout import cell_class, of_numbers
 from leakfront.results.page.page import Picture
-from leakfront.results.studies.judging.answer import NOT_JUDGED, StudyResult, corrected
+from leakfront.results.studies.judging.answer import StudyResult, corrected
 from leakfront.results.studies.judging.figure import draw
 from leakfront.results.studies.judging.sentences import sentence
 from leakfront.results.studies.judging.table import studies_table
@@ -20,7 +21,8 @@ READING = (
     "Agrees: the whole 95% interval lies on the expected side of the margin, which was written down before the run. "
     "Disagrees: it lies wholly on the other side of 0. Everything else is not resolved at this size.",
     "A test without an interval (Page's trend, permutation) agrees at p < 0.01 in the expected direction, and "
-    "disagrees at p < 0.01 in the opposite one. “Equal” is two one-sided tests at 0.05.",
+    "disagrees at p < 0.01 in the opposite one. “Equal” is two one-sided tests at 0.05. A count of bounds that are "
+    "exceeded agrees at 0, and disagrees where chance, 1 in 20, makes so many unlikely (p < 0.01).",
     "Each split is another draw of members and another trained model. An interval over splits is about such models, "
     "not about other data sets or larger networks.",
     "A study that disagrees says as much as one that agrees. One that is not resolved says that so few models of this "
@@ -35,7 +37,7 @@ def write_report(studies: Sequence[StudyResult], folder: Path, theme: str = them
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for suffix, text in (("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex())):
         (folder / "tables" / f"studies.{suffix}").write_text(text, encoding="utf-8")
-    judged = sum(study.first.answer != NOT_JUDGED for study in results)
+    judged = sum(math.isfinite(study.first.p) for study in results)
     with themes.use(theme):
         shown = [_shown(study, judged, folder / "figures") for study in results]
     page = folder / "index.html"

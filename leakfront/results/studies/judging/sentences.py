@@ -13,7 +13,8 @@ def expectation(question: Question) -> str:
     if question.expected == "either":
         return "nothing"
     if question.expected == "equal":
-        return f"{number(question.around)} ± {number(question.margin)}"
+        held = ", and an interval that holds it" if question.holds else ""
+        return f"{number(question.around)} ± {number(question.margin)}{held}"
     return f"{question.expected} {number(question.margin)}"
 
 
@@ -21,7 +22,12 @@ def found(answered: Answered) -> str:
     """What was found: "−17.2 [−22.1, −12.3] over 5 splits", or "p = 0.0002 over 5 splits"; empty for nothing."""
     if answered.measured is None:
         return ""
-    splits = f"over {answered.measured.splits} splits"
+    used, planned = answered.measured.splits, answered.planned
+    left_out = f" of {planned}" if planned > used else ""
+    splits = f"over {used}{left_out} splits" + (", since the others lack a number" if left_out else "")
+    if answered.measured.count is not None:
+        count, of = answered.measured.count
+        return f"{count} of {of:,} {splits}"
     if answered.estimate is None:
         return f"{_p(answered.p)} {splits}"
     value, low, high, _ = answered.estimate
@@ -32,6 +38,8 @@ def found(answered: Answered) -> str:
 def expected_words(answered: Answered) -> str:
     """The expectation in words; a test without an interval has no margin."""
     question = answered.question
+    if answered.measured is not None and answered.measured.count is not None:
+        return "none"
     if answered.measured is not None and answered.estimate is None:
         return "a rise" if question.expected == "above" else "a fall"
     return expectation(question)

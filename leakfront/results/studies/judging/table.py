@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from leakfront.results.run.value import Value
@@ -33,18 +34,21 @@ def studies_table(studies: Sequence[StudyResult]) -> Table:
             ),
             Column("p", "p", tuple(_number(answer.p) for answer in answers)),
             Column("p_holm", "p (Holm)", tuple(_number(answer.adjusted) for answer in answers)),
-            texts("answer", "Answer", [answer.answer for answer in answers]),
+            texts("answer", "Answer", [answer.shown for answer in answers]),
             texts("reason", "", [answer.reason for answer in answers]),
         ),
         (
             "The first line of a study is its answer; the others accompany it. Effects are means over splits with 95% "
-            "t intervals; tests without an effect have a p-value alone. p is that of what was expected, two-sided "
+            "t intervals, or a count; tests without an effect have a p-value alone. A split without one of the numbers "
+            "is left out. p is that of what was expected, two-sided "
             "where there is an interval. Holm's correction is over the first lines.",
         ),
     )
 
 
 def _effect(answer: Answered) -> Entry:
+    if answer.measured is not None and answer.measured.count is not None:
+        return Value(float(answer.measured.count[0]), math.nan, math.nan, answer.measured.count[1], "a count")
     if answer.estimate is None:
         return None
     value, low, high, method = answer.estimate
