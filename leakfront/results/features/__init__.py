@@ -44,11 +44,12 @@ class FeatureExtractor(Plugin):
     A metric's value means nothing without the name of its features. Features are stored under a key of the images, the
     extractor's code and `version()`. An extractor that reads weights from a file puts the file's SHA-256 there, not its
     path, and refuses another file. Class attributes: `fitted`, whether `fit` trains on the images; if not, none need be
-    kept for it.
+    kept for it. `needs_labels`: whether its fit needs images of at least two classes.
     """
 
     section: ClassVar[str] = "metrics"
     fitted: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = False
 
     @property
     def dimensions(self) -> int:

@@ -43,6 +43,8 @@ class Embedded(FeatureExtractor):
     batches of 128, or `epochs` over the images if that takes more steps.
     """
 
+    needs_labels = True
+
     dimensions: Annotated[int, Ge(1)] = 64
     fits: Annotated[int, Ge(1)] = 3
     steps: Annotated[int, Ge(1)] = 150

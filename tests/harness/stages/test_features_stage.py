@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 from scipy import stats
 
+from leakfront.errors import InputError
+from leakfront.harness.checks import check_everything
 from leakfront.harness.plan.make import make_plan
 from leakfront.harness.settings.sections import parse_config
 from leakfront.harness.stages import extractor
@@ -25,6 +28,7 @@ from leakfront.results.metrics.image_set import ImageSet
 from leakfront.results.run.rows import read_rows
 from tests.in_process import run_here
 from tests.small_config import small
+from tests.synthetic_run import digits
 
 POOL, REFERENCE, SAMPLES, CELLS = 96, 200, 80, 2
 ALL = REFERENCE + POOL + SAMPLES + CELLS * SAMPLES  # the third is the noise
@@ -174,3 +178,14 @@ def test_several_fits_are_one_row_whose_interval_covers_them_and_a_row_each(tmp_
     pool = stored_pool(layout)
     assert pool_set(layout, pool).dimensions == 48
     assert pool_set(layout, pool).first_fit.dimensions == 16
+
+
+def test_features_that_are_trained_on_classes_are_refused_without_them_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    for number, image in enumerate(digits()[:300]):
+        Image.fromarray(image[0]).save(tmp_path / "flat" / f"{number}.png")
+    flat = quick(data__dataset=f"folder:{tmp_path / 'flat'}", data__reference=100)
+    with pytest.raises(InputError, match=r"metrics\.features = 'embedded' needs images of at least 2 classes"):
+        check_everything(parse_config(flat), Layout(tmp_path / "run"))
+    flat["metrics"] |= {"features": "pixels", "features_params": {}, "names": ["kid"]}
+    check_everything(parse_config(flat), Layout(tmp_path / "run"))
