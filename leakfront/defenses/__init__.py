@@ -1,6 +1,14 @@
 """The defenses against leakage; one file each."""
 
-from leakfront.defenses.contract import Defense, Guarantee, Stopping, TrainingSet, TrainingSetup, TrainingStep
+from leakfront.defenses.contract import (
+    ONE_COPY,
+    Defense,
+    Guarantee,
+    Stopping,
+    TrainingSet,
+    TrainingSetup,
+    TrainingStep,
+)
 from leakfront.defenses.serving import Prompts, Sampler, Serving
 from leakfront.registry import Registry
 
@@ -8,6 +16,16 @@ registry = Registry("defense", "leakfront.defenses", "leakfront.defenses", not_p
 register = registry.register
 
 __all__ = [
-    "Defense", "Guarantee", "Prompts", "Sampler", "Serving", "Stopping", "TrainingSet", "TrainingSetup", "TrainingStep",
-    "register", "registry",
+    "ONE_COPY",
+    "Defense",
+    "Guarantee",
+    "Prompts",
+    "Sampler",
+    "Serving",
+    "Stopping",
+    "TrainingSet",
+    "TrainingSetup",
+    "TrainingStep",
+    "register",
+    "registry",
 ]  # fmt: skip

@@ -65,6 +65,9 @@ class TrainingSet:
         return int(np.unique(shown, return_counts=True)[1].max(initial=1))
 
 
+ONE_COPY = " (one copy of it)"  # ends the name of a unit of which the training set may have several copies
+
+
 @dataclass(frozen=True)
 class Guarantee:
     """A differential-privacy guarantee: (epsilon, delta) by `accountant`, for adding or removing one `unit`.

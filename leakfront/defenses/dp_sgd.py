@@ -37,9 +37,9 @@ class DPSGD(Defense):
     image count as separate images; `group_epsilon` is the epsilon for all copies of one image together.
 
     The guarantee does not cover: the run's secret, from which all draws of the training follow; the reported loss,
-    batch sizes and clipped fraction, which are read off the private data; floating-point attacks on the noise (arXiv
-    2112.05307); parameters chosen by comparing several runs. An augmentation that mixes images lets an image influence
-    the gradients of others and is refused in a stack with this defense.
+    batch sizes, clipped fraction and number of copies, which are read off the private data; floating-point attacks on
+    the noise (arXiv 2112.05307); parameters chosen by comparing several runs. An augmentation that mixes images lets an
+    image influence the gradients of others and is refused in a stack with this defense.
     """
 
     acts_on = "training"

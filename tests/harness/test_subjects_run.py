@@ -13,7 +13,6 @@ from leakfront.datasets import LabelledImages
 from leakfront.defenses import TrainingSet
 from leakfront.errors import InputError
 from leakfront.harness.pool.pool import PoolSettings, build_pool, flip_coins
-from leakfront.harness.stages.guarantees import _of_subject
 from leakfront.harness.stages.many_runs import _of_subjects
 from leakfront.results.run.data import RunData
 from leakfront.results.run.per_image import per_image
@@ -64,12 +63,6 @@ def test_the_group_of_a_guarantee_is_all_images_of_a_subject() -> None:
                           subject_of=np.array([0, 0, 0, 1, 1, 1]))  # fmt: skip
     assert dataset.copies == 3
     assert dataset.select(np.array([0, 3, 4])).copies == 2
-    held = {"epsilon": 1.0, "delta": 1e-5, "unit": "training image", "group": 3, "group_epsilon": 4.0, "history": [[1]]}
-    stated = _of_subject(held, 3)
-    assert stated is not None
-    assert (stated["epsilon"], stated["unit"]) == (4.0, "subject with at most 3 training images")
-    assert _of_subject({"epsilon": 1.0, "delta": 1e-5, "unit": "training image"}, 3) is None
-    assert _of_subject(held, 0) == held
 
 
 @pytest.fixture(scope="module")

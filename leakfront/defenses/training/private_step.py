@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from opacus.accountants import create_accountant
 
-from leakfront.defenses.contract import Guarantee, TrainingSetup
+from leakfront.defenses.contract import ONE_COPY, Guarantee, TrainingSetup
 from leakfront.defenses.training.accounting import (
     History,
     find_noise_multiplier,
@@ -151,9 +151,14 @@ class PrivateStep:
         self._accountant.history[:] = [(float(sigma), float(q), int(n)) for sigma, q, n in state["history"]]
         self._images_seen, self._images_clipped = int(state["images_seen"]), int(state["images_clipped"])
 
-    def _epsilon(self, accountant: str, history: History | None = None) -> float:
-        ran = tuple(self._accountant.history) if history is None else history
-        return spent_epsilon(ran, self._privacy.delta, accountant, precision_of(self._privacy.epsilon))
+    def _history(self) -> History:
+        """The steps that count: those that ran. Where the last step depends on the weights, all that were planned."""
+        if self._setup.stopping is None:
+            return tuple(self._accountant.history)
+        return ((float(self.optimizer.noise_multiplier), self.sampling_rate, self._setup.steps),)
+
+    def _epsilon(self, accountant: str) -> float:
+        return spent_epsilon(self._history(), self._privacy.delta, accountant, precision_of(self._privacy.epsilon))
 
     def report(self) -> dict[str, float]:
         steps = sum(n for _, _, n in self._accountant.history)
@@ -169,16 +174,13 @@ class PrivateStep:
         }
 
     def guarantee(self) -> Guarantee:
-        # where the last step depends on the weights, only the epsilon of all planned steps is proven
-        planned = ((float(self.optimizer.noise_multiplier), self.sampling_rate, self._setup.steps),)
-        history = planned if self._setup.stopping is not None else tuple(self._accountant.history)
-        copies, delta = self._setup.dataset.copies, self._privacy.delta
+        history, copies, delta = self._history(), self._setup.dataset.copies, self._privacy.delta
         alone = self._setup.dataset.subject_of is None
         return Guarantee(
-            epsilon=self._epsilon(self._privacy.accountant, history),
+            epsilon=self._epsilon(self._privacy.accountant),
             delta=delta,
             accountant=self._privacy.accountant,
-            unit=self._setup.unit + (" (one copy of it)" if copies > 1 and alone else ""),
+            unit=self._setup.unit + (ONE_COPY if copies > 1 and alone else ""),
             group=copies,
             group_epsilon=group_epsilon(history, delta, copies) if copies > 1 else None,
             history=history,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
+from leakfront.defenses import ONE_COPY
 from leakfront.errors import InputError
 from leakfront.harness.plan.plan import CellPlan, Plan
 from leakfront.harness.pool.pool import Pool
@@ -20,24 +20,23 @@ from leakfront.harness.store.secret import read_secret
 def facts_of_privacy(plan: Plan, measured: Sequence[CellPlan], layout: Layout, pool: Pool) -> dict[str, Any]:
     """The guarantees by defense, their composition, and where the secret draws came from, for run.json.
 
-    With subjects, each is stated for all images of one together, or left out if that is not known.
+    That of a defense holds for its models of all splits. Groups are those of the pool, which is public, and not those
+    that the coins of a split make members. With subjects, each guarantee is stated for all images of one together, or
+    left out if that is not known.
     """
-    stated = partial(_of_subject, most=0 if pool.subjects is None else int(np.bincount(pool.subjects).max()))
-    by_model: dict[str, dict[str, Any]] = {}
-    by_label: dict[str, dict[str, Any] | None] = {point.label: None for point in plan.points}
+    by_model: dict[str, dict[str, Any] | None] = {}
+    by_label: dict[str, list[dict[str, Any]]] = {point.label: [] for point in plan.points}
     for cell in measured:
         found = _guarantee(cell, layout)
         if found is None:
             continue
-        by_model[cell.keys[TRAIN.name]] = found  # cells with the same weights release one model
-        largest = by_label[cell.point.label]
-        if largest is None or found["epsilon"] > largest["epsilon"]:
-            by_label[cell.point.label] = found
-    by_label = {label: found and stated(found) for label, found in by_label.items()}
-    facts: dict[str, Any] = {"guarantees": by_label}
+        stated = _of_pool(found, cell, pool)
+        by_model[cell.keys[TRAIN.name]] = stated  # cells with the same weights release one model
+        by_label[cell.point.label] += [stated] if stated is not None else []
+    facts: dict[str, Any] = {"guarantees": {label: _of_all_splits(found) for label, found in by_label.items()}}
     if by_model:
-        together = [stated(found) for found in composed(list(by_model.values()))]
-        facts["composed_guarantees"] = [found for found in together if found is not None]
+        known = [stated for stated in by_model.values() if stated is not None]
+        facts["composed_guarantees"] = [composed(known)] if len(known) == len(by_model) else []
         secret = read_secret(layout)
         facts |= {"private_draws": secret.origin, "private_draws_before": secret.before}
     return facts
@@ -62,33 +61,64 @@ def _guarantee(cell: CellPlan, layout: Layout) -> dict[str, Any] | None:
     return found
 
 
-def _of_subject(found: dict[str, Any], most: int) -> dict[str, Any] | None:
-    """The guarantee for a whole subject of at most `most` pool images (0: there are no subjects).
+def _of_pool(found: dict[str, Any], cell: CellPlan, pool: Pool) -> dict[str, Any] | None:
+    """The guarantee of a model for the groups of the pool: the copies of an image, or the images of a subject.
 
-    None for one of single images only, such as one without a history of its noise.
+    None with subjects if it is one of single images only: without a history of its noise, or behind a defense that
+    changes the unit, such as deduplication, where the images of one subject decide which of others are kept.
     """
-    if most == 0:
+    if pool.subjects is not None:
+        most = int(np.bincount(pool.subjects).max())
+        if any(layer.overrides("unit") for layer in cell.point.stack):
+            return None
+        return _of_subject(found, most)
+    copies, changed = int(pool.copies.max()), any(layer.overrides("unit") for layer in cell.point.stack)
+    if found["group"] == 1 and (copies == 1 or changed):
+        return found  # no image has copies, or they were removed
+    unit, *remark = found["unit"].partition("; ")
+    one = "" if unit.endswith(ONE_COPY) else ONE_COPY  # missing where no image with copies was made a member
+    return {**_of_group(found, max(found["group"], copies)), "unit": "".join((unit, one, *remark))}
+
+
+def _of_group(found: dict[str, Any], group: int) -> dict[str, Any]:
+    """The guarantee with another size of its groups; without a history, the epsilon that is stated for its own."""
+    if not found["history"]:
         return found
-    group = int(found.get("group", 1))
-    alone = most == 1 or (group == 1 and found.get("history"))  # DP-SGD has counted the images of subjects
-    epsilon = found["epsilon"] if alone else found.get("group_epsilon")
-    if epsilon is None:
+    from leakfront.defenses.training.accounting import group_epsilon
+
+    history = tuple((sigma, rate, int(count)) for sigma, rate, count in found["history"])
+    return {**found, "group": group, "group_epsilon": group_epsilon(history, found["delta"], group)}
+
+
+def _of_subject(found: dict[str, Any], most: int) -> dict[str, Any] | None:
+    """The guarantee for a whole subject of at most `most` pool images; None for one of single images only."""
+    if most > 1 and not found["history"]:
         return None
-    rest = {key: value for key, value in found.items() if key not in ("group", "group_epsilon")}
-    return {**rest, "epsilon": epsilon, "unit": f"subject with at most {group} training images"}
+    epsilon = found["epsilon"] if most == 1 else _of_group(found, most)["group_epsilon"]
+    remark = found["unit"].partition("; ")[1:]
+    unit = "".join((f"subject with at most {most} training image{'s' * (most > 1)}", *remark))
+    rest = {key: value for key, value in found.items() if key != "group_epsilon"}
+    return {**rest, "epsilon": epsilon, "group": most, "unit": unit}
 
 
-def composed(guarantees: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One guarantee for all of these models together, for each unit that they protect.
+def _of_all_splits(found: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What holds for the models of all splits: the largest epsilons; None without a guarantee."""
+    if not found:
+        return None
+    largest = max(found, key=lambda one: (one.get("group_epsilon") or one["epsilon"], one["epsilon"]))
+    return {**largest, "epsilon": max(one["epsilon"] for one in found)}
+
+
+def composed(guarantees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One guarantee for all of these models together, for one unit of each.
 
     Guarantees with a history of DP-SGD compose by Renyi divergences (Mironov 2017, arXiv 1702.07476, proposition 1), at
     the smallest of their deltas. If one has no history, epsilons and deltas are added up (basic composition). The
-    draws of the models must be independent.
+    draws of the models must be independent. A unit that is protected with all its copies is protected as one copy; so
+    units whose names differ compose, and all are named.
     """
-    units: dict[str, list[Mapping[str, Any]]] = {}
-    for guarantee in guarantees:
-        units.setdefault(guarantee["unit"], []).append(guarantee)
-    return [{"unit": unit, "models": len(same), **_together(same)} for unit, same in units.items()]
+    units = dict.fromkeys(str(guarantee["unit"]) for guarantee in guarantees)
+    return {"unit": " / ".join(units), "models": len(guarantees), **_together(guarantees)}
 
 
 def _together(guarantees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
