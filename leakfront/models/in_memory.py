@@ -6,16 +6,20 @@ import hashlib
 import inspect
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from leakfront.errors import InputError
 from leakfront.models import ModelFamily, register
 
 if TYPE_CHECKING:
+    import torch
+
     from leakfront.models.own_network import OwnNetwork, PredictsNoise
 
 _FILE = "in_memory.json"
@@ -26,8 +30,8 @@ _held: dict[str, PredictsNoise] = {}
 def held(model: PredictsNoise) -> Iterator[str]:
     """In the block, `InMemory` finds this model under the id that is yielded.
 
-    The id names the class and a hash of the weights, the noise levels and the source of the class. A model whose
-    weights or source cannot be seen gets an id of its own each time, since nothing says that it is the same.
+    The id names the class and a hash of what the model does, see `_fingerprint`. A model whose weights, code or
+    attributes cannot be seen gets an id of its own each time, since nothing says that it is the same.
     """
     known = f"{type(model).__name__.strip('_') or 'model'}-{_fingerprint(model)}"
     _held[known] = model
@@ -110,19 +114,79 @@ class InMemory(ModelFamily):
 
 
 def _fingerprint(model: PredictsNoise) -> str:
-    """16 hexadecimal digits; equal for a module of the same class with the same weights and noise levels."""
+    """16 hexadecimal digits: equal for modules of the same code, with the same weights, noise levels and attributes.
+
+    The code is that of the classes of all its modules and of their bases; of torch, the version. What these call
+    elsewhere is not looked at.
+    """
     import torch
 
     if not isinstance(model, torch.nn.Module) or not any(True for _ in model.parameters()):
         return secrets.token_hex(8)
+    digest = hashlib.sha256(torch.__version__.encode())
     try:
-        source = inspect.getsource(type(model))
-    except (OSError, TypeError):
+        for name, module in model.named_modules():
+            digest.update(f"{name} {_code(type(module))} {_attributes(module)}".encode())
+    except _UnseenError:
         return secrets.token_hex(8)
-    digest = hashlib.sha256(source.encode())
     levels = {"alphas_cumprod": torch.as_tensor(model.alphas_cumprod)}
     for name, tensor in {**model.state_dict(), **levels}.items():
-        values = tensor.detach().cpu().contiguous().flatten()
-        digest.update(f"{name} {values.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(values.view(torch.uint8).numpy().tobytes())
+        digest.update(f"{name} {_numbers(tensor)}".encode())
     return digest.hexdigest()[:16]
+
+
+class _UnseenError(Exception):
+    """Something that a model does cannot be seen, so nothing says whether two models are the same."""
+
+
+def _code(kind: type) -> str:
+    """The source of a class and of its bases."""
+    own = [one for one in kind.__mro__ if one.__module__.partition(".")[0] not in ("torch", "builtins")]
+    try:
+        return "".join((kind.__qualname__, *(inspect.getsource(one) for one in own)))
+    except (OSError, TypeError):
+        raise _UnseenError from None
+
+
+def _attributes(module: torch.nn.Module) -> str:
+    """What a module holds beside parameters, buffers and modules, but whether it is training."""
+    import torch
+
+    own = vars(torch.nn.Module())
+    return repr([(name, _seen(value)) for name, value in sorted(vars(module).items()) if name not in own])
+
+
+def _seen(value: Any) -> Any:
+    """A value that is the same for equal values. Raises `_UnseenError` for one of an unknown kind."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return _numbers(value)
+    if isinstance(value, np.ndarray):
+        return _numbers(torch.as_tensor(value))
+    if isinstance(value, Mapping):
+        return [(str(key), _seen(held)) for key, held in value.items()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_seen(held) for held in (sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)]
+    if isinstance(value, torch.nn.Module):
+        return [_code(type(value)), _attributes(value), [_numbers(tensor) for tensor in value.state_dict().values()]]
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, torch.dtype, torch.device, Path)):
+        return repr(value)
+    if inspect.isbuiltin(value):
+        return value.__qualname__
+    if inspect.isfunction(value) and value.__closure__ is None:
+        try:
+            return inspect.getsource(value)
+        except OSError:
+            raise _UnseenError from None
+    raise _UnseenError
+
+
+def _numbers(tensor: torch.Tensor) -> str:
+    """The type, the shape and a hash of the numbers of a tensor."""
+    import torch
+
+    values = tensor.detach().cpu().contiguous().flatten()
+    return (
+        f"{values.dtype} {tuple(tensor.shape)} {hashlib.sha256(values.view(torch.uint8).numpy().tobytes()).hexdigest()}"
+    )
