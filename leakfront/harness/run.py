@@ -22,6 +22,7 @@ from leakfront.harness.pool.pool import APART
 from leakfront.harness.settings.scrubbed import Scrubber
 from leakfront.harness.settings.sections import Config
 from leakfront.harness.stages import POOL, TRAIN
+from leakfront.harness.stages.given_samples import given_notes
 from leakfront.harness.stages.guarantees import is_begun
 from leakfront.harness.stages.pool import stored_pool
 from leakfront.harness.stages.stage import Work, perform
@@ -94,7 +95,7 @@ def run(
             progress.say(_opening(plan, layout, workers, str(cluster or "")), session="start")
             if taken:
                 progress.say(f"  {taken} artifacts are taken over from other runs")
-            for note in (*pool.notes, *notes_on(plan)):
+            for note in (*pool.notes, *notes_on(plan), *given_notes(plan, layout)):
                 progress.say(f"  {note}")
             try:
                 failed = execute(plan, layout, workers, cluster, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,19 @@ def test_images_alone_are_judged_from_arrays_as_from_folders(tmp_path: Path) -> 
     in_folders = {"members": members, "decoys": decoys, "samples": samples}
     for name, images in in_folders.items():
         folder_of(images, name, tmp_path)
+    Image.new("L", (9, 9)).save(tmp_path / "samples" / "odd.png")
     result = leakfront.attack(
         samples=torch.from_numpy(samples).float() / 127.5 - 1, members=members, decoys=decoys, overrides=FEW[:1]
     )
     command = ["samples", str(tmp_path / "samples"), "--members", str(tmp_path / "members"), "--decoys",
-               str(tmp_path / "decoys"), "--out", str(tmp_path / "run"), "--set", FEW[0]]  # fmt: skip
+               str(tmp_path / "decoys"), "--out", str(tmp_path / "run"), "--set", FEW[0],
+               "--set", "data.params.skip_bad=true"]  # fmt: skip
     done = command_here(*command, report=False)
     assert done.exit_code == 0, done.output
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (info["samples_per_model"], info["external_model"]["images_alone"]) == (20, 20)
+    (note,) = [note for note in info["attack_notes"] if "of the generated images" in note and "odd.png" in note]
+    assert note[:50] in done.output
     found = numbers(result)
     pd.testing.assert_frame_equal(numbers(leakfront.load(tmp_path / "run")), found)
     extraction = found[found["source"] == "extraction"].set_index("metric")["value"]

@@ -130,8 +130,6 @@ def notes_on(plan: Plan) -> list[str]:
     shadows = plan.config.splits - 1
     notes = {label: plan.note(label, shadows) for label in plan.attacks}
     of_model = [f"model: {note}" for note in plan.model.notes()]
-    if plan.generated is not None:
-        of_model += [f"model: of the generated images, {note}" for note in plan.generated.listing.notes]
     known = [*caption_notes(plan.model, plan.dataset), *external_notes(plan.dataset, plan.metrics, plan.extractor)]
     return [*of_model, *known, *(f"attack {label}: {note}" for label, note in notes.items() if note)]
 

@@ -15,10 +15,12 @@ from leakfront.harness.pool.near_copies import near_copies
 from leakfront.harness.pool.pool import Pool
 from leakfront.harness.stages.aggregate import over_all_splits
 from leakfront.harness.stages.cell_rows import diverged_row, failed_row
+from leakfront.harness.stages.given_samples import given_notes
 from leakfront.harness.stages.guarantees import facts_of_privacy
 from leakfront.harness.stages.many_runs import many_run_rows
 from leakfront.harness.stages.measure import cell_rows
 from leakfront.harness.stages.reference import reference_rows
+from leakfront.harness.stages.sample import load_samples
 from leakfront.harness.stages.train import load_facts as load_training
 from leakfront.harness.store.layout import Layout
 from leakfront.harness.store.run_folder import resolved
@@ -56,7 +58,7 @@ def collect(
         },
         "in_front": in_front(plan),
         "not_in_suite": [label for label in V2 if label not in plan.attacks],
-        "attack_notes": notes_on(plan),
+        "attack_notes": [*notes_on(plan), *given_notes(plan, layout)],
         "metric_facts": metric_facts(plan.metrics, plan.features),
         "config": resolved(config),
         "seed": config.seed,
@@ -73,7 +75,7 @@ def collect(
         "near_copies": len(np.unique((pool.near or near_copies(pool.images)).pairs)),
         "classes": list(pool.classes) if len(pool.classes) > 1 else [],
         "data_notes": list(pool.notes),
-        "samples_per_model": config.sampling.images,
+        "samples_per_model": _samples(plan, layout),
         "features": plan.features,
         "model": plan.model.label,
         **({"external_model": _external(plan, measured, layout)} if plan.external else {}),
@@ -93,11 +95,16 @@ def collect(
     return rows, info
 
 
+def _samples(plan: Plan, layout: Layout) -> int:
+    """The images of each model; of given ones those that could be read."""
+    return plan.config.sampling.images if plan.generated is None else len(load_samples(plan.cells[0], layout))
+
+
 def _external(plan: Plan, measured: Sequence[CellPlan], layout: Layout) -> dict[str, Any]:
     """The facts about an external model: its name, its files, how they were read, and whether that is plausible."""
     read = {"read": "; ".join(plan.model.notes())} if plan.model.notes() else {}
     if not plan.has_model:
-        return {"name": plan.model.label, "images_alone": plan.config.sampling.images}
+        return {"name": plan.model.label, "images_alone": _samples(plan, layout)}
     facts = {"name": plan.model.label, **plan.model.version(), **read}
     for cell in measured:  # an external model is one cell
         facts["plausibility"] = load_training(cell, layout)["plausibility"]
