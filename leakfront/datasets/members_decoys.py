@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import combinations
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -174,14 +175,15 @@ def _refuse_shared(members: _Loaded, decoys: _Loaded) -> None:
 
 
 def _refuse_shared_subjects(loaded: list[_Loaded]) -> None:
-    """Raise `InputError` if a subject is both member and decoy."""
-    shared = sorted(set(loaded[0][1].subjects or ()) & set(loaded[1][1].subjects or ()))
-    if shared:
-        others = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
-        raise InputError(
-            f"the subject {shared[0]!r}{others} has images in both members and decoys; move all images of a subject to "
-            "one side, or remove them"
-        )
+    """Raise `InputError` if a subject has images in two of the folders: attacks learn from the reference, too."""
+    for (one, first, _), (other, second, _) in combinations(loaded, 2):
+        shared = sorted(set(first.subjects or ()) & set(second.subjects or ()))
+        if shared:
+            others = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
+            raise InputError(
+                f"the subject {shared[0]!r}{others} has images in both {one} and {other}; move all images of a subject "
+                "to one side, or remove them"
+            )
 
 
 def _size(found: LabelledImages) -> str:

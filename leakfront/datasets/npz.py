@@ -41,7 +41,8 @@ class NumpyArchive(Dataset):
                 raise InputError(f"{self.path} has no array {key!r} (it has: {', '.join(known) or 'none'})")
         images = self._channels_first(arrays[self.images])
         if self.labels not in arrays:
-            return LabelledImages(images, np.zeros(len(images), dtype=np.int64))
+            note = f"there is no array {self.labels!r} (there are: {', '.join(known)}), so all images are of one class"
+            return LabelledImages(images, np.zeros(len(images), dtype=np.int64), notes=(note,))
         labels, classes = self._classes(arrays[self.labels], len(images))
         return LabelledImages(images, labels, classes)
 

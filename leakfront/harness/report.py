@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from leakfront.errors import InputError
-from leakfront.harness.store.artifacts import MANIFEST, checksum, writing
+from leakfront.harness.store.artifacts import MANIFEST, checksum, read_manifest, writing
 from leakfront.harness.store.code_keys import content_key, with_imports
 from leakfront.harness.store.integrity import check_results, is_sealed
 from leakfront.harness.store.layout import Layout
-from leakfront.harness.store.own_pages import is_own, sign
+from leakfront.harness.store.own_pages import SIGNATURE, is_own, sign
 
 PAGE = "index.html"
 SHAREABLE = "shareable"
@@ -101,9 +101,22 @@ def _check(runs: Sequence[Layout], folder: Path) -> None:
 
 
 def check_place(folder: Path) -> None:
-    """Raise `InputError` for a folder that is not empty and holds no report."""
-    if folder.exists() and any(folder.iterdir()) and not ((folder / MANIFEST).exists() and (folder / PAGE).exists()):
+    """Raise `InputError` for a folder that is not empty and holds no report, or other files beside it.
+
+    A new report replaces the whole folder. Files whose names begin with a dot are those of file managers.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not ((folder / MANIFEST).exists() and (folder / PAGE).exists()):
         raise InputError(f"{folder} is not empty and holds no report; give another folder with --out")
+    manifest = read_manifest(folder)
+    known = {MANIFEST, SIGNATURE, *(manifest["files"] if manifest else ())}
+    files = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    other = [name.as_posix() for name in files if name.as_posix() not in known and not name.name.startswith(".")]
+    if manifest and other:
+        raise InputError(
+            f"{folder / other[0]} is no part of the report, which is replaced as a whole; move it out of the folder"
+        )
 
 
 def _write(folder: Path, key: str, draw: Callable[[Path], object]) -> None:

@@ -62,7 +62,7 @@ def run(
     wrong input, and `StageError` if a stage of the whole run fails.
     """
     from leakfront.harness.decision import write_decision
-    from leakfront.harness.report import draw_report
+    from leakfront.harness.report import check_place, draw_report
     from leakfront.harness.stages.aggregate import write_results
     from leakfront.harness.stages.made import ways_of
     from leakfront.harness.stages.record import collect
@@ -71,6 +71,8 @@ def run(
     started = time.monotonic()
     plan, pool = check_everything(config, layout, cluster)
     check_signals(plan, pool.images.shape[1:])
+    if report:
+        check_place(layout.report)
     plugins = packages_of(plan)
     session = {"versions": provenance.versions(), "git": provenance.git_state(), "machine": provenance.machine()}
     with locked(layout):

@@ -42,7 +42,8 @@ def left_out(runs: Sequence[Shareable]) -> list[str]:
         "Pictures: no image of the pool and no generated image is shown, nor a figure that has any.",
         "Names of files and subjects on the pages of single images and of the release, and in per_image.csv: numbers "
         "stand for them.",
-        "The data: its name, its place and its checksum. Of the settings, all paths and all texts that may hold one.",
+        "The data: its name, its place, its checksum and the names of its classes. Of the settings, all paths and all "
+        "texts that may hold one.",
         f"Labels with a path or the name of a file, a folder of the data or a user: {stand_in} stand for them."
         if replaced
         else "Labels with a path or the name of a file, a folder of the data or a user; there was none.",

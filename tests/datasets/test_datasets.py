@@ -353,6 +353,8 @@ def test_an_archive_may_have_channels_first_last_or_none(tmp_path: Path) -> None
     assert np.array_equal(last.images, pixels)
     none = open_dataset(archive(tmp_path, images=pixels[:, 0])).load()
     assert np.array_equal(none.images, pixels[:, :1])
+    named = open_dataset(archive(tmp_path, images=pixels, y=np.arange(5))).load()
+    assert named.notes == ("there is no array 'labels' (there are: images, y), so all images are of one class",)
 
 
 def test_labels_of_an_archive_are_numbered_from_zero_and_keep_their_names(tmp_path: Path) -> None:

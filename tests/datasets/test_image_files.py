@@ -50,6 +50,20 @@ def refused(**params: Any) -> tuple[str, ...]:
     return caught.value.sentences
 
 
+@pytest.mark.parametrize("form", ["tiff", "gif", "png", "webp"])
+def test_a_file_of_several_pages_or_frames_is_refused(tmp_path: Path, form: str) -> None:
+    picture(0).save(tmp_path / f"stack.{form}", save_all=True, append_images=[picture(1), picture(2)])
+    with pytest.raises(InputError, match=r"stack\.\w+ has 3 pages or frames; save the one that you mean"):
+        open_dataset(f"folder:{tmp_path}", mode="grey").load()
+
+
+def test_the_preview_in_a_cameras_jpeg_is_no_second_image(tmp_path: Path) -> None:
+    picture(0).convert("RGB").save(
+        tmp_path / "photo.jpg", "MPO", save_all=True, append_images=[picture(1).convert("RGB")]
+    )
+    assert len(open_dataset(f"folder:{tmp_path}").load()) == 1
+
+
 def test_all_endings_that_pillow_knows_of_the_formats_are_images(tmp_path: Path) -> None:
     Image.init()
     known = {name for name, form in Image.registered_extensions().items() if form in FORMATS}

@@ -71,3 +71,26 @@ def test_nobody_is_both_member_and_decoy(tmp_path: Path) -> None:
     (tmp_path / "decoys" / "bob_2.png").rename(tmp_path / "decoys" / "cat_2.png")
     found = MembersDecoys(members, decoys, subjects="regex:^([a-z]+)_").load()
     assert sorted(set(found.subjects or ())) == ["ann", "bob", "cat"]
+    others = saved(tmp_path / "others", ["dan_1.png", "ann_2.png"], first=9)
+    with pytest.raises(InputError, match="the subject 'ann' has images in both members and reference"):
+        MembersDecoys(members, decoys, reference=others, subjects="regex:^([a-z]+)_").load()
+
+
+def test_a_column_that_names_two_subjects_of_an_image_is_refused(tmp_path: Path) -> None:
+    folder = ImageFolder(saved(tmp_path, ["1.png", "2.png"]), subjects="column:who")
+    rows = "file_name,who\n1.png,ann\n2.png,bob\n1.png,{}\n"
+    (tmp_path / "metadata.csv").write_text(rows.format("ann"))
+    assert folder.load().subjects == ("ann", "bob")
+    (tmp_path / "metadata.csv").write_text(rows.format("eve"))
+    with pytest.raises(InputError, match=r"names two subjects of 1\.png, 'ann' and 'eve'; leave one"):
+        folder.load()
+    (tmp_path / "metadata.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"has both metadata\.csv and metadata\.jsonl"):
+        folder.load()
+
+
+def test_zero_is_a_subject(tmp_path: Path) -> None:
+    folder = ImageFolder(saved(tmp_path, ["1.png", "2.png"]), subjects="column:who")
+    lines = ('{"file_name": "1.png", "who": 0}', '{"file_name": "2.png", "who": 1}')
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    assert folder.load().subjects == ("0", "1")

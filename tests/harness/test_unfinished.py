@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import leakfront
 from leakfront.cli import main
+from leakfront.errors import InputError
 from leakfront.harness.report import draw_report
 from leakfront.harness.store.integrity import is_sealed, seal
 from leakfront.harness.store.layout import Layout
@@ -48,6 +49,11 @@ def test_a_run_without_its_seal_is_labelled_by_show_and_in_the_head_of_its_repor
     assert UNFINISHED not in shown(run)
     assert leakfront.load(run.root).finished
     assert UNFINISHED not in draw_report([run], run.report).read_text()
+    (run.report / ".DS_Store").touch()
+    (run.report / "marks.csv").write_text("a person's work")
+    with pytest.raises(InputError, match=r"report/marks\.csv is no part of the report, which is replaced as a whole"):
+        draw_report([run], run.report)
+    assert (run.report / "marks.csv").read_text() == "a person's work"
 
 
 def test_a_run_that_is_stopped_leaves_no_temporaries_of_its_workers(

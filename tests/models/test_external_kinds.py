@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,11 @@ def test_what_is_chosen_in_a_folder_is_said(tmp_path: Path) -> None:
     assert "checkpoint-20/unet" in said["checkpoint"]
     assert "out/scheduler/scheduler_config.json" in said["checkpoint"]
     assert "fp16.safetensors, computed with in float32" in said["fp16 variant"]
+    given = KINDS["flat"](tmp_path / "again")
+    network = given.folder / "diffusion_pytorch_model.safetensors"
+    shutil.copy(network, network.with_name("diffusion_pytorch_model.non_ema.safetensors"))
+    beside = "; ".join(ours(given)[0].notes())
+    assert "model.safetensors, and not of diffusion_pytorch_model.non_ema.safetensors beside it" in beside
     assert "is the one snapshot" in said["hub cache"]
     assert "variance" in said["learned variance"]
     assert "whole/scheduler/scheduler_config.json" in said["the unet alone"]

@@ -19,6 +19,7 @@ from leakfront.harness.store.layout import Layout
 from leakfront.results.figures import Figure, figures
 from leakfront.results.run.data import RunData
 from leakfront.results.run.shareable import Shareable
+from leakfront.results.run.shareable_config import shareable_config
 from leakfront.results.run.shown_names import LEFT_OUT, ShownNames
 from tests.results.planted_secrets import COLOUR, FILE, FOLDER, HOME, NAMES, PROJECT, USER, run_with_secrets, secrets_in
 
@@ -175,3 +176,6 @@ def test_a_shareable_run_has_no_images(run: Path) -> None:
     assert shown.info["config"]["model"] == {"name": "unet", "weights": LEFT_OUT}
     assert HOME not in str(shown.info)
     assert set(shown.rows["dataset"]) == {"folder"}
+    config = {"data": {"params": {"class_order": ["anna", "ben"], "size": 8}}}
+    hidden = shareable_config(config, NAMED, {}, {})
+    assert hidden == {"data": {"params": {"class_order": [LEFT_OUT, LEFT_OUT], "size": 8}}}

@@ -67,6 +67,9 @@ def decode(file: Path, orientation: Orientation = "as_stored") -> Picture:
 
 
 def _decoded(file: Path, image: ImageFile.ImageFile, wanted: Orientation) -> Picture:
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # a camera's JPEG whose other pictures are previews
+        raise InputError(f"{file} has {frames} pages or frames; save the one that you mean as a file of its own")
     stored = _stored_mode(image)
     _require_plain(file, image, stored)
     # TIFF's tags go when the pixels are loaded, and PNG's may follow the pixels

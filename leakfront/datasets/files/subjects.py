@@ -32,6 +32,8 @@ def metadata_file(rule: str, root: Path) -> Path | None:
         raise InputError(
             f"{root} has no {METADATA[0]} and no {METADATA[1]}, which data.params.subjects = {rule!r} names"
         )
+    if len(found) > 1:
+        raise InputError(f"{root} has both {' and '.join(METADATA)}; leave the one that names the subjects")
     return found[0]
 
 
@@ -82,8 +84,16 @@ def _column(column: str, root: Path, rule: str) -> dict[str, str]:
             entries = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         else:
             entries = [parse_json(line) for line in text.splitlines() if line.strip()]
-        return {str(entry["file_name"]): str(entry[column] or "").strip() for entry in entries}
+        rows = [(str(entry["file_name"]), entry[column]) for entry in entries]
     except (KeyError, TypeError) as error:
         raise InputError(f"{source} has no column {error}; it must have file_name and {column!r}") from None
     except (ValueError, csv.Error) as error:
         raise InputError(f"{source} cannot be read ({error})") from None
+    found: dict[str, str] = {}
+    for name, value in rows:
+        subject = "" if value is None else str(value).strip()
+        if found.setdefault(name, subject) != subject:
+            raise InputError(
+                f"{source} names two subjects of {printable(name)}, {found[name]!r} and {subject!r}; leave one"
+            )
+    return found

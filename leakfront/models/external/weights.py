@@ -99,8 +99,8 @@ def read_weights(
 ) -> Weights | None:
     """The weights in the network's folder; None with a sentence in `faults` for what is wrong.
 
-    A line in `notes` says which of several precisions was read. most: the largest size in bytes, by default a quarter
-    of the memory.
+    A line in `notes` says which of several precisions was read, and which files beside it were not. most: the largest
+    size in bytes, by default a quarter of the memory.
     """
     found = {entry.name: match for entry in sorted(network.iterdir()) if (match := form.file.fullmatch(entry.name))}
     variants = {name: match[1] or match[2] for name, match in found.items()}
@@ -117,6 +117,8 @@ def read_weights(
     (name,) = chosen
     if not plain:
         notes.append(f"the weights are those of {name}, computed with in float32")
+    if beside := [other for other in variants if other != name and variants[other] is not None]:
+        notes.append(f"the weights are those of {name}, and not of {' and '.join(beside)} beside it")
     path = network / name
     if name.endswith(".json"):
         paths = _shards(path, home, faults)

@@ -23,7 +23,7 @@ def shareable_config(
                 return renamed[key]
             if key == "data.dataset":
                 return value.partition(":")[0] if value.partition(":")[0] in names.public else LEFT_OUT
-            if last == "subjects":  # a pattern or a column may name people
+            if last == "subjects" or ".class_order." in key:  # both may name people
                 return LEFT_OUT
             if last == "label":
                 return labels.get(value, LEFT_OUT)
