@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +54,8 @@ def check_everything(config: Config, layout: Layout, cluster: RayCluster | None 
             )
     check_sampler(plan)
     check_captions(plan, pool)
+    if told := [note for note in plan.model.caption_notes(pool.all_captions) if note not in pool.notes]:
+        pool = replace(pool, notes=(*pool.notes, *told))
     check_base(plan, pool)
     check_halves(plan)
     check_told_labels(plan)
@@ -171,8 +174,13 @@ def check_stack(plan: Plan, stack: Sequence[Defense]) -> None:
 
 
 def check_captions(plan: Plan, pool: Pool) -> None:
-    """Raise `InputError` for a text model without captions, or with captions that it cannot take."""
+    """Raise `InputError` for a text model without captions, or with captions that it cannot take, and for captions that
+    are given to an external model without text."""
     if not plan.model.text:
+        if plan.external and plan.has_model and getattr(plan.dataset, "captions_file", None) is not None:
+            raise InputError(
+                "data.params.captions_file (--captions) has captions, and the model takes none; leave it out"
+            )
         return
     what = f"model.name = {plan.model.name!r} is a text model"
     if pool.captions is None and plan.external:

@@ -299,6 +299,10 @@ class ModelFamily(Plugin):
     def check_captions(self, captions: Sequence[str]) -> None:
         """Raise `InputError` if a text model cannot take these captions, all those of a run."""
 
+    def caption_notes(self, captions: Sequence[str]) -> list[str]:
+        """What a reader should know of how a text model takes these captions; sentences without their ends."""
+        return []
+
     def examine(self) -> None:
         """Raise `InputError` if the files that the model is read from do not make a model; takes seconds at most."""
 

@@ -185,7 +185,17 @@ class TextPipelineFamily(ModelFamily):
             raise InputError(*faults)
 
     def check_captions(self, captions: Sequence[str]) -> None:
-        """Do nothing: a caption of more tokens than the encoder takes is cut, as diffusers' training scripts do."""
+        """Do nothing: a caption of more tokens than the encoder takes is cut, as diffusers' training scripts do.
+
+        See `caption_notes`.
+        """
+
+    def caption_notes(self, captions: Sequence[str]) -> list[str]:
+        return [
+            note
+            for name, files in self._source.tokenizers.items()
+            if (note := cut(files.make(length := self._source.length(self._source.encoder_of(name))), length, captions))
+        ]
 
     def examine(self) -> None:
         """Raise `InputError` unless settings and weights fit together; takes seconds, since it reads no weights."""
@@ -268,6 +278,22 @@ def _read(path: str, read: Callable[[Path], Source]) -> Source:
 def _fitting(lora: LoraFile, source: TextPipeline) -> Adapters:
     """The adapters of a file by the parts of a pipeline, which are built without memory for this."""
     return lora.adapters({name: part.network() for name, part in source.parts.items() if name != "vae"})
+
+
+def cut(tokenizer: Any, length: int, captions: Sequence[str]) -> str:
+    """A sentence on captions that are cut to `length` tokens; empty if none is."""
+    distinct = list(dict.fromkeys(captions))
+    whole = [tuple(ids) for ids in tokenizer(distinct, truncation=False)["input_ids"]] if distinct else []
+    longer = sum(len(ids) > length for ids in whole)
+    if not longer:
+        return ""
+    kept = tokenizer(distinct, truncation=True, max_length=length)["input_ids"]
+    merged = len(set(whole)) - len({tuple(ids) for ids in kept})
+    same = f", which leaves {merged} without a difference from another" if merged else ""
+    return (
+        f"captions: {longer:,} of {len(distinct):,} have more tokens than the {length} that the model's text encoder "
+        f"takes, and are cut{same}"
+    )
 
 
 def _examined(source: TextPipeline) -> list[Any]:

@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from leakfront.errors import InputError
-from leakfront.harness.checks import check_everything
+from leakfront.harness.checks import check_captions, check_everything
 from leakfront.harness.dry_run import print_plan
 from leakfront.harness.plan.external import NO_BASE, NO_NULL, NO_TEXT
 from leakfront.harness.plan.make import make_plan
@@ -231,3 +232,14 @@ def test_the_libraries_of_a_text_model_are_part_of_its_key() -> None:
 
     plan = make_plan(parse_config(settings()))
     assert {"transformers", "tokenizers", "diffusers"} <= set(libraries_of(TRAIN.code(Subject(plan, plan.cells[0]))))
+
+
+def test_captions_for_a_model_that_takes_none_are_refused() -> None:
+    """They would be read, and passed over."""
+    plan: Any = SimpleNamespace(
+        model=SimpleNamespace(text=False), external=True, has_model=True, dataset=SimpleNamespace(captions_file="a.csv")
+    )
+    with pytest.raises(InputError, match=r"\(--captions\) has captions, and the model takes none; leave it out"):
+        check_captions(plan, SimpleNamespace())  # type: ignore[arg-type]
+    plan.dataset.captions_file = None
+    check_captions(plan, SimpleNamespace())  # type: ignore[arg-type]

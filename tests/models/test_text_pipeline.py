@@ -217,6 +217,26 @@ def test_what_is_not_read_is_refused_in_one_sentence(given: Path, tmp_path: Path
     assert len(refusal.value.sentences) == 1
 
 
+def test_captions_that_are_cut_are_counted(given: Path) -> None:
+    """The encoder takes 16 tokens with begin and end; a letter that it has no pair for is a token."""
+    start = "q w x " * 10
+    notes = family(given).caption_notes(["a cat", "a cat", f"{start} one", f"{start} two"])
+    assert notes == [
+        "captions: 2 of 3 have more tokens than the 16 that the model's text encoder takes, and are cut, which leaves "
+        "1 without a difference from another"
+    ]
+    assert family(given).caption_notes(["a cat"]) == []
+
+
+def test_added_tokens_that_would_not_be_read_are_refused(given: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(given, tmp_path / "inverted"))
+    (folder / "tokenizer" / "added_tokens.json").write_text('{"<|startoftext|>": 1}')
+    family(folder).version()
+    (folder / "tokenizer" / "added_tokens.json").write_text('{"<my-cat>": 99}')
+    with pytest.raises(InputError, match=r"added_tokens\.json names '<my-cat>', which .* do not have"):
+        family(folder).version()
+
+
 def test_images_that_do_not_fit_are_refused(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"for images of 3 channels, .* 1; set data\.params\.mode = 'rgb'"):
         family(given).check((1, 16, 16))

@@ -17,7 +17,7 @@ from leakfront.models.external.places import POINTER, inside, is_pointer, leads_
 CONFIG, SPECIAL, WHOLE, VOCABULARY, MERGES = (
     "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json", "vocab.json", "merges.txt",
 )  # fmt: skip
-SENTENCES = "spiece.model"
+SENTENCES, ADDED = "spiece.model", "added_tokens.json"
 MAX_BYTES = 2**26  # of one file; T5's tokenizer.json has 2.4 MB
 # of tokenizer_config.json; other keys are not handed on
 KEPT = ("added_tokens_decoder", "add_prefix_space", "bos_token", "clean_up_tokenization_spaces", "do_lower_case",
@@ -80,6 +80,8 @@ def read_tokenizer(folder: Path, home: Path, kind: str, faults: list[str]) -> To
         named[SPECIAL] = folder / SPECIAL
     parts = _parts(folder, kind, faults)
     count = _count(folder, parts, home, faults) if parts else 0
+    if count and (folder / ADDED).exists():
+        _require_added(folder, parts, config, home, faults)
     if len(faults) > before or not parts:
         return None
     named |= {name: folder / name for name in parts}
@@ -87,6 +89,24 @@ def read_tokenizer(folder: Path, home: Path, kind: str, faults: list[str]) -> To
     settings = {key: config[key] for key in KEPT if key in config}
     known = longest if isinstance(longest, int) and not isinstance(longest, bool) and 3 <= longest <= 2**12 else None
     return TokenizerFiles(folder, named, kind, count, known, settings)
+
+
+def _require_added(folder: Path, parts: Sequence[str], config: dict[str, Any], home: Path, faults: list[str]) -> None:
+    """A sentence in `faults` if added_tokens.json, which is not read, names tokens that no other file has."""
+    decoder = config.get("added_tokens_decoder")
+    stated = decoder.values() if isinstance(decoder, dict) else ()
+    known = {str(entry.get("content")) for entry in stated if isinstance(entry, dict)}
+    found = parse_json(read_text(folder / parts[0], MAX_BYTES))  # which `_count` has read
+    entries = found.get("added_tokens") or () if WHOLE in parts else ()
+    known |= {str(entry.get("content")) for entry in entries if isinstance(entry, dict)}
+    vocabulary = found["model"]["vocab"] if WHOLE in parts else found
+    known |= set(vocabulary) if isinstance(vocabulary, dict) else {str(entry[0]) for entry in vocabulary}
+    added = read_object(folder / ADDED, home, faults) or {}
+    if missing := [token for token in added if token not in known]:
+        faults.append(
+            f"{folder / ADDED} names {shown(missing[0])}, which {' and '.join(parts)} and {CONFIG} do not have: such "
+            "tokens are not read; load the tokenizer with transformers and write it again with save_pretrained"
+        )
 
 
 def _parts(folder: Path, kind: str, faults: list[str]) -> Sequence[str]:
