@@ -259,6 +259,44 @@ def test_dicom_is_read_through_its_window_where_the_extra_is_installed(tmp_path:
         decode_medical(volume, View((40.0, 400.0)))
 
 
+def test_frames_of_enhanced_dicom_are_rescaled_each_by_its_own_statement(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    stored = np.array([[0, 840], [1040, 1240]])
+
+    def rescaling(intercept: float) -> Any:
+        stated, groups = pydicom.Dataset(), pydicom.Dataset()
+        stated.RescaleSlope, stated.RescaleIntercept = 1, intercept
+        groups.PixelValueTransformationSequence = [stated]
+        return groups
+
+    def enhanced(name: str, **groups: Any) -> Path:
+        dataset = pydicom.dcmread(dicom(tmp_path / name, np.stack([stored, stored])))
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+        for key, value in groups.items():
+            setattr(dataset, f"{key}FunctionalGroupsSequence", value)
+        dataset.save_as(tmp_path / name)
+        return tmp_path / name
+
+    def levels(file: Path, frame: int) -> Any:
+        return np.asarray(decode_medical(file, View((40.0, 400.0), frame)).image).tolist()
+
+    each = enhanced("each.dcm", PerFrame=[rescaling(-1000), rescaling(-1240)])
+    assert levels(each, 0) == [[0, 0], [128, 255]]
+    assert levels(each, 1) == [[0, 0], [0, 102]]
+    assert levels(enhanced("shared.dcm", Shared=[rescaling(-1000)], PerFrame=[pydicom.Dataset()] * 2), 1) == levels(
+        each, 0
+    )
+    assert levels(enhanced("plain.dcm"), 0) == [[102, 255], [255, 255]]  # its values are those that it stores
+    with pytest.raises(InputError, match="not how pixels become values"):
+        levels(enhanced("unsaid.dcm", Shared=[pydicom.Dataset()]), 0)
+
+
+def test_a_stored_window_that_is_no_straight_line_is_refused(tmp_path: Path) -> None:
+    file = dicom(tmp_path / "a.dcm", np.ones((2, 2), int), WindowCenter=40, WindowWidth=400, VOILUTFunction="SIGMOID")
+    with pytest.raises(InputError, match="no straight line"):
+        decode_medical(file, View(window="stored"))
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_nifti_is_read_slice_by_slice_where_the_extra_is_installed(tmp_path: Path, name: str) -> None:
     nibabel = pytest.importorskip("nibabel")

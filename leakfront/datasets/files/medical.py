@@ -78,7 +78,7 @@ def windowed(values: np.ndarray, window: tuple[float, float]) -> np.ndarray:
 
 
 def _dicom(pydicom: Any, file: Path, view: View) -> Picture:
-    from pydicom.pixels import apply_modality_lut, pixel_array
+    from pydicom.pixels import pixel_array
 
     dataset = pydicom.dcmread(file)
     colour = str(dataset.PhotometricInterpretation)
@@ -90,8 +90,7 @@ def _dicom(pydicom: Any, file: Path, view: View) -> Picture:
     window = _stored_window(file, dataset) if view.window == "stored" else view.window
     frame = _chosen(file, frames, view) if frames > 1 else 0
     stored = pixel_array(dataset, index=frame)
-    values = np.asarray(apply_modality_lut(stored, dataset))
-    pixels = windowed(values, _require_window(file, window))
+    pixels = windowed(_rescaled(file, dataset, stored, frame), _require_window(file, window))
     if colour == "MONOCHROME1":  # the lowest value is white
         pixels = 255 - pixels
     syntax = str(getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", ""))
@@ -107,6 +106,21 @@ def _dicom(pydicom: Any, file: Path, view: View) -> Picture:
         made_by,
     )
     return _picture(file, pixels, words)
+
+
+def _rescaled(file: Path, dataset: Any, stored: np.ndarray, frame: int) -> np.ndarray:
+    """The values of stored pixels: by the file's own rescaling, or by that of the frame, as enhanced CT and MR have it."""
+    from pydicom.pixels import apply_modality_lut
+
+    if "RescaleSlope" in dataset or "ModalityLUTSequence" in dataset:
+        return np.asarray(apply_modality_lut(stored, dataset))
+    each, all_of_them = (dataset.get(f"{which}FunctionalGroupsSequence") for which in ("PerFrame", "Shared"))
+    for groups in ([each[frame]] if each else []) + list(all_of_them or []):
+        if stated := groups.get("PixelValueTransformationSequence"):
+            return stored * float(stated[0].RescaleSlope) + float(stated[0].RescaleIntercept)
+    if each or all_of_them:
+        raise InputError(f"{file} describes each frame, and not how pixels become values; save the frame as PNG")
+    return np.asarray(stored)
 
 
 def _nifti(nibabel: Any, file: Path, view: View) -> Picture:
@@ -138,6 +152,9 @@ def _picture(file: Path, pixels: np.ndarray, words: tuple[str, ...]) -> Picture:
 
 def _stored_window(file: Path, dataset: Any) -> tuple[float, float]:
     """The first window that a DICOM file states."""
+    form = str(dataset.get("VOILUTFunction", "LINEAR"))
+    if form not in ("LINEAR", "LINEAR_EXACT") or "VOILUTSequence" in dataset:
+        raise UnsaidError(f"{file} states a window that is no straight line; set data.params.window to [centre, width]")
     centre, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
     if centre is None or width is None:
         raise UnsaidError(f"{file} states no window; set data.params.window to [centre, width]")
