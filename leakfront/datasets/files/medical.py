@@ -109,7 +109,7 @@ def _dicom(pydicom: Any, file: Path, view: View) -> Picture:
 
 
 def _rescaled(file: Path, dataset: Any, stored: np.ndarray, frame: int) -> np.ndarray:
-    """The values of stored pixels: by the file's own rescaling, or by that of the frame, as enhanced CT and MR have it."""
+    """The values of stored pixels: by the file's own rescaling, or by that of the frame, as in enhanced CT and MR."""
     from pydicom.pixels import apply_modality_lut
 
     if "RescaleSlope" in dataset or "ModalityLUTSequence" in dataset:
