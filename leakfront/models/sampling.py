@@ -11,6 +11,7 @@ import torch
 from leakfront.models.contract import DiffusionModel, Generator, in_pixels
 from leakfront.seeds import derive_seed
 
+LEAST_LAMBDA = -5.1  # log(alpha / sigma); a linear schedule of DDPM's ends above it
 NUMBERS = 2**63  # the indices that samples can be given; see `Numbered`
 # indices of samples [n] -> their conditions, int64 [n, ...], or what `DiffusionModel.embed` returns for these
 Conditions = Callable[[Sequence[int]], torch.Tensor]
@@ -32,7 +33,9 @@ class SamplerSettings:
 def make_scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
     """A diffusers scheduler for noise predictions at the model's own noise levels.
 
-    DDIM and DDPM clip the predicted x_0 to [-1, 1] if it is an image; DPM-Solver++ does not.
+    DDIM and DDPM clip the predicted x_0 to [-1, 1] if it is an image. DPM-Solver++ does not: it begins where the
+    logarithm of the signal-to-noise ratio is twice `LEAST_LAMBDA`, as its authors do with a cosine schedule (Lu et al.
+    2022, arXiv 2211.01095), since the predicted x_0 is all error where there is no signal.
     """
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
@@ -43,7 +46,9 @@ def make_scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
         return DDIMScheduler(**shared, num_train_timesteps=len(alphas_cumprod), clip_sample=in_pixels(model))
     if settings.scheduler == "ddpm":
         return DDPMScheduler(**shared, num_train_timesteps=len(alphas_cumprod), clip_sample=in_pixels(model))
-    return DPMSolverMultistepScheduler(**shared, num_train_timesteps=len(alphas_cumprod), algorithm_type="dpmsolver++")
+    return DPMSolverMultistepScheduler(
+        **shared, num_train_timesteps=len(alphas_cumprod), algorithm_type="dpmsolver++", lambda_min_clipped=LEAST_LAMBDA
+    )
 
 
 def first_timestep(model: DiffusionModel, settings: SamplerSettings) -> int:

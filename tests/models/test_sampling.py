@@ -173,3 +173,31 @@ def test_null_rows_come_at_their_probability_and_change_no_other_draw() -> None:
     assert torch.equal(network.seen[2][~dropped], conditions[~dropped])
     DenoisingLoss(levels, "epsilon", False)(network, images, conditions, torch.Generator().manual_seed(0))
     assert network.seen[2] is None
+
+
+class Off(DiffusionModel):
+    """Predicts the noise of images around 0.3, a little wrong as every trained network does."""
+
+    image_shape = (1, 4, 4)
+    classes = 0
+    network = None
+
+    def __init__(self) -> None:
+        self.alphas_cumprod = cosine_alphas_cumprod(1000)
+
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        level = self.alphas_cumprod[t][:, None, None, None]
+        exact = (1 - level).sqrt() * (x_t - level.sqrt() * 0.3) / (0.04 * level + 1 - level)
+        return exact + 0.02 * torch.linspace(-1, 1, 16).reshape(4, 4)
+
+
+@pytest.mark.parametrize("steps", [10, 20, 100])
+def test_all_schedulers_give_nearly_the_images_of_one_another(steps: int) -> None:
+    """Where there is no signal, an error of the noise is endlessly larger as one of x_0, which must not stay."""
+    indices = range(64)
+    ddim, solver = (make_sampler(Off(), SamplerSettings(name, steps), 0)(indices) for name in ("ddim", "dpm_solver++"))
+    assert (ddim - solver).abs().mean() < 0.06
+    ddpm = make_sampler(Off(), SamplerSettings("ddpm", 100), 0)(indices)
+    for images in (ddim, solver, ddpm):
+        assert images.mean() == pytest.approx(0.3, abs=0.03)
+        assert images.std() == pytest.approx(0.2, abs=0.08)
