@@ -1,8 +1,8 @@
 """Every attack on captions of Leakfront against its official formula, on small text models that know planted pairs.
 
 As in benchmarks/attack_strength.py: the models are trained and attacked by Leakfront, and the same models and pairs go
-to the official attacks in benchmarks/official_attacks/captions.py. Of 200 pairs, half are planted 12 times each.
-Attacks that look at captions alone are compared on these, CLiD on all pairs.
+to the official attacks in benchmarks/official_attacks/. Of 200 pairs, half are planted 12 times each. Attacks that look
+at captions alone are compared on these, CLiD on all pairs. Its official form learns from one other model, ours of all.
 
 Run: python -m benchmarks.caption_attack_strength [--out strength.json] [--steps 600] [--splits 4] [--run FOLDER]
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.attack_strength import auc_and_tpr, in_words, options, quality
+from benchmarks.official_attacks import clid
 from benchmarks.official_attacks.captions import OFFICIAL, TextModel
 from benchmarks.overfitted_models import finished
 from benchmarks.paired_auc import difference
@@ -31,8 +32,7 @@ from leakfront.harness.training.loop import to_unit_range
 from leakfront.models import DiffusionModel
 
 SUITE, PLANTED = "t2i-v1", {"groups": 100, "copies": 12}
-OURS = [*OFFICIAL, "clid_trees"]  # the labels in the suite
-OF_PAIRS = ("clid",)
+OURS = [*clid.JUDGES, *OFFICIAL]  # the labels in the suite
 
 
 def main() -> None:
@@ -73,12 +73,17 @@ def measure(config: dict[str, Any], folder: Path, seed: int) -> dict[str, Any]:
         for cell in plan.cells
     ]
     ours = {label: [load_scores(label, cell, layout)["score"] for cell in plan.cells] for label in OURS}
-    everything = np.ones(len(pool), bool)
-    rows = [
-        compared(label, formula, models, ours, members, everything if label in OF_PAIRS else pool.copies > 1, seed)
-        for label, formula in OFFICIAL.items()
-    ]
-    return {"attacks": rows, "clid_trees": quality(ours["clid_trees"], members)}
+    everything, planted = np.ones(len(pool), bool), pool.copies > 1
+    with torch.no_grad():
+        numbers = [clid.measured(model) for model in models]
+        alone = {label: [formula(model) for model in models] for label, formula in OFFICIAL.items()}
+    learned = {label: clid.scores(numbers, members, judge) for label, judge in clid.JUDGES.items()}
+    rows = [compared(label, theirs, ours[label], members, everything, seed) for label, theirs in learned.items()]
+    return {
+        "attacks": [
+            *rows, *(compared(label, theirs, ours[label], members, planted, seed) for label, theirs in alone.items())
+        ]
+    }  # fmt: skip
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
@@ -94,21 +99,18 @@ def as_markdown(found: Mapping[str, Any]) -> str:
         both = f"{auc_and_tpr(row['official'])} | {auc_and_tpr(row['ours'])}"
         gap = in_words(row["difference"], row["low"], row["high"], row["verdict"])
         lines.append(f"| {row['label']} | {row['pairs']} | {both} | {gap} |")
-    lines += ["", f"Without an official counterpart: `clid_trees` {auc_and_tpr(found['clid_trees'])}"]
     return "\n".join(lines)
 
 
 def compared(
-    label: str, formula: Callable[[TextModel], np.ndarray], models: Sequence[TextModel],
-    ours: dict[str, list[np.ndarray]], members: Sequence[np.ndarray], among: np.ndarray, seed: int,
+    label: str, theirs: Sequence[np.ndarray], ours: Sequence[np.ndarray], members: Sequence[np.ndarray],
+    among: np.ndarray, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """One official attack on all models, and ours against it, among some of the pairs, bool [P]."""
-    with torch.no_grad():
-        theirs = [formula(model)[among] for model in models]
-    mine, coins = [score[among] for score in ours[label]], [own[among] for own in members]
-    gap = difference(mine, theirs, coins, seed)
+    """The official scores of all models, and ours against them, among some of the pairs, bool [P]."""
+    official, mine, coins = ([one[among] for one in scores] for scores in (theirs, ours, members))
+    gap = difference(mine, official, coins, seed)
     return {
-        "label": label, "pairs": int(among.sum()), "official": quality(theirs, coins), "ours": quality(mine, coins),
+        "label": label, "pairs": int(among.sum()), "official": quality(official, coins), "ours": quality(mine, coins),
         "difference": gap.value, "low": gap.low, "high": gap.high, "verdict": gap.verdict,
     }  # fmt: skip
 

@@ -1,7 +1,5 @@
-"""Attacks on captions, each from its authors' code or, for CLiD, from its paper; a text model as they see it.
+"""Attacks that look at captions alone, each from its authors' code; a text model as they see it.
 
-* `clid`: Zhai et al. 2024, arXiv 2405.14800, §4 (its repository has no code). t = 440, 450, 460, a draw of the noise
-  each; the thirds of the words and the empty caption; scikit-learn's RobustScaler on both terms, weight 1/2.
 * `magnitude`: Wen et al. 2024, arXiv 2407.21720, YuxinWenRick/diffusion_memorization: 4 images a prompt, DDIM with 50
   steps and guidance 7.5, the mean norm of the text-conditional noise over steps and images; `first`: the first step.
 * `curvature`: Jeon et al. 2025, arXiv 2412.04140, Dongjae0324/sharpness_memorization_diffusion, local_model/pipe.py: 4
@@ -21,12 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.preprocessing import RobustScaler
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.official_attacks.model import to_scores
 
-STEPS, GUIDANCE, IMAGES, NEAR = 50, 7.5, 4, (440, 450, 460)
+STEPS, GUIDANCE, IMAGES = 50, 7.5, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,35 +56,10 @@ class TextModel:
         return [i * spacing for i in reversed(range(STEPS))]
 
 
-def clid(model: TextModel) -> np.ndarray:
-    """S(mean_i D_i) / 2 + S(L) / 2, [N]."""
-    generator = torch.Generator().manual_seed(model.seed)
-    reduced = [*([third(c, part) for c in model.captions] for part in range(3)), [""] * len(model.captions)]
-    gains, likelihoods = [], []
-    for t in NEAR:
-        noise, level = torch.randn(model.images.shape, generator=generator), model.alphas_cumprod[t]
-        x = level.sqrt() * model.images + (1 - level).sqrt() * noise
-
-        def error(texts: Sequence[str], x: torch.Tensor = x, t: int = t, noise: torch.Tensor = noise) -> np.ndarray:
-            return to_scores((model.eps(x, t, texts) - noise).square().mean(dim=(1, 2, 3)))
-
-        own = error(model.captions)
-        gains.append(np.mean([error(texts) - own for texts in reduced], axis=0))
-        likelihoods.append(-own)
-    scaled = [RobustScaler().fit_transform(np.mean(v, axis=0)[:, None])[:, 0] for v in (gains, likelihoods)]
-    return np.asarray(sum(scaled) / 2)
-
-
 def mean(rows: Sequence[np.ndarray]) -> np.ndarray:
     """The mean of arrays [N], [N]."""
     found: np.ndarray = np.mean(rows, axis=0)
     return found
-
-
-def third(caption: str, part: int) -> str:
-    """A third of the words."""
-    words = caption.split()
-    return " ".join(words[len(words) * part // 3 : len(words) * (part + 1) // 3])
 
 
 def magnitude(model: TextModel) -> np.ndarray:
@@ -150,9 +122,8 @@ def onestep(model: TextModel) -> np.ndarray:
     return to_scores((z0 - denoised).square().flatten(1).mean(1))
 
 
-# by the label of ours in the suite; those but CLiD look at captions alone, and are compared on planted pairs
+# by the label of ours in the suite
 OFFICIAL: dict[str, Callable[[TextModel], np.ndarray]] = {
-    "clid": clid,
     "prompt_magnitude": magnitude,
     "prompt_magnitude_first": first,
     "prompt_curvature": curvature,

@@ -63,9 +63,11 @@ class CLiD(Attack):
     models, another pair of t and a (0, 0.1, … 1) replaces `default_timestep` and 0.5 if its mean AUC on them is higher
     by more than `margin` standard errors.
 
-    It differs from the source in two ways. There the robust scaler has a mean; here it has the median, as that of
-    scikit-learn does. The source also orders words by importance, which needs a tool for attribution (AUC 96.1 there,
-    and 95.9 with the thirds that are taken here). Without an empty caption the model is asked with the thirds alone.
+    It differs from the authors' code (zhaisf/CLiD) so. They take thirds of the characters, or words in the order of
+    their importance, which needs a tool for attribution (AUC 96.1, against 95.9 with thirds); ask at t = 485, 495 and
+    505 alone; scale the target as a shadow model's pairs are spread; and take the weight that is best on it without a
+    margin. Their trees have the five numbers of these timesteps. Without an empty caption the model is asked with the
+    thirds alone.
     Access: loss. Model calls per image: 15 x timesteps (60), without an empty caption 12 x timesteps. An image that was
     seen very often is known without its caption too, and D is then small: never judge it on planted copies alone.
     """

@@ -54,13 +54,14 @@ def check_distinct(where: str, timesteps: Sequence[int]) -> None:
 class GSA(Attack):
     """Gradient attack based on subsampling and aggregation (Pang et al. 2023, arXiv 2308.06405, PoPETs 2025, §4).
 
-    An image's features are one norm for each of the K parameter tensors, [P, K]. In form 1 (GSA1) it is the norm of
-    the gradient of the mean loss over timesteps; in form 2 (GSA2) it is the mean over timesteps of the gradients'
-    norms. A classifier, fitted on shadow models, judges the features; the score is its log-odds. There are 10
-    equidistant timesteps, as in the source, each with noise of its own; without `fresh_noise` all share one. The source
-    uses XGBoost's trees; here they are scikit-learn's, or a logistic regression on the standardized logarithms. With
-    `calibrated`, each feature is accompanied by its difference from what it would be if the image were no member (see
-    leakfront/attacks/shadow_models/calibration.py), which needs 2 shadow models.
+    An image's features are one norm for each of the K parameter tensors, [P, K]. In form 1 (GSA1) it is the norm of the
+    gradient of the mean loss over timesteps; in form 2 (GSA2) it is the mean over timesteps of the gradients' norms. A
+    classifier, fitted on shadow models, judges the features; the score is its log-odds. There are 10 equidistant
+    timesteps, as in the source, each with noise of its own; without `fresh_noise` all share one. They begin at 0, where
+    those of its script begin at 100. The source uses XGBoost's trees; here they are scikit-learn's, or a logistic
+    regression on the standardized logarithms. With `calibrated`, each feature is accompanied by its difference from
+    what it would be if the image were no member (see leakfront/attacks/shadow_models/calibration.py), which needs 2
+    shadow models.
     Access: gradients. Model calls per image: 3 x timesteps (30), shared by both forms and by `trajectory`.
     It needs shadow models of the same architecture, and it does not tell why it judges an image a member.
     """

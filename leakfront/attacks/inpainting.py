@@ -98,6 +98,8 @@ class Inpainting(Attack):
     2201.09865, without its resampling). All images share the noise of a repeat's start and steps. One further draw,
     shared by images and repeats, is for the loss.
     Evidence: "inpainted" uint8 [P, C, H, W], the result of lowest loss, and "errors" [P].
+    The source repeats thousands of times and keeps the best ten. With few repeats, as by default, the choice by the
+    loss does little, so the attack is weaker than there.
     Access: loss. Model calls per image: repeats x steps + repeats. It cannot tell a half that was learned from a half
     that is easy to guess (a blank margin, a symmetric object).
     """

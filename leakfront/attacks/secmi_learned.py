@@ -50,8 +50,8 @@ class SecMILearned(Attack):
     A network, fitted on shadow models, judges the map |x'_t - x_t| [C, h, w] of the t-errors, whose squares `secmi`
     sums. The source fits a ResNet-18 on whole maps. Here the features are the map, averaged down to at most 16 x 16,
     and the sum that `secmi` takes; their logarithms are standardized. The network is scikit-learn's perceptron with one
-    hidden layer of `hidden` units, trained for `epochs` epochs with a weight decay that suits a thousand rows. The
-    defaults of `timestep` (t_sec) and `interval` are the source's: steps of 10 to t_sec = 100.
+    hidden layer of `hidden` units, trained for `epochs` epochs with a weight decay that suits a thousand rows. By
+    default there are steps of 10, as in the source, to t_sec = 100, of which its code inverts to 90 (see `secmi`).
     Access: loss. Model calls per image: t_sec / interval + 2 (12), all shared with `secmi` at the same interval.
     It ignores which pixels are neighbours, and it needs shadow models of the same kind as the target. From few shadow
     rows it learns less than the plain sum tells.

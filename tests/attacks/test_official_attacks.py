@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import attack_strength, caption_attack_strength, official_attacks
-from benchmarks.official_attacks import captions, quantile, resnet, sima, trajectory
+from benchmarks.official_attacks import captions, clid, quantile, resnet, sima, trajectory
 from benchmarks.official_attacks.model import Model, Shadow
 from benchmarks.overfitted_models import as_official
 from benchmarks.paired_auc import difference
@@ -84,6 +84,33 @@ def test_a_text_memorizer_gives_its_captions_away(name: str, monkeypatch: pytest
     assert np.isfinite(scores).all()
     if name not in ("prompt_alignment", "onestep"):  # these are made for latents of many values
         assert auc(scores, members) >= 0.99
+
+
+def test_clid_learns_on_another_text_memorizer_what_gives_pairs_away() -> None:
+    members = [oracle.coins(seed) for seed in range(2)]
+    chosen = [oracle.chosen(oracle.digits()[: oracle.POOL], oracle.captions(), coins) for coins in members]
+    models = [
+        caption_attack_strength.as_official(oracle.fitted("memorizer", *one), POOL, oracle.captions(), seed)
+        for seed, one in enumerate(chosen)
+    ]
+    with torch.no_grad():
+        numbers = [clid.measured(model) for model in models]
+    for judge in clid.JUDGES.values():
+        for scores, coins in zip(clid.scores(numbers, members, judge), members, strict=True):
+            assert auc(scores, coins) >= 0.99
+    assert [clid.third("abcdefgh", part) for part in range(3)] == ["ab", "cde", "fgh"]
+
+
+def test_clid_scales_the_target_as_the_shadow_model_and_takes_its_weight() -> None:
+    """The gain alone tells the shadow's members, and the target's gains are ten times as spread."""
+    rng = np.random.default_rng(0)
+    members = np.arange(100) < 50
+    shadow = np.concatenate([rng.normal(size=(100, 1)), members[:, None] + rng.normal(0, 1, (100, 4))], axis=1)
+    target = shadow * [1, 10, 10, 10, 10]
+    found = clid.by_threshold(target, shadow, members)
+    quartiles = np.percentile(-shadow[:, 1:].mean(1), [25, 50, 75])
+    expected = (target[:, 1:].mean(1) + quartiles[1]) / (quartiles[2] - quartiles[0])
+    np.testing.assert_allclose(found, expected)
 
 
 def test_they_are_independent_of_what_they_are_held_against() -> None:
