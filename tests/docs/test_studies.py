@@ -48,3 +48,13 @@ def test_what_was_seen_is_what_is_published(name: str) -> None:
     assert rows()[name][-1] == answers().get(name, "not run yet")
     assert (name in answers()) == (ROOT / PUBLISHED / name / "study.toml").is_file()
     assert (name in answers()) == (ROOT / PUBLISHED / "figures" / f"{name}.png").is_file()
+
+
+def test_numbers_below_the_table_are_published() -> None:
+    """A value with its interval is one of the table of all questions; and so are its parts."""
+    text = read("docs/studies.md").split("## The studies")[1].split("## Add a study")[0]
+    below = " ".join(text[text.rindex("\n|") :].split("\n* ", 1)[1].split())
+    found = re.findall(r"[−\d.]+ \[[^\]]+\]", below)
+    assert len(found) > 3
+    table = read(f"{PUBLISHED}/tables/studies.md")
+    assert [number for number in found if number not in table] == []
