@@ -19,9 +19,13 @@ def cells(line: str) -> list[str]:
 
 def answers() -> dict[str, str]:
     """What was seen, by the name of the study: the answer to its first question, with its numbers."""
-    heading, _, *lines = [line for line in read(f"{PUBLISHED}/tables/studies.md").splitlines() if line.startswith("|")]
-    found = [dict(zip(cells(heading), cells(line), strict=True)) for line in lines]
-    return {row["Study"]: seen(row) for row in found if row["Study"]}
+    found: dict[str, str] = {}
+    for table in ("earlier", "studies"):
+        text = read(f"{PUBLISHED}/tables/{table}.md")
+        heading, _, *lines = [line for line in text.splitlines() if line.startswith("|")]
+        rows = [dict(zip(cells(heading), cells(line), strict=True)) for line in lines]
+        found |= {row["Study"]: seen(row) for row in rows if row["Study"]}
+    return found
 
 
 def seen(row: dict[str, str]) -> str:

@@ -115,6 +115,7 @@ def _by_effects(question: Question, measured: Measured) -> Answered:
     if question.expected == "equal":
         p = equivalence_p_value(values - question.around, margin)
         answer: str = by_equivalence(estimate, p, question.around, margin, INTERVAL_LEVEL, question.holds)
+        p = math.nan if question.holds and answer == "disagrees" else p  # it is that of the margin alone
     elif question.expected == "either":
         p = min(beyond_p_value(values, "above", 0), beyond_p_value(values, "below", 0))
         answer = "above 0" if estimate.low > 0 else "below 0" if estimate.high < 0 else NOT_RESOLVED
