@@ -37,12 +37,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the figure of an effect shows. level: a horizontal line to compare with, None for none."""
+    """What the figure of an effect shows. logarithmic, logarithmic_y: the axes. level: a horizontal line to compare
+    with, None for none."""
 
     x_label: str
     y_label: str
     curves: tuple[Curve, ...]
     logarithmic: bool = False
+    logarithmic_y: bool = False
     level: float | None = None
 
 

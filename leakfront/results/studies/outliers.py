@@ -57,9 +57,9 @@ class Outliers(Effect):
             aucs.append([0.5 + part[members[group == g]].sum() for g, part in enumerate(parts)])
         score, level, stratum = map(np.concatenate, (scores, levels, strata))
         p_values = permutation_p_values(score, level, stratum, self.draws)
-        label = f"group by distance to the {self.neighbours} nearest images"
-        shown = Shown(label, f"AUC of {self.attack}", (Curve("", np.arange(1.0, self.groups + 1), np.array(aucs)),),
-                      level=0.5)  # fmt: skip
+        label = f"group by distance to the {self.neighbours} nearest images, nearest first"
+        names = tuple(map(str, range(1, self.groups + 1)))
+        shown = Shown(label, f"AUC of {self.attack}", (Curve("", names, np.array(aucs)),), level=0.5)
         return Measured(shown, len(aucs), p_values=p_values)
 
 

@@ -11,7 +11,7 @@ from annotated_types import MinLen
 
 from leakfront.results.statistics.crossing import first_crossing
 from leakfront.results.studies import CannotJudge, Curve, Effect, Measured, Selector, Shown, register
-from leakfront.results.studies.judging.data import StudyData, check_selector
+from leakfront.results.studies.judging.data import StudyData, check_selector, metric_label
 
 STEPS, IMAGES = "training_steps", "training_images"
 
@@ -48,8 +48,8 @@ class TimeSlope(Effect):
         tau, n = (np.array([[arm[split] for arm in arms] for split in splits]) for arms in (times, images))
         x = np.log(n) - np.log(n).mean(axis=1, keepdims=True)
         slopes = (np.log(tau) * x).sum(axis=1) / np.square(x).sum(axis=1)
-        label = f"steps to {self.measure.get('metric', 'level')} {self.reaches:g}"
-        shown = Shown("training images", label, (Curve("", n, tau),), logarithmic=True)
+        label = f"steps until {metric_label(self.measure)} is {self.reaches:g}"
+        shown = Shown("training images", label, (Curve("", n, tau),), logarithmic=True, logarithmic_y=True)
         return Measured(shown, len(splits), dict(zip(splits, slopes.tolist(), strict=True)))
 
     def _of_arm(self, data: StudyData, arm: str) -> tuple[Mapping[str, float], Mapping[str, float]]:

@@ -52,6 +52,9 @@ def _numbers(ax: Axes, shown: Shown) -> None:
         found = np.concatenate([np.ravel(curve.x) for curve in shown.curves if not isinstance(curve.x, tuple)])
         ax.set_xlim(found.min() / 1.1, found.max() * 1.1)
         style.ticks(ax, "x", sorted({*map(float, found)} if len(set(found)) < 12 else style.STEPS))
+    if shown.logarithmic_y:
+        ax.set_yscale("log")
+        style.ticks(ax, "y", style.STEPS)
     if shown.level is not None:
         ax.axhline(shown.level, color=style.GREY, linewidth=0.7, linestyle=(0, (1, 1.5)))
     ax.set_xlabel(shown.x_label)
