@@ -245,13 +245,6 @@ def check_subjects(plan: Plan, pool: Pool) -> None:
 
 def check_labels(plan: Plan, pool: Pool) -> None:
     """Raise `InputError` for features or a metric that need classes if images or samples have none, or too few."""
-    extractor = plan.extractor
-    if extractor.needs_labels and len(np.unique(pool.extractor_labels)) < 2:
-        raise InputError(
-            f"metrics.features = {extractor.name!r} needs images of at least 2 classes outside the pool and the "
-            f"reference, and data.dataset = {plan.config.data.dataset!r} leaves fewer; take others, such as "
-            "'inception', or 'pixels' for small images"
-        )
     for metric in plan.metrics:
         if not metric.needs_labels:
             continue
@@ -272,3 +265,10 @@ def check_labels(plan: Plan, pool: Pool) -> None:
                 f"metrics.names has {metric.name!r}, which needs 2 samples of each of the {classes} classes, but "
                 f"sampling.images is {images}; it must be at least {2 * classes}"
             )
+    extractor = plan.extractor
+    if extractor.needs_labels and len(np.unique(pool.extractor_labels)) < 2:
+        raise InputError(
+            f"metrics.features = {extractor.name!r} needs images of at least 2 classes outside the pool and the "
+            f"reference, and data.dataset = {plan.config.data.dataset!r} leaves fewer; take others, such as "
+            "'inception', or 'pixels' for small images"
+        )

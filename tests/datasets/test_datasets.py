@@ -139,12 +139,6 @@ def test_formats_are_read(tmp_path: Path, name: str, options: dict[str, Any]) ->
     assert np.abs(image.transpose(1, 2, 0).astype(int) - smooth).max() <= (4 if name == "a.jpg" else 0)
 
 
-def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
-    frames = [Image.fromarray(grey(seed)) for seed in range(3)]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert np.array_equal(open_dataset(f"folder:{tmp_path}").load().images[0, 0], grey(0))
-
-
 def test_images_are_cropped_to_the_centre_and_resized(tmp_path: Path) -> None:
     wide = np.zeros((8, 24), dtype=np.uint8)
     wide[:, 8:16] = 200

@@ -49,7 +49,7 @@ def test_another_gate_is_kept_and_the_report_follows_it(run: Path, monkeypatch: 
     (run / "gate.toml").write_text(LENIENT)
     result = invoke("gate", run, run / "gate.toml")
     assert result.exit_code == 0, result.output
-    assert "passes: Members_before_decoys" in result.stdout
+    assert "passes: Members that a generated image matches more closely than any decoy" in result.stdout
     draw_report([Layout(run)], run / "report")
     assert "<h2>Verdict: pass</h2>" in (run / "report" / "index.html").read_text()
     assert invoke("gate", run).stdout.startswith("Verdict: pass")  # by the gate that was kept

@@ -20,7 +20,8 @@ from tests.synthetic_run import digits
 
 
 def drawn(folder: Path, **changes: Any) -> RunData:
-    config, layout = parse_config(small(data__duplicates={}, **changes)), Layout(folder)
+    metrics = {"features": "pixels", "names": []}  # the images have no classes
+    config, layout = parse_config(small(data__duplicates={}, metrics=metrics, **changes)), Layout(folder)
     plan, pool = check_everything(config, layout)
     perform(POOL, Work(plan=plan, layout=layout, pool=pool), plan.keys["pool"])
     return RunData(folder)
