@@ -67,12 +67,10 @@ def _of_pool(found: dict[str, Any], cell: CellPlan, pool: Pool) -> dict[str, Any
     None with subjects if it is one of single images only: without a history of its noise, or behind a defense that
     changes the unit, such as deduplication, where the images of one subject decide which of others are kept.
     """
+    changed = any(layer.overrides("unit") for layer in cell.point.stack)
     if pool.subjects is not None:
-        most = int(np.bincount(pool.subjects).max())
-        if any(layer.overrides("unit") for layer in cell.point.stack):
-            return None
-        return _of_subject(found, most)
-    copies, changed = int(pool.copies.max()), any(layer.overrides("unit") for layer in cell.point.stack)
+        return None if changed else _of_subject(found, int(np.bincount(pool.subjects).max()))
+    copies = int(pool.copies.max())
     if found["group"] == 1 and (copies == 1 or changed):
         return found  # no image has copies, or they were removed
     unit, *remark = found["unit"].partition("; ")
