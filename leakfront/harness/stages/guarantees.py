@@ -36,7 +36,8 @@ def facts_of_privacy(plan: Plan, measured: Sequence[CellPlan], layout: Layout, p
     facts: dict[str, Any] = {"guarantees": {label: _of_all_splits(found) for label, found in by_label.items()}}
     if by_model:
         known = [stated for stated in by_model.values() if stated is not None]
-        facts["composed_guarantees"] = [composed(known)] if len(known) == len(by_model) else []
+        together = [composed(known)] if len(known) == len(by_model) else []
+        facts["composed_guarantees"] = [one if pool.subjects is None else _whole(one) for one in together]
         secret = read_secret(layout)
         facts |= {"private_draws": secret.origin, "private_draws_before": secret.before}
     return facts
@@ -96,7 +97,14 @@ def _of_subject(found: dict[str, Any], most: int) -> dict[str, Any] | None:
     remark = found["unit"].partition("; ")[1:]
     unit = "".join((f"subject with at most {most} training image{'s' * (most > 1)}", *remark))
     rest = {key: value for key, value in found.items() if key != "group_epsilon"}
-    return {**rest, "epsilon": epsilon, "group": most, "unit": unit}
+    accountant = {"accountant": "rdp"} if most > 1 else {}  # that of `group_epsilon`
+    return {**rest, **accountant, "epsilon": epsilon, "group": most, "unit": unit}
+
+
+def _whole(together: dict[str, Any]) -> dict[str, Any]:
+    """A composed guarantee for whole subjects: its epsilon is that of the group."""
+    rest = {key: value for key, value in together.items() if key not in ("group", "group_epsilon")}
+    return {**rest, "epsilon": together.get("group_epsilon", together["epsilon"])}
 
 
 def _of_all_splits(found: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

@@ -70,6 +70,11 @@ def test_with_subjects_it_is_that_of_the_largest_in_the_pool(monkeypatch: pytest
     held = found["guarantees"]["dp"]
     assert held["unit"] == "subject with at most 3 training images"
     assert held["epsilon"] == group_epsilon(HISTORY, 1e-5, 3)
+    assert held["accountant"] == "rdp"
+    (together,) = found["composed_guarantees"]
+    assert together["epsilon"] == pytest.approx(group_epsilon(((4.0, 0.1, 60),), 1e-5, 3))
+    assert together["epsilon"] > held["epsilon"]
+    assert "group" not in together
     tuned = found["guarantees"]["tuned"]["unit"]
     assert tuned == "subject with at most 3 training images; the public images are not protected"
     alone = facts(monkeypatch, {"dp": [stated(history=())]}, subjects=np.arange(4))
